@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    baton_core::driver::main(&gate_runner::SKILL)
+}
