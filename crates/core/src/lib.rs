@@ -1,0 +1,36 @@
+//! The vocabulary and the driver that every baton skill shares.
+//!
+//! Data flows one way: [`driver`] parses the command line, opens a [`session::Session`], hands it
+//! to the skill's `run`, then records the result in the [`audit`] log, moves the task and prints
+//! one [`envelope::Envelope`]. Skills reach tasks, artifacts, approvals and the log only through
+//! [`store::Store`], and git only through [`git`] and [`candidate`].
+
+#![warn(missing_docs)]
+
+pub mod approval;
+pub mod audit;
+pub mod candidate;
+pub mod clock;
+pub mod digest;
+pub mod driver;
+pub mod envelope;
+pub mod environment;
+pub mod exit;
+pub mod files;
+pub mod git;
+pub mod ids;
+pub mod lease;
+pub mod manifest;
+pub mod outputs;
+pub mod policy;
+pub mod problem;
+pub mod process;
+pub mod report;
+pub mod risk;
+pub mod rules;
+pub mod schemas;
+pub mod session;
+pub mod state;
+pub mod store;
+pub mod task;
+pub mod wire;
