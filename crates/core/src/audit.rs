@@ -1,0 +1,515 @@
+//! The append-only log: one JSON object a line, each line holding the SHA-256 of the line before.
+//!
+//! The bytes on disk are what is hashed; nothing is ever serialised a second time, so `sha256sum`
+//! of a line is what the next line must say.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::envelope::{ApprovalEntry, Artifact, Decision, Finding, QUEUE_ROOT, Severity, Status};
+use crate::files::Folder;
+use crate::policy::Actor;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::{clock, digest, ids, wire};
+
+/// The log's file name in the `audit` folder.
+pub const FILE: &str = "events.ndjson";
+/// `prev_sha256` of the first line.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+/// The longest line, newline included, in bytes: transparency logs prefix an entry with 16 bits.
+pub const MAX_LINE: usize = 65_535;
+const LOCK: &str = ".lock";
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names are the brief's and say it")]
+pub enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+/// What happened. The first six are the brief's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Action {
+    TaskSubmitted,
+    TaskClaimed,
+    PatchProposed,
+    TaskBlocked,
+    StopDetected,
+    Error,
+    QueueInitialized,
+    StopSet,
+    StopLifted,
+    LeaseRenewed,
+    LeaseReleased,
+    TaskValidated,
+    RiskScanned,
+    GatesStarted,
+    GatesFinished,
+    DecisionMade,
+    LandingPlanned,
+    LandingStarted,
+    ChangeLanded,
+    PrBranchCreated,
+    ApprovalGranted,
+    ApprovalDenied,
+    IncidentRaised,
+    EnvelopeRecorded,
+    EventRecorded,
+    TaskRetried,
+    LogRepaired,
+}
+
+/// One line of the log. All fields are always there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "schemas/audit_event.schema.json describes each field")]
+pub struct Event {
+    pub ts: String,
+    pub seq: u64,
+    pub event_id: String,
+    pub prev_event_id: Option<String>,
+    pub prev_sha256: String,
+    pub level: Level,
+    pub actor: Actor,
+    pub action: Action,
+    pub skill: String,
+    pub status: EventStatus,
+    pub decision: Decision,
+    pub task_id: String,
+    pub from_state: EventState,
+    pub to_state: EventState,
+    pub repo_ref: String,
+    pub inputs_sha256: String,
+    pub outputs_sha256: String,
+    pub approvals: Vec<ApprovalEntry>,
+    pub artifacts: Vec<Artifact>,
+    pub findings: Vec<Finding>,
+    pub meta: Map<String, Value>,
+}
+
+/// An envelope status, or `NA` for an event that no envelope stands behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "as Status")]
+pub enum EventStatus {
+    Ok,
+    Fail,
+    Deny,
+    ZeroStop,
+    Partial,
+    #[serde(rename = "NA")]
+    NotApplicable,
+}
+
+impl From<Status> for EventStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Ok => Self::Ok,
+            Status::Fail => Self::Fail,
+            Status::Deny => Self::Deny,
+            Status::ZeroStop => Self::ZeroStop,
+            Status::Partial => Self::Partial,
+        }
+    }
+}
+
+/// A queue state, or `unknown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "as State")]
+pub enum EventState {
+    Inbox,
+    Claimed,
+    Work,
+    Pr,
+    Done,
+    Blocked,
+    Unknown,
+}
+
+impl From<Option<State>> for EventState {
+    fn from(state: Option<State>) -> Self {
+        match state {
+            Some(State::Inbox) => Self::Inbox,
+            Some(State::Claimed) => Self::Claimed,
+            Some(State::Work) => Self::Work,
+            Some(State::Pr) => Self::Pr,
+            Some(State::Done) => Self::Done,
+            Some(State::Blocked) => Self::Blocked,
+            None => Self::Unknown,
+        }
+    }
+}
+
+/// What a writer says of an event; the log adds time, number and links.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "as Event")]
+pub struct Draft {
+    pub event_id: String,
+    pub level: Level,
+    pub actor: Actor,
+    pub action: Action,
+    pub skill: String,
+    pub status: EventStatus,
+    pub decision: Decision,
+    pub task_id: String,
+    pub from: Option<State>,
+    pub to: Option<State>,
+    pub repo_ref: String,
+    pub inputs_sha256: String,
+    pub outputs_sha256: String,
+    pub approvals: Vec<ApprovalEntry>,
+    pub artifacts: Vec<Artifact>,
+    pub findings: Vec<Finding>,
+    pub meta: Map<String, Value>,
+}
+
+impl Draft {
+    /// Starts an event with a fresh id, about no task, at level INFO.
+    ///
+    /// # Errors
+    /// `NO_RANDOMNESS`.
+    pub fn new(actor: Actor, action: Action, skill: &str) -> Result<Self, Problem> {
+        let empty = digest::sha256(b"");
+        Ok(Self {
+            event_id: ids::fresh("EVT", clock::now())?,
+            level: Level::Info,
+            actor,
+            action,
+            skill: skill.to_owned(),
+            status: EventStatus::NotApplicable,
+            decision: Decision::NotApplicable,
+            task_id: "-".to_owned(),
+            from: None,
+            to: None,
+            repo_ref: "-".to_owned(),
+            inputs_sha256: empty.clone(),
+            outputs_sha256: empty,
+            approvals: Vec::new(),
+            artifacts: Vec::new(),
+            findings: Vec::new(),
+            meta: Map::new(),
+        })
+    }
+
+    /// Adds one key to `meta`.
+    #[must_use]
+    pub fn meta(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.meta.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Says which task, and how its state changes.
+    #[must_use]
+    pub fn task(mut self, id: &str, from: Option<State>, to: Option<State>) -> Self {
+        id.clone_into(&mut self.task_id);
+        self.from = from;
+        self.to = to;
+        self
+    }
+}
+
+/// Where an appended event stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its number, counted from 1.
+    pub seq: u64,
+    /// Its id.
+    pub event_id: String,
+    /// SHA-256 of its line without the newline.
+    pub sha256: String,
+}
+
+impl Receipt {
+    /// The receipt as the envelope carries it.
+    #[must_use]
+    pub fn artifact(&self) -> Artifact {
+        Artifact::new(
+            crate::envelope::ArtifactKind::AuditLog,
+            path(),
+            format!("sha256={} seq={}", self.sha256, self.seq),
+        )
+    }
+}
+
+/// The log's path as envelopes write it.
+#[must_use]
+pub fn path() -> String {
+    format!("{QUEUE_ROOT}/audit/{FILE}")
+}
+
+/// The last line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its number; 0 for an empty log.
+    pub seq: u64,
+    /// Its event.
+    pub event_id: Option<String>,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+/// The open log.
+#[derive(Debug)]
+pub struct Log {
+    folder: Folder,
+}
+
+impl Log {
+    /// Opens the `audit` folder of a queue.
+    #[must_use]
+    pub fn new(folder: Folder) -> Self {
+        Self { folder }
+    }
+
+    /// Makes the empty log; only `init` does that.
+    ///
+    /// # Errors
+    /// The log exists already.
+    pub fn create(&self) -> Result<(), Problem> {
+        self.folder.write_new(FILE, b"").map_err(|error| Problem::io(path(), &error))
+    }
+
+    /// Appends one event: linked, numbered, written in one go, durable when this returns.
+    ///
+    /// # Errors
+    /// `LOG_MISSING`, `LOG_BROKEN`, `LOG_WRITE_FAILED`; after any of them the log ends as before.
+    pub fn append(&self, draft: Draft) -> Result<Receipt, Problem> {
+        let lock = self.lock()?;
+        let mut file = self.open(OFlags::RDWR)?;
+        let head = self.repaired_head(&mut file)?;
+        let receipt = write_linked(&mut file, &head, draft)?;
+        // Let others write while this line goes to the disk: a sync covers all earlier bytes.
+        drop(lock);
+        file.sync_data().map_err(|error| write_failed(&error))?;
+        Ok(receipt)
+    }
+
+    /// The last line, without changing anything.
+    ///
+    /// # Errors
+    /// `LOG_MISSING`, `LOG_BROKEN`.
+    pub fn head(&self) -> Result<Head, Problem> {
+        let mut file = self.open(OFlags::RDONLY)?;
+        let (head, _) = tail(&mut file)?;
+        Ok(head)
+    }
+
+    /// Reads every event in order and checks the chain: numbers without a gap, every link right.
+    ///
+    /// # Errors
+    /// `LOG_MISSING`; `LOG_BROKEN` naming the first line that does not fit.
+    pub fn verify(&self, mut each: impl FnMut(&Event, &Receipt)) -> Result<Head, Problem> {
+        let mut file = self.open(OFlags::RDONLY)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| Problem::io(path(), &error))?;
+        let mut head = Head { seq: 0, event_id: None, sha256: GENESIS.to_owned() };
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let Some(line) = line.strip_suffix(b"\n") else {
+                return Err(broken(head.seq + 1, "the line has no end; the next append cuts it off"));
+            };
+            let event = read_line(line, head.seq + 1)?;
+            check_link(&event, &head)?;
+            let sha256 = digest::sha256(line);
+            head = Head { seq: event.seq, event_id: Some(event.event_id.clone()), sha256 };
+            let receipt = Receipt {
+                seq: event.seq,
+                event_id: event.event_id.clone(),
+                sha256: head.sha256.clone(),
+            };
+            each(&event, &receipt);
+        }
+        Ok(head)
+    }
+
+    fn lock(&self) -> Result<std::fs::File, Problem> {
+        let lock = self.folder.lock_file(LOCK).map_err(|error| Problem::io("audit lock", &error))?;
+        flock(&lock, FlockOperation::LockExclusive)
+            .map_err(|error| Problem::io("audit lock", &error.into()))?;
+        Ok(lock)
+    }
+
+    fn open(&self, flags: OFlags) -> Result<std::fs::File, Problem> {
+        self.folder.open_file(FILE, flags | OFlags::APPEND).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                Problem::fail("LOG_MISSING", format!("the audit log {} is gone", path()))
+                    .hint("restore it from a copy; baton never starts a second log in its place")
+            } else {
+                Problem::io(path(), &error)
+            }
+        })
+    }
+
+    /// Cuts off a torn last line (a writer was killed or the disk was full), keeps its bytes aside
+    /// and says so in the log itself.
+    fn repaired_head(&self, file: &mut std::fs::File) -> Result<Head, Problem> {
+        let (head, torn) = tail(file)?;
+        if torn.is_empty() {
+            return Ok(head);
+        }
+        let sha256 = digest::sha256(&torn);
+        let aside = format!("torn-{}-{}", head.seq, sha256.get(..16).unwrap_or(&sha256));
+        match self.folder.write_new(&aside, &torn) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(Problem::io(&aside, &error));
+            }
+            _ => {}
+        }
+        let length = file.metadata().map_err(|error| write_failed(&error))?.len();
+        file.set_len(length - torn.len() as u64).map_err(|error| write_failed(&error))?;
+        let mut draft = Draft::new(Actor::System, Action::LogRepaired, "audit-append")?
+            .meta("torn_bytes", torn.len())
+            .meta("torn_sha256", sha256)
+            .meta("kept_as", format!("{QUEUE_ROOT}/audit/{aside}"));
+        draft.level = Level::Warn;
+        write_linked(file, &head, draft)?;
+        Ok(tail(file)?.0)
+    }
+}
+
+fn write_linked(file: &mut std::fs::File, head: &Head, draft: Draft) -> Result<Receipt, Problem> {
+    let event = linked(head, draft);
+    let line = event_line(event)?;
+    let before = file.metadata().map_err(|error| write_failed(&error))?.len();
+    let sha256 = digest::sha256(line.bytes.strip_suffix(b"\n").unwrap_or(&line.bytes));
+    match file.write(&line.bytes) {
+        Ok(count) if count == line.bytes.len() => {
+            Ok(Receipt { seq: head.seq + 1, event_id: line.event_id, sha256 })
+        }
+        outcome => {
+            // A short write means a full disk: take the half line back before anybody reads it.
+            file.set_len(before).map_err(|error| write_failed(&error))?;
+            let error = outcome.err().unwrap_or_else(|| std::io::ErrorKind::StorageFull.into());
+            Err(write_failed(&error))
+        }
+    }
+}
+
+fn linked(head: &Head, draft: Draft) -> Event {
+    Event {
+        ts: clock::rfc3339(clock::now()),
+        seq: head.seq + 1,
+        event_id: draft.event_id,
+        prev_event_id: head.event_id.clone(),
+        prev_sha256: head.sha256.clone(),
+        level: draft.level,
+        actor: draft.actor,
+        action: draft.action,
+        skill: draft.skill,
+        status: draft.status,
+        decision: draft.decision,
+        task_id: draft.task_id,
+        from_state: draft.from.into(),
+        to_state: draft.to.into(),
+        repo_ref: draft.repo_ref,
+        inputs_sha256: draft.inputs_sha256,
+        outputs_sha256: draft.outputs_sha256,
+        approvals: draft.approvals,
+        artifacts: draft.artifacts,
+        findings: draft.findings,
+        meta: draft.meta,
+    }
+}
+
+struct Line {
+    event_id: String,
+    bytes: Vec<u8>,
+}
+
+/// Serialises an event. A line that would be too long loses findings, worst kept first, and says
+/// how many; the kept envelope still holds them all.
+fn event_line(mut event: Event) -> Result<Line, Problem> {
+    let mut omitted = 0_usize;
+    loop {
+        let mut bytes = serde_json::to_vec(&event)
+            .map_err(|error| Problem::fail("LOG_WRITE_FAILED", error.to_string()))?;
+        bytes.push(b'\n');
+        if bytes.len() <= MAX_LINE {
+            return Ok(Line { event_id: event.event_id, bytes });
+        }
+        if event.findings.is_empty() {
+            return Err(Problem::fail(
+                "LOG_LINE_TOO_LONG",
+                format!("the event has {} bytes, a line holds at most {MAX_LINE}", bytes.len()),
+            )
+            .hint("put what is large into an artifact and name it"));
+        }
+        event.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let keep = event.findings.len() / 2;
+        omitted += event.findings.len() - keep;
+        event.findings.truncate(keep);
+        event.meta.insert("findings_omitted".to_owned(), omitted.into());
+    }
+}
+
+/// Finds the last whole line and what stands after it.
+fn tail(file: &mut std::fs::File) -> Result<(Head, Vec<u8>), Problem> {
+    let length = file.metadata().map_err(|error| Problem::io(path(), &error))?.len();
+    // A whole line, its end, and a torn line after it fit into twice the longest line.
+    let window = length.min(2 * MAX_LINE as u64 + 2);
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(length - window))
+        .and_then(|_| file.take(window).read_to_end(&mut bytes))
+        .map_err(|error| Problem::io(path(), &error))?;
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let torn = bytes.split_off(end);
+    if end == 0 && length > window {
+        return Err(Problem::fail("LOG_BROKEN", format!("the audit log has no line end in its last {window} bytes")));
+    }
+    let Some(whole) = bytes.strip_suffix(b"\n") else {
+        return Ok((Head { seq: 0, event_id: None, sha256: GENESIS.to_owned() }, torn));
+    };
+    let start = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line = whole.get(start..).unwrap_or_default();
+    let event: Event = wire::parse(line, MAX_LINE, "last line of the audit log", "LOG_BROKEN")?;
+    Ok((Head { seq: event.seq, event_id: Some(event.event_id), sha256: digest::sha256(line) }, torn))
+}
+
+fn read_line(line: &[u8], expected_seq: u64) -> Result<Event, Problem> {
+    wire::parse(line, MAX_LINE, &format!("audit log line {expected_seq}"), "LOG_BROKEN")
+}
+
+fn check_link(event: &Event, head: &Head) -> Result<(), Problem> {
+    let line = head.seq + 1;
+    if event.seq != line {
+        return Err(broken(line, &format!("seq is {}, expected {line}", event.seq)));
+    }
+    if event.prev_sha256 != head.sha256 {
+        return Err(broken(line, &format!("prev_sha256 is {}, the line before hashes to {}", event.prev_sha256, head.sha256)));
+    }
+    if event.prev_event_id != head.event_id {
+        return Err(broken(line, "prev_event_id does not name the line before"));
+    }
+    Ok(())
+}
+
+fn broken(line: u64, why: &str) -> Problem {
+    Problem::fail("LOG_BROKEN", format!("the audit log is broken at line {line}: {why}"))
+        .hint("compare with a copy kept elsewhere; nothing lands while the chain is broken")
+}
+
+fn write_failed(error: &std::io::Error) -> Problem {
+    Problem::fail("LOG_WRITE_FAILED", format!("the audit log could not be written: {error}"))
+        .hint("free disk space or mend the disk, then run the same command again (recovery R7)")
+}
+
+/// The level an outcome is logged at.
+#[must_use]
+pub fn level_of(status: Status, findings: &[Finding]) -> Level {
+    match status {
+        Status::Ok | Status::Partial => {
+            if findings.iter().any(|finding| finding.severity >= Severity::High) { Level::Warn } else { Level::Info }
+        }
+        Status::Deny => Level::Warn,
+        Status::Fail | Status::ZeroStop => Level::Error,
+    }
+}

@@ -1,0 +1,327 @@
+//! Folders and files under the queue: no link is followed, nothing is overwritten, every write is
+//! durable before anybody is told.
+//!
+//! A write is: temporary file in the same folder, sync, rename that refuses an existing target,
+//! sync of the folder. A power cut on ext4, xfs or btrfs then leaves the old or the new state.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
+
+use crate::ids;
+
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
+
+/// An open folder. All names are single path components, resolved against the folder itself, so
+/// neither a link nor `..` can lead out of it.
+#[derive(Debug)]
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// One entry of a folder listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, when it is UTF-8; other names are never ours.
+    pub name: String,
+    /// True for a folder, false for a regular file; links and devices are not listed.
+    pub is_folder: bool,
+}
+
+impl Folder {
+    /// Opens a folder by path. Its last component must not be a link.
+    ///
+    /// # Errors
+    /// The system's, `NotADirectory` for a link or a file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let fd = rustix::fs::openat(CWD, path, FOLDER, Mode::empty())?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// The path it was opened by, for messages and for programs that need one.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a folder inside.
+    ///
+    /// # Errors
+    /// The system's; `InvalidInput` when `name` is more than one component.
+    pub fn sub(&self, name: &str) -> io::Result<Self> {
+        let fd = rustix::fs::openat(&self.fd, component(name)?, FOLDER, Mode::empty())?;
+        Ok(Self { fd, path: self.path.join(name) })
+    }
+
+    /// Opens a folder inside, made first if it is missing.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sub_or_new(&self, name: &str) -> io::Result<Self> {
+        match rustix::fs::mkdirat(&self.fd, component(name)?, FOLDER_MODE) {
+            Ok(()) => self.sync()?,
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.sub(name)
+    }
+
+    /// Makes a folder that must not exist yet.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when there is anything of that name.
+    pub fn new_sub(&self, name: &str) -> io::Result<Self> {
+        rustix::fs::mkdirat(&self.fd, component(name)?, FOLDER_MODE)?;
+        self.sync()?;
+        self.sub(name)
+    }
+
+    /// Reads a regular file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is larger or no regular file, else the system's.
+    pub fn read(&self, name: &str, limit: usize) -> io::Result<Vec<u8>> {
+        let file = self.open_file(name, OFlags::RDONLY)?;
+        let mut bytes = Vec::new();
+        file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > limit {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is larger than {limit} bytes", self.path.join(name).display()),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    /// Opens an existing regular file.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is no regular file, else the system's.
+    pub fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        // NONBLOCK, so that a planted pipe cannot make us wait.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(rustix::fs::openat(&self.fd, component(name)?, flags, Mode::empty())?);
+        if file.metadata()?.is_file() {
+            return Ok(file);
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} is not a regular file", self.path.join(name).display()),
+        ))
+    }
+
+    /// Opens a lock file, made if it is missing. The file is empty and stays.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn lock_file(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(&self.fd, component(name)?, flags, FILE_MODE)?))
+    }
+
+    /// Writes a file that must not exist yet, and syncs it and the folder.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when there is anything of that name; nothing is left behind then.
+    pub fn write_new(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(name, bytes, RenameFlags::NOREPLACE)
+    }
+
+    /// Replaces a file by a new one in one step, and syncs. Only for locks, which are state and not
+    /// a record.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(name, bytes, RenameFlags::empty())
+    }
+
+    fn put(&self, name: &str, bytes: &[u8], rename: RenameFlags) -> io::Result<()> {
+        let name = component(name)?;
+        let random = ids::random_hex().map_err(|problem| io::Error::other(problem.message))?;
+        let temporary = format!(".tmp-{random}");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::openat(&self.fd, &temporary, flags, FILE_MODE)?);
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| Ok(rustix::fs::renameat_with(&self.fd, &temporary, &self.fd, name, rename)?));
+        if let Err(error) = written {
+            // Best effort: the name is random and ignored by every reader.
+            let _ = rustix::fs::unlinkat(&self.fd, &temporary, AtFlags::empty());
+            return Err(error);
+        }
+        self.sync()
+    }
+
+    /// Moves an entry to another folder, where nothing of that name may exist, and syncs both.
+    ///
+    /// # Errors
+    /// `AlreadyExists` or `NotFound`, else the system's.
+    pub fn move_to(&self, name: &str, target: &Self, new_name: &str) -> io::Result<()> {
+        let (from, to) = (component(name)?, component(new_name)?);
+        rustix::fs::renameat_with(&self.fd, from, &target.fd, to, RenameFlags::NOREPLACE)?;
+        target.sync()?;
+        self.sync()
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        rustix::fs::unlinkat(&self.fd, component(name)?, AtFlags::empty())?;
+        self.sync()
+    }
+
+    /// Lists folders and regular files whose names are UTF-8 and do not begin with `.tmp-`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn list(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in rustix::fs::Dir::read_from(self.fd.as_fd())? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name == "." || name == ".." || name.starts_with(".tmp-") {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => FileType::from_raw_mode(self.stat(name)?.st_mode),
+                kind => kind,
+            };
+            match kind {
+                FileType::Directory => entries.push(Entry { name: name.to_owned(), is_folder: true }),
+                FileType::RegularFile => entries.push(Entry { name: name.to_owned(), is_folder: false }),
+                _ => {}
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Whether there is anything of that name, a dangling link included.
+    ///
+    /// # Errors
+    /// Everything but `NotFound`.
+    pub fn exists(&self, name: &str) -> io::Result<bool> {
+        match self.stat(name) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// When an entry was last changed.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn modified(&self, name: &str) -> io::Result<SystemTime> {
+        let stat = self.stat(name)?;
+        let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
+        let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+        Ok(SystemTime::UNIX_EPOCH + std::time::Duration::new(seconds, nanos))
+    }
+
+    fn stat(&self, name: &str) -> io::Result<Stat> {
+        Ok(rustix::fs::statat(&self.fd, component(name)?, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Makes the folder's own entries durable.
+    ///
+    /// # Errors
+    /// The system's; a failed sync is never retried.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.fd)?)
+    }
+}
+
+/// Refuses a name that is not one path component.
+fn component(name: &str) -> io::Result<&str> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("\"{}\" is not a single file name", name.escape_debug()),
+        ));
+    }
+    Ok(name)
+}
+
+/// Reads a file that the user named, of at most `limit` bytes.
+///
+/// # Errors
+/// `InvalidData` when it is larger, else the system's.
+pub fn read_named(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    read_bounded(File::open(path)?, limit)
+}
+
+/// Reads a stream to its end, at most `limit` bytes.
+///
+/// # Errors
+/// `InvalidData` when there is more, else the system's.
+pub fn read_bounded(stream: impl Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        (dir, folder)
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let (_dir, folder) = folder();
+        folder.write_new("a", b"1").unwrap();
+        let error = folder.write_new("a", b"2").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(folder.read("a", 10).unwrap(), b"1");
+        assert_eq!(folder.list().unwrap().len(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn links_and_dots_lead_nowhere() {
+        let (dir, folder) = folder();
+        std::fs::write(dir.path().join("secret"), b"x").unwrap();
+        std::os::unix::fs::symlink("secret", dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("root")).unwrap();
+        assert!(folder.read("link", 10).is_err());
+        assert!(folder.sub("root").is_err());
+        for name in ["..", ".", "", "a/b", "../x", "/etc", "a\0b"] {
+            assert_eq!(folder.read(name, 10).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name:?}");
+        }
+        let names: Vec<_> = folder.list().unwrap().into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["secret"], "links are not listed");
+    }
+
+    #[test]
+    fn a_pipe_does_not_block_the_reader() {
+        let (dir, folder) = folder();
+        let path = dir.path().join("pipe");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, FILE_MODE, 0).unwrap();
+        assert_eq!(folder.read("pipe", 10).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_large_file_is_refused() {
+        let (_dir, folder) = folder();
+        folder.write_new("a", &[0; 11]).unwrap();
+        assert_eq!(folder.read("a", 10).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(folder.read("a", 11).unwrap().len(), 11);
+    }
+}

@@ -1,0 +1,52 @@
+//! Names for events, requests and incidents, and who this process is.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::digest;
+use crate::problem::Problem;
+
+/// Makes an id such as `EVT-0194f0c1a2b3-9f3c62d1a0b4c5d6`: milliseconds since 1970 in hex, so
+/// that ids sort by age, then 64 random bits.
+///
+/// # Errors
+/// `NO_RANDOMNESS` when the system gives none; a guessable id is never made instead.
+pub fn fresh(prefix: &str, now: SystemTime) -> Result<String, Problem> {
+    let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    Ok(format!("{prefix}-{millis:012x}-{}", random_hex()?))
+}
+
+/// 64 random bits in hex.
+///
+/// # Errors
+/// `NO_RANDOMNESS` when the system gives none.
+pub fn random_hex() -> Result<String, Problem> {
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random).map_err(|error| {
+        Problem::fail("NO_RANDOMNESS", format!("the system gave no random bytes: {error}"))
+    })?;
+    Ok(digest::hex(&random))
+}
+
+/// This machine's name, or `unknown-host`.
+#[must_use]
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_str().map_or_else(|_| "unknown-host".to_owned(), str::to_owned)
+}
+
+/// The id of the present boot; empty where the system has none.
+#[must_use]
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// When process `pid` started, in clock ticks since boot (field 22 of `/proc/PID/stat`), so that a
+/// reused pid is not taken for the same process.
+#[must_use]
+pub fn process_start(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the command in parentheses and may hold blanks and parentheses.
+    let rest = stat.get(stat.rfind(')')? + 1..)?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}

@@ -1,0 +1,84 @@
+//! The lock on a claimed task: who holds it, until when, and with which fencing number.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problem;
+use crate::{clock, ids, wire};
+
+/// The largest lock file that is read, in bytes.
+pub const MAX_BYTES: usize = 4096;
+
+/// The content of a task's `.lock`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// Always `1.0.0`.
+    pub schema_version: String,
+    /// The name the holder claims under; renewing and releasing ask for the same name.
+    pub owner: String,
+    /// The machine.
+    pub host: String,
+    /// The machine's boot; a lock of another boot on the same host is dead.
+    pub boot_id: String,
+    /// The claiming process. A shell chain outlives it, so a dead pid alone frees nothing.
+    pub pid: u32,
+    /// When that process started, in ticks since boot; absent where the system does not tell.
+    pub pid_start: Option<u64>,
+    /// When it was claimed, RFC 3339.
+    pub claimed_at: String,
+    /// When the lease ends, RFC 3339.
+    pub lease_until: String,
+    /// Rises with every claim of the task; a write with an older number is refused.
+    pub fence: u64,
+}
+
+impl Lease {
+    /// Makes a lease for this process.
+    #[must_use]
+    pub fn new(owner: &str, fence: u64, now: SystemTime, length: Duration) -> Self {
+        let pid = std::process::id();
+        Self {
+            schema_version: "1.0.0".to_owned(),
+            owner: owner.to_owned(),
+            host: ids::host(),
+            boot_id: ids::boot_id(),
+            pid,
+            pid_start: ids::process_start(pid),
+            claimed_at: clock::rfc3339(now),
+            lease_until: clock::rfc3339(now + length),
+            fence,
+        }
+    }
+
+    /// Reads a lock file.
+    ///
+    /// # Errors
+    /// `LOCK_BROKEN`; a lock that cannot be read counts as held.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let lease: Self = wire::parse(bytes, MAX_BYTES, "lock", "LOCK_BROKEN")?;
+        if clock::parse_rfc3339(&lease.lease_until).is_none() {
+            return Err(Problem::fail(
+                "LOCK_BROKEN",
+                format!("lock: lease_until \"{}\" is not an RFC 3339 time", lease.lease_until.escape_debug()),
+            ));
+        }
+        Ok(lease)
+    }
+
+    /// The lock file's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Whether the lease has ended, or its machine was started anew since.
+    #[must_use]
+    pub fn is_over(&self, now: SystemTime) -> bool {
+        let restarted = self.host == ids::host() && !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
+        restarted || clock::parse_rfc3339(&self.lease_until).is_some_and(|until| until <= now)
+    }
+}
