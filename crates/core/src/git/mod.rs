@@ -1,0 +1,165 @@
+//! git as a pure tool: plumbing only, clean environment, no user or system configuration, no
+//! hooks, filters, drivers, pagers, prompts or network.
+//!
+//! [`Repository`] is the user's: read until a landing. [`ObjectStore`] is ours, a bare repository
+//! under the queue that borrows the user's objects and keeps every object a proposal makes.
+
+mod landing;
+mod objects;
+mod repository;
+
+pub use landing::{CheckoutState, Landed, PersonIdent};
+pub use objects::{ObjectStore, TemporaryIndex};
+pub use repository::{Oid, Repository};
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::environment;
+use crate::problem::Problem;
+use crate::process::{self, Finished, Spec};
+
+/// git is local and quick; a call that takes longer hangs on something.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// The most that is read from one git call: a canonical patch or a listing.
+const OUTPUT_LIMIT: usize = 256 << 20;
+
+/// One git call under construction.
+struct Call {
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    input: Vec<u8>,
+    folder: std::path::PathBuf,
+}
+
+impl Call {
+    /// Starts a call on `git_dir` that reads no configuration but that folder's own.
+    fn clean(git_dir: &Path, root: &Path) -> Self {
+        let mut call = Self {
+            arguments: vec!["git".into()],
+            environment: Vec::new(),
+            input: Vec::new(),
+            folder: root.to_owned(),
+        };
+        for (name, value) in [
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_ATTR_NOSYSTEM", "1"),
+            ("HOME", "/nonexistent"),
+        ] {
+            call = call.set(name, value);
+        }
+        call.common(git_dir, root)
+    }
+
+    /// Starts a call on the user's own checkout, which needs the user's own configuration.
+    fn as_user(git_dir: &Path, root: &Path) -> Self {
+        let mut call = Self {
+            arguments: vec!["git".into()],
+            environment: Vec::new(),
+            input: Vec::new(),
+            folder: root.to_owned(),
+        };
+        if let Some(home) = environment::read(environment::HOME) {
+            call = call.set("HOME", home);
+        }
+        call.common(git_dir, root)
+    }
+
+    fn common(mut self, git_dir: &Path, root: &Path) -> Self {
+        for (name, value) in [
+            ("LC_ALL", "C"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_NO_LAZY_FETCH", "1"),
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
+            ("GIT_ALLOW_PROTOCOL", ""),
+            ("GIT_PAGER", "cat"),
+            ("GIT_EDITOR", "false"),
+        ] {
+            self = self.set(name, value);
+        }
+        if let Some(path) = environment::read(environment::PATH) {
+            self = self.set("PATH", path);
+        }
+        self = self.set("GIT_DIR", git_dir);
+        let mut safe = OsString::from("safe.directory=");
+        safe.push(root);
+        for setting in [
+            "core.hooksPath=/dev/null",
+            "core.fsmonitor=false",
+            "core.untrackedCache=false",
+            "core.quotePath=true",
+            "safe.bareRepository=explicit",
+            "gc.auto=0",
+            "maintenance.auto=false",
+            "core.commitGraph=false",
+            "protocol.allow=never",
+        ] {
+            self = self.args(["-c", setting]);
+        }
+        self.args([OsStr::new("-c"), &safe])
+    }
+
+    fn set(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn args<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, arguments: I) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = bytes.into();
+        self
+    }
+
+    /// Runs the call, whatever its exit code.
+    fn finish(self) -> Result<Finished, Problem> {
+        let spec = Spec {
+            argv: self.arguments,
+            folder: self.folder,
+            environment: self.environment,
+            input: self.input,
+            timeout: TIMEOUT,
+            output_limit: OUTPUT_LIMIT,
+            merge: false,
+        };
+        let done = process::run(&spec, &|| false)?;
+        if done.stdout.is_cut() {
+            return Err(Problem::fail(
+                "GIT_OUTPUT_TOO_LARGE",
+                format!("git wrote {} bytes, at most {OUTPUT_LIMIT} are read", done.stdout.total),
+            ));
+        }
+        Ok(done)
+    }
+
+    /// Runs the call and demands exit 0.
+    fn output(self, what: &str) -> Result<Vec<u8>, Problem> {
+        let done = self.finish()?;
+        if done.ended.is_success() {
+            return Ok(done.stdout.bytes);
+        }
+        Err(Problem::fail(
+            "GIT_FAILED",
+            format!("{what}: git ended with {}: {}", done.ended, last_words(&done.stderr.bytes)),
+        ))
+    }
+
+    /// Runs the call and reads one trimmed line.
+    fn line(self, what: &str) -> Result<String, Problem> {
+        let bytes = self.output(what)?;
+        Ok(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned())
+    }
+}
+
+/// The first lines of git's complaint, made safe to print.
+fn last_words(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).take(5).collect();
+    let text = lines.join("; ").escape_debug().to_string();
+    if text.is_empty() { "it said nothing".to_owned() } else { text }
+}

@@ -1,0 +1,187 @@
+//! Our own bare repository under the queue: proposing writes here and nowhere else.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::{Call, Oid, Repository, last_words};
+use crate::problem::Problem;
+
+/// Switches off, for every path, each attribute that could run a program or alter bytes on the way
+/// between tree and folder. It outranks any `.gitattributes` in the tree.
+const ATTRIBUTES: &str =
+    "* -text -filter -ident -export-ignore -export-subst !eol !working-tree-encoding !diff !merge\n";
+
+/// A bare repository of ours that borrows the user's objects.
+#[derive(Clone, Debug)]
+pub struct ObjectStore {
+    folder: PathBuf,
+    borrowed: PathBuf,
+}
+
+/// An index file in a temporary folder; gone when dropped.
+#[derive(Debug)]
+pub struct TemporaryIndex {
+    _folder: tempfile::TempDir,
+    file: PathBuf,
+}
+
+impl ObjectStore {
+    /// Opens the store in `folder`, made first if it is missing.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`, `IO_ERROR`.
+    pub fn open(folder: &Path, repository: &Repository) -> Result<Self, Problem> {
+        let store = Self { folder: folder.to_owned(), borrowed: repository.objects()? };
+        if !folder.join("HEAD").exists() {
+            store.create(&repository.object_format()?)?;
+        }
+        Ok(store)
+    }
+
+    /// Makes a store in a temporary folder, for work that leaves nothing behind.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`, `IO_ERROR`.
+    pub fn temporary(repository: &Repository) -> Result<(tempfile::TempDir, Self), Problem> {
+        let folder = tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+        let store = Self::open(&folder.path().join("git"), repository)?;
+        Ok((folder, store))
+    }
+
+    fn create(&self, object_format: &str) -> Result<(), Problem> {
+        let parent = self.folder.parent().unwrap_or(&self.folder);
+        Call::clean(&self.folder, parent)
+            .args(["init", "--quiet", "--bare", "--template="])
+            .args([format!("--object-format={object_format}")])
+            .args([self.folder.clone()])
+            .output("making the object store")?;
+        let info = self.folder.join("info");
+        std::fs::create_dir_all(&info)
+            .and_then(|()| std::fs::write(info.join("attributes"), ATTRIBUTES))
+            .map_err(|error| Problem::io(info.display(), &error))
+    }
+
+    pub(super) fn call(&self) -> Call {
+        Call::clean(&self.folder, &self.folder)
+            .set("GIT_ALTERNATE_OBJECT_DIRECTORIES", quoted(&self.borrowed))
+    }
+
+    fn indexed(&self, index: &TemporaryIndex) -> Call {
+        self.call().set("GIT_INDEX_FILE", index.file.as_os_str())
+    }
+
+    /// Makes an index that holds `tree`.
+    ///
+    /// # Errors
+    /// `GIT_FAILED` when the tree is not there.
+    pub fn index_of(&self, tree: &Oid) -> Result<TemporaryIndex, Problem> {
+        let folder = tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+        let index = TemporaryIndex { file: folder.path().join("index"), _folder: folder };
+        self.indexed(&index).args(["read-tree", tree.as_str()]).output("reading the base")?;
+        Ok(index)
+    }
+
+    /// Applies a patch to an index only; no file is touched.
+    ///
+    /// # Errors
+    /// `PATCH_DOES_NOT_APPLY` with git's own words, which name the file and the line of the hunk.
+    pub fn apply(&self, index: &TemporaryIndex, patch: &[u8]) -> Result<(), Problem> {
+        let done = self
+            .indexed(index)
+            .args(["apply", "--cached", "-p1", "--whitespace=nowarn", "--unidiff-zero", "-"])
+            .input(patch)
+            .finish()?;
+        if done.ended.is_success() {
+            return Ok(());
+        }
+        Err(Problem::fail("PATCH_DOES_NOT_APPLY", format!("git does not apply the patch: {}", last_words(&done.stderr.bytes)))
+            .hint("make the patch against the task's base commit with `git diff --binary`"))
+    }
+
+    /// Writes the index as a tree.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn write_tree(&self, index: &TemporaryIndex) -> Result<Oid, Problem> {
+        Oid::parse(&self.indexed(index).args(["write-tree"]).line("writing the tree")?)
+    }
+
+    /// git's own difference of two trees, as the canonical patch.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn patch_between(&self, from: &Oid, to: &Oid) -> Result<Vec<u8>, Problem> {
+        self.call()
+            .args(["diff-tree", "-r", "-p", "--binary", "--full-index", "--no-renames", "--no-color"])
+            .args(["--no-ext-diff", "--no-textconv", "--ignore-submodules=none", "--submodule=short"])
+            .args(["--src-prefix=a/", "--dst-prefix=b/", "-U3", "--diff-algorithm=myers"])
+            .args([from.as_str(), to.as_str()])
+            .output("writing the canonical patch")
+    }
+
+    /// git's own list of changed entries of two trees, NUL-separated, without rename detection.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn raw_between(&self, from: &Oid, to: &Oid) -> Result<Vec<u8>, Problem> {
+        self.call()
+            .args(["diff-tree", "-r", "--raw", "-z", "--no-renames", "--full-index", "--no-abbrev"])
+            .args(["--ignore-submodules=none"])
+            .args([from.as_str(), to.as_str()])
+            .output("listing the difference")
+    }
+
+    /// The tree of a commit.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn tree_of(&self, commit: &Oid) -> Result<Oid, Problem> {
+        let line = self
+            .call()
+            .args(["rev-parse", "--verify", "--end-of-options"])
+            .args([format!("{commit}^{{tree}}")])
+            .line("reading a tree")?;
+        Oid::parse(&line)
+    }
+
+    /// Content of a blob; `None` when it is not there.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`, `TOOL_MISSING`.
+    pub fn blob(&self, tree: &Oid, path: &str) -> Result<Option<Vec<u8>>, Problem> {
+        let done = self.call().args(["cat-file", "blob"]).args([format!("{tree}:{path}")]).finish()?;
+        Ok(done.ended.is_success().then_some(done.stdout.bytes))
+    }
+
+    /// Writes the files of a tree into an empty folder. No attribute, filter or hook takes part.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn check_out(&self, tree: &Oid, folder: &Path) -> Result<(), Problem> {
+        let index = self.index_of(tree)?;
+        self.indexed(&index)
+            .set("GIT_WORK_TREE", folder)
+            .args(["checkout-index", "--all", "--quiet"])
+            .output("checking out the candidate")
+            .map(drop)
+    }
+
+    /// Keeps a commit from being lost by naming it.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn keep(&self, name: &str, commit: &Oid) -> Result<(), Problem> {
+        self.call().args(["update-ref", name, commit.as_str()]).output("naming a commit").map(drop)
+    }
+}
+
+/// Quotes a folder for a list that is separated by colons.
+fn quoted(path: &Path) -> OsString {
+    let text = path.as_os_str();
+    match text.to_str() {
+        Some(plain) if plain.contains(':') || plain.starts_with('"') => {
+            format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\"")).into()
+        }
+        _ => text.to_owned(),
+    }
+}

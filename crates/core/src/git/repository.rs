@@ -1,0 +1,201 @@
+//! The user's repository: finding it and reading from it.
+
+use std::path::{Path, PathBuf};
+
+use super::Call;
+use crate::problem::Problem;
+
+/// A full object id, 40 or 64 lower-case hex digits. Short ids are never accepted: they may come
+/// to name something else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Oid(String);
+
+impl Oid {
+    /// Checks the form of an id.
+    ///
+    /// # Errors
+    /// `OID_INVALID`.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if hex && matches!(text.len(), 40 | 64) {
+            return Ok(Self(text.to_owned()));
+        }
+        let shown: String = text.escape_debug().take(80).collect();
+        Err(Problem::fail("OID_INVALID", format!("\"{shown}\" is not a full object id of 40 or 64 hex digits")))
+    }
+
+    /// The id in hex.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Oid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The user's repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// The top folder of the checkout.
+    pub root: PathBuf,
+    pub(super) git_dir: PathBuf,
+}
+
+impl Repository {
+    /// Searches upward from `start` for a folder that holds `.git`, as git does, without running
+    /// anything.
+    ///
+    /// # Errors
+    /// `NO_REPOSITORY`.
+    pub fn find_root(start: &Path) -> Result<PathBuf, Problem> {
+        let start = start.canonicalize().map_err(|error| Problem::io(start.display(), &error))?;
+        start
+            .ancestors()
+            .find(|folder| folder.join(".git").exists())
+            .map(Path::to_owned)
+            .ok_or_else(|| {
+                Problem::fail("NO_REPOSITORY", format!("no git repository at {} or above it", start.display()))
+                    .hint("run it inside a repository, or name one with --repo DIR")
+            })
+    }
+
+    /// Opens the repository whose checkout is `root`.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`, `TOOL_MISSING`.
+    pub fn open(root: &Path) -> Result<Self, Problem> {
+        let dot_git = root.join(".git");
+        let git_dir = if dot_git.is_dir() {
+            dot_git
+        } else {
+            // A linked worktree or a submodule: the file names the real folder.
+            let line = Call::clean(&dot_git, root).args(["rev-parse", "--absolute-git-dir"]).line("finding the repository")?;
+            PathBuf::from(line)
+        };
+        Ok(Self { root: root.to_owned(), git_dir })
+    }
+
+    pub(super) fn call(&self) -> Call {
+        Call::clean(&self.git_dir, &self.root)
+    }
+
+    /// The folder that holds the objects.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn objects(&self) -> Result<PathBuf, Problem> {
+        let line = self
+            .call()
+            .args(["rev-parse", "--path-format=absolute", "--git-path", "objects"])
+            .line("finding the objects")?;
+        Ok(PathBuf::from(line))
+    }
+
+    /// `sha1` or `sha256`.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn object_format(&self) -> Result<String, Problem> {
+        self.call().args(["rev-parse", "--show-object-format"]).line("reading the object format")
+    }
+
+    /// Resolves a revision to a commit.
+    ///
+    /// # Errors
+    /// `BASE_MISSING` naming the revision.
+    pub fn commit(&self, revision: &str) -> Result<Oid, Problem> {
+        let missing = |why: String| {
+            Problem::fail("BASE_MISSING", format!("\"{}\" names no commit here: {why}", revision.escape_debug()))
+                .hint("name a branch, tag or full commit id that exists in this repository")
+        };
+        // A leading dash would be an option, a colon a path inside a tree.
+        if revision.is_empty() || revision.starts_with('-') || revision.contains([':', '\0', '\n']) {
+            return Err(missing("not a plain revision".to_owned()));
+        }
+        let done = self
+            .call()
+            .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
+            .args([format!("{revision}^{{commit}}")])
+            .finish()?;
+        if !done.ended.is_success() {
+            return Err(missing(super::last_words(&done.stderr.bytes)));
+        }
+        Oid::parse(String::from_utf8_lossy(&done.stdout.bytes).trim())
+    }
+
+    /// The tree of a commit.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn tree_of(&self, commit: &Oid) -> Result<Oid, Problem> {
+        let line = self
+            .call()
+            .args(["rev-parse", "--verify", "--end-of-options"])
+            .args([format!("{commit}^{{tree}}")])
+            .line("reading a tree")?;
+        Oid::parse(&line)
+    }
+
+    /// The branch that is checked out; `None` when HEAD is detached.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn current_branch(&self) -> Result<Option<String>, Problem> {
+        let done = self.call().args(["symbolic-ref", "--quiet", "--short", "HEAD"]).finish()?;
+        let name = String::from_utf8_lossy(&done.stdout.bytes).trim().to_owned();
+        Ok((done.ended.is_success() && !name.is_empty()).then_some(name))
+    }
+
+    /// The commit a branch points at; `None` when there is no such branch.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn tip(&self, branch: &str) -> Result<Option<Oid>, Problem> {
+        let done = self
+            .call()
+            .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
+            .args([format!("refs/heads/{branch}^{{commit}}")])
+            .finish()?;
+        if !done.ended.is_success() {
+            return Ok(None);
+        }
+        Oid::parse(String::from_utf8_lossy(&done.stdout.bytes).trim()).map(Some)
+    }
+
+    /// Whether `path` is tracked in the tree of `commit`, and with which mode (`100644`, `040000`…).
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn mode_at(&self, commit: &Oid, path: &str) -> Result<Option<String>, Problem> {
+        let listing = self
+            .call()
+            .args(["ls-tree", "-z", "--full-tree", commit.as_str(), "--", path])
+            .output("listing a tree")?;
+        let text = String::from_utf8_lossy(&listing).into_owned();
+        Ok(text.split(' ').next().filter(|mode| !mode.is_empty()).map(str::to_owned))
+    }
+
+    /// The content of a blob at `path` in `commit`; `None` when there is none or it is larger than
+    /// `limit` bytes.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn file_at(&self, commit: &Oid, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Problem> {
+        let done = self.call().args(["cat-file", "blob"]).args([format!("{commit}:{path}")]).finish()?;
+        let fits = done.ended.is_success() && done.stdout.bytes.len() <= limit;
+        Ok(fits.then_some(done.stdout.bytes))
+    }
+
+    /// git's own version, such as `2.47.3`.
+    ///
+    /// # Errors
+    /// `TOOL_MISSING`.
+    pub fn git_version(root: &Path) -> Result<String, Problem> {
+        let line = Call::clean(&root.join(".git"), root).args(["--version"]).line("asking git for its version")?;
+        Ok(line.trim_start_matches("git version ").to_owned())
+    }
+}

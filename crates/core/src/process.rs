@@ -1,0 +1,313 @@
+//! Child processes: a clean environment, a process group of their own, bounded output, a time
+//! limit, and an end within two seconds when STOP appears.
+//!
+//! This is supervision, not isolation: a child that starts a new session leaves the group.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::problem::Problem;
+
+/// How often STOP is asked for while a child runs. With the time a kill takes, a child ends well
+/// within two seconds.
+const STOP_POLL: Duration = Duration::from_millis(100);
+/// How long the pipes may stay open after the child ended; a leftover holding them is cut off.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What to run, and within which bounds.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The program and its arguments; never a shell string.
+    pub argv: Vec<OsString>,
+    /// The working folder.
+    pub folder: PathBuf,
+    /// The whole environment; nothing is inherited.
+    pub environment: Vec<(OsString, OsString)>,
+    /// What the child reads on standard input.
+    pub input: Vec<u8>,
+    /// Killed after this time.
+    pub timeout: Duration,
+    /// How many bytes of each stream are kept.
+    pub output_limit: usize,
+    /// Standard error goes into the same buffer as standard output.
+    pub merge: bool,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Exit(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Killed at the time limit.
+    Timeout,
+    /// Killed because STOP appeared.
+    Stopped,
+}
+
+impl Ended {
+    /// Whether the child ended by itself with code 0.
+    #[must_use]
+    pub fn is_success(self) -> bool {
+        self == Self::Exit(0)
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "exit {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Timeout => f.write_str("timeout"),
+            Self::Stopped => f.write_str("STOP"),
+        }
+    }
+}
+
+/// What one stream held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captured {
+    /// The first bytes, up to the limit.
+    pub bytes: Vec<u8>,
+    /// How many there were in all.
+    pub total: u64,
+}
+
+impl Captured {
+    /// Whether bytes were left out.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.total > self.bytes.len() as u64
+    }
+}
+
+/// A child that has ended; nothing of its process group is left.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How.
+    pub ended: Ended,
+    /// Standard output, with standard error in it when merged.
+    pub stdout: Captured,
+    /// Standard error, empty when merged.
+    pub stderr: Captured,
+    /// Wall time.
+    pub duration: Duration,
+}
+
+/// Runs a child to its end.
+///
+/// # Errors
+/// `TOOL_MISSING` when the program cannot be started.
+pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Problem> {
+    let started = Instant::now();
+    let mut child = spawn(spec)?;
+    feed(&mut child, spec.input.clone());
+    let (sender, ends) = channel();
+    let stdout = Arc::new(Mutex::new(Captured::default()));
+    let stderr = if spec.merge { Arc::clone(&stdout) } else { Arc::new(Mutex::new(Captured::default())) };
+    let readers = usize::from(child.stdout.is_some()) + usize::from(child.stderr.is_some());
+    collect(child.stdout.take(), Arc::clone(&stdout), spec.output_limit, sender.clone());
+    collect(child.stderr.take(), Arc::clone(&stderr), spec.output_limit, sender);
+    let (ended, open) = supervise(&mut child, &ends, readers, started + spec.timeout, is_stopped);
+    drain(&ends, open);
+    let take = |stream: &Mutex<Captured>| stream.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let stderr = if spec.merge { Captured::default() } else { take(&stderr) };
+    Ok(Finished { ended, stdout: take(&stdout), stderr, duration: started.elapsed() })
+}
+
+fn spawn(spec: &Spec) -> Result<Child, Problem> {
+    let Some((program, arguments)) = spec.argv.split_first() else {
+        return Err(Problem::fail("TOOL_MISSING", "no program was named"));
+    };
+    Command::new(program)
+        .args(arguments)
+        .current_dir(&spec.folder)
+        .env_clear()
+        .envs(spec.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(if spec.input.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| {
+            let name = program.to_string_lossy();
+            Problem::fail("TOOL_MISSING", format!("{name} could not be started: {error}"))
+                .hint(format!("install {name}, or correct the command in POLICY.json"))
+        })
+}
+
+/// Writes the input from a thread: a child that reads nothing must not block us.
+fn feed(child: &mut Child, input: Vec<u8>) {
+    if let Some(mut pipe) = child.stdin.take() {
+        std::thread::spawn(move || {
+            // A child that closed its input early is no error of ours.
+            let _ = pipe.write_all(&input);
+        });
+    }
+}
+
+fn collect<R: Read + Send + 'static>(
+    stream: Option<R>,
+    into: Arc<Mutex<Captured>>,
+    limit: usize,
+    ends: Sender<()>,
+) {
+    let Some(mut stream) = stream else { return };
+    std::thread::spawn(move || {
+        let mut buffer = [0_u8; 16 << 10];
+        while let Ok(count) = stream.read(&mut buffer) {
+            if count == 0 {
+                break;
+            }
+            let mut captured = into.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = limit.saturating_sub(captured.bytes.len()).min(count);
+            captured.bytes.extend_from_slice(buffer.get(..room).unwrap_or_default());
+            captured.total += count as u64;
+        }
+        // The receiver is gone when the drain time is over.
+        let _ = ends.send(());
+    });
+}
+
+/// Waits for the end, the time limit or STOP, then kills what is left of the group. Also says how
+/// many streams are still open.
+fn supervise(
+    child: &mut Child,
+    ends: &Receiver<()>,
+    mut open: usize,
+    deadline: Instant,
+    is_stopped: &dyn Fn() -> bool,
+) -> (Ended, usize) {
+    let mut last_poll = Instant::now();
+    let ended = loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            break ended_by(status);
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            break Ended::Timeout;
+        }
+        if now.duration_since(last_poll) >= STOP_POLL {
+            last_poll = now;
+            if is_stopped() {
+                break Ended::Stopped;
+            }
+        }
+        if open == 0 {
+            // The streams are closed, so the end is near: look often.
+            std::thread::sleep(Duration::from_millis(1));
+        } else {
+            match ends.recv_timeout(Duration::from_millis(10)) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => open -= 1,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    };
+    kill_group(child);
+    (ended, open)
+}
+
+fn kill_group(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // Nothing left of the group is the good case.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+fn drain(ends: &Receiver<()>, open: usize) {
+    let deadline = Instant::now() + DRAIN;
+    for _ in 0..open {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if ends.recv_timeout(left).is_err() {
+            return;
+        }
+    }
+}
+
+fn ended_by(status: ExitStatus) -> Ended {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ended::Exit(code),
+        (None, signal) => Ended::Signal(signal.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(script: &str) -> Spec {
+        Spec {
+            argv: vec!["sh".into(), "-c".into(), script.into()],
+            folder: "/".into(),
+            environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
+            input: Vec::new(),
+            timeout: Duration::from_secs(20),
+            output_limit: 100,
+            merge: false,
+        }
+    }
+
+    #[test]
+    fn captures_both_streams_and_the_code() {
+        let done = run(&spec("cat; echo out; echo err >&2; exit 3"), &|| false).unwrap();
+        assert_eq!(done.ended, Ended::Exit(3));
+        assert_eq!(done.stdout.bytes, b"out\n");
+        assert_eq!(done.stderr.bytes, b"err\n");
+    }
+
+    #[test]
+    fn input_arrives_and_output_is_bounded() {
+        let mut spec = spec("cat");
+        spec.input = vec![b'x'; 1 << 20];
+        let done = run(&spec, &|| false).unwrap();
+        assert_eq!((done.stdout.bytes.len(), done.stdout.total), (100, 1 << 20));
+        assert!(done.stdout.is_cut());
+    }
+
+    #[test]
+    fn a_child_that_sleeps_is_killed_with_its_group() {
+        let mut spec = spec("sleep 30 & echo $!; sleep 30");
+        spec.timeout = Duration::from_millis(300);
+        let started = Instant::now();
+        let done = run(&spec, &|| false).unwrap();
+        assert_eq!(done.ended, Ended::Timeout);
+        assert!(started.elapsed() < Duration::from_secs(10));
+        let pid: u32 = String::from_utf8(done.stdout.bytes).unwrap().trim().parse().unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "the grandchild lives: {state}");
+    }
+
+    #[test]
+    fn stop_ends_a_child_early() {
+        let done = run(&spec("sleep 30"), &|| true).unwrap();
+        assert_eq!(done.ended, Ended::Stopped);
+        assert!(done.duration < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn nothing_is_inherited() {
+        let done = run(&spec("env | cut -d= -f1 | sort | tr '\\n' ' '"), &|| false).unwrap();
+        let names = String::from_utf8(done.stdout.bytes).unwrap();
+        assert!(names.split_whitespace().all(|name| ["PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)), "{names}");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let mut spec = spec("");
+        spec.argv = vec!["no-such-program".into()];
+        let problem = run(&spec, &|| false).unwrap_err();
+        assert_eq!(problem.code, "TOOL_MISSING");
+        assert!(problem.message.contains("no-such-program"));
+    }
+}
