@@ -150,18 +150,23 @@ impl Repository {
     }
 
     /// Updates a clean checkout from `old` to `new`; files that are not tracked stay, and one that
-    /// stands in the way stops the update.
+    /// stands in the way stops the update. With `dry_run` it only says whether it would work.
     ///
     /// # Errors
     /// `CHECKOUT_NOT_UPDATED`.
-    pub fn update_checkout(&self, old: &Oid, new: &Oid) -> Result<(), Problem> {
-        let done = Call::as_user(&self.git_dir, &self.root)
-            .set("GIT_WORK_TREE", self.root.as_os_str())
-            .args(["read-tree", "-m", "-u", old.as_str(), new.as_str()])
-            .finish()?;
+    pub fn update_checkout(&self, old: &Oid, new: &Oid, dry_run: bool) -> Result<(), Problem> {
+        let call = || Call::as_user(&self.git_dir, &self.root).set("GIT_WORK_TREE", self.root.as_os_str());
+        // Time stamps alone must not make a file look changed.
+        call().args(["update-index", "-q", "--refresh"]).finish()?;
+        let mode: &[&str] = if dry_run { &["-n", "-m", "-u"] } else { &["-m", "-u"] };
+        let done = call().args(["read-tree"]).args(mode.iter().copied()).args([old.as_str(), new.as_str()]).finish()?;
         if done.ended.is_success() {
             return Ok(());
         }
-        Err(Problem::fail("CHECKOUT_NOT_UPDATED", format!("the checkout was left as it is: {}", last_words(&done.stderr.bytes))))
+        Err(Problem::fail(
+            "CHECKOUT_NOT_UPDATED",
+            format!("the checkout cannot follow: {}", last_words(&done.stderr.bytes)),
+        )
+        .hint("move the files that stand in the way, then run it again"))
     }
 }

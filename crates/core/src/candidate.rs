@@ -1,0 +1,230 @@
+//! The candidate: what a proposal comes down to, a base commit and a tree.
+//!
+//! A patch is used once, at the door: git applies it to the base in an index of our own, and git's
+//! own difference of the two trees is the canonical patch that every later step looks at.
+
+use serde::{Deserialize, Serialize};
+
+use baton_patch::{Limits, raw};
+
+use crate::git::{ObjectStore, Oid, Repository};
+use crate::policy::{Actor, Policy};
+use crate::problem::Problem;
+use crate::{clock, digest, wire};
+
+/// The largest `candidate.json` that is read, in bytes.
+pub const MAX_BYTES: usize = 16 << 10;
+
+/// Where the text of a proposal came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Source {
+    File,
+    Stdin,
+    Command,
+    Model,
+}
+
+/// The content of a task's `candidate.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// Always `1.0.0`.
+    pub schema_version: String,
+    /// The task it was made for.
+    pub task_id: String,
+    /// Counts the task's drafts, from 1.
+    pub attempt: u32,
+    /// The base commit.
+    pub base: String,
+    /// The base commit's tree.
+    pub base_tree: String,
+    /// The tree that would land.
+    pub tree: String,
+    /// SHA-256 of the canonical patch.
+    pub patch_sha256: String,
+    /// Where the text came from.
+    pub source: Source,
+    /// Who proposed it.
+    pub actor: Actor,
+    /// SHA-256 of the policy at that time.
+    pub policy_sha256: String,
+    /// When, RFC 3339.
+    pub created_at: String,
+}
+
+impl Candidate {
+    /// Reads `candidate.json`.
+    ///
+    /// # Errors
+    /// `CANDIDATE_INVALID`.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        const CODE: &str = "CANDIDATE_INVALID";
+        let candidate: Self = wire::parse(bytes, MAX_BYTES, "candidate", CODE)?;
+        for id in [&candidate.base, &candidate.base_tree, &candidate.tree] {
+            Oid::parse(id).map_err(|problem| Problem::fail(CODE, format!("candidate: {}", problem.message)))?;
+        }
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if candidate.patch_sha256.len() != 64 || !candidate.patch_sha256.bytes().all(hex) {
+            return Err(Problem::fail(CODE, "candidate: patch_sha256 is not a SHA-256 in hex"));
+        }
+        Ok(candidate)
+    }
+
+    /// The file's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// The name that evidence and approvals carry: `base=… tree=… patch=…`.
+    #[must_use]
+    pub fn binding(&self) -> String {
+        format!("base={} tree={} patch={}", self.base, self.tree, self.patch_sha256)
+    }
+}
+
+/// A proposal that git has applied: the trees, the canonical patch, and what git says changed.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// The base commit.
+    pub base: Oid,
+    /// Its tree.
+    pub base_tree: Oid,
+    /// The tree with the proposal applied.
+    pub tree: Oid,
+    /// git's own difference of the two.
+    pub patch: Vec<u8>,
+    /// Why the given text was not git's own grammar, when it was not.
+    pub normalized: Option<String>,
+}
+
+impl Proposal {
+    /// SHA-256 of the canonical patch.
+    #[must_use]
+    pub fn patch_sha256(&self) -> String {
+        digest::sha256(&self.patch)
+    }
+
+    /// Makes the record of this proposal for a task.
+    #[must_use]
+    pub fn candidate(&self, task_id: &str, attempt: u32, source: Source, actor: Actor, policy: &Policy) -> Candidate {
+        Candidate {
+            schema_version: "1.0.0".to_owned(),
+            task_id: task_id.to_owned(),
+            attempt,
+            base: self.base.to_string(),
+            base_tree: self.base_tree.to_string(),
+            tree: self.tree.to_string(),
+            patch_sha256: self.patch_sha256(),
+            source,
+            actor,
+            policy_sha256: policy.sha256.clone(),
+            created_at: clock::rfc3339(clock::now()),
+        }
+    }
+}
+
+/// The bounds of a patch under this policy.
+#[must_use]
+pub fn limits(policy: &Policy) -> Limits {
+    Limits { bytes: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX), ..Limits::default() }
+}
+
+/// Applies a patch to the base in an index of our own and derives everything else from git.
+///
+/// # Errors
+/// `PATCH_TOO_LARGE`, `PATCH_EMPTY`, `PATCH_DOES_NOT_APPLY`, `PATCH_REFUSED` when the change holds a
+/// form that the strict reader refuses, `READER_DISAGREES` when reader and git differ.
+pub fn propose(store: &ObjectStore, base: &Oid, patch: &[u8], limits: &Limits) -> Result<Proposal, Problem> {
+    if patch.len() > limits.bytes {
+        return Err(Problem::fail(
+            "PATCH_TOO_LARGE",
+            format!("the patch has {} bytes, the policy allows {}", patch.len(), limits.bytes),
+        )
+        .hint("split the change into smaller tasks"));
+    }
+    if patch.iter().all(u8::is_ascii_whitespace) {
+        return Err(Problem::fail("PATCH_EMPTY", "the patch is empty")
+            .hint("make one with `git diff --binary`, against the task's base commit"));
+    }
+    let normalized = baton_patch::parse(patch, limits).err().map(|refusal| refusal.to_string());
+    let base_tree = store.tree_of(base)?;
+    let index = store.index_of(&base_tree)?;
+    store.apply(&index, patch)?;
+    let tree = store.write_tree(&index)?;
+    if tree == base_tree {
+        return Err(Problem::fail("PATCH_EMPTY", "the patch applies and changes nothing"));
+    }
+    let canonical = store.patch_between(&base_tree, &tree)?;
+    check_reading(store, &base_tree, &tree, &canonical, limits)?;
+    Ok(Proposal { base: base.clone(), base_tree, tree, patch: canonical, normalized })
+}
+
+/// Demands that the strict reader sees in the canonical patch exactly what git's own tree
+/// difference says.
+///
+/// # Errors
+/// As [`propose`].
+pub fn check_reading(
+    store: &ObjectStore,
+    base_tree: &Oid,
+    tree: &Oid,
+    canonical: &[u8],
+    limits: &Limits,
+) -> Result<(), Problem> {
+    let read = baton_patch::parse(canonical, limits).map_err(|refusal| refused(&refusal))?;
+    let listing = store.raw_between(base_tree, tree)?;
+    let changes = raw::parse(&listing).map_err(|problem| {
+        Problem::zero_stop("READER_DISAGREES", format!("git's tree difference cannot be read: {problem}"))
+    })?;
+    raw::agrees(&read, &changes).map_err(|difference| {
+        Problem::zero_stop(
+            "READER_DISAGREES",
+            format!("the patch reader and git's tree difference do not agree: {difference}"),
+        )
+    })
+}
+
+/// Turns a reader's refusal into a problem that names line and form.
+#[must_use]
+pub fn refused(refusal: &baton_patch::Refusal) -> Problem {
+    Problem::fail("PATCH_REFUSED", refusal.to_string()).hint(refusal.hint.clone())
+}
+
+/// Derives a recorded candidate again and compares: base tree, tree, canonical patch, reading.
+///
+/// # Errors
+/// `CANDIDATE_CHANGED` (a full stop) naming what differs.
+pub fn verify(
+    repository: &Repository,
+    store: &ObjectStore,
+    candidate: &Candidate,
+    patch: &[u8],
+    limits: &Limits,
+) -> Result<(), Problem> {
+    let changed = |what: &str, got: &str, expected: &str| {
+        Problem::zero_stop("CANDIDATE_CHANGED", format!("{what} is {got}, the candidate says {expected}"))
+            .hint("baton retry TASK, and let it be drafted, scanned, gated and approved again")
+    };
+    let patch_sha256 = digest::sha256(patch);
+    if patch_sha256 != candidate.patch_sha256 {
+        return Err(changed("the SHA-256 of draft.patch", &patch_sha256, &candidate.patch_sha256));
+    }
+    let base = repository.commit(&candidate.base)?;
+    let base_tree = repository.tree_of(&base)?;
+    if base_tree.as_str() != candidate.base_tree {
+        return Err(changed("the base's tree", base_tree.as_str(), &candidate.base_tree));
+    }
+    let again = propose(store, &base, patch, limits)?;
+    if again.tree.as_str() != candidate.tree {
+        return Err(changed("the tree that the patch makes", again.tree.as_str(), &candidate.tree));
+    }
+    if again.patch != patch {
+        return Err(changed("the canonical patch", &again.patch_sha256(), &candidate.patch_sha256));
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! The queue on disk, and the only way to it: tasks, locks, artifacts, approvals, STOP and log.
+//!
+//! Skills name tasks and artifacts; where these lie is known here alone.
+
+mod approvals;
+mod claim;
+mod intake;
+mod submit;
+mod task_folder;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use claim::{Claim, Conflict};
+pub use submit::Submitted;
+pub use task_folder::{KeptEnvelope, TaskFolder};
+
+use crate::audit::Log;
+use crate::envelope::QUEUE_ROOT;
+use crate::files::Folder;
+use crate::git::{ObjectStore, Repository};
+use crate::outputs::{Counts, TaskEntry};
+use crate::problem::Problem;
+use crate::state::State;
+use crate::task::TaskId;
+use crate::clock;
+
+/// The kill switch's name in the queue.
+pub const STOP: &str = "STOP";
+
+/// The open queue of one repository.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    queue: Folder,
+}
+
+/// Whether the kill switch is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// There is nothing of that name.
+    Absent,
+    /// It is there, or it could not be told that it is not; the text says which.
+    Present(String),
+}
+
+impl Stop {
+    /// Whether everything must halt.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        matches!(self, Self::Present(_))
+    }
+}
+
+impl Store {
+    /// Opens the queue of the repository at `root`.
+    ///
+    /// # Errors
+    /// `QUEUE_MISSING` when `baton init` was not run, `QUEUE_BROKEN` when a part of it is gone, a
+    /// link, or unreadable.
+    pub fn open(root: &Path) -> Result<Self, Problem> {
+        let path = root.join(QUEUE_ROOT);
+        let queue = Folder::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Problem::fail("QUEUE_MISSING", format!("there is no {QUEUE_ROOT} in {}", root.display()))
+                    .hint("run: baton init")
+            }
+            _ => broken(QUEUE_ROOT, &error),
+        })?;
+        Ok(Self { root: root.to_owned(), queue })
+    }
+
+    /// Makes the queue's folders and an empty log. What is there already stays.
+    ///
+    /// # Errors
+    /// `IO_ERROR`, `QUEUE_BROKEN`.
+    pub fn create(root: &Path) -> Result<Self, Problem> {
+        let top = Folder::open(root).map_err(|error| Problem::io(root.display(), &error))?;
+        let queue = top.sub_or_new(QUEUE_ROOT).map_err(|error| broken(QUEUE_ROOT, &error))?;
+        for state in State::ALL {
+            queue.sub_or_new(state.name()).map_err(|error| broken(state.name(), &error))?;
+        }
+        for name in ["approved", "audit", "keys"] {
+            queue.sub_or_new(name).map_err(|error| broken(name, &error))?;
+        }
+        let store = Self { root: root.to_owned(), queue };
+        let audit = store.folder("audit")?;
+        if !audit.exists(crate::audit::FILE).map_err(|error| broken("audit", &error))? {
+            store.log()?.create()?;
+        }
+        Ok(store)
+    }
+
+    /// The repository's top folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The log.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn log(&self) -> Result<Log, Problem> {
+        Ok(Log::new(self.folder("audit")?))
+    }
+
+    /// The private object store.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn objects(&self, repository: &Repository) -> Result<ObjectStore, Problem> {
+        ObjectStore::open(&self.queue.path().join("git"), repository)
+    }
+
+    fn folder(&self, name: &str) -> Result<Folder, Problem> {
+        self.queue.sub(name).map_err(|error| broken(name, &error))
+    }
+
+    fn state_folder(&self, state: State) -> Result<Folder, Problem> {
+        self.folder(state.name())
+    }
+
+    /// Asks for the kill switch. Anything of that name counts, a dangling link too, and so does
+    /// every error that keeps us from knowing.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        match self.queue.exists(STOP) {
+            Ok(false) => Stop::Absent,
+            Ok(true) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} is there")),
+            Err(error) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} cannot be looked at: {error}")),
+        }
+    }
+
+    /// Switches STOP on, with who and why in it. Already on is fine.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn set_stop(&self, text: &str) -> Result<bool, Problem> {
+        match self.queue.write_new(STOP, text.as_bytes()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(Problem::io(STOP, &error)),
+        }
+    }
+
+    /// Lifts STOP. Says whether it was there.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn lift_stop(&self) -> Result<bool, Problem> {
+        match self.queue.remove(STOP) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Problem::io(STOP, &error)),
+        }
+    }
+
+    /// Lists the tasks of the given states, by state and then by name, and counts them. Loose task
+    /// files in the inbox are listed by their file's stem.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn scan(&self, states: &[State]) -> Result<(Counts, Vec<TaskEntry>), Problem> {
+        let mut counts = Counts::default();
+        let mut tasks = Vec::new();
+        for state in states.iter().copied() {
+            let folder = self.state_folder(state)?;
+            let mut entries = folder.list().map_err(|error| broken(state.name(), &error))?;
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            for entry in entries {
+                let Some(id) = self.task_of(state, &entry.name, entry.is_folder) else { continue };
+                // A task that moved on between listing and looking is simply not here any more.
+                let Ok(modified) = folder.modified(&entry.name) else { continue };
+                *counts.of(state) += 1;
+                tasks.push(TaskEntry {
+                    task_id: id,
+                    state,
+                    path: format!("{QUEUE_ROOT}/{}/{}", state.name(), entry.name),
+                    updated_at: Some(clock::rfc3339(modified)),
+                });
+            }
+        }
+        Ok((counts, tasks))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a question to the store")]
+    fn task_of(&self, state: State, name: &str, is_folder: bool) -> Option<String> {
+        if is_folder {
+            return TaskId::parse(name).ok().map(|id| id.to_string());
+        }
+        let stem = name.strip_suffix(".json").filter(|_| state == State::Inbox)?;
+        TaskId::parse(stem).ok().map(|id| id.to_string())
+    }
+
+    /// Finds the state that a task lies in.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`, also when it lies in two.
+    pub fn find(&self, id: &TaskId) -> Result<Option<State>, Problem> {
+        let mut found = None;
+        for state in State::ALL {
+            let folder = self.state_folder(state)?;
+            if folder.exists(id.as_str()).map_err(|error| broken(state.name(), &error))? {
+                if let Some(first) = found {
+                    return Err(Problem::fail("QUEUE_BROKEN", format!("task {id} lies in {first} and in {state}"))
+                        .hint("baton doctor shows both; keep the later state and move the other folder away"));
+                }
+                found = Some(state);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Opens a task's folder, wherever it lies.
+    ///
+    /// # Errors
+    /// `TASK_NOT_FOUND`, `QUEUE_BROKEN`.
+    pub fn task(&self, id: &TaskId) -> Result<TaskFolder, Problem> {
+        // A move may happen between finding and opening; then it is found again, further on.
+        for _ in 0..3 {
+            let Some(state) = self.find(id)? else { break };
+            match self.state_folder(state)?.sub(id.as_str()) {
+                Ok(folder) => return Ok(TaskFolder::new(id.clone(), state, folder)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(broken(id.as_str(), &error)),
+            }
+        }
+        Err(Problem::fail("TASK_NOT_FOUND", format!("there is no task {id} in the queue"))
+            .hint("baton status lists the tasks; baton submit makes one"))
+    }
+
+    /// Moves a task that the caller holds to another state.
+    ///
+    /// # Errors
+    /// `STATE_RULE`, `LEASE_LOST` when the lock's fencing number is another one by now,
+    /// `QUEUE_BROKEN`.
+    pub fn transition(&self, task: &mut TaskFolder, to: State, fence: Option<u64>) -> Result<(), Problem> {
+        let from = task.state();
+        if !from.may_move_to(to) {
+            return Err(Problem::fail("STATE_RULE", format!("task {} cannot move from {from} to {to}", task.id())));
+        }
+        task.check_fence(fence)?;
+        let (source, target) = (self.state_folder(from)?, self.state_folder(to)?);
+        let id = task.id().clone();
+        source.move_to(id.as_str(), &target, id.as_str()).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Problem::fail("LEASE_LOST", format!("task {id} is not in {from} any more; somebody moved it"))
+            }
+            io::ErrorKind::AlreadyExists => {
+                Problem::fail("QUEUE_BROKEN", format!("there is a task {id} in {to} already; nothing was overwritten"))
+            }
+            _ => broken(id.as_str(), &error),
+        })?;
+        let folder = target.sub(id.as_str()).map_err(|error| broken(id.as_str(), &error))?;
+        task.moved(to, folder);
+        Ok(())
+    }
+}
+
+fn broken(what: &str, error: &io::Error) -> Problem {
+    Problem::fail("QUEUE_BROKEN", format!("the queue cannot be used at {what}: {error}"))
+        .hint("baton doctor says what is wrong; no part of the queue may be a link")
+}

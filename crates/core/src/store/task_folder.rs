@@ -1,0 +1,355 @@
+//! One task's folder: its files, read within bounds and written once.
+
+use std::cell::RefCell;
+use std::io;
+
+use super::broken;
+use crate::candidate::Candidate;
+use crate::envelope::{self, Artifact, ArtifactKind, Envelope, QUEUE_ROOT};
+use crate::files::Folder;
+use crate::lease::{self, Lease};
+use crate::problem::Problem;
+use crate::state::State;
+use crate::task::{Task, TaskId};
+use crate::{candidate, digest, task};
+
+const TASK_FILE: &str = "task.json";
+pub(super) const LOCK_FILE: &str = ".lock";
+const CANDIDATE_FILE: &str = "candidate.json";
+const PATCH_FILE: &str = "draft.patch";
+const ENVELOPES: &str = "envelopes";
+const ATTEMPTS: &str = "attempts";
+/// Evidence files and the like: the largest that is read back, in bytes.
+const MAX_FILE: usize = 256 << 20;
+
+/// An open task folder.
+#[derive(Debug)]
+pub struct TaskFolder {
+    id: TaskId,
+    state: State,
+    folder: Folder,
+    written: RefCell<Vec<(Option<String>, String)>>,
+}
+
+/// An envelope that a skill kept in the task's folder.
+#[derive(Clone, Debug)]
+pub struct KeptEnvelope {
+    /// Its place, such as `envelopes/03-gate-runner.json`.
+    pub name: String,
+    /// What it says.
+    pub envelope: Envelope,
+}
+
+impl TaskFolder {
+    pub(super) fn new(id: TaskId, state: State, folder: Folder) -> Self {
+        Self { id, state, folder, written: RefCell::new(Vec::new()) }
+    }
+
+    pub(super) fn moved(&mut self, state: State, folder: Folder) {
+        self.state = state;
+        self.folder = folder;
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> &TaskId {
+        &self.id
+    }
+
+    /// The state it lies in.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// A file's path as envelopes write it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        format!("{QUEUE_ROOT}/{}/{}/{name}", self.state.name(), self.id)
+    }
+
+    fn place(&self, name: &str) -> Result<(Option<Folder>, String), Problem> {
+        let Some((folder, file)) = name.split_once('/') else { return Ok((None, name.to_owned())) };
+        let folder = self.folder.sub(folder).map_err(|error| self.trouble(name, &error))?;
+        Ok((Some(folder), file.to_owned()))
+    }
+
+    fn trouble(&self, name: &str, error: &io::Error) -> Problem {
+        let code = if error.kind() == io::ErrorKind::NotFound { "FILE_MISSING" } else { "FILE_UNREADABLE" };
+        Problem::fail(code, format!("{}: {error}", self.path(name)))
+    }
+
+    /// Reads a file of the task, at most one folder deep.
+    ///
+    /// # Errors
+    /// `FILE_MISSING`, `FILE_UNREADABLE`.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, Problem> {
+        self.read_within(name, MAX_FILE)
+    }
+
+    fn read_within(&self, name: &str, limit: usize) -> Result<Vec<u8>, Problem> {
+        let (folder, file) = self.place(name)?;
+        folder.as_ref().unwrap_or(&self.folder).read(&file, limit).map_err(|error| self.trouble(name, &error))
+    }
+
+    /// Reads a file if it is there.
+    ///
+    /// # Errors
+    /// `FILE_UNREADABLE`.
+    pub fn read_if_there(&self, name: &str) -> Result<Option<Vec<u8>>, Problem> {
+        match self.read(name) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(problem) if problem.code == "FILE_MISSING" => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Reads the file that an artifact of this task names, in whatever state the task was then, and
+    /// checks the SHA-256 in its note.
+    ///
+    /// # Errors
+    /// `EVIDENCE_CHANGED`, `FILE_MISSING`, `FILE_UNREADABLE`.
+    pub fn read_artifact(&self, artifact: &Artifact) -> Result<Vec<u8>, Problem> {
+        let not_ours = || Problem::fail("FILE_MISSING", format!("{} is no file of task {}", artifact.path, self.id));
+        let mut parts = artifact.path.splitn(4, '/');
+        let name = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(QUEUE_ROOT), Some(state), Some(id), Some(name))
+                if State::from_name(state).is_some() && id == self.id.as_str() => name,
+            _ => return Err(not_ours()),
+        };
+        let bytes = self.read(name)?;
+        let got = digest::sha256(&bytes);
+        match artifact.note_value("sha256") {
+            Some(expected) if expected == got => Ok(bytes),
+            expected => Err(Problem::fail(
+                "EVIDENCE_CHANGED",
+                format!("{} hashes to {got}, the envelope says {}", artifact.path, expected.unwrap_or("nothing")),
+            )),
+        }
+    }
+
+    /// Writes a file that must not exist yet and names it as an artifact with its SHA-256.
+    ///
+    /// # Errors
+    /// `FILE_EXISTS`, `IO_ERROR`.
+    pub fn write_new(&self, kind: ArtifactKind, name: &str, bytes: &[u8]) -> Result<Artifact, Problem> {
+        let (sub, file) = match name.split_once('/') {
+            Some((sub, file)) => (Some(sub.to_owned()), file),
+            None => (None, name),
+        };
+        let folder = match &sub {
+            Some(sub) => Some(self.folder.sub_or_new(sub).map_err(|error| self.trouble(name, &error))?),
+            None => None,
+        };
+        folder.as_ref().unwrap_or(&self.folder).write_new(file, bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Problem::fail("FILE_EXISTS", format!("{} is there already; nothing is overwritten", self.path(name)))
+                    .hint(format!("baton retry {} moves the last attempt aside", self.id))
+            }
+            _ => Problem::io(self.path(name), &error),
+        })?;
+        self.written.borrow_mut().push((sub, file.to_owned()));
+        Ok(Artifact::new(kind, self.path(name), format!("sha256={}", digest::sha256(bytes))))
+    }
+
+    /// Writes a file under `name`, or under `name` with `.2`, `.3`… before its ending when earlier
+    /// runs left theirs.
+    ///
+    /// # Errors
+    /// As [`Self::write_new`].
+    pub fn write_next(&self, kind: ArtifactKind, name: &str, bytes: &[u8]) -> Result<Artifact, Problem> {
+        let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+        for number in 1..10_000 {
+            let name = if number == 1 { name.to_owned() } else { format!("{stem}.{number}.{ending}") };
+            match self.write_new(kind, &name, bytes) {
+                Err(problem) if problem.code == "FILE_EXISTS" => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Problem::fail("FILE_EXISTS", format!("{} was written too often", self.path(name))))
+    }
+
+    /// Takes back what this run wrote, because it could not be recorded.
+    pub fn undo_writes(&self) {
+        for (sub, file) in self.written.borrow_mut().drain(..).rev() {
+            let removed = match sub {
+                Some(sub) => self.folder.sub(&sub).and_then(|folder| folder.remove(&file)),
+                None => self.folder.remove(&file),
+            };
+            // Nothing more can be done; the file is in no log and no envelope.
+            drop(removed);
+        }
+    }
+
+    /// The task itself.
+    ///
+    /// # Errors
+    /// `TASK_INVALID`, `FILE_MISSING`.
+    pub fn task(&self) -> Result<Task, Problem> {
+        Task::parse(&self.read_within(TASK_FILE, task::MAX_BYTES)?)
+    }
+
+    /// The bytes of `task.json`.
+    ///
+    /// # Errors
+    /// `FILE_MISSING`, `FILE_UNREADABLE`.
+    pub fn task_bytes(&self) -> Result<Vec<u8>, Problem> {
+        self.read_within(TASK_FILE, task::MAX_BYTES)
+    }
+
+    /// The lock, if the task is held.
+    ///
+    /// # Errors
+    /// `LOCK_BROKEN`.
+    pub fn lease(&self) -> Result<Option<Lease>, Problem> {
+        match self.folder.read(LOCK_FILE, lease::MAX_BYTES) {
+            Ok(bytes) => Lease::parse(&bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Problem::fail("LOCK_BROKEN", format!("{}: {error}", self.path(LOCK_FILE)))),
+        }
+    }
+
+    /// Refuses when the lock's fencing number is not the one that the caller started with.
+    ///
+    /// # Errors
+    /// `LEASE_LOST`, `LOCK_BROKEN`.
+    pub fn check_fence(&self, fence: Option<u64>) -> Result<(), Problem> {
+        let held = self.lease()?.map(|lease| lease.fence);
+        if held == fence {
+            return Ok(());
+        }
+        let show = |fence: Option<u64>| fence.map_or("none".to_owned(), |fence| fence.to_string());
+        Err(Problem::fail(
+            "LEASE_LOST",
+            format!("the lock of task {} has fencing number {}, this run started with {}", self.id, show(held), show(fence)),
+        )
+        .hint("somebody else holds the task by now; look with: baton status"))
+    }
+
+    /// The candidate, once there is one.
+    ///
+    /// # Errors
+    /// `CANDIDATE_INVALID`, `FILE_UNREADABLE`.
+    pub fn candidate(&self) -> Result<Option<Candidate>, Problem> {
+        match self.read_within(CANDIDATE_FILE, candidate::MAX_BYTES) {
+            Ok(bytes) => Candidate::parse(&bytes).map(Some),
+            Err(problem) if problem.code == "FILE_MISSING" => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The candidate's canonical patch.
+    ///
+    /// # Errors
+    /// `FILE_MISSING`, `FILE_UNREADABLE`.
+    pub fn patch(&self) -> Result<Vec<u8>, Problem> {
+        self.read(PATCH_FILE)
+    }
+
+    /// Keeps a candidate: its record, its patch and the note that binds envelopes to it.
+    ///
+    /// # Errors
+    /// As [`Self::write_new`].
+    pub fn write_candidate(&self, candidate: &Candidate, patch: &[u8]) -> Result<Vec<Artifact>, Problem> {
+        let patch = self.write_new(ArtifactKind::DraftPatch, PATCH_FILE, patch)?;
+        let record = self.write_new(ArtifactKind::Other, CANDIDATE_FILE, &candidate.to_bytes())?;
+        Ok(vec![patch, bind(record, candidate)])
+    }
+
+    /// The artifact by which an envelope names the candidate it is about.
+    ///
+    /// # Errors
+    /// `CANDIDATE_MISSING`.
+    pub fn candidate_artifact(&self, candidate: &Candidate) -> Result<Artifact, Problem> {
+        let bytes = self.read_within(CANDIDATE_FILE, candidate::MAX_BYTES)?;
+        let note = format!("sha256={}", digest::sha256(&bytes));
+        Ok(bind(Artifact::new(ArtifactKind::Other, self.path(CANDIDATE_FILE), note), candidate))
+    }
+
+    /// Keeps an envelope as `envelopes/NN-<skill>.json`.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn keep_envelope(&self, envelope: &Envelope) -> Result<(), Problem> {
+        let mut bytes = serde_json::to_vec(envelope).map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
+        bytes.push(b'\n');
+        let folder = self.folder.sub_or_new(ENVELOPES).map_err(|error| self.trouble(ENVELOPES, &error))?;
+        let mut number = folder.list().map_err(|error| self.trouble(ENVELOPES, &error))?.len() + 1;
+        loop {
+            match folder.write_new(&format!("{number:02}-{}.json", envelope.skill), &bytes) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(self.trouble(ENVELOPES, &error)),
+            }
+        }
+    }
+
+    /// The kept envelopes, oldest first. One that cannot be read is an error: evidence that is
+    /// broken is no evidence.
+    ///
+    /// # Errors
+    /// `EVIDENCE_CHANGED` naming the file.
+    pub fn envelopes(&self) -> Result<Vec<KeptEnvelope>, Problem> {
+        let folder = match self.folder.sub(ENVELOPES) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(self.trouble(ENVELOPES, &error)),
+        };
+        let mut names: Vec<_> = folder
+            .list()
+            .map_err(|error| self.trouble(ENVELOPES, &error))?
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect();
+        // 02 before 10 before 100: by number, not by text.
+        names.sort_by_key(|name| (name.split('-').next().and_then(|digits| digits.parse::<u64>().ok()), name.clone()));
+        names.into_iter().map(|name| self.kept_envelope(&folder, &name)).collect()
+    }
+
+    fn kept_envelope(&self, folder: &Folder, name: &str) -> Result<KeptEnvelope, Problem> {
+        let shown = format!("{ENVELOPES}/{name}");
+        let bytes = folder.read(name, envelope::MAX_BYTES).map_err(|error| self.trouble(&shown, &error))?;
+        let envelope = Envelope::parse(&bytes)
+            .map_err(|problem| Problem::fail("EVIDENCE_CHANGED", format!("{}: {}", self.path(&shown), problem.message)))?;
+        Ok(KeptEnvelope { name: shown, envelope })
+    }
+
+    /// Moves everything that the last attempt made into `attempts/<n>/`; the task itself stays.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn set_attempt_aside(&self) -> Result<u32, Problem> {
+        let attempts = self.folder.sub_or_new(ATTEMPTS).map_err(|error| self.trouble(ATTEMPTS, &error))?;
+        let number = self.attempts()? + 1;
+        let target = attempts.new_sub(&number.to_string()).map_err(|error| self.trouble(ATTEMPTS, &error))?;
+        for entry in self.folder.list().map_err(|error| self.trouble(".", &error))? {
+            if [TASK_FILE, ATTEMPTS, LOCK_FILE].contains(&entry.name.as_str()) {
+                continue;
+            }
+            self.folder.move_to(&entry.name, &target, &entry.name).map_err(|error| self.trouble(&entry.name, &error))?;
+        }
+        Ok(number)
+    }
+
+    /// How many attempts were set aside.
+    ///
+    /// # Errors
+    /// `FILE_UNREADABLE`.
+    pub fn attempts(&self) -> Result<u32, Problem> {
+        match self.folder.sub(ATTEMPTS).and_then(|folder| folder.list()) {
+            Ok(entries) => Ok(u32::try_from(entries.len()).unwrap_or(u32::MAX)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(broken(ATTEMPTS, &error)),
+        }
+    }
+}
+
+fn bind(mut artifact: Artifact, candidate: &Candidate) -> Artifact {
+    let note = artifact.note.take().unwrap_or_default();
+    artifact.note = Some(format!("{note} {}", candidate.binding()));
+    artifact
+}
