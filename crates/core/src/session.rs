@@ -1,0 +1,525 @@
+//! What a skill's `run` gets: who acts, under which policy, on which task of which queue.
+//!
+//! Everything is opened on first use, so a tool that needs no queue works where there is none.
+
+use std::cell::{OnceCell, RefCell};
+use std::ffi::OsString;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use crate::approval::Verdict;
+use crate::audit::Action;
+use crate::candidate::Candidate;
+use crate::envelope::{
+    ApprovalEntry, ApprovalState, Artifact, ArtifactKind, Decision, Envelope, Finding, NO_TASK, Signals, Status,
+    ToolClass,
+};
+use crate::git::Repository;
+use crate::manifest::Manifest;
+use crate::policy::{Actor, Policy};
+use crate::problem::Problem;
+use crate::state::State;
+use crate::store::{Stop, Store, TaskFolder};
+use crate::task::TaskId;
+use crate::{clock, files};
+
+/// Where the single source of truth lies.
+pub const SSOT: &str = ".autodev_ssot";
+/// The largest policy or manifest that is read, in bytes.
+const MAX_SSOT_BYTES: usize = 4 << 20;
+
+/// The flags that every skill has, as given.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Common {
+    /// Work in the repository at this folder (default: search upward for .git)
+    #[arg(long, value_name = "DIR")]
+    pub repo: Option<PathBuf>,
+    /// Work on this task
+    #[arg(long, value_name = "ID")]
+    pub task: Option<String>,
+    /// Act as openclaw, cursor, claude_code, human or system (default: BATON_ACTOR, else human)
+    #[arg(long, value_name = "NAME")]
+    pub actor: Option<String>,
+    /// Use this policy where the repository has no .autodev_ssot/POLICY.json
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Say what would happen and change nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Print the envelope over several lines, for people
+    #[arg(long)]
+    pub pretty: bool,
+    /// Print a summary line on standard error even when it is no terminal
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Print the JSON Schema of this skill's output and exit
+    #[arg(long)]
+    pub schema: bool,
+}
+
+/// A task that is open in this run, with the fencing number it started with.
+#[derive(Debug)]
+pub struct OpenTask {
+    /// Its folder.
+    pub folder: TaskFolder,
+    /// The lock's number at the start; `None` when the task was not locked.
+    pub fence: Option<u64>,
+    /// The state it was in at the start.
+    pub before: State,
+}
+
+/// Where standard input comes from.
+pub enum Input {
+    /// The process's own.
+    Process,
+    /// There is none: a program calls in process.
+    Nothing,
+}
+
+/// One run of one skill.
+pub struct Session {
+    /// The flags.
+    pub common: Common,
+    /// Who acts.
+    pub actor: Actor,
+    /// The envelope that came down the pipe.
+    pub upstream: Option<Envelope>,
+    input: Input,
+    root: OnceCell<PathBuf>,
+    repository: OnceCell<Repository>,
+    policy: OnceCell<Policy>,
+    store: OnceCell<Store>,
+    task: OnceCell<OpenTask>,
+    approvals: RefCell<Vec<ApprovalEntry>>,
+}
+
+impl Session {
+    /// Starts a run.
+    #[must_use]
+    pub fn new(common: Common, actor: Actor, input: Input, upstream: Option<Envelope>) -> Self {
+        Self {
+            common,
+            actor,
+            upstream,
+            input,
+            root: OnceCell::new(),
+            repository: OnceCell::new(),
+            policy: OnceCell::new(),
+            store: OnceCell::new(),
+            task: OnceCell::new(),
+            approvals: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Whether this run only says what it would do.
+    #[must_use]
+    pub fn is_plan(&self) -> bool {
+        self.common.plan
+    }
+
+    /// The repository's top folder.
+    ///
+    /// # Errors
+    /// `NO_REPOSITORY`.
+    pub fn root(&self) -> Result<&Path, Problem> {
+        if let Some(root) = self.root.get() {
+            return Ok(root);
+        }
+        let start = self.common.repo.clone().unwrap_or_else(|| PathBuf::from("."));
+        let root = Repository::find_root(&start)?;
+        Ok(self.root.get_or_init(|| root))
+    }
+
+    /// The user's repository.
+    ///
+    /// # Errors
+    /// `NO_REPOSITORY`, `GIT_FAILED`.
+    pub fn repository(&self) -> Result<&Repository, Problem> {
+        if let Some(repository) = self.repository.get() {
+            return Ok(repository);
+        }
+        let repository = Repository::open(self.root()?)?;
+        Ok(self.repository.get_or_init(|| repository))
+    }
+
+    /// The policy: the repository's own, or the one named with `--policy` where it has none.
+    ///
+    /// # Errors
+    /// `POLICY_MISSING`, `POLICY_INVALID`, `POLICY_LOOSENED`, and a usage error when `--policy`
+    /// would stand in for a policy that is there.
+    pub fn policy(&self) -> Result<&Policy, Problem> {
+        if let Some(policy) = self.policy.get() {
+            return Ok(policy);
+        }
+        let policy = Policy::parse(&self.policy_bytes()?)?;
+        Ok(self.policy.get_or_init(|| policy))
+    }
+
+    fn policy_bytes(&self) -> Result<Vec<u8>, Problem> {
+        let own = self.root().ok().map(|root| root.join(SSOT).join("POLICY.json"));
+        let own_is_there = own.as_deref().is_some_and(|path| path.symlink_metadata().is_ok());
+        match (&self.common.policy, own) {
+            (Some(named), _) if !own_is_there => read_ssot(named, "POLICY_MISSING"),
+            (Some(named), Some(own)) => {
+                let bytes = read_ssot(&own, "POLICY_MISSING")?;
+                if read_ssot(named, "POLICY_MISSING")? == bytes {
+                    return Ok(bytes);
+                }
+                Err(Problem::fail("POLICY_AMBIGUOUS", format!("--policy {} differs from the policy of this repository", named.display()))
+                    .hint(format!("leave --policy out, or change {SSOT}/POLICY.json by a reviewed commit")))
+            }
+            (_, Some(own)) => read_ssot(&own, "POLICY_MISSING"),
+            (_, None) => Err(Problem::fail("POLICY_MISSING", "there is no policy here: no repository and no --policy")
+                .hint("name one with --policy FILE, or run inside a repository after baton init")),
+        }
+    }
+
+    /// The manifest.
+    ///
+    /// # Errors
+    /// `MANIFEST_MISSING`, `MANIFEST_INVALID`.
+    pub fn manifest(&self) -> Result<Manifest, Problem> {
+        let path = self.root()?.join(SSOT).join("MANIFEST.json");
+        Manifest::parse(&read_ssot(&path, "MANIFEST_MISSING")?)
+    }
+
+    /// The queue.
+    ///
+    /// # Errors
+    /// `QUEUE_MISSING`, `QUEUE_BROKEN`, `NO_REPOSITORY`.
+    pub fn store(&self) -> Result<&Store, Problem> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = Store::open(self.root()?)?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
+    /// The queue, where there is one. A queue that is there and broken is an error all the same.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn store_if_any(&self) -> Result<Option<&Store>, Problem> {
+        match self.store() {
+            Ok(store) => Ok(Some(store)),
+            Err(problem) if matches!(problem.code.as_str(), "QUEUE_MISSING" | "NO_REPOSITORY") => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Refuses while STOP is on.
+    ///
+    /// # Errors
+    /// `STOP_PRESENT` (a full stop).
+    pub fn check_stop(&self) -> Result<(), Problem> {
+        match self.store_if_any()?.map(Store::stop) {
+            Some(Stop::Present(why)) => Err(stop_problem(&why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The id of the task at hand, from `--task` or from upstream.
+    ///
+    /// # Errors
+    /// `TASK_ID_INVALID`, or a usage error when none is named.
+    pub fn task_id(&self) -> Result<TaskId, Problem> {
+        if let Some(id) = &self.common.task {
+            return TaskId::parse(id);
+        }
+        match self.upstream.as_ref().map(|envelope| envelope.task.task_id.as_str()) {
+            Some(id) if id != NO_TASK => TaskId::parse(id),
+            _ => Err(Problem::usage("no task was named: pass --task ID, or pipe in the output of claim-lock")),
+        }
+    }
+
+    /// Whether the run is about a task of the queue.
+    #[must_use]
+    pub fn has_task(&self) -> bool {
+        self.common.task.is_some() || self.upstream.as_ref().is_some_and(|envelope| envelope.task.task_id != NO_TASK)
+    }
+
+    /// Opens the task at hand. When upstream carries the claim, the lock must still have its
+    /// fencing number.
+    ///
+    /// # Errors
+    /// `TASK_NOT_FOUND`, `LEASE_LOST`, `QUEUE_BROKEN`.
+    pub fn task(&self) -> Result<&TaskFolder, Problem> {
+        if let Some(open) = self.task.get() {
+            return Ok(&open.folder);
+        }
+        let folder = self.store()?.task(&self.task_id()?)?;
+        let fence = folder.lease()?.map(|lease| lease.fence);
+        if let Some(claimed) = self.upstream_fence() {
+            folder.check_fence(Some(claimed))?;
+        }
+        self.set_task(folder, fence)
+    }
+
+    /// Makes a task that the skill found itself the task at hand.
+    ///
+    /// # Errors
+    /// Never; the result fits into a chain of questions.
+    pub fn set_task(&self, folder: TaskFolder, fence: Option<u64>) -> Result<&TaskFolder, Problem> {
+        let before = folder.state();
+        Ok(&self.task.get_or_init(|| OpenTask { folder, fence, before }).folder)
+    }
+
+    fn upstream_fence(&self) -> Option<u64> {
+        let lock = self.upstream.as_ref()?.artifacts.iter().rev().find(|artifact| artifact.kind == ArtifactKind::LockFile)?;
+        lock.note_value("fence")?.parse().ok()
+    }
+
+    /// The candidate of the task at hand, not denied by anybody.
+    ///
+    /// # Errors
+    /// `CANDIDATE_MISSING`, `DENIED_DIGEST` (a denial), `CANDIDATE_INVALID`.
+    pub fn candidate(&self) -> Result<Candidate, Problem> {
+        let task = self.task()?;
+        let candidate = task.candidate()?.ok_or_else(|| {
+            Problem::fail("CANDIDATE_MISSING", format!("task {} has no candidate yet", task.id()))
+                .hint(format!("patch-draft --task {} --from FILE", task.id()))
+        })?;
+        self.check_not_denied(&candidate)?;
+        Ok(candidate)
+    }
+
+    /// Refuses a candidate that a person denied before, without asking again.
+    ///
+    /// # Errors
+    /// `DENIED_DIGEST`.
+    pub fn check_not_denied(&self, candidate: &Candidate) -> Result<(), Problem> {
+        match self.store()?.denial_of(candidate)? {
+            None => Ok(()),
+            Some(denial) => Err(Problem::deny(
+                "DENIED_DIGEST",
+                format!("{} denied exactly this change at {}: {}", denial.approved_by, denial.approved_at, denial.reason),
+            )
+            .hint("propose another change; the same bytes are not asked for again")),
+        }
+    }
+
+    /// Asks the policy whether the actor may do these things; the answers go into the envelope.
+    ///
+    /// # Errors
+    /// `APPROVAL_REQUIRED` (a denial) naming the class and what to do.
+    pub fn authorize(&self, classes: &[ToolClass]) -> Result<(), Problem> {
+        let now = clock::now();
+        for class in classes.iter().copied() {
+            let entry = self.policy()?.authorize(self.actor, class, now);
+            let refused = (entry.state != ApprovalState::Approved).then(|| not_approved(self.actor, &entry));
+            self.add_approval(entry);
+            if let Some(problem) = refused {
+                return Err(problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for an approval of exactly this candidate for PR or MERGE. The policy's matrix must
+    /// allow the actor the class as well.
+    ///
+    /// # Errors
+    /// `DENIED_DIGEST`, `APPROVAL_CHANGED`, and as [`Self::authorize`].
+    pub fn candidate_approval(&self, candidate: &Candidate, class: ToolClass) -> Result<ApprovalEntry, Problem> {
+        self.check_not_denied(candidate)?;
+        let now = clock::now();
+        let mut entry = self.policy()?.authorize(self.actor, class, now);
+        if entry.state == ApprovalState::Denied {
+            return Ok(entry);
+        }
+        entry.state = ApprovalState::Pending;
+        entry.note = Some("needs an approval of this candidate: baton approve TASK".to_owned());
+        let given = self.store()?.approvals_for(candidate)?.into_iter().rev().find(|approval| {
+            approval.verdict == Verdict::Approved && approval.covers(class) && approval.is_valid_at(now)
+        });
+        if let Some(approval) = given {
+            entry.state = ApprovalState::Approved;
+            entry.approved_by = Some(approval.approved_by);
+            entry.approved_at = Some(approval.approved_at);
+            entry.note = Some(format!("approval={}", approval.approval_id));
+        }
+        Ok(entry)
+    }
+
+    /// Puts an approval's state into the envelope.
+    pub fn add_approval(&self, entry: ApprovalEntry) {
+        self.approvals.borrow_mut().push(entry);
+    }
+
+    /// Reads a file that a flag names, or standard input for `-`.
+    ///
+    /// # Errors
+    /// `FILE_UNREADABLE`; a usage error when standard input is a terminal.
+    pub fn read_named(&self, path: &Path, limit: usize) -> Result<Vec<u8>, Problem> {
+        let outcome = if path.as_os_str() == "-" {
+            match self.input {
+                Input::Nothing => return Err(Problem::usage("standard input cannot be read here")),
+                Input::Process if std::io::stdin().is_terminal() => {
+                    return Err(Problem::usage("- means standard input, and that is a terminal: pipe the file in"));
+                }
+                Input::Process => files::read_bounded(std::io::stdin().lock(), limit),
+            }
+        } else {
+            files::read_named(path, limit)
+        };
+        outcome.map_err(|error| {
+            Problem::fail("FILE_UNREADABLE", format!("{}: {error}", path.display()))
+                .hint("name a readable file, or - for standard input")
+        })
+    }
+
+    /// Prints progress or an explanation on standard error, for people.
+    pub fn tell(&self, text: &str) {
+        if self.common.verbose || std::io::stderr().is_terminal() {
+            crate::driver::say(text);
+        }
+    }
+
+    pub(crate) fn take_approvals(&self) -> Vec<ApprovalEntry> {
+        self.approvals.borrow().clone()
+    }
+
+    pub(crate) fn open_task(&self) -> Option<&OpenTask> {
+        self.task.get()
+    }
+
+    pub(crate) fn open_task_mut(&mut self) -> Option<&mut OpenTask> {
+        self.task.get_mut()
+    }
+}
+
+fn not_approved(actor: Actor, entry: &ApprovalEntry) -> Problem {
+    let note = entry.note.clone().unwrap_or_default();
+    Problem::deny("APPROVAL_REQUIRED", format!("{} may not do {:?}: {note}", actor.name(), entry.tool_class))
+        .hint(format!("act as somebody the policy allows (--actor NAME), or change {SSOT}/POLICY.json by a reviewed commit"))
+}
+
+/// The problem that every effect meets while STOP is on.
+#[must_use]
+pub fn stop_problem(why: &str) -> Problem {
+    Problem::zero_stop("STOP_PRESENT", format!("STOP is on: {why}"))
+        .hint("an operator lifts it with: baton resume")
+}
+
+fn read_ssot(path: &Path, missing: &str) -> Result<Vec<u8>, Problem> {
+    files::read_named(path, MAX_SSOT_BYTES).map_err(|error| {
+        Problem::fail(missing, format!("{}: {error}", path.display()))
+            .hint("run baton init, or restore the file from the base commit; there is no default")
+    })
+}
+
+/// Reads all of standard input, within bounds.
+///
+/// # Errors
+/// `UPSTREAM_INVALID`.
+pub(crate) fn read_upstream(mut stdin: impl Read) -> Result<Envelope, Problem> {
+    let bytes = files::read_bounded(&mut stdin, crate::envelope::MAX_BYTES)
+        .map_err(|error| Problem::fail("UPSTREAM_INVALID", format!("standard input: {error}")))?;
+    Envelope::parse(&bytes)
+}
+
+/// What a skill's work came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How the step ended.
+    pub status: Status,
+    /// The decision, from decision-router on.
+    pub decision: Option<Decision>,
+    /// One sentence for people.
+    pub summary: String,
+    /// The skill's own part of the envelope.
+    pub data: serde_json::Map<String, serde_json::Value>,
+    /// What this step saw.
+    pub signals: Option<Signals>,
+    /// What this step found.
+    pub findings: Vec<Finding>,
+    /// What this step made.
+    pub artifacts: Vec<Artifact>,
+    /// Where the task goes now; the move is recorded first.
+    pub transition: Option<State>,
+    /// Whether the lock is taken off once the move is made.
+    pub unlock: bool,
+    /// What the log calls it; the skill's usual action when absent.
+    pub action: Option<Action>,
+    /// SHA-256 of what it looked at, when that is not simply the upstream envelope.
+    pub inputs_sha256: Option<String>,
+    /// More for the log line.
+    pub meta: serde_json::Map<String, serde_json::Value>,
+    /// What to do next, for people.
+    pub hints: Vec<String>,
+}
+
+impl Outcome {
+    /// Starts an outcome.
+    pub fn new(status: Status, summary: impl Into<String>, data: &impl serde::Serialize) -> Self {
+        Self {
+            status,
+            decision: None,
+            summary: summary.into(),
+            data: crate::outputs::to_map(data),
+            signals: None,
+            findings: Vec::new(),
+            artifacts: Vec::new(),
+            transition: None,
+            unlock: false,
+            action: None,
+            inputs_sha256: None,
+            meta: serde_json::Map::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// Starts an outcome with status OK.
+    pub fn ok(summary: impl Into<String>, data: &impl serde::Serialize) -> Self {
+        Self::new(Status::Ok, summary, data)
+    }
+
+    /// Adds findings.
+    #[must_use]
+    pub fn findings(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {
+        self.findings.extend(findings);
+        self
+    }
+
+    /// Adds artifacts.
+    #[must_use]
+    pub fn artifacts(mut self, artifacts: impl IntoIterator<Item = Artifact>) -> Self {
+        self.artifacts.extend(artifacts);
+        self
+    }
+
+    /// Moves the task.
+    #[must_use]
+    pub fn transition(mut self, to: State) -> Self {
+        self.transition = Some(to);
+        self
+    }
+
+    /// Says what the log calls it.
+    #[must_use]
+    pub fn action(mut self, action: Action) -> Self {
+        self.action = Some(action);
+        self
+    }
+
+    /// Adds one key to the log line's `meta`.
+    #[must_use]
+    pub fn meta(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.meta.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// The arguments of a run as the log names them when nothing came down the pipe.
+#[must_use]
+pub(crate) fn arguments_sha256(arguments: &[OsString]) -> String {
+    let joined: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    crate::digest::sha256(joined.join("\0").as_bytes())
+}

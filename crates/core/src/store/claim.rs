@@ -1,0 +1,206 @@
+//! Claiming: an exclusive lock inside the task's folder, then the move.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::Deserialize;
+
+use super::task_folder::LOCK_FILE;
+use super::{Store, TaskFolder, broken};
+use crate::audit::Action;
+use crate::envelope::ArtifactKind;
+use crate::lease::Lease;
+use crate::policy::Actor;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::task::{self, Priority, TaskId};
+
+/// Serialises takeovers and intake; claims of free tasks do not need it.
+const MUTEX: &str = ".mutex";
+
+/// A task that the caller holds by now.
+#[derive(Debug)]
+pub struct Claim {
+    /// Its folder; still in the inbox when the claim was a fresh one.
+    pub task: TaskFolder,
+    /// The lock.
+    pub lease: Lease,
+}
+
+/// Why a task could not be claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Somebody holds it until then.
+    Held {
+        /// The holder's name.
+        owner: String,
+        /// RFC 3339.
+        until: String,
+        /// Where the lock lies, as envelopes write it.
+        lock_path: String,
+    },
+    /// There is no such task, or none to claim.
+    NotFound,
+}
+
+/// As much of a task as the order of the queue needs.
+#[derive(Deserialize)]
+struct Order {
+    #[serde(default)]
+    priority: Priority,
+}
+
+impl Store {
+    /// Locks a task. A lock whose lease is over, or whose machine was started anew, is taken over
+    /// with a higher fencing number, in whatever open state the task lies.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`, `LOCK_BROKEN`, `LOG_BROKEN`.
+    pub fn lock(
+        &self,
+        id: &TaskId,
+        owner: &str,
+        length: Duration,
+        now: SystemTime,
+    ) -> Result<Result<Claim, Conflict>, Problem> {
+        let task = match self.task(id) {
+            Ok(task) => task,
+            Err(problem) if problem.code == "TASK_NOT_FOUND" => return Ok(Err(Conflict::NotFound)),
+            Err(problem) => return Err(problem),
+        };
+        if matches!(task.state(), State::Done | State::Blocked) {
+            return Ok(Err(Conflict::NotFound));
+        }
+        let lease = Lease::new(owner, self.next_fence(0)?, now, length);
+        if task.lease()?.is_none() {
+            match task.write_new(ArtifactKind::LockFile, LOCK_FILE, &lease.to_bytes()) {
+                Ok(_) => return Ok(Ok(Claim { task, lease })),
+                Err(problem) if problem.code == "FILE_EXISTS" => {}
+                // The folder moved away under us: somebody else was quicker.
+                Err(problem) if self.find(id)? == Some(task.state()) => return Err(problem),
+                Err(_) => return Ok(Err(Conflict::NotFound)),
+            }
+        }
+        self.take_over(task, owner, length, now)
+    }
+
+    fn take_over(
+        &self,
+        task: TaskFolder,
+        owner: &str,
+        length: Duration,
+        now: SystemTime,
+    ) -> Result<Result<Claim, Conflict>, Problem> {
+        let _mutex = self.mutex()?;
+        let Some(held) = task.lease()? else {
+            return Ok(Err(Conflict::NotFound));
+        };
+        if !held.is_over(now) {
+            return Ok(Err(Conflict::Held {
+                owner: held.owner,
+                until: held.lease_until,
+                lock_path: task.path(LOCK_FILE),
+            }));
+        }
+        let lease = Lease::new(owner, self.next_fence(held.fence)?, now, length);
+        task.folder().replace(LOCK_FILE, &lease.to_bytes()).map_err(|error| broken(LOCK_FILE, &error))?;
+        Ok(Ok(Claim { task, lease }))
+    }
+
+    /// The next fencing number: the number of the log's next line. It rises with every claim,
+    /// because a claim is recorded before the next one of the same task can succeed.
+    fn next_fence(&self, held: u64) -> Result<u64, Problem> {
+        Ok((self.log()?.head()?.seq + 1).max(held + 1))
+    }
+
+    /// Locks the task that is next in order: P0 before P1 before P2, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub fn lock_next(
+        &self,
+        owner: &str,
+        length: Duration,
+        now: SystemTime,
+        actor: Actor,
+    ) -> Result<Result<Claim, Conflict>, Problem> {
+        self.take_in_loose_files(actor)?;
+        for id in self.waiting_in_order()? {
+            match self.lock(&id, owner, length, now)? {
+                Ok(claim) if claim.task.state() == State::Inbox => return Ok(Ok(claim)),
+                _ => {}
+            }
+        }
+        Ok(Err(Conflict::NotFound))
+    }
+
+    fn waiting_in_order(&self) -> Result<Vec<TaskId>, Problem> {
+        let inbox = self.state_folder(State::Inbox)?;
+        let mut waiting = Vec::new();
+        for entry in inbox.list().map_err(|error| broken("inbox", &error))? {
+            let (true, Ok(id)) = (entry.is_folder, TaskId::parse(&entry.name)) else { continue };
+            let Ok(folder) = inbox.sub(&entry.name) else { continue };
+            let Ok(since) = folder.modified("task.json") else { continue };
+            let order = folder.read("task.json", task::MAX_BYTES).ok();
+            let order = order.and_then(|bytes| serde_json::from_slice::<Order>(&bytes).ok());
+            // A task that cannot be read is still claimed, so that intake can say what is wrong.
+            let priority = order.map_or_else(Priority::default, |order| order.priority);
+            waiting.push((priority, since, id));
+        }
+        waiting.sort();
+        Ok(waiting.into_iter().map(|(_, _, id)| id).collect())
+    }
+
+    /// Extends the caller's own lease.
+    ///
+    /// # Errors
+    /// `NOT_OWNER`, `LEASE_LOST`, `QUEUE_BROKEN`.
+    pub fn renew(&self, task: &TaskFolder, owner: &str, length: Duration, now: SystemTime) -> Result<Lease, Problem> {
+        let _mutex = self.mutex()?;
+        let held = own_lease(task, owner)?;
+        let mut lease = Lease::new(owner, held.fence, now, length);
+        lease.claimed_at = held.claimed_at;
+        task.folder().replace(LOCK_FILE, &lease.to_bytes()).map_err(|error| broken(LOCK_FILE, &error))?;
+        Ok(lease)
+    }
+
+    /// Says whether the caller may give the task back; the move and the removal follow.
+    ///
+    /// # Errors
+    /// `NOT_OWNER`, `LEASE_LOST`.
+    pub fn may_release(&self, task: &TaskFolder, owner: &str) -> Result<Lease, Problem> {
+        own_lease(task, owner)
+    }
+
+    /// Removes the lock of a task that came to rest.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn unlock(&self, task: &TaskFolder) -> Result<(), Problem> {
+        match task.folder().remove(LOCK_FILE) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(broken(LOCK_FILE, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds off takeovers and intake by others until dropped.
+    pub(super) fn mutex(&self) -> Result<std::fs::File, Problem> {
+        let file = self.folder("keys")?.lock_file(MUTEX).map_err(|error| broken(MUTEX, &error))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|error| broken(MUTEX, &error.into()))?;
+        Ok(file)
+    }
+}
+
+fn own_lease(task: &TaskFolder, owner: &str) -> Result<Lease, Problem> {
+    match task.lease()? {
+        Some(lease) if lease.owner == owner => Ok(lease),
+        Some(lease) => Err(Problem::fail(
+            "NOT_OWNER",
+            format!("task {} is held by {}, not by {owner}", task.id(), lease.owner),
+        )
+        .hint("pass the owner's name with --owner, or wait until the lease is over")),
+        None => Err(Problem::fail("LEASE_LOST", format!("task {} is not locked", task.id()))
+            .hint(format!("claim it first: claim-lock --task {}", task.id()))),
+    }
+}

@@ -1,0 +1,88 @@
+//! Taking in loose task files: `inbox/<name>.json` becomes `inbox/<TASK_ID>/task.json`.
+
+use super::{Store, broken};
+use crate::audit::{Action, Draft, Level};
+use crate::files::Folder;
+use crate::policy::Actor;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::task::{self, Task, TaskId};
+use crate::digest;
+
+impl Store {
+    /// Takes in every loose file. One that is no task, or whose id is taken, goes to `blocked` with
+    /// its bytes as they are, so that it holds nobody up and is not lost.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`, and what the log says.
+    pub fn take_in_loose_files(&self, actor: Actor) -> Result<(), Problem> {
+        let inbox = self.state_folder(State::Inbox)?;
+        let is_loose = |name: &str| name.ends_with(".json");
+        let entries = || inbox.list().map_err(|error| broken("inbox", &error));
+        if !entries()?.iter().any(|entry| !entry.is_folder && is_loose(&entry.name)) {
+            return Ok(());
+        }
+        let _mutex = self.mutex()?;
+        for entry in entries()? {
+            if !entry.is_folder && is_loose(&entry.name) {
+                self.take_in(&inbox, &entry.name, actor)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, inbox: &Folder, name: &str, actor: Actor) -> Result<(), Problem> {
+        let Ok(bytes) = inbox.read(name, task::MAX_BYTES) else {
+            return self.block_loose(inbox, name, b"{}", &format!("{name} cannot be read or is too large"), actor);
+        };
+        let task = match Task::parse(&bytes) {
+            Ok(task) => task,
+            Err(problem) => return self.block_loose(inbox, name, &bytes, &problem.message, actor),
+        };
+        if self.is_same_task(&task.task_id, &bytes)? {
+            // A crash after the folder was made and before the loose file was removed.
+            return inbox.remove(name).map_err(|error| broken(name, &error));
+        }
+        if let Err(problem) = self.check_free(&task.task_id) {
+            return self.block_loose(inbox, name, &bytes, &problem.message, actor);
+        }
+        let mut draft = Draft::new(actor, Action::TaskSubmitted, "claim-lock")?
+            .task(task.task_id.as_str(), None, Some(State::Inbox))
+            .meta("loose_file", name);
+        draft.inputs_sha256 = digest::sha256(&bytes);
+        self.log()?.append(draft)?;
+        self.put_into_inbox(&task.task_id, &bytes)?;
+        inbox.remove(name).map_err(|error| broken(name, &error))
+    }
+
+    fn is_same_task(&self, id: &TaskId, bytes: &[u8]) -> Result<bool, Problem> {
+        Ok(match self.task(id) {
+            Ok(task) => task.task_bytes()? == bytes,
+            Err(_) => false,
+        })
+    }
+
+    fn block_loose(
+        &self,
+        inbox: &Folder,
+        name: &str,
+        bytes: &[u8],
+        why: &str,
+        actor: Actor,
+    ) -> Result<(), Problem> {
+        let sha256 = digest::sha256(bytes);
+        let id = format!("INVALID-{}", sha256.get(..16).unwrap_or(&sha256));
+        let blocked = self.state_folder(State::Blocked)?;
+        let mut draft = Draft::new(actor, Action::TaskBlocked, "claim-lock")?
+            .task(&id, Some(State::Inbox), Some(State::Blocked))
+            .meta("reason", why)
+            .meta("loose_file", name);
+        draft.level = Level::Error;
+        draft.inputs_sha256 = sha256;
+        self.log()?.append(draft)?;
+        if !blocked.exists(&id).map_err(|error| broken(&id, &error))? {
+            self.put_into(&blocked, &id, bytes)?;
+        }
+        inbox.remove(name).map_err(|error| broken(name, &error))
+    }
+}
