@@ -1,0 +1,494 @@
+//! The one driver of every skill: it parses, runs, records, moves, keeps and prints.
+//!
+//! "Exactly one envelope on standard output" and "no effect without a record" live here and nowhere
+//! else. A skill says what it found and where the task should go; the driver writes the log line
+//! first, then moves the task, then prints.
+
+use std::any::Any;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use serde_json::{Map, Value};
+
+use crate::audit::{self, Action, Draft};
+use crate::envelope::{
+    Artifact, ArtifactKind, AuditRef, Envelope, Finding, QUEUE_ROOT, SCHEMA_ID, SCHEMA_VERSION, Severity, Signals,
+    Status, TaskRef, ToolClass,
+};
+use crate::exit;
+use crate::policy::Actor;
+use crate::problem::{Kind, Problem};
+use crate::session::{self, Common, Input, Outcome, Session};
+use crate::state::State;
+use crate::store::Stop;
+use crate::{environment, ids, schemas};
+
+/// The version of every skill's output.
+pub const SKILL_VERSION: &str = "1.0.0";
+
+/// What a skill does with the envelope that comes down the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// Its subject is the queue itself; standard input is never read.
+    Never,
+    /// Reads one when no subject is named; passes on a status that is not OK or PARTIAL.
+    PassOn,
+    /// Reads one when no subject is named; acts on every status.
+    Act,
+}
+
+/// One skill: everything the driver, the front door and the documents need to know of it.
+pub struct Skill {
+    /// The binary's name.
+    pub name: &'static str,
+    /// The name in the envelope.
+    pub envelope: &'static str,
+    /// One line, imperative.
+    pub about: &'static str,
+    /// Two real command lines.
+    pub examples: [&'static str; 2],
+    /// What it does, for the approval matrix.
+    pub classes: &'static [ToolClass],
+    /// What the log calls a run that went well.
+    pub action: Action,
+    /// What it does with upstream.
+    pub upstream: Upstream,
+    /// Whether it runs while STOP is on, because looking, explaining and recording go on then.
+    pub acts_under_stop: bool,
+    /// Adds the skill's own flags.
+    pub arguments: fn(Command) -> Command,
+    /// Whether the skill's own flags name its subject.
+    pub has_subject: fn(&ArgMatches) -> bool,
+    /// The work.
+    pub run: fn(&Session, &ArgMatches) -> Result<Outcome, Problem>,
+    /// The envelope's `data` when the work was refused or failed.
+    pub refused: fn(&Refused<'_>) -> Map<String, Value>,
+}
+
+/// What is known when a run is refused.
+pub struct Refused<'a> {
+    /// The task, if one was named.
+    pub task_id: Option<&'a str>,
+    /// The state it lies in, if it was found.
+    pub state: Option<State>,
+    /// Why.
+    pub problem: &'a Problem,
+}
+
+impl Refused<'_> {
+    /// Where a file of the task would lie.
+    #[must_use]
+    pub fn path(&self, state: State, name: &str) -> String {
+        let state = self.state.unwrap_or(state);
+        format!("{QUEUE_ROOT}/{}/{}/{name}", state.name(), self.task_id.unwrap_or("NA"))
+    }
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// What it says.
+    pub envelope: Envelope,
+    /// The process's exit code.
+    pub code: u8,
+    /// What to do next, for people.
+    pub hints: Vec<String>,
+}
+
+impl Skill {
+    /// The skill's command line.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let [first, second] = self.examples;
+        let after = format!(
+            "Examples:\n  {first}\n  {second}\n\nExit codes:\n  0 OK  1 FAIL  2 usage error, no envelope  3 DENY  4 ZERO_STOP  5 PARTIAL"
+        );
+        let command = Command::new(self.name).about(self.about).version(env!("CARGO_PKG_VERSION")).after_help(after);
+        (self.arguments)(Common::augment_args(command))
+    }
+}
+
+/// Runs a skill as a process of its own.
+#[must_use]
+pub fn main(skill: &Skill) -> ExitCode {
+    main_with(skill, std::env::args_os().collect())
+}
+
+/// Runs a skill with the given arguments, the first being the program's name, and prints its
+/// envelope.
+#[must_use]
+pub fn main_with(skill: &Skill, arguments: Vec<OsString>) -> ExitCode {
+    let matches = match skill.command().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    if matches.get_flag("schema") {
+        return print_schema(skill);
+    }
+    match run(skill, &matches, &arguments, Input::Process, None) {
+        Ok(done) => print(&done, matches.get_flag("pretty"), matches.get_flag("verbose")),
+        Err(problem) => {
+            complain(skill.name, &problem);
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}
+
+/// Runs a skill in process, as the front door does; nothing is printed.
+///
+/// # Errors
+/// Only usage errors; everything else is an envelope.
+pub fn invoke(skill: &Skill, arguments: Vec<OsString>, upstream: Option<Envelope>) -> Result<Done, Problem> {
+    let matches = skill
+        .command()
+        .try_get_matches_from(&arguments)
+        .map_err(|error| Problem::usage(error.to_string()))?;
+    run(skill, &matches, &arguments, Input::Nothing, upstream)
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // Help and version are the only plain text on standard output; clap chooses the stream.
+    let printed = error.print();
+    let code = if error.use_stderr() { exit::USAGE } else { 0 };
+    ExitCode::from(if printed.is_err() { code.max(1) } else { code })
+}
+
+fn print_schema(skill: &Skill) -> ExitCode {
+    match schemas::for_skill(skill.envelope) {
+        Ok(schema) => write_out(&format!("{schema}\n"), 0),
+        Err(problem) => {
+            complain(skill.name, &problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the envelope in one write. An envelope that nobody received is never exit 0.
+fn print(done: &Done, pretty: bool, verbose: bool) -> ExitCode {
+    let text = if pretty { serde_json::to_string_pretty(&done.envelope) } else { serde_json::to_string(&done.envelope) };
+    if verbose || done.code != 0 || std::io::stderr().is_terminal() {
+        say(&format!("{}: {}", done.envelope.skill, done.envelope.summary));
+        for hint in &done.hints {
+            say(&format!("  next: {hint}"));
+        }
+    }
+    write_out(&format!("{}\n", text.unwrap_or_default()), done.code)
+}
+
+/// Writes to standard output and makes sure that a failure shows in the exit code.
+#[must_use]
+pub fn write_out(text: &str, code: u8) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::from(code),
+        Err(error) => {
+            say(&format!("standard output could not be written: {error}"));
+            ExitCode::from(code.max(1))
+        }
+    }
+}
+
+/// Writes one line to standard error; when that is gone too, there is nobody to tell.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Says a problem and its hints on standard error.
+pub fn complain(name: &str, problem: &Problem) {
+    say(&format!("{name}: {}", problem.message));
+    for hint in &problem.hints {
+        say(&format!("  next: {hint}"));
+    }
+}
+
+fn run(
+    skill: &Skill,
+    matches: &ArgMatches,
+    arguments: &[OsString],
+    input: Input,
+    upstream: Option<Envelope>,
+) -> Result<Done, Problem> {
+    let common = Common::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let actor = actor(&common)?;
+    let upstream = upstream_of(skill, matches, &common, &input, upstream)?;
+    let mut early = None;
+    let upstream = upstream.unwrap_or_else(|problem| {
+        early = Some(problem);
+        None
+    });
+    let mut session = Session::new(common, actor, input, upstream);
+    let worked = match early {
+        Some(problem) => Err(problem),
+        None => work(skill, &session, matches),
+    };
+    match worked {
+        Err(problem) if problem.kind == Kind::Usage => Err(problem),
+        worked => Ok(finish(skill, &mut session, worked, arguments)),
+    }
+}
+
+fn actor(common: &Common) -> Result<Actor, Problem> {
+    let name = common.actor.clone().or_else(|| environment::read_text(environment::ACTOR));
+    name.map_or(Ok(Actor::Human), |name| name.parse().map_err(|_| {
+        let name = name.escape_debug().to_string();
+        Problem::usage(format!("no actor is called \"{name}\": openclaw, cursor, claude_code, human or system"))
+    }))
+}
+
+/// Decides whether standard input is read. The outer error is a usage error; the inner one a broken
+/// upstream, which still becomes an envelope.
+#[expect(clippy::type_complexity, reason = "two kinds of error with two different ends")]
+fn upstream_of(
+    skill: &Skill,
+    matches: &ArgMatches,
+    common: &Common,
+    input: &Input,
+    given: Option<Envelope>,
+) -> Result<Result<Option<Envelope>, Problem>, Problem> {
+    let has_subject = common.task.is_some() || (skill.has_subject)(matches);
+    if given.is_some() || skill.upstream == Upstream::Never || has_subject {
+        return Ok(Ok(given));
+    }
+    match input {
+        Input::Process if !std::io::stdin().is_terminal() => {
+            Ok(session::read_upstream(std::io::stdin().lock()).map(Some))
+        }
+        _ => Err(Problem::usage("nothing to work on: pass --task ID, or pipe in the output of the skill before")
+            .hint(format!("{} --help shows two examples", skill.name))),
+    }
+}
+
+/// Runs the skill behind the two gates that every skill stands behind: upstream and STOP. A panic
+/// is a failure like any other.
+fn work(skill: &Skill, session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
+    if !skill.acts_under_stop {
+        session.check_stop()?;
+    }
+    if skill.upstream == Upstream::PassOn {
+        if let Some(problem) = session.upstream.as_ref().and_then(refused_by_upstream) {
+            return Err(problem);
+        }
+    }
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = catch_unwind(AssertUnwindSafe(|| (skill.run)(session, matches)));
+    std::panic::set_hook(previous);
+    outcome.unwrap_or_else(|panic| {
+        Err(Problem::fail("INTERNAL_ERROR", format!("a defect in {}: {}", skill.name, panic_text(panic.as_ref())))
+            .hint("nothing was moved; please report it with the command line"))
+    })
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it panicked".to_owned())
+}
+
+fn refused_by_upstream(upstream: &Envelope) -> Option<Problem> {
+    let kind: fn(&str, String) -> Problem = match upstream.status {
+        Status::Ok | Status::Partial => return None,
+        Status::Fail => |code, message| Problem::fail(code, message),
+        Status::Deny => |code, message| Problem::deny(code, message),
+        Status::ZeroStop => |code, message| Problem::zero_stop(code, message),
+    };
+    let message = format!("{} ended with {:?}: {}", upstream.skill, upstream.status, upstream.summary);
+    Some(kind("UPSTREAM_NOT_OK", message))
+}
+
+/// Turns the work into an envelope: recorded, moved, kept.
+fn finish(skill: &Skill, session: &mut Session, worked: Result<Outcome, Problem>, arguments: &[OsString]) -> Done {
+    let (outcome, problem) = match worked {
+        Ok(outcome) => (outcome, None),
+        Err(problem) => (refusal(skill, session, &problem), Some(problem)),
+    };
+    let recorded = record(skill, session, &outcome, arguments);
+    let (envelope, mut hints) = match recorded {
+        Ok(envelope) => (envelope, outcome.hints.clone()),
+        Err(failure) => {
+            let outcome = refusal(skill, session, &failure);
+            (assemble(skill, session, &outcome, unrecorded_id()), failure.hints)
+        }
+    };
+    if let Some(problem) = problem {
+        hints.extend(problem.hints);
+    }
+    Done { code: exit::code(envelope.status, envelope.decision), envelope, hints }
+}
+
+/// The outcome that stands for a problem.
+fn refusal(skill: &Skill, session: &Session, problem: &Problem) -> Outcome {
+    let id = named_task(session);
+    let refused = Refused { task_id: id.as_deref(), state: session.open_task().map(|open| open.before), problem };
+    let mut outcome = Outcome::new(problem.status(), problem.message.clone(), &(skill.refused)(&refused));
+    if outcome.summary.is_empty() {
+        outcome.summary.clone_from(&problem.code);
+    }
+    outcome.findings.push(problem.finding());
+    outcome.findings.extend(problem.findings.iter().cloned());
+    outcome.action = Some(if problem.code == "STOP_PRESENT" { Action::StopDetected } else { Action::Error });
+    if problem.code == "STOP_PRESENT" {
+        outcome.signals = Some(Signals { stop_detected: true, ..Signals::default() });
+    }
+    outcome
+}
+
+fn named_task(session: &Session) -> Option<String> {
+    let open = session.open_task().map(|open| open.folder.id().to_string());
+    open.or_else(|| session.task_id().ok().map(|id| id.to_string()))
+}
+
+/// Writes the log line, makes the move, keeps the envelope. Where there is no queue, or nothing
+/// that must be recorded, only the envelope is made.
+fn record(skill: &Skill, session: &mut Session, outcome: &Outcome, arguments: &[OsString]) -> Result<Envelope, Problem> {
+    if session.is_plan() || !must_be_recorded(session, outcome) {
+        return Ok(assemble(skill, session, outcome, ids::fresh("EVT", crate::clock::now())?));
+    }
+    if outcome.transition.is_some() && !skill.acts_under_stop {
+        if let Stop::Present(why) = session.store()?.stop() {
+            undo(session);
+            return Err(session::stop_problem(&why));
+        }
+    }
+    let mut draft = draft(skill, session, outcome, arguments)?;
+    let mut envelope = assemble(skill, session, outcome, draft.event_id.clone());
+    draft.outputs_sha256 = envelope.payload_sha256();
+    draft.task_id = if envelope.task.task_id == crate::envelope::NO_TASK { "-".to_owned() } else { envelope.task.task_id.clone() };
+    let receipt = session.store()?.log()?.append(draft).inspect_err(|_| undo(session))?;
+    envelope.artifacts.push(receipt.artifact());
+    if let Err(problem) = act(session, outcome) {
+        return failed_after_record(skill, session, &problem);
+    }
+    if let Some(open) = session.open_task() {
+        open.folder.keep_envelope(&envelope)?;
+    }
+    Ok(envelope)
+}
+
+/// Everything that changes something is recorded, and so is every answer that is not OK.
+fn must_be_recorded(session: &Session, outcome: &Outcome) -> bool {
+    let has_queue = matches!(session.store_if_any(), Ok(Some(_)));
+    let acts = session.take_approvals().iter().any(|entry| entry.tool_class != ToolClass::Read);
+    has_queue && (acts || session.open_task().is_some() || outcome.status != Status::Ok || outcome.action.is_some())
+}
+
+fn undo(session: &Session) {
+    if let Some(open) = session.open_task() {
+        open.folder.undo_writes();
+    }
+}
+
+/// Moves the task, as the log line already says.
+fn act(session: &mut Session, outcome: &Outcome) -> Result<(), Problem> {
+    let Some(to) = outcome.transition else { return Ok(()) };
+    session.task()?;
+    let Some(open) = session.open_task_mut() else { return Ok(()) };
+    let fence = open.fence;
+    // The store is opened apart from the task so that both can be held at once.
+    let root = session.root()?.to_owned();
+    let store = crate::store::Store::open(&root)?;
+    let Some(open) = session.open_task_mut() else { return Ok(()) };
+    store.transition(&mut open.folder, to, fence)?;
+    if outcome.unlock {
+        store.unlock(&open.folder)?;
+        open.fence = None;
+    }
+    Ok(())
+}
+
+/// The log says that the task moves, and it did not: say that in the log too.
+fn failed_after_record(skill: &Skill, session: &Session, problem: &Problem) -> Result<Envelope, Problem> {
+    let outcome = refusal(skill, session, problem);
+    let mut draft = draft(skill, session, &outcome, &[])?.meta("undoes", "the move in the line before of this task");
+    let mut envelope = assemble(skill, session, &outcome, draft.event_id.clone());
+    draft.outputs_sha256 = envelope.payload_sha256();
+    draft.task_id.clone_from(&envelope.task.task_id);
+    let receipt = session.store()?.log()?.append(draft)?;
+    envelope.artifacts.push(receipt.artifact());
+    Ok(envelope)
+}
+
+fn draft(skill: &Skill, session: &Session, outcome: &Outcome, arguments: &[OsString]) -> Result<Draft, Problem> {
+    let mut draft = Draft::new(session.actor, outcome.action.unwrap_or(skill.action), skill.envelope)?;
+    draft.level = audit::level_of(outcome.status, &outcome.findings);
+    draft.status = outcome.status.into();
+    draft.decision = outcome.decision.unwrap_or(crate::envelope::Decision::NotApplicable);
+    draft.from = session.open_task().map(|open| open.before);
+    draft.to = outcome.transition.or(draft.from);
+    draft.approvals = session.take_approvals();
+    draft.artifacts.clone_from(&outcome.artifacts);
+    draft.findings.clone_from(&outcome.findings);
+    draft.meta.clone_from(&outcome.meta);
+    draft.inputs_sha256 = outcome.inputs_sha256.clone().unwrap_or_else(|| {
+        session.upstream.as_ref().map_or_else(|| session::arguments_sha256(arguments), Envelope::payload_sha256)
+    });
+    if let Some(open) = session.open_task() {
+        if let Ok(Some(candidate)) = open.folder.candidate() {
+            draft.repo_ref = candidate.base;
+        }
+    }
+    if let Some(policy) = session.policy().ok() {
+        draft.meta.insert("policy_sha256".to_owned(), policy.sha256.clone().into());
+    }
+    Ok(draft)
+}
+
+fn unrecorded_id() -> String {
+    ids::fresh("EVT", crate::clock::now()).unwrap_or_else(|_| "EVT-unrecorded".to_owned())
+}
+
+/// Puts the envelope together: what upstream said is carried on, what this step says is added.
+fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: String) -> Envelope {
+    let upstream = session.upstream.as_ref();
+    let mut findings: Vec<Finding> = upstream.map(|envelope| envelope.findings.clone()).unwrap_or_default();
+    for finding in &outcome.findings {
+        if !findings.contains(finding) {
+            findings.push(finding.clone());
+        }
+    }
+    let mut artifacts: Vec<Artifact> = upstream.map(|envelope| envelope.artifacts.clone()).unwrap_or_default();
+    artifacts.retain(|artifact| artifact.kind != ArtifactKind::AuditLog);
+    for artifact in &outcome.artifacts {
+        if !artifacts.contains(artifact) {
+            artifacts.push(artifact.clone());
+        }
+    }
+    let signals = match (upstream.and_then(|envelope| envelope.signals), outcome.signals) {
+        (Some(one), Some(other)) => Some(one.or(other)),
+        (one, other) => one.or(other),
+    };
+    let before = session.open_task().map(|open| open.before);
+    let task = TaskRef::new(
+        named_task(session).unwrap_or_else(|| crate::envelope::NO_TASK.to_owned()),
+        before,
+        if session.is_plan() { before } else { outcome.transition.or(before) },
+    );
+    Envelope {
+        schema_id: SCHEMA_ID.to_owned(),
+        schema_version: SCHEMA_VERSION.to_owned(),
+        skill: skill.envelope.to_owned(),
+        skill_version: SKILL_VERSION.to_owned(),
+        status: outcome.status,
+        decision: outcome.decision,
+        summary: outcome.summary.clone(),
+        task,
+        signals,
+        findings,
+        artifacts,
+        approvals: session.take_approvals(),
+        audit: AuditRef {
+            event_id,
+            append_only_path: audit::path(),
+            prev_event_id: upstream.map(|envelope| envelope.audit.event_id.clone()),
+        },
+        data: outcome.data.clone(),
+    }
+}
+
+/// A finding that a plan run adds, so that nobody takes a plan for an effect.
+#[must_use]
+pub fn plan_finding(what: &str) -> Finding {
+    Finding::new(Severity::Info, "PLAN_ONLY", format!("nothing was changed; without --plan: {what}"))
+}
