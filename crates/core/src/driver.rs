@@ -343,7 +343,7 @@ fn named_task(session: &Session) -> Option<String> {
 /// Writes the log line, makes the move, keeps the envelope. Where there is no queue, or nothing
 /// that must be recorded, only the envelope is made.
 fn record(skill: &Skill, session: &mut Session, outcome: &Outcome, arguments: &[OsString]) -> Result<Envelope, Problem> {
-    if session.is_plan() || !must_be_recorded(session, outcome) {
+    if session.is_plan() || outcome.verified_only || !must_be_recorded(session, outcome) {
         return Ok(assemble(skill, session, outcome, ids::fresh("EVT", crate::clock::now())?));
     }
     if outcome.transition.is_some() && !skill.acts_under_stop {

@@ -445,6 +445,8 @@ pub struct Outcome {
     pub inputs_sha256: Option<String>,
     /// More for the log line.
     pub meta: serde_json::Map<String, serde_json::Value>,
+    /// The run only checked what is recorded already, so it adds no line of its own.
+    pub verified_only: bool,
     /// What to do next, for people.
     pub hints: Vec<String>,
 }
@@ -465,6 +467,7 @@ impl Outcome {
             action: None,
             inputs_sha256: None,
             meta: serde_json::Map::new(),
+            verified_only: false,
             hints: Vec::new(),
         }
     }

@@ -1,0 +1,199 @@
+//! One owner for one task: claim, renew, release.
+
+use std::time::Duration;
+
+use baton_core::audit::Action;
+use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
+use baton_core::envelope::{Artifact, ArtifactKind, Finding, QUEUE_ROOT, Severity, Status, ToolClass};
+use baton_core::lease::Lease;
+use baton_core::outputs::{ClaimLock, ClaimResult, to_map};
+use baton_core::problem::Problem;
+use baton_core::session::{Outcome, Session};
+use baton_core::state::State;
+use baton_core::store::{Claim, Conflict, TaskFolder};
+use baton_core::{clock, digest, environment};
+use clap::{ArgMatches, Args as _, FromArgMatches as _};
+use serde_json::{Map, Value};
+
+/// The skill.
+pub const SKILL: Skill = Skill {
+    name: "claim-lock",
+    envelope: "claim-lock",
+    about: "Claim a task for one owner, renew the lease, or give the task back",
+    examples: ["claim-lock --next --lease 30m", "claim-lock --task T-1 --renew --owner me@host"],
+    classes: &[ToolClass::Move],
+    action: Action::TaskClaimed,
+    upstream: Upstream::PassOn,
+    acts_under_stop: false,
+    arguments: |command| Arguments::augment_args(command),
+    has_subject: |matches| matches.get_flag("next"),
+    run,
+    refused,
+};
+
+#[derive(clap::Args)]
+struct Arguments {
+    /// Claim the next task: P0 before P1 before P2, the oldest first
+    #[arg(long, conflicts_with_all = ["renew", "release", "task"])]
+    next: bool,
+    /// Claim under this name (default: BATON_OWNER, else account@host)
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    /// Hold the task this long, such as 15m (default: the policy's lease_seconds)
+    #[arg(long, value_name = "DUR", value_parser = clock::parse_duration)]
+    lease: Option<Duration>,
+    /// Extend the lease of a task that this owner holds
+    #[arg(long, conflicts_with = "release")]
+    renew: bool,
+    /// Give a claimed task back to the inbox
+    #[arg(long)]
+    release: bool,
+}
+
+fn refused(refused: &Refused<'_>) -> Map<String, Value> {
+    let result = match refused.problem.code.as_str() {
+        "TASK_NOT_FOUND" => ClaimResult::NotFound,
+        "NOT_OWNER" | "LEASE_LOST" | "LOCK_BROKEN" => ClaimResult::LockConflict,
+        _ => ClaimResult::Denied,
+    };
+    to_map(&ClaimLock { result, lock_path: refused.path(State::Inbox, ".lock"), conflict_owner_hint: None })
+}
+
+fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
+    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    session.authorize(&[ToolClass::Move])?;
+    let owner = arguments.owner.clone().unwrap_or_else(environment::default_owner);
+    if owner.is_empty() || owner.len() > 200 || owner.chars().any(char::is_control) {
+        return Err(Problem::usage("an owner's name has 1 to 200 characters and no control characters"));
+    }
+    let length = arguments.lease.unwrap_or(Duration::from_secs(session.policy()?.caps.lease_seconds));
+    if arguments.renew {
+        return renew(session, &owner, length);
+    }
+    if arguments.release {
+        return release(session, &owner);
+    }
+    if session.is_plan() {
+        return plan(session, arguments.next);
+    }
+    claim(session, arguments.next, &owner, length)
+}
+
+fn claim(session: &Session, next: bool, owner: &str, length: Duration) -> Result<Outcome, Problem> {
+    let store = session.store()?;
+    let now = clock::now();
+    let attempt = if next {
+        store.lock_next(owner, length, now, session.actor)?
+    } else {
+        store.take_in_loose_files(session.actor)?;
+        store.lock(&session.task_id()?, owner, length, now)?
+    };
+    match attempt {
+        Ok(claim) => claimed(session, claim),
+        Err(conflict) => Ok(not_claimed(session, &conflict, next)),
+    }
+}
+
+fn claimed(session: &Session, claim: Claim) -> Result<Outcome, Problem> {
+    let Claim { task, lease } = claim;
+    let fresh = task.state() == State::Inbox;
+    let state = if fresh { State::Claimed } else { task.state() };
+    let lock_path = format!("{QUEUE_ROOT}/{}/{}/.lock", state.name(), task.id());
+    let summary = format!("{} holds {} until {}", lease.owner, task.id(), lease.lease_until);
+    let inputs = digest::sha256(&task.task_bytes()?);
+    session.set_task(task, Some(lease.fence))?;
+    let data = ClaimLock { result: ClaimResult::Claimed, lock_path: lock_path.clone(), conflict_owner_hint: None };
+    let mut outcome = Outcome::ok(summary, &data)
+        .artifacts([lock_artifact(&lock_path, &lease)])
+        .meta("owner", lease.owner.clone())
+        .meta("fence", lease.fence)
+        .meta("lease_until", lease.lease_until);
+    outcome.inputs_sha256 = Some(inputs);
+    if fresh {
+        outcome.transition = Some(State::Claimed);
+    } else {
+        outcome = outcome.findings([Finding::new(
+            Severity::Low,
+            "LEASE_TAKEN_OVER",
+            "the lease of the last holder was over; this claim has a higher fencing number",
+        )]);
+    }
+    Ok(outcome)
+}
+
+fn lock_artifact(path: &str, lease: &Lease) -> Artifact {
+    let sha256 = digest::sha256(&lease.to_bytes());
+    Artifact::new(ArtifactKind::LockFile, path, format!("sha256={sha256} fence={}", lease.fence))
+}
+
+fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
+    let id = session.task_id().map_or_else(|_| "NA".to_owned(), |id| id.to_string());
+    match conflict {
+        Conflict::Held { owner, until, lock_path } => {
+            let data = ClaimLock {
+                result: ClaimResult::LockConflict,
+                lock_path: lock_path.clone(),
+                conflict_owner_hint: Some(owner.clone()),
+            };
+            let message = format!("task {id} is held by {owner} until {until}");
+            Outcome::new(Status::Fail, message.clone(), &data)
+                .findings([Finding::new(Severity::Medium, "LOCK_CONFLICT", format!("{message}; recovery R1, no retry"))])
+                .hint(format!("wait until {until}, or ask {owner} for: claim-lock --task {id} --release"))
+        }
+        Conflict::NotFound => {
+            let (message, hint) = if next {
+                ("no task waits in the inbox".to_owned(), "baton submit makes one")
+            } else {
+                (format!("there is no task {id} to claim"), "baton status lists the tasks")
+            };
+            let lock_path = format!("{QUEUE_ROOT}/inbox/{id}/.lock");
+            let data = ClaimLock { result: ClaimResult::NotFound, lock_path, conflict_owner_hint: None };
+            Outcome::new(Status::Fail, message.clone(), &data)
+                .findings([Finding::new(Severity::Low, "TASK_NOT_FOUND", message)])
+                .hint(hint)
+        }
+    }
+}
+
+fn renew(session: &Session, owner: &str, length: Duration) -> Result<Outcome, Problem> {
+    let task = session.task()?;
+    let now = clock::now();
+    let lease = if session.is_plan() {
+        session.store()?.may_release(task, owner)?
+    } else {
+        session.store()?.renew(task, owner, length, now)?
+    };
+    let lock_path = task.path(".lock");
+    let data = ClaimLock { result: ClaimResult::Claimed, lock_path: lock_path.clone(), conflict_owner_hint: None };
+    Ok(Outcome::ok(format!("{owner} holds {} until {}", task.id(), lease.lease_until), &data)
+        .artifacts([lock_artifact(&lock_path, &lease)])
+        .action(Action::LeaseRenewed)
+        .meta("lease_until", lease.lease_until))
+}
+
+/// Gives a task back. Drafts stay with it, so the next owner goes on from them.
+fn release(session: &Session, owner: &str) -> Result<Outcome, Problem> {
+    let task: &TaskFolder = session.task()?;
+    let lease = session.store()?.may_release(task, owner)?;
+    if !task.state().may_move_to(State::Inbox) {
+        return Err(Problem::fail("STATE_RULE", format!("task {} is in {} and cannot be given back", task.id(), task.state())));
+    }
+    let lock_path = format!("{QUEUE_ROOT}/inbox/{}/.lock", task.id());
+    let data = ClaimLock { result: ClaimResult::Claimed, lock_path, conflict_owner_hint: None };
+    let mut outcome = Outcome::ok(format!("{owner} gave {} back", task.id()), &data)
+        .action(Action::LeaseReleased)
+        .transition(State::Inbox)
+        .meta("fence", lease.fence);
+    outcome.unlock = true;
+    Ok(outcome)
+}
+
+fn plan(session: &Session, next: bool) -> Result<Outcome, Problem> {
+    let id = if next { "the next task".to_owned() } else { session.task_id()?.to_string() };
+    let data = ClaimLock {
+        result: ClaimResult::NotFound,
+        lock_path: format!("{QUEUE_ROOT}/inbox/{}/.lock", if next { "NA" } else { &id }),
+        conflict_owner_hint: None,
+    };
+    Ok(Outcome::ok(format!("would claim {id}"), &data).findings([plan_finding("it would be locked and moved to claimed")]))
+}
