@@ -1,0 +1,245 @@
+//! What the kept results say of a candidate, and whether they can be believed.
+//!
+//! A kept envelope counts only if the log holds its digest, if it names this very candidate, and if
+//! every evidence file it names still has its SHA-256. Anything else is D4.
+
+use std::collections::HashMap;
+
+use crate::candidate::{self, Candidate};
+use crate::decision::Facts;
+use crate::envelope::{Artifact, ArtifactKind, Envelope, Signals};
+use crate::git::{ObjectStore, Repository};
+use crate::outputs::{self, CheckStatus, DiffRiskScan, GateResult, GateRunner};
+use crate::policy::{Isolation, Policy};
+use crate::problem::Problem;
+use crate::risk;
+use crate::store::{Stop, Store, TaskFolder};
+
+/// The parts of a queue that the evidence of one task is judged with.
+pub struct Court<'a> {
+    /// The queue.
+    pub store: &'a Store,
+    /// The user's repository.
+    pub repository: &'a Repository,
+    /// Where the candidate's objects are.
+    pub objects: &'a ObjectStore,
+    /// The policy.
+    pub policy: &'a Policy,
+}
+
+/// Which log line each event stands in: its recorded digest by event id.
+type Recorded = HashMap<String, String>;
+
+impl Court<'_> {
+    /// Gathers the facts for the decision table. Nothing that is wrong with the evidence is an
+    /// error here: it is a fact, and D4 speaks.
+    #[must_use]
+    pub fn facts(&self, task: &TaskFolder) -> Facts {
+        let mut facts = Facts::default();
+        if let Stop::Present(why) = self.store.stop() {
+            facts.stop.push(why);
+        }
+        if let Err(problem) = self.gather(task, &mut facts) {
+            facts.unbound.push(problem.to_string());
+        }
+        facts
+    }
+
+    fn gather(&self, task: &TaskFolder, facts: &mut Facts) -> Result<(), Problem> {
+        let candidate = task.candidate()?.ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
+        let recorded = self.recorded()?;
+        self.check_record(task, &candidate, &recorded)?;
+        candidate::verify(self.repository, self.objects, &candidate, &task.patch()?, &candidate::limits(self.policy))?;
+        self.store.approvals_for(&candidate)?;
+        let kept = task.envelopes()?;
+        let latest = |skill: &str| kept.iter().rev().map(|kept| &kept.envelope).find(|envelope| envelope.skill == skill);
+        match latest("diff-risk-scan") {
+            None => facts.unbound.push("there is no diff-risk-scan result".to_owned()),
+            Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
+                Err(problem) => facts.unbound.push(problem.to_string()),
+                Ok(()) => add_scan(envelope, facts)?,
+            },
+        }
+        match latest("gate-runner") {
+            None => facts.unbound.push("there is no gate-runner result".to_owned()),
+            Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
+                Err(problem) => facts.unbound.push(problem.to_string()),
+                Ok(()) => self.add_gates(envelope, facts)?,
+            },
+        }
+        Ok(())
+    }
+
+    /// Reads the whole log and checks its chain.
+    fn recorded(&self) -> Result<Recorded, Problem> {
+        let mut recorded = Recorded::new();
+        self.store.log()?.verify(|event, _| {
+            recorded.insert(event.event_id.clone(), event.outputs_sha256.clone());
+        })?;
+        Ok(recorded)
+    }
+
+    /// The candidate's own record must be the one that patch-draft logged.
+    fn check_record(&self, task: &TaskFolder, candidate: &Candidate, recorded: &Recorded) -> Result<(), Problem> {
+        let kept = task.envelopes()?;
+        let draft = kept.iter().rev().map(|kept| &kept.envelope).find(|envelope| envelope.skill == "patch-draft-request");
+        let Some(draft) = draft else {
+            return Err(Problem::fail("EVIDENCE_MISSING", "there is no patch-draft result for the candidate"));
+        };
+        check_bound(task, candidate, draft, recorded)
+    }
+
+    fn add_gates(&self, envelope: &Envelope, facts: &mut Facts) -> Result<(), Problem> {
+        let data: GateRunner = outputs::from_map(&envelope.data)?;
+        for gate in &self.policy.gates {
+            match data.gates.iter().find(|result| result.gate_id == gate.id) {
+                None if gate.required => facts.gates.push(format!("{} has no result", gate.id)),
+                None => {}
+                Some(result) => {
+                    if gate.required && !has_passed(result) {
+                        facts.gates.push(describe(result));
+                    }
+                    if let Some(level) = note_value(result, "isolation").and_then(Isolation::from_name) {
+                        facts.isolation = Some(facts.isolation.map_or(level, |weakest| weakest.min(level)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A gate counts as passed when it passed, or when it failed on the base in the same way.
+fn has_passed(result: &GateResult) -> bool {
+    match result.status {
+        CheckStatus::Pass => true,
+        CheckStatus::Fail => note_value(result, "base") == Some("FAIL") && note_value(result, "new") != Some("yes"),
+        CheckStatus::Skip => false,
+    }
+}
+
+fn describe(result: &GateResult) -> String {
+    let note: String = result.note.as_deref().unwrap_or_default().chars().take(160).collect();
+    format!("{} {:?}: {note}", result.gate_id, result.status)
+}
+
+fn note_value<'a>(result: &'a GateResult, key: &str) -> Option<&'a str> {
+    result.note.as_deref()?.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+}
+
+fn add_scan(envelope: &Envelope, facts: &mut Facts) -> Result<(), Problem> {
+    let data: DiffRiskScan = outputs::from_map(&envelope.data)?;
+    let flags = data.policy_flags;
+    let signals = envelope.signals.unwrap_or_default();
+    add_signals(&signals, facts);
+    for (seen, what) in [
+        (flags.allowlist_violation, "allowlist violation"),
+        (flags.delete_detected, "a file is deleted or emptied"),
+        (flags.external_io_attempt, "external IO"),
+    ] {
+        push_once(seen, what, &mut facts.forbidden);
+    }
+    push_once(flags.protected_zone_touched, "a protected zone is touched", &mut facts.sensitive);
+    push_once(flags.lockfile_touched, "a lockfile is touched", &mut facts.sensitive);
+    let secrets = envelope.findings.iter().filter(|finding| finding.code == risk::SECRET_FOUND);
+    facts.secret.extend(secrets.map(|finding| finding.message.clone()));
+    facts.risk = facts.risk.max(data.risk_level);
+    Ok(())
+}
+
+/// Adds what the chain saw; a signal once seen is never lost.
+pub fn add_signals(signals: &Signals, facts: &mut Facts) {
+    push_once(signals.stop_detected, "a step before saw STOP", &mut facts.stop);
+    push_once(signals.allowlist_violation, "allowlist violation", &mut facts.forbidden);
+    push_once(signals.delete_detected, "a file is deleted or emptied", &mut facts.forbidden);
+    push_once(signals.external_io_attempt, "external IO", &mut facts.forbidden);
+    push_once(signals.protected_zone_touched == Some(true), "a protected zone is touched", &mut facts.sensitive);
+    push_once(signals.lockfile_touched == Some(true), "a lockfile is touched", &mut facts.sensitive);
+}
+
+fn push_once(seen: bool, what: &str, list: &mut Vec<String>) {
+    if seen && !list.iter().any(|known| known == what) {
+        list.push(what.to_owned());
+    }
+}
+
+/// Adds what envelopes say that were handed in as files, where there is no queue to check them
+/// against. They must at least name one and the same candidate.
+///
+/// # Errors
+/// `UPSTREAM_INVALID`.
+pub fn facts_of_files(scan: Option<&Envelope>, gates: Option<&Envelope>, policy: &Policy) -> Result<Facts, Problem> {
+    let mut facts = Facts::default();
+    match scan {
+        None => facts.unbound.push("no diff-risk-scan result was given".to_owned()),
+        Some(envelope) => add_scan(envelope, &mut facts)?,
+    }
+    match gates {
+        None => facts.unbound.push("no gate-runner result was given".to_owned()),
+        Some(envelope) => add_file_gates(envelope, policy, &mut facts)?,
+    }
+    let names: Vec<_> = [scan, gates].into_iter().flatten().map(candidate_name).collect();
+    if names.iter().any(Option::is_none) || names.windows(2).any(|pair| pair.first() != pair.last()) {
+        facts.unbound.push("the results do not name one and the same candidate".to_owned());
+    }
+    for envelope in [scan, gates].into_iter().flatten() {
+        let wrong = !matches!(envelope.status, crate::envelope::Status::Ok | crate::envelope::Status::Fail);
+        push_once(wrong, "a result ended with DENY, ZERO_STOP or PARTIAL", &mut facts.unbound);
+    }
+    Ok(facts)
+}
+
+fn add_file_gates(envelope: &Envelope, policy: &Policy, facts: &mut Facts) -> Result<(), Problem> {
+    let data: GateRunner = outputs::from_map(&envelope.data)?;
+    for gate in policy.gates.iter().filter(|gate| gate.required) {
+        match data.gates.iter().find(|result| result.gate_id == gate.id) {
+            None => facts.gates.push(format!("{} has no result", gate.id)),
+            Some(result) if !has_passed(result) => facts.gates.push(describe(result)),
+            Some(_) => {}
+        }
+    }
+    let levels = data.gates.iter().filter_map(|result| note_value(result, "isolation").and_then(Isolation::from_name));
+    facts.isolation = levels.min();
+    Ok(())
+}
+
+fn candidate_name(envelope: &Envelope) -> Option<String> {
+    let named = envelope.artifacts.iter().rev().find(|artifact| artifact.note_value("tree").is_some())?;
+    Some(format!("{} {}", named.note_value("base")?, named.note_value("tree")?))
+}
+
+/// Checks one kept envelope: recorded as it is, about this candidate, its files unchanged.
+///
+/// # Errors
+/// `EVIDENCE_CHANGED`, `EVIDENCE_UNBOUND`.
+fn check_bound(task: &TaskFolder, candidate: &Candidate, envelope: &Envelope, recorded: &Recorded) -> Result<(), Problem> {
+    if recorded.get(&envelope.audit.event_id) != Some(&envelope.payload_sha256()) {
+        return Err(Problem::fail(
+            "EVIDENCE_CHANGED",
+            format!("the kept result of {} is not the one that the log records", envelope.skill),
+        ));
+    }
+    if envelope.task.task_id != task.id().as_str() {
+        return Err(unbound(envelope, "another task"));
+    }
+    let names_it = |artifact: &&Artifact| {
+        artifact.note_value("base") == Some(&candidate.base)
+            && artifact.note_value("tree") == Some(&candidate.tree)
+            && artifact.note_value("patch") == Some(&candidate.patch_sha256)
+    };
+    if !envelope.artifacts.iter().any(|artifact| names_it(&artifact)) {
+        return Err(unbound(envelope, "another candidate, or names none"));
+    }
+    for artifact in &envelope.artifacts {
+        // Locks and the log change by design; everything else is evidence.
+        if matches!(artifact.kind, ArtifactKind::LockFile | ArtifactKind::AuditLog) {
+            continue;
+        }
+        task.read_artifact(artifact)?;
+    }
+    Ok(())
+}
+
+fn unbound(envelope: &Envelope, what: &str) -> Problem {
+    Problem::fail("EVIDENCE_UNBOUND", format!("the kept result of {} is about {what}", envelope.skill))
+}

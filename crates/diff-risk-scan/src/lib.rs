@@ -1,0 +1,173 @@
+//! S4: what a change touches, and how much it may harm.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use baton_core::audit::Action;
+use baton_core::candidate::{self, Proposal};
+use baton_core::driver::{Refused, Skill, Upstream};
+use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, ToolClass};
+use baton_core::git::ObjectStore;
+use baton_core::outputs::{DiffRiskScan, DiffStats, PolicyFlags, RiskLevel, to_map};
+use baton_core::problem::Problem;
+use baton_core::risk::{self, Origin, RiskReport, ScanInput};
+use baton_core::session::{Outcome, Session};
+use baton_core::task::Scope;
+use baton_core::digest;
+use clap::{ArgMatches, Args as _, FromArgMatches as _};
+use serde_json::{Map, Value};
+
+/// The skill.
+pub const SKILL: Skill = Skill {
+    name: "diff-risk-scan",
+    envelope: "diff-risk-scan",
+    about: "Say what a change touches and how risky it is",
+    examples: ["diff-risk-scan --task T-1", "git diff --binary origin/main | diff-risk-scan --patch - --policy POLICY.json"],
+    classes: &[ToolClass::Read],
+    action: Action::RiskScanned,
+    upstream: Upstream::PassOn,
+    acts_under_stop: false,
+    arguments: |command| Arguments::augment_args(command),
+    has_subject: |matches| matches.contains_id("patch"),
+    run,
+    refused,
+};
+
+#[derive(clap::Args)]
+struct Arguments {
+    /// Scan this patch instead of a task's candidate; - is standard input
+    #[arg(long, value_name = "FILE|-", conflicts_with = "task")]
+    patch: Option<PathBuf>,
+    /// Apply the patch to this revision and scan what git makes of it
+    #[arg(long, value_name = "REV", requires = "patch")]
+    base: Option<String>,
+    /// Write the diff summary to this new file
+    #[arg(long, value_name = "FILE")]
+    summary_out: Option<PathBuf>,
+}
+
+fn refused(_: &Refused<'_>) -> Map<String, Value> {
+    to_map(&DiffRiskScan {
+        // What could not be scanned is never low.
+        risk_level: RiskLevel::High,
+        diff_stats: DiffStats::default(),
+        policy_flags: PolicyFlags::default(),
+        reasons: vec!["the change was not scanned".to_owned()],
+        diff_summary_path: None,
+    })
+}
+
+fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
+    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    session.authorize(&[ToolClass::Read])?;
+    let (report, bound) = match &arguments.patch {
+        Some(path) => scan_file(session, path, arguments.base.as_deref())?,
+        None => scan_task(session)?,
+    };
+    let mut summary = serde_json::to_vec_pretty(&report.summary)
+        .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
+    summary.push(b'\n');
+    if let (Some(path), false) = (&arguments.summary_out, session.is_plan()) {
+        write_summary(path, &summary)?;
+    }
+    let mut artifacts = bound;
+    if arguments.patch.is_none() && !session.is_plan() {
+        artifacts.push(session.task()?.write_next(ArtifactKind::DiffSummary, "evidence/diff-summary.json", &summary)?);
+    }
+    Ok(outcome(report, artifacts, arguments.summary_out.as_deref()))
+}
+
+fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> {
+    let task = session.task()?;
+    let candidate = session.candidate()?;
+    let policy = session.policy()?;
+    let limits = candidate::limits(policy);
+    let repository = session.repository()?;
+    let objects = session.store()?.objects(repository)?;
+    let bytes = task.patch()?;
+    candidate::verify(repository, &objects, &candidate, &bytes, &limits)?;
+    let scope = task.task()?.scope;
+    let origin = Origin::Candidate { base: candidate.base.clone(), tree: candidate.tree.clone() };
+    let report = scan(session, &bytes, Some(&scope), &origin)?;
+    Ok((report, vec![task.candidate_artifact(&candidate)?]))
+}
+
+fn scan_file(session: &Session, path: &Path, base: Option<&str>) -> Result<(RiskReport, Vec<Artifact>), Problem> {
+    let limits = candidate::limits(session.policy()?);
+    let bytes = session.read_named(path, limits.bytes)?;
+    let Some(base) = base else {
+        return Ok((scan(session, &bytes, None, &Origin::Text)?, Vec::new()));
+    };
+    let repository = session.repository()?;
+    let (_folder, objects) = ObjectStore::temporary(repository)?;
+    let base = repository.commit(base)?;
+    let proposal = candidate::propose(&objects, &base, &bytes, &limits)?;
+    let origin = Origin::Candidate { base: proposal.base.to_string(), tree: proposal.tree.to_string() };
+    let report = scan(session, &proposal.patch, None, &origin)?;
+    Ok((report, vec![named(path, &proposal)]))
+}
+
+/// Names the candidate of a patch that lies in no queue, so that a decision can tell whether scan
+/// and gates looked at the same one.
+fn named(path: &Path, proposal: &Proposal) -> Artifact {
+    let shown = path.to_string_lossy();
+    let shown = if shown == "-" { "stdin" } else { &shown };
+    let sha256 = proposal.patch_sha256();
+    let note = format!("sha256={sha256} base={} tree={} patch={sha256}", proposal.base, proposal.tree);
+    Artifact::new(ArtifactKind::DraftPatch, shown, note)
+}
+
+fn scan(session: &Session, bytes: &[u8], scope: Option<&Scope>, origin: &Origin) -> Result<RiskReport, Problem> {
+    let policy = session.policy()?;
+    let patch = baton_patch::parse(bytes, &candidate::limits(policy)).map_err(|refusal| candidate::refused(&refusal))?;
+    risk::scan(&ScanInput::from_patch(&patch), policy, scope, origin)
+}
+
+fn write_summary(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .map_err(|error| {
+            Problem::io(path.display(), &error).hint("name a file that does not exist yet; nothing is overwritten")
+        })
+}
+
+fn outcome(report: RiskReport, artifacts: Vec<Artifact>, written: Option<&Path>) -> Outcome {
+    let summary_artifact = artifacts.iter().find(|artifact| artifact.kind == ArtifactKind::DiffSummary);
+    let summary_path = summary_artifact
+        .map(|artifact| artifact.path.clone())
+        .or_else(|| written.map(|path| path.to_string_lossy().into_owned()));
+    let stats = report.stats;
+    let text = format!(
+        "risk {:?}: {} files, +{} -{}{}",
+        report.level,
+        stats.files_changed,
+        stats.insertions,
+        stats.deletions,
+        report.findings.first().map(|finding| format!("; {}", finding.message)).unwrap_or_default()
+    );
+    let mut reasons = report.reasons;
+    reasons.retain(|reason| !reason.is_empty());
+    let data = DiffRiskScan {
+        risk_level: report.level,
+        diff_stats: stats,
+        policy_flags: report.flags,
+        reasons,
+        diff_summary_path: summary_path,
+    };
+    let source = match report.summary.source {
+        risk::SummarySource::Text => Some(Finding::new(
+            Severity::Info,
+            "TEXT_ONLY",
+            "the text itself was scanned; give --base REV to scan what git makes of it",
+        )),
+        risk::SummarySource::Candidate => None,
+    };
+    let sha256 = digest::sha256_canonical(&serde_json::to_value(&data).unwrap_or_default());
+    let mut outcome = Outcome::ok(text, &data).findings(report.findings).findings(source).artifacts(artifacts);
+    outcome.signals = Some(report.signals);
+    outcome.meta("result_sha256", sha256)
+}
