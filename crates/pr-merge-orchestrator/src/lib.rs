@@ -1,0 +1,161 @@
+//! Plans how a decided candidate leaves the queue, and with an approval does it.
+//!
+//! A landing is: everything checked once more, a commit of exactly the candidate's tree on exactly
+//! its base, one reference moved by compare-and-swap, the tip's tree compared afterwards.
+
+mod landing;
+mod message;
+
+use baton_core::audit::Action;
+use baton_core::decision::decide;
+use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
+use baton_core::envelope::{ApprovalEntry, ApprovalState, Decision, Finding, Severity, ToolClass};
+use baton_core::evidence::Court;
+use baton_core::outputs::{LandingMode, PrMerge, to_map};
+use baton_core::problem::Problem;
+use baton_core::session::{Outcome, Session};
+use baton_core::state::State;
+use clap::{ArgMatches, Args as _, FromArgMatches as _};
+use serde_json::{Map, Value};
+
+/// The skill.
+pub const SKILL: Skill = Skill {
+    name: "pr-merge-orchestrator",
+    envelope: "pr-merge-orchestrator",
+    about: "Plan the landing of a decided candidate, or land it with --execute",
+    examples: ["pr-merge-orchestrator --task T-1", "pr-merge-orchestrator --task T-1 --execute"],
+    classes: &[ToolClass::Pr, ToolClass::Merge],
+    action: Action::LandingPlanned,
+    upstream: Upstream::PassOn,
+    acts_under_stop: false,
+    arguments: |command| Arguments::augment_args(command),
+    has_subject: |_| false,
+    run,
+    refused,
+};
+
+#[derive(clap::Args)]
+struct Arguments {
+    /// Do it: land on the target branch, or make the branch for review
+    #[arg(long)]
+    execute: bool,
+}
+
+fn refused(refused: &Refused<'_>) -> Map<String, Value> {
+    to_map(&PrMerge {
+        mode: LandingMode::PrOnly,
+        plan: vec![format!("stopped: {}", refused.problem)],
+        pr_url: None,
+    })
+}
+
+fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
+    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let task = session.task()?;
+    if task.state() != State::Pr {
+        return Err(Problem::fail("STATE_RULE", format!("task {} is in {}, landing starts from pr", task.id(), task.state()))
+            .hint(format!("baton run {}", task.id())));
+    }
+    let candidate = session.candidate()?;
+    let mode = checked_mode(session)?;
+    let class = match mode {
+        LandingMode::AutoMerge => ToolClass::Merge,
+        LandingMode::PrOnly => ToolClass::Pr,
+    };
+    let approval = session.candidate_approval(&candidate, class)?;
+    session.add_approval(approval.clone());
+    if session.actor == baton_core::policy::Actor::Openclaw {
+        // The floor, whatever the policy says.
+        return Err(denied(class, "openclaw only proposes"));
+    }
+    if arguments.execute && !session.is_plan() {
+        require(&approval, class, task.id().as_str())?;
+        return landing::execute(session, &candidate, mode, &approval);
+    }
+    let mut outcome = plan(session, mode, &approval, task.id().as_str())?;
+    outcome.artifacts.push(task.candidate_artifact(&candidate)?);
+    if session.is_plan() {
+        outcome = outcome.findings([plan_finding("the plan would be recorded")]);
+    }
+    Ok(outcome)
+}
+
+/// Judges the evidence again, now, and demands the decision that was recorded.
+fn checked_mode(session: &Session) -> Result<LandingMode, Problem> {
+    let task = session.task()?;
+    let repository = session.repository()?;
+    let store = session.store()?;
+    let objects = store.objects(repository)?;
+    let facts = Court { store, repository, objects: &objects, policy: session.policy()? }.facts(task);
+    let verdict = decide(session.policy()?, &facts);
+    let kept = task.envelopes()?;
+    let recorded = kept.iter().rev().find(|kept| kept.envelope.skill == "decision-router").and_then(|kept| kept.envelope.decision);
+    let reasons: Vec<_> = verdict.matched.iter().map(|matched| format!("{}: {}", matched.rule, matched.because)).collect();
+    match (verdict.decision, recorded) {
+        (Decision::AutoMerge, Some(Decision::AutoMerge)) => Ok(LandingMode::AutoMerge),
+        (Decision::PrOnly | Decision::AutoMerge, Some(Decision::PrOnly | Decision::AutoMerge)) => Ok(LandingMode::PrOnly),
+        (Decision::ZeroStop, _) => {
+            let findings = verdict.matched.iter().map(|matched| Finding::new(Severity::Critical, &matched.rule, matched.because.clone()));
+            Err(Problem::zero_stop("DECISION_CHANGED", format!("checked again, the decision is ZERO_STOP: {}", reasons.join("; ")))
+                .hint(format!("baton retry {}, and let it be gated and approved again", task.id()))
+                .with_findings(findings))
+        }
+        (now, then) => Err(Problem::fail("DECISION_MISSING", format!("no decision that allows a landing: recorded {then:?}, now {now:?}"))
+            .hint(format!("baton retry {}", task.id()))),
+    }
+}
+
+fn require(approval: &ApprovalEntry, class: ToolClass, id: &str) -> Result<(), Problem> {
+    match approval.state {
+        ApprovalState::Approved => Ok(()),
+        ApprovalState::Denied => Err(denied(class, approval.note.as_deref().unwrap_or("the policy forbids it"))),
+        ApprovalState::Pending | ApprovalState::NotRequired => {
+            Err(Problem::deny("APPROVAL_REQUIRED", format!("{class:?} of task {id} waits for an approval of this candidate"))
+                .hint(format!("look at it and approve: baton show {id}; baton approve {id}")))
+        }
+    }
+}
+
+fn denied(class: ToolClass, why: &str) -> Problem {
+    Problem::deny("APPROVAL_REQUIRED", format!("{class:?} is denied: {why}"))
+        .hint("act as somebody the policy allows, with --actor NAME")
+}
+
+fn plan(session: &Session, mode: LandingMode, approval: &ApprovalEntry, id: &str) -> Result<Outcome, Problem> {
+    let landing = &session.policy()?.landing;
+    let approved = approval.state == ApprovalState::Approved;
+    let first = match (approved, &approval.approved_by) {
+        (true, Some(by)) => format!("approved by {by}"),
+        _ => format!("wait for an approval: baton approve {id}"),
+    };
+    let rest: &[String] = &match mode {
+        LandingMode::AutoMerge => [
+            "check candidate, evidence, approval, STOP and base once more".to_owned(),
+            format!("commit exactly the candidate's tree and move {} forward by compare-and-swap", landing.target),
+            "compare the tip's tree with the candidate, then move the task to done".to_owned(),
+        ],
+        LandingMode::PrOnly => [
+            "check candidate, evidence, approval, STOP and base once more".to_owned(),
+            format!("commit exactly the candidate's tree as new branch {}{id}", landing.branch_prefix),
+            "people review and merge that branch; the task moves to done".to_owned(),
+        ],
+    };
+    let plan = std::iter::once(first).chain(rest.iter().cloned()).collect();
+    let summary = match (mode, approved) {
+        (LandingMode::AutoMerge, true) => format!("{id} is approved and ready to land on {}", landing.target),
+        (LandingMode::AutoMerge, false) => format!("{id} may land on {} once approved", landing.target),
+        (LandingMode::PrOnly, true) => format!("{id} is approved and ready to become a branch for review"),
+        (LandingMode::PrOnly, false) => format!("{id} may become a branch for review once approved"),
+    };
+    let next = if approved { format!("baton run {id}") } else { format!("baton approve {id}, then baton run {id}") };
+    let mut outcome = Outcome::ok(summary, &PrMerge { mode, plan, pr_url: None }).hint(next);
+    outcome.decision = Some(decision(mode));
+    Ok(outcome)
+}
+
+pub(crate) fn decision(mode: LandingMode) -> Decision {
+    match mode {
+        LandingMode::AutoMerge => Decision::AutoMerge,
+        LandingMode::PrOnly => Decision::PrOnly,
+    }
+}
