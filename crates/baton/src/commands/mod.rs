@@ -1,0 +1,122 @@
+//! The operator's commands, one file each.
+
+mod approve;
+mod audit;
+mod doctor;
+mod init;
+mod retry;
+mod run;
+mod show;
+mod status;
+mod stop;
+mod submit;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use baton_core::environment;
+use baton_core::policy::Actor;
+use baton_core::problem::Problem;
+use baton_core::session::{Common, Input, Session};
+use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+
+use crate::reply::{self, Reply};
+
+/// The flags of every operator command.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Shared {
+    /// Work in the repository at this folder (default: search upward for .git)
+    #[arg(long, value_name = "DIR")]
+    repo: Option<PathBuf>,
+    /// Act as openclaw, cursor, claude_code, human or system (default: BATON_ACTOR, else human)
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+    /// Print the JSON line even on a terminal
+    #[arg(long)]
+    json: bool,
+}
+
+impl Shared {
+    fn actor(&self) -> Result<Actor, Problem> {
+        let name = self.actor.clone().or_else(|| environment::read_text(environment::ACTOR));
+        let unknown = |name: &str| Problem::usage(format!("no actor is called \"{}\"", name.escape_debug()));
+        name.map_or(Ok(Actor::Human), |name| name.parse().map_err(|_| unknown(&name)))
+    }
+
+    /// Opens a session for this command, about `task` if there is one.
+    fn session(&self, task: Option<&str>) -> Result<Session, Problem> {
+        let common = Common { repo: self.repo.clone(), task: task.map(str::to_owned), ..Common::default() };
+        Ok(Session::new(common, self.actor()?, Input::Process, None))
+    }
+}
+
+type Work = fn(&Shared, &ArgMatches) -> Result<Reply, Problem>;
+
+/// One command: its name, its line of help, its flags and its work.
+struct Entry {
+    name: &'static str,
+    about: &'static str,
+    arguments: fn(Command) -> Command,
+    work: Work,
+}
+
+const ENTRIES: [Entry; 13] = [
+    Entry { name: "init", about: "Set a repository up: single source of truth, queue, log", arguments: init::arguments, work: init::run },
+    Entry { name: "doctor", about: "Check this machine, the queue, the policy and the log", arguments: |c| c, work: doctor::run },
+    Entry { name: "submit", about: "Put a task into the inbox", arguments: submit::arguments, work: submit::run },
+    Entry { name: "run", about: "Take a task the whole way, or as far as it may go", arguments: run::arguments, work: run::run },
+    Entry { name: "status", about: "Say what waits, for what or whom, and since when", arguments: |c| c, work: status::run },
+    Entry { name: "show", about: "Show a task: its change, its results, its timeline", arguments: show::arguments, work: show::run },
+    Entry { name: "approve", about: "Approve exactly the candidate of a task", arguments: approve::arguments, work: approve::approve },
+    Entry { name: "reject", about: "Deny exactly the candidate of a task, for good", arguments: approve::arguments, work: approve::reject },
+    Entry { name: "stop", about: "Switch STOP on: everything halts", arguments: stop::arguments, work: stop::stop },
+    Entry { name: "resume", about: "Lift STOP", arguments: stop::arguments, work: stop::resume },
+    Entry { name: "retry", about: "Set a task's last attempt aside and put it back into the inbox", arguments: retry::arguments, work: retry::run },
+    Entry { name: "verify", about: "Derive a task's candidate and evidence again and compare", arguments: verify::arguments, work: verify::run },
+    Entry { name: "audit", about: "Check the log or sum it up", arguments: audit::arguments, work: audit::run },
+];
+
+/// The commands for the command line.
+pub(crate) fn all() -> impl Iterator<Item = Command> {
+    ENTRIES.iter().map(|entry| Shared::augment_args((entry.arguments)(Command::new(entry.name).about(entry.about))))
+}
+
+/// Runs the command that was named.
+pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
+    let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(baton_core::exit::USAGE) };
+    let Some(entry) = ENTRIES.iter().find(|entry| entry.name == name) else {
+        return ExitCode::from(baton_core::exit::USAGE);
+    };
+    let worked = Shared::from_arg_matches(matches)
+        .map_err(|error| Problem::usage(error.to_string()))
+        .and_then(|shared| Ok(((entry.work)(&shared, matches)?, shared.json)));
+    match worked {
+        Ok((reply, json)) => reply.print(json),
+        Err(problem) => reply::problem(name, &problem).print(false),
+    }
+}
+
+/// The argument that names a task.
+fn task_argument() -> clap::Arg {
+    clap::Arg::new("task").value_name("TASK").required(true).help("The task's id")
+}
+
+fn named_task(matches: &ArgMatches) -> Result<&str, Problem> {
+    matches.get_one::<String>("task").map(String::as_str).ok_or_else(|| Problem::usage("no task was named"))
+}
+
+/// Who the operator is, as git knows them.
+fn operator(session: &Session) -> Result<String, Problem> {
+    let person = session.repository()?.operator();
+    Ok(format!("{} <{}>", person.name, person.email))
+}
+
+/// Only a person may do this.
+fn require_human(session: &Session, what: &str) -> Result<(), Problem> {
+    if session.actor == Actor::Human {
+        return Ok(());
+    }
+    Err(Problem::deny("HUMAN_ONLY", format!("{what} is for a person, this run acts as {}", session.actor.name()))
+        .hint("a person runs it, without --actor and BATON_ACTOR"))
+}

@@ -1,0 +1,51 @@
+//! The front door: `baton <skill> …` runs any skill in process, and the other commands are what an
+//! operator needs around them.
+
+mod commands;
+mod registry;
+mod reply;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use baton_core::driver;
+use baton_core::exit;
+use clap::Command;
+
+pub use registry::SKILLS;
+
+/// Runs the program with the given arguments, the first being its name.
+#[must_use]
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let named = arguments.get(1).and_then(|name| name.to_str());
+    if let Some(skill) = SKILLS.into_iter().find(|skill| Some(skill.name) == named) {
+        return driver::main_with(skill, arguments.into_iter().skip(1).collect());
+    }
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let printed = error.print();
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            return ExitCode::from(if printed.is_err() { code.max(1) } else { code });
+        }
+    };
+    commands::run(&matches)
+}
+
+/// The whole command line.
+#[must_use]
+pub fn command() -> Command {
+    let skills = SKILLS.iter().map(|skill| skill.command());
+    Command::new("baton")
+        .about("A safety pipeline for changes written by AI agents: an agent proposes, baton checks, a person approves")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .after_help(
+            "Examples:\n  baton init && baton submit --title 'Fix it' --goal 'Fix the typo' --allow README.md\n  \
+             baton run T-1 --from fix.patch && baton approve T-1 && baton run T-1\n\n\
+             Exit codes:\n  0 OK  1 FAIL  2 usage error  3 DENY  4 ZERO_STOP  5 PARTIAL",
+        )
+        .subcommands(commands::all())
+        .subcommands(skills)
+}

@@ -1,0 +1,71 @@
+//! What a command of the front door answers: text for people on standard error, one JSON line for
+//! programs on standard output.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use baton_core::driver;
+use serde_json::{Value, json};
+
+/// The answer of a command.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// For programs.
+    pub(crate) json: Value,
+    /// For people, line by line.
+    pub(crate) text: Vec<String>,
+    /// The exit code.
+    pub(crate) code: u8,
+}
+
+impl Reply {
+    /// An answer that all is well.
+    pub(crate) fn ok(json: Value) -> Self {
+        Self { json, text: Vec::new(), code: 0 }
+    }
+
+    /// Adds a line for people.
+    pub(crate) fn line(mut self, text: impl Into<String>) -> Self {
+        self.text.push(text.into());
+        self
+    }
+
+    /// Ends with this code.
+    pub(crate) fn code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Prints it. On a terminal the text says it all, unless JSON was asked for.
+    pub(crate) fn print(self, json_wanted: bool) -> ExitCode {
+        for line in &self.text {
+            driver::say(line);
+        }
+        if json_wanted || !std::io::stdout().is_terminal() {
+            return driver::write_out(&format!("{}\n", self.json), self.code);
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// The answer to a problem.
+pub(crate) fn problem(command: &str, problem: &baton_core::problem::Problem) -> Reply {
+    use baton_core::problem::Kind;
+    let code = match problem.kind {
+        Kind::Usage => baton_core::exit::USAGE,
+        _ => baton_core::exit::code(problem.status(), None),
+    };
+    let mut reply = Reply::ok(json!({
+        "command": command,
+        "status": problem.status(),
+        "code": problem.code,
+        "message": problem.message,
+        "next": problem.hints,
+    }))
+    .line(format!("baton {command}: {}", problem.message))
+    .code(code);
+    for hint in &problem.hints {
+        reply = reply.line(format!("  next: {hint}"));
+    }
+    reply
+}
