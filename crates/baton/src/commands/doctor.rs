@@ -1,0 +1,195 @@
+//! `baton doctor`: can this machine, this queue, this policy and this log be relied on?
+
+use baton_core::audit;
+use baton_core::clock;
+use baton_core::environment;
+use baton_core::git::Repository;
+use baton_core::policy::Policy;
+use baton_core::problem::Problem;
+use baton_core::session::{SSOT, Session};
+use baton_core::state::State;
+use baton_core::store::Stop;
+use baton_core::task::TaskId;
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::reply::Reply;
+
+/// git releases that hold the fixes of CVE-2025-48384 and 48385 and everything before them: the
+/// lowest patch release of each line, and every later line.
+const FIXED_GIT: [(u32, u32, u32); 8] =
+    [(2, 43, 7), (2, 44, 4), (2, 45, 4), (2, 46, 4), (2, 47, 3), (2, 48, 2), (2, 49, 1), (2, 50, 1)];
+
+/// How one check went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    Warning,
+    Bad,
+}
+
+struct Checks(Vec<(String, Health, String)>);
+
+impl Checks {
+    fn add(&mut self, name: &str, health: Health, text: impl Into<String>) {
+        self.0.push((name.to_owned(), health, text.into()));
+    }
+
+    fn of(&mut self, name: &str, outcome: Result<String, Problem>) {
+        match outcome {
+            Ok(text) => self.add(name, Health::Good, text),
+            Err(problem) => {
+                let hint = problem.hints.first().map(|hint| format!(" (next: {hint})")).unwrap_or_default();
+                self.add(name, Health::Bad, format!("{}{hint}", problem.message));
+            }
+        }
+    }
+}
+
+/// Runs every check; ends with 1 when one is bad.
+pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
+    let session = shared.session(None)?;
+    let mut checks = Checks(Vec::new());
+    check_git(&session, &mut checks);
+    checks.of("policy", check_policy(&session));
+    checks.of("manifest", session.manifest().map(|_| format!("{SSOT}/MANIFEST.json is valid")));
+    check_drift(&session, &mut checks);
+    checks.of("log", check_log(&session));
+    check_queue(&session, &mut checks);
+    check_gates(&session, &mut checks);
+    Ok(answer(&checks))
+}
+
+fn check_git(session: &Session, checks: &mut Checks) {
+    let version = session.root().and_then(Repository::git_version);
+    match version {
+        Err(problem) => checks.add("git", Health::Bad, problem.message),
+        Ok(version) if is_fixed(&version) => checks.add("git", Health::Good, format!("git {version}")),
+        Ok(version) => checks.add("git", Health::Bad, format!("git {version} lacks security fixes; install a later release of its line (2.43.7, 2.45.4, 2.47.3, 2.50.1 or later)")),
+    }
+}
+
+fn is_fixed(version: &str) -> bool {
+    let mut numbers = version.split(['.', ' ', '-']).map_while(|part| part.parse::<u32>().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return false };
+    let patch = numbers.next().unwrap_or(0);
+    let line = FIXED_GIT.iter().find(|fixed| (fixed.0, fixed.1) == (major, minor));
+    match line {
+        Some(fixed) => patch >= fixed.2,
+        None => (major, minor) > (2, 50),
+    }
+}
+
+fn check_policy(session: &Session) -> Result<String, Problem> {
+    let policy = session.policy()?;
+    policy.check_all()?;
+    Ok(format!("{} risk rules, every example holds", policy.risk_rules.len()))
+}
+
+/// POLICY.md is for people; it must say what POLICY.json says.
+fn check_drift(session: &Session, checks: &mut Checks) {
+    let (Ok(policy), Ok(root)) = (session.policy(), session.root()) else { return };
+    let written = std::fs::read_to_string(root.join(SSOT).join("POLICY.md")).unwrap_or_default();
+    if written == policy.render_markdown() {
+        checks.add("POLICY.md", Health::Good, "says what POLICY.json says");
+    } else {
+        checks.add("POLICY.md", Health::Warning, "differs from POLICY.json: remove it and run baton init to write it anew");
+    }
+}
+
+fn check_log(session: &Session) -> Result<String, Problem> {
+    let head = session.store()?.log()?.verify(|_, _| {})?;
+    Ok(format!("{}: {} lines, every link right", audit::path(), head.seq))
+}
+
+fn check_queue(session: &Session, checks: &mut Checks) {
+    let store = match session.store() {
+        Ok(store) => store,
+        Err(problem) => return checks.of("queue", Err(problem)),
+    };
+    match store.stop() {
+        Stop::Absent => checks.add("STOP", Health::Good, "is off"),
+        Stop::Present(why) => checks.add("STOP", Health::Warning, format!("{why}; lift it with: baton resume")),
+    }
+    let (_, tasks) = match store.scan(&State::ALL) {
+        Ok(scanned) => scanned,
+        Err(problem) => return checks.of("queue", Err(problem)),
+    };
+    let now = clock::now();
+    for entry in &tasks {
+        let Ok(id) = TaskId::parse(&entry.task_id) else { continue };
+        let lease = store.task(&id).and_then(|task| task.lease());
+        match lease {
+            Err(problem) if problem.code != "TASK_NOT_FOUND" => checks.add(&entry.task_id, Health::Bad, problem.message),
+            Ok(Some(lease)) if lease.is_over(now) => {
+                let next = format!("the lease of {} is over since {}; take over with: claim-lock --task {id}, or start again with: baton retry {id}", lease.owner, lease.lease_until);
+                checks.add(&entry.task_id, Health::Warning, next);
+            }
+            _ => {}
+        }
+    }
+    checks.add("queue", Health::Good, format!("{} tasks", tasks.len()));
+}
+
+fn check_gates(session: &Session, checks: &mut Checks) {
+    let Ok(policy) = session.policy() else { return };
+    for gate in policy.gates.iter().filter(|gate| gate.is_command()) {
+        match gate.argv.first() {
+            None => checks.add(&gate.id, Health::Warning, "is not configured: a required gate without a command never passes; set its argv in POLICY.json"),
+            Some(program) if is_installed(program) => checks.add(&gate.id, Health::Good, gate.argv.join(" ")),
+            Some(program) => checks.add(&gate.id, Health::Bad, format!("{program} is not on the PATH")),
+        }
+    }
+    checks.add("isolation", isolation(policy), format!("gates reach I1 (time, output and environment are bounded; no boundary), AUTO_MERGE needs {}", policy.isolation.minimum.name()));
+}
+
+fn isolation(policy: &Policy) -> Health {
+    if policy.isolation.minimum.name() == "I1" { Health::Good } else { Health::Warning }
+}
+
+fn is_installed(program: &str) -> bool {
+    if program.contains('/') {
+        return true;
+    }
+    let path = environment::read(environment::PATH).unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn answer(checks: &Checks) -> Reply {
+    let bad = checks.0.iter().filter(|(_, health, _)| *health == Health::Bad).count();
+    let list: Vec<Value> = checks
+        .0
+        .iter()
+        .map(|(name, health, text)| json!({"check": name, "health": word(*health), "text": text}))
+        .collect();
+    let status = if bad == 0 { "OK" } else { "FAIL" };
+    let mut reply = Reply::ok(json!({"command": "doctor", "status": status, "checks": list})).code(u8::from(bad > 0));
+    for (name, health, text) in &checks.0 {
+        reply = reply.line(format!("{:<5} {name}: {text}", word(*health)));
+    }
+    reply
+}
+
+fn word(health: Health) -> &'static str {
+    match health {
+        Health::Good => "good",
+        Health::Warning => "warn",
+        Health::Bad => "BAD",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_fixed;
+
+    #[test]
+    fn old_git_is_refused() {
+        for version in ["2.47.3", "2.47.4.windows.1", "2.50.1", "2.51.0", "3.0.0", "2.43.7"] {
+            assert!(is_fixed(version), "{version}");
+        }
+        for version in ["2.47.2", "2.39.5", "2.42.9", "2.50.0", "", "banana"] {
+            assert!(!is_fixed(version), "{version}");
+        }
+    }
+}

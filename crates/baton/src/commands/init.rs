@@ -1,0 +1,134 @@
+//! `baton init`: the single source of truth, the queue and the log.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use baton_core::audit::{Action, Draft};
+use baton_core::clock;
+use baton_core::digest;
+use baton_core::policy::{Isolation, Policy};
+use baton_core::problem::Problem;
+use baton_core::session::SSOT;
+use baton_core::store::Store;
+use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use serde_json::json;
+
+use super::{Shared, operator, require_human};
+use crate::reply::Reply;
+
+mod detect;
+
+const MANIFEST: &str = include_str!("../../../../ssot/MANIFEST.json");
+const POLICY: &str = include_str!("../../../../ssot/POLICY.json");
+const BATON_CURRENT: &str = include_str!("../../../../ssot/BATON_CURRENT.md");
+const AUDIT_SCHEMA: &str = include_str!("../../../../ssot/AUDIT_SCHEMA.json");
+/// Standing approvals end; a year is long enough to be useful and short enough to be seen again.
+const STANDING: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[derive(clap::Args)]
+struct Arguments {
+    /// Land on this branch (default: the one that is checked out)
+    #[arg(long, value_name = "BRANCH")]
+    target: Option<String>,
+    /// Lower the isolation that AUTO_MERGE demands, by name: I3, I2 or I1
+    #[arg(long, value_name = "LEVEL", value_parser = ["I3", "I2", "I1"])]
+    minimum_isolation: Option<String>,
+}
+
+/// Adds the flags.
+pub(super) fn arguments(command: Command) -> Command {
+    Arguments::augment_args(command)
+}
+
+/// Sets the repository up. What is there already stays as it is.
+pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
+    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let session = shared.session(None)?;
+    require_human(&session, "setting a repository up")?;
+    let root = session.root()?.to_owned();
+    let folder = root.join(SSOT);
+    fs::create_dir_all(&folder).map_err(|error| Problem::io(SSOT, &error))?;
+    let mut written = Vec::new();
+    if !folder.join("POLICY.json").exists() {
+        let policy = fresh_policy(&session, &arguments)?;
+        policy.check_all()?;
+        write_new(&folder, "POLICY.json", &policy.to_json()?, &mut written)?;
+    }
+    let policy = Policy::parse(&fs::read(folder.join("POLICY.json")).map_err(|error| Problem::io("POLICY.json", &error))?)?;
+    write_new(&folder, "POLICY.md", &policy.render_markdown(), &mut written)?;
+    for (name, text) in [("MANIFEST.json", MANIFEST), ("BATON_CURRENT.md", BATON_CURRENT), ("AUDIT_SCHEMA.json", AUDIT_SCHEMA)] {
+        write_new(&folder, name, text, &mut written)?;
+    }
+    let store = Store::create(&root)?;
+    ignore_queue(&store)?;
+    let log = store.log()?;
+    if log.head()?.seq == 0 {
+        let mut draft = Draft::new(session.actor, Action::QueueInitialized, "baton")?.meta("by", operator(&session)?);
+        draft.outputs_sha256 = digest::sha256(policy.sha256.as_bytes());
+        log.append(draft)?;
+    }
+    Ok(answer(&policy, &written))
+}
+
+fn fresh_policy(session: &baton_core::session::Session, arguments: &Arguments) -> Result<Policy, Problem> {
+    let mut policy = Policy::parse(POLICY.as_bytes())?;
+    let repository = session.repository()?;
+    policy.landing.target = match &arguments.target {
+        Some(target) => target.clone(),
+        None => repository.current_branch()?.ok_or_else(|| {
+            Problem::usage("no branch is checked out: name the one to land on with --target BRANCH")
+        })?,
+    };
+    if let Some(level) = arguments.minimum_isolation.as_deref().and_then(Isolation::from_name) {
+        policy.isolation.minimum = level;
+    }
+    let now = clock::now();
+    let by = operator(session)?;
+    for approval in &mut policy.standing_approvals {
+        approval.approved_by.clone_from(&by);
+        approval.approved_at = clock::rfc3339(now);
+        approval.until = clock::rfc3339(now + STANDING);
+    }
+    detect::gates(session.root()?, &mut policy.gates);
+    Ok(policy)
+}
+
+fn write_new(folder: &Path, name: &str, text: &str, written: &mut Vec<String>) -> Result<(), Problem> {
+    let path = folder.join(name);
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    fs::write(&path, text).map_err(|error| Problem::io(path.display(), &error))?;
+    written.push(format!("{SSOT}/{name}"));
+    Ok(())
+}
+
+/// The queue is runtime and never committed; it says so itself, and no file of the user's changes.
+fn ignore_queue(store: &Store) -> Result<(), Problem> {
+    let path = store.root().join(baton_core::envelope::QUEUE_ROOT).join(".gitignore");
+    if path.exists() {
+        return Ok(());
+    }
+    fs::write(&path, "*\n").map_err(|error| Problem::io(path.display(), &error))
+}
+
+fn answer(policy: &Policy, written: &[String]) -> Reply {
+    let gates: Vec<_> = policy
+        .gates
+        .iter()
+        .filter(|gate| gate.is_command())
+        .map(|gate| format!("{} runs: {}", gate.id, if gate.argv.is_empty() { "nothing yet; set its argv in POLICY.json".to_owned() } else { gate.argv.join(" ") }))
+        .collect();
+    let mut reply = Reply::ok(json!({
+        "command": "init", "status": "OK", "written": written, "target": policy.landing.target,
+        "gates": gates, "minimum_isolation": policy.isolation.minimum.name(),
+    }))
+    .line(format!("ready: changes land on {}", policy.landing.target));
+    for gate in gates {
+        reply = reply.line(format!("  {gate}"));
+    }
+    reply
+        .line(format!("  AUTO_MERGE needs isolation {}", policy.isolation.minimum.name()))
+        .line(format!("  look at {SSOT}/POLICY.md and commit {SSOT}"))
+}

@@ -1,0 +1,235 @@
+//! `baton run`: the whole way in process, with a step list for people.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use baton_core::driver::{self, Done, Skill};
+use baton_core::envelope::{ApprovalState, Decision, Envelope, Status, ToolClass};
+use baton_core::problem::Problem;
+use baton_core::session::Session;
+use baton_core::state::State;
+use baton_core::task::TaskId;
+use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+
+use super::Shared;
+use crate::reply::Reply;
+
+#[derive(clap::Args)]
+struct Arguments {
+    /// Take this task
+    #[arg(value_name = "TASK", required_unless_present = "next")]
+    task: Option<String>,
+    /// Take the next task of the inbox
+    #[arg(long, conflicts_with = "task")]
+    next: bool,
+    /// Take the patch from this file; - is standard input
+    #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
+    from: Option<PathBuf>,
+    /// Ask the policy's draft.command for the patch
+    #[arg(long, value_name = "command", value_parser = ["command"])]
+    producer: Option<String>,
+    /// Claim under this name (default: BATON_OWNER, else account@host)
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+}
+
+/// Adds the flags.
+pub(super) fn arguments(command: Command) -> Command {
+    Arguments::augment_args(command)
+}
+
+/// Where the run stands.
+struct Way<'a> {
+    shared: &'a Shared,
+    arguments: &'a Arguments,
+    actor: &'static str,
+    task: Option<String>,
+    last: Option<Done>,
+    step: usize,
+}
+
+/// Takes a task as far as it may go and prints the last envelope.
+pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
+    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let actor = shared.actor()?.name();
+    let mut way = Way { shared, arguments: &arguments, actor, task: arguments.task.clone(), last: None, step: 0 };
+    way.go()?;
+    let done = way.last.ok_or_else(|| Problem::fail("INTERNAL_ERROR", "the run made no step"))?;
+    let json = serde_json::to_value(&done.envelope).unwrap_or_default();
+    let mut reply = Reply::ok(json).code(done.code);
+    for hint in &done.hints {
+        reply = reply.line(format!("next: {hint}"));
+    }
+    Ok(reply)
+}
+
+impl Way<'_> {
+    /// The way through. The first step that does not end well leads to the incident.
+    fn go(&mut self) -> Result<(), Problem> {
+        if !self.step(&stop_check::SKILL, &[])? || !self.step(&queue_scan::SKILL, &[])? {
+            return self.converge();
+        }
+        let state = self.state()?;
+        let went = match state {
+            None | Some(State::Inbox) => self.claim()? && self.work(false)?,
+            Some(State::Claimed | State::Work) => self.hold()? && self.work(true)?,
+            Some(State::Pr) => true,
+            Some(state @ (State::Done | State::Blocked)) => return Err(self.at_rest(state)),
+        };
+        if went && self.decision_allows() {
+            self.land()?;
+            return self.record();
+        }
+        self.converge()
+    }
+
+    fn session(&self) -> Result<Session, Problem> {
+        self.shared.session(self.task.as_deref())
+    }
+
+    fn state(&self) -> Result<Option<State>, Problem> {
+        let Some(task) = &self.task else { return Ok(None) };
+        let id = TaskId::parse(task)?;
+        self.session()?.store()?.find(&id)
+    }
+
+    fn at_rest(&self, state: State) -> Problem {
+        let id = self.task.clone().unwrap_or_default();
+        Problem::fail("STATE_RULE", format!("task {id} is in {state}; there is nothing to run"))
+            .hint(if state == State::Blocked { format!("see why: baton show {id}; start again: baton retry {id}") } else { format!("baton show {id}") })
+    }
+
+    fn claim(&mut self) -> Result<bool, Problem> {
+        let mut flags = Vec::new();
+        if self.arguments.next {
+            flags.push("--next".to_owned());
+        }
+        if let Some(owner) = &self.arguments.owner {
+            flags.extend(["--owner".to_owned(), owner.clone()]);
+        }
+        let claimed = self.step(&claim_lock::SKILL, &flags)?;
+        if let Some(done) = self.last.as_ref().filter(|_| claimed) {
+            self.task = Some(done.envelope.task.task_id.clone());
+        }
+        Ok(claimed)
+    }
+
+    /// A task that is in hand already is gone on with only by its holder, or once its lease is over.
+    fn hold(&mut self) -> Result<bool, Problem> {
+        let session = self.session()?;
+        let lease = session.task()?.lease()?;
+        let owner = self.arguments.owner.clone().unwrap_or_else(baton_core::environment::default_owner);
+        match lease {
+            Some(lease) if lease.owner == owner => self.step(&claim_lock::SKILL, &["--renew".to_owned(), "--owner".to_owned(), owner]),
+            _ => self.claim(),
+        }
+    }
+
+    fn work(&mut self, resumed: bool) -> Result<bool, Problem> {
+        if !self.step(&intake_validate::SKILL, &[])? {
+            return Ok(false);
+        }
+        let drafted = resumed && self.session()?.task()?.candidate()?.is_some();
+        if !drafted && !self.step(&patch_draft::SKILL, &self.draft_flags())? {
+            return Ok(false);
+        }
+        if !self.step(&diff_risk_scan::SKILL, &[])? {
+            return Ok(false);
+        }
+        // A failed gate is for the router to judge, not the end of the way.
+        self.step(&gate_runner::SKILL, &[])?;
+        self.step(&decision_router::SKILL, &[])
+    }
+
+    fn draft_flags(&self) -> Vec<String> {
+        match (&self.arguments.from, &self.arguments.producer) {
+            (Some(path), _) => vec!["--from".to_owned(), path.to_string_lossy().into_owned()],
+            (None, Some(producer)) => vec!["--producer".to_owned(), producer.clone()],
+            (None, None) => Vec::new(),
+        }
+    }
+
+    fn decision_allows(&self) -> bool {
+        let decision = self.last.as_ref().and_then(|done| done.envelope.decision);
+        decision != Some(Decision::ZeroStop)
+    }
+
+    /// Plans the landing; with an approval at hand, does it.
+    fn land(&mut self) -> Result<(), Problem> {
+        if !self.step(&pr_merge_orchestrator::SKILL, &[])? {
+            return Ok(());
+        }
+        let approved = self.last.as_ref().is_some_and(|done| {
+            done.envelope.approvals.iter().any(|entry| {
+                matches!(entry.tool_class, ToolClass::Pr | ToolClass::Merge) && entry.state == ApprovalState::Approved
+            })
+        });
+        if approved {
+            self.step(&pr_merge_orchestrator::SKILL, &["--execute".to_owned()])?;
+        }
+        Ok(())
+    }
+
+    /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
+    /// (a moved base, a dirty checkout, another holder) is no incident and stays where it is.
+    fn converge(&mut self) -> Result<(), Problem> {
+        const WAITS: [&str; 8] = ["BASE_MOVED", "CHECKOUT_DIRTY", "CHECKOUT_NOT_UPDATED", "BRANCH_EXISTS", "LOCK_CONFLICT", "TASK_NOT_FOUND", "NEED_INPUT", "APPROVAL_REQUIRED"];
+        let waits = self.last.as_ref().is_some_and(|done| {
+            done.envelope.findings.iter().any(|finding| WAITS.contains(&finding.code.as_str()))
+        });
+        if waits || self.task.is_none() {
+            return self.record();
+        }
+        let before = self.last.clone();
+        self.step(&incident_brief::SKILL, &[])?;
+        self.record()?;
+        // The incident itself went well; what the caller asked for did not.
+        if let (Some(before), Some(last)) = (before, self.last.as_mut()) {
+            last.code = last.code.max(before.code);
+        }
+        Ok(())
+    }
+
+    /// The last envelope of the way is checked against the log; it stays the one that is printed.
+    fn record(&mut self) -> Result<(), Problem> {
+        let Some(before) = self.last.clone() else { return Ok(()) };
+        let recorded = self.step(&audit_append::SKILL, &[])?;
+        let failed = self.last.take().filter(|_| !recorded);
+        self.last = Some(failed.unwrap_or(before));
+        Ok(())
+    }
+
+    /// Runs one skill on what the one before said. Says whether it ended well.
+    fn step(&mut self, skill: &Skill, flags: &[String]) -> Result<bool, Problem> {
+        let upstream = self.last.as_ref().map(|done| done.envelope.clone());
+        let done = driver::invoke(skill, self.command_line(skill, flags), upstream.filter(|_| skill.upstream != driver::Upstream::Never))?;
+        self.step += 1;
+        let mark = match done.envelope.status {
+            Status::Ok => "ok  ",
+            Status::Partial => "part",
+            Status::Fail => "FAIL",
+            Status::Deny => "DENY",
+            Status::ZeroStop => "STOP",
+        };
+        driver::say(&format!("{:>2} {mark} {:<21} {}", self.step, skill.name, first_line(&done.envelope)));
+        let well = matches!(done.envelope.status, Status::Ok | Status::Partial);
+        self.last = Some(done);
+        Ok(well)
+    }
+
+    fn command_line(&self, skill: &Skill, flags: &[String]) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec![skill.name.into(), "--actor".into(), self.actor.into()];
+        if let Some(repo) = &self.shared.repo {
+            line.extend(["--repo".into(), repo.into()]);
+        }
+        if let Some(task) = self.task.as_ref().filter(|_| !flags.iter().any(|flag| flag == "--next")) {
+            line.extend(["--task".into(), task.into()]);
+        }
+        line.extend(flags.iter().map(OsString::from));
+        line
+    }
+}
+
+fn first_line(envelope: &Envelope) -> String {
+    envelope.summary.chars().map(|c| if c.is_control() { ' ' } else { c }).take(140).collect()
+}

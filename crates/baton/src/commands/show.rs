@@ -1,0 +1,105 @@
+//! `baton show`: one task, its change, its results and its timeline.
+
+use baton_core::candidate::{self, Candidate};
+use baton_core::problem::Problem;
+use baton_core::session::Session;
+use clap::{ArgMatches, Command};
+use serde_json::{Value, json};
+
+use super::audit::name;
+use super::{Shared, named_task, task_argument};
+use crate::reply::Reply;
+
+/// How many lines of a patch are shown; draft.patch holds them all.
+const MOST_LINES: usize = 200;
+
+/// Adds the flags.
+pub(super) fn arguments(command: Command) -> Command {
+    command.arg(task_argument())
+}
+
+/// Shows the task.
+pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
+    let session = shared.session(Some(named_task(matches)?))?;
+    let folder = session.task()?;
+    let id = folder.id().to_string();
+    let state = folder.state();
+    let candidate = folder.candidate()?;
+    let timeline = timeline(&session, &id)?;
+    let kept = folder.envelopes()?;
+    let results: Vec<Value> = kept
+        .iter()
+        .map(|kept| json!({"kept": kept.name, "skill": kept.envelope.skill, "status": kept.envelope.status, "summary": kept.envelope.summary}))
+        .collect();
+    let title = folder.task().map_or_else(|problem| format!("({})", problem.message), |task| task.title);
+    let mut reply = Reply::ok(json!({
+        "command": "show", "status": "OK", "task_id": id, "state": state, "title": title,
+        "candidate": candidate, "results": results, "timeline": timeline.iter().map(|(json, _)| json).collect::<Vec<_>>(),
+    }));
+    reply = reply.line(format!("{id} in {state}: {}", visible(&title)));
+    for kept in &kept {
+        reply = reply.line(format!("  {:<34} {:<9} {}", kept.name, name(&kept.envelope.status), visible(&kept.envelope.summary)));
+    }
+    if let Some(candidate) = &candidate {
+        for line in change(&session, candidate)? {
+            reply = reply.line(line);
+        }
+    }
+    reply = reply.line("timeline:");
+    for (_, line) in timeline {
+        reply = reply.line(format!("  {line}"));
+    }
+    Ok(reply)
+}
+
+/// The change itself, as lines for people.
+pub(super) fn change(session: &Session, candidate: &Candidate) -> Result<Vec<String>, Problem> {
+    let patch = session.task()?.patch()?;
+    let read = baton_patch::parse(&patch, &candidate::limits(session.policy()?)).map_err(|refusal| candidate::refused(&refusal))?;
+    let mut lines = vec![format!("change on base {} making tree {}: {} files", candidate.base, candidate.tree, read.sections.len())];
+    let text = String::from_utf8_lossy(&patch).into_owned();
+    let all = text.lines().count();
+    lines.extend(text.lines().take(MOST_LINES).map(|line| format!("  | {}", visible(line))));
+    if all > MOST_LINES {
+        lines.push(format!("  | … {} more lines in draft.patch, not shown here", all - MOST_LINES));
+    }
+    Ok(lines)
+}
+
+/// Makes control, bidi and invisible characters visible, so that nothing hides in what a person is
+/// shown.
+fn visible(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, c| {
+        let hides = (c.is_control() && c != '\t')
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{AD}' | '\u{61C}' | '\u{E0000}'..='\u{E007F}');
+        if hides { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+        shown
+    })
+}
+
+fn timeline(session: &Session, id: &str) -> Result<Vec<(Value, String)>, Problem> {
+    let mut lines = Vec::new();
+    session.store()?.log()?.verify(|event, receipt| {
+        if event.task_id != id {
+            return;
+        }
+        let (from, to) = (name(&event.from_state), name(&event.to_state));
+        let moved = if from == to { String::new() } else { format!("  {from} -> {to}") };
+        let decision = name(&event.decision);
+        let decision = if decision == "NA" { String::new() } else { format!("  {decision}") };
+        let line = format!("{:>4}  {}  {:<11} {:<17} {:<9}{moved}{decision}", receipt.seq, event.ts, event.actor.name(), name(&event.action), name(&event.status));
+        let json = json!({"seq": event.seq, "ts": event.ts, "actor": event.actor, "action": event.action, "status": event.status, "decision": event.decision, "from_state": event.from_state, "to_state": event.to_state, "event_id": event.event_id});
+        lines.push((json, line));
+    })?;
+    Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn what_hides_is_shown() {
+        assert_eq!(visible("a\u{202E}b\u{200B}c\x1b[2Jd\te"), "a\\u{202e}b\\u{200b}c\\u{1b}[2Jd\te");
+    }
+}

@@ -1,0 +1,105 @@
+//! `baton status`: what waits, for what or whom, and since when.
+
+use baton_core::approval::Verdict;
+use baton_core::clock;
+use baton_core::envelope::Decision;
+use baton_core::lease::Lease;
+use baton_core::problem::Problem;
+use baton_core::state::State;
+use baton_core::store::{Stop, Store, TaskFolder};
+use baton_core::task::TaskId;
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::reply::Reply;
+
+/// Lists every task that is not done, with what it waits for.
+pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
+    let session = shared.session(None)?;
+    let store = session.store()?;
+    let (counts, entries) = store.scan(&State::ALL)?;
+    let stop = match store.stop() {
+        Stop::Absent => None,
+        Stop::Present(why) => Some(why),
+    };
+    let now = clock::now();
+    let mut tasks = Vec::new();
+    let mut lines = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.state != State::Done) {
+        let waits = waits_for(store, &entry.task_id, entry.state);
+        let since = entry.updated_at.clone().unwrap_or_default();
+        let age = clock::parse_rfc3339(&since).map_or_else(|| "?".to_owned(), |since| clock::age(since, now));
+        lines.push(format!("  {:<8} {:<24} {age:>4}  {waits}", entry.state.name(), entry.task_id));
+        tasks.push(json!({"task_id": entry.task_id, "state": entry.state, "since": since, "waits_for": waits}));
+    }
+    let summary = format!(
+        "inbox {}  claimed {}  work {}  pr {}  done {}  blocked {}",
+        counts.inbox, counts.claimed, counts.work, counts.pr, counts.done, counts.blocked
+    );
+    let mut reply = Reply::ok(json!({"command": "status", "status": "OK", "stop": stop, "counts": counts, "tasks": Value::Array(tasks)}));
+    if let Some(why) = stop {
+        reply = reply.line(format!("STOP is on: {why}; lift it with: baton resume"));
+    }
+    reply = reply.line(summary);
+    for line in lines {
+        reply = reply.line(line);
+    }
+    Ok(reply)
+}
+
+/// Says in one phrase what a task waits for. Trouble with one task must not hide the others.
+fn waits_for(store: &Store, id: &str, state: State) -> String {
+    let told = TaskId::parse(id).and_then(|id| store.task(&id)).and_then(|task| match state {
+        State::Inbox => Ok(format!("a worker: baton run {id}")),
+        State::Claimed | State::Work => in_hand(&task),
+        State::Pr => for_approval(store, &task),
+        State::Blocked => why_blocked(&task),
+        State::Done => Ok("nothing".to_owned()),
+    });
+    match told {
+        Ok(text) => text,
+        Err(problem) if state == State::Inbox && problem.code == "TASK_NOT_FOUND" => {
+            "intake: a loose file, taken in by the next claim".to_owned()
+        }
+        Err(problem) => format!("somebody to mend it: {}", problem.message),
+    }
+}
+
+fn in_hand(task: &TaskFolder) -> Result<String, Problem> {
+    let id = task.id();
+    Ok(match task.lease()? {
+        None => format!("a worker: nobody holds it; baton run {id}"),
+        Some(lease) if lease.is_over(clock::now()) => {
+            format!("a worker: the lease of {} is over; baton run {id}", lease.owner)
+        }
+        Some(Lease { owner, lease_until, .. }) => format!("{owner}, who holds it until {lease_until}"),
+    })
+}
+
+fn for_approval(store: &Store, task: &TaskFolder) -> Result<String, Problem> {
+    let id = task.id();
+    let Some(candidate) = task.candidate()? else { return Ok("a candidate; baton retry it".to_owned()) };
+    let approvals = store.approvals_for(&candidate)?;
+    if approvals.iter().any(|approval| approval.verdict == Verdict::Denied) {
+        return Ok(format!("nothing: a person denied it; baton retry {id}"));
+    }
+    if let Some(approval) = approvals.iter().rev().find(|approval| approval.is_valid_at(clock::now())) {
+        return Ok(format!("landing, approved by {}: baton run {id}", approval.approved_by));
+    }
+    let kept = task.envelopes()?;
+    let decision = kept.iter().rev().find_map(|kept| kept.envelope.decision);
+    let what = match decision {
+        Some(Decision::AutoMerge) => "AUTO_MERGE",
+        _ => "PR_ONLY",
+    };
+    Ok(format!("a person's approval ({what}): baton show {id}; baton approve {id}"))
+}
+
+fn why_blocked(task: &TaskFolder) -> Result<String, Problem> {
+    let id = task.id();
+    let kept = task.envelopes()?;
+    let why = kept.iter().rev().find(|kept| kept.envelope.skill == "incident-brief").or(kept.last());
+    let why: String = why.map_or_else(|| "see the log".to_owned(), |kept| kept.envelope.summary.chars().take(100).collect());
+    Ok(format!("a person: {why}; baton show {id}; baton retry {id}"))
+}
