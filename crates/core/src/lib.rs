@@ -9,6 +9,7 @@
 
 pub mod approval;
 pub mod audit;
+pub mod bounds;
 pub mod candidate;
 pub mod clock;
 pub mod decision;

@@ -183,7 +183,7 @@ fn report(session: &Session, task: &TaskFolder, draft: &Draft, status: ReportSta
         _ => format!("answer in the task and submit it again, or: baton retry {id}"),
     };
     let manifest = session.manifest()?;
-    let report = Report::new(id.as_str(), status, &draft.model, notes, &task.path("draft.patch"), vec![next], &manifest);
+    let report = Report::new(id, status, &draft.model, notes, &task.path("draft.patch"), vec![next], &manifest);
     task.write_new(ArtifactKind::Other, "report.json", &report.to_bytes())
 }
 

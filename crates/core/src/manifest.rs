@@ -1,0 +1,144 @@
+//! `MANIFEST.json`: where things lie, and the guard rails, as the brief fixes them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::audit;
+use crate::envelope::QUEUE_ROOT;
+use crate::problem::Problem;
+use crate::session::SSOT;
+use crate::store::STOP;
+use crate::{bounds, wire};
+
+const CODE: &str = "MANIFEST_INVALID";
+const MAX_BYTES: usize = 1 << 20;
+
+/// Where things lie. There is one reading of each path; another one is an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the brief's and say it")]
+pub struct Paths {
+    pub queue_dir: String,
+    pub ssot_dir: String,
+    pub kill_switch: String,
+    pub audit_events: String,
+}
+
+/// The default model runtime.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the brief's and say it")]
+pub struct Ollama {
+    pub base_url_in_compose_network: String,
+    pub generate_endpoint: String,
+    pub default_model: String,
+}
+
+/// The guard rails that a report quotes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the brief's and say it")]
+pub struct Guardrails {
+    pub dry_run_default: bool,
+    pub repo_mount_readonly: bool,
+    #[serde(deserialize_with = "wire::count")]
+    pub max_file_bytes: u64,
+    #[serde(deserialize_with = "wire::count")]
+    pub max_context_files: u64,
+    pub require_unified_diff: bool,
+    pub deny_paths_glob: Vec<String>,
+}
+
+/// How the log is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the brief's and say it")]
+pub struct AuditSettings {
+    pub append_only: bool,
+    pub hash_alg: String,
+}
+
+/// The content of `MANIFEST.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names are the brief's and say it")]
+pub struct Manifest {
+    pub schema_version: String,
+    pub project_name: String,
+    pub stage_current: String,
+    pub stage_next: String,
+    pub paths: Paths,
+    pub ollama: Ollama,
+    pub guardrails: Guardrails,
+    pub roles: Map<String, Value>,
+    pub audit: AuditSettings,
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// `MANIFEST_INVALID` naming the field.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let manifest: Self = wire::parse(bytes, MAX_BYTES, "manifest", CODE)?;
+        manifest.check().map_err(|why| Problem::fail(CODE, format!("manifest: {why}")))?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> bounds::Checked {
+        bounds::schema_version(&self.schema_version)?;
+        bounds::text("project_name", &self.project_name, 1, 200)?;
+        bounds::text("stage_current", &self.stage_current, 1, 64)?;
+        bounds::text("stage_next", &self.stage_next, 1, 64)?;
+        for (field, got, expected) in [
+            ("paths.queue_dir", &self.paths.queue_dir, QUEUE_ROOT.to_owned()),
+            ("paths.ssot_dir", &self.paths.ssot_dir, SSOT.to_owned()),
+            ("paths.kill_switch", &self.paths.kill_switch, format!("{QUEUE_ROOT}/{STOP}")),
+            ("paths.audit_events", &self.paths.audit_events, audit::path()),
+            ("audit.hash_alg", &self.audit.hash_alg, "sha256".to_owned()),
+        ] {
+            if *got != expected {
+                return Err(format!("{field} is \"{}\", expected \"{expected}\"", got.escape_debug()));
+            }
+        }
+        if !self.audit.append_only || !self.guardrails.require_unified_diff {
+            return Err("audit.append_only and guardrails.require_unified_diff must be true".to_owned());
+        }
+        bounds::number("guardrails.max_file_bytes", self.guardrails.max_file_bytes, 1, 1 << 30)?;
+        bounds::number("guardrails.max_context_files", self.guardrails.max_context_files, 1, 10_000)?;
+        bounds::list("guardrails.deny_paths_glob", &self.guardrails.deny_paths_glob, 0, 1000, |glob| {
+            bounds::task_path("guardrails.deny_paths_glob", glob)
+        })?;
+        self.check_rest()
+    }
+
+    fn check_rest(&self) -> bounds::Checked {
+        let ollama = &self.ollama;
+        bounds::text("ollama.base_url_in_compose_network", &ollama.base_url_in_compose_network, 1, 2048)?;
+        bounds::text("ollama.generate_endpoint", &ollama.generate_endpoint, 1, 2048)?;
+        bounds::text("ollama.default_model", &ollama.default_model, 1, 200)?;
+        let known = ["claude_code", "cursor", "openclaw", "ollama", "human", "system"];
+        if let Some(unknown) = self.roles.keys().find(|role| !known.contains(&role.as_str())) {
+            return Err(format!("roles names \"{}\", expected one of {known:?}", unknown.escape_debug()));
+        }
+        for role in ["claude_code", "cursor", "openclaw", "ollama"] {
+            if !self.roles.contains_key(role) {
+                return Err(format!("roles lacks {role}"));
+            }
+        }
+        self.roles.iter().try_for_each(|(role, duties)| check_duties(role, duties))
+    }
+}
+
+fn check_duties(role: &str, duties: &Value) -> bounds::Checked {
+    let expected = || format!("roles.{role} must be a list of at most 32 different duties such as read_repo");
+    let list = duties.as_array().filter(|list| list.len() <= 32).ok_or_else(expected)?;
+    let names: Vec<_> = list.iter().map(|duty| duty.as_str().ok_or_else(expected)).collect::<Result<_, _>>()?;
+    bounds::unique(role, &names)?;
+    let plain = |name: &&str| {
+        name.len() <= 64
+            && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    if names.iter().all(plain) { Ok(()) } else { Err(expected()) }
+}
