@@ -1,0 +1,120 @@
+//! `POLICY.json`: who may do what, what a change may hold, which gates run, what is decided.
+//!
+//! The policy is data, read strictly. A floor is built in: data can tighten it and never loosen it.
+//! Reading compiles no pattern, so that a tool that needs none starts at once; patterns and their
+//! examples are checked by [`crate::rules`] where they are used, and all of them by
+//! [`Policy::check_all`].
+
+mod check;
+mod render;
+mod types;
+
+use std::time::SystemTime;
+
+pub use types::{
+    Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Gate, GateKind, Grants,
+    Isolation, IsolationRule, Landing, NeedsApproval, PathRule, Policy, Recovery, RiskKind, RiskRule,
+    StandingApproval, Where,
+};
+
+use crate::clock;
+use crate::digest;
+use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
+use crate::problem::Problem;
+use crate::rules::{Case, PathRules, RiskRules};
+use crate::wire;
+
+const MAX_BYTES: usize = 4 << 20;
+
+impl Policy {
+    /// Reads a policy and holds it to the floor.
+    ///
+    /// # Errors
+    /// `POLICY_INVALID` naming the field; `POLICY_LOOSENED` when it asks for less than the floor.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let mut policy: Self = wire::parse(bytes, MAX_BYTES, "policy", "POLICY_INVALID")?;
+        check::floor(&policy)?;
+        check::bounds(&policy)
+            .map_err(|why| Problem::fail("POLICY_INVALID", format!("policy: {why}")).hint("baton doctor checks a policy"))?;
+        policy.sha256 = digest::sha256(bytes);
+        Ok(policy)
+    }
+
+    /// The file's text.
+    ///
+    /// # Errors
+    /// `POLICY_INVALID`.
+    pub fn to_json(&self) -> Result<String, Problem> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| Problem::fail("POLICY_INVALID", error.to_string()))?;
+        Ok(text + "\n")
+    }
+
+    /// Compiles every pattern and checks every example.
+    ///
+    /// # Errors
+    /// `POLICY_EXAMPLE`, `POLICY_INVALID`.
+    pub fn check_all(&self) -> Result<(), Problem> {
+        PathRules::compile(&self.allowlist, Case::Exact)?;
+        for rules in [&self.deny_paths, &self.protected_zones, &self.lockfiles] {
+            PathRules::compile(rules, Case::Folded)?;
+        }
+        RiskRules::compile(&self.risk_rules)?.check_examples()
+    }
+
+    /// What the matrix says.
+    #[must_use]
+    pub fn access(&self, actor: Actor, class: ToolClass) -> Access {
+        let grants = match actor {
+            Actor::Openclaw => &self.actors.openclaw,
+            Actor::Cursor => &self.actors.cursor,
+            Actor::ClaudeCode => &self.actors.claude_code,
+            Actor::Human => &self.actors.human,
+            Actor::System => &self.actors.system,
+        };
+        grants.of(class)
+    }
+
+    /// Whether an actor may do a thing now, by the matrix and a standing approval.
+    #[must_use]
+    pub fn authorize(&self, actor: Actor, class: ToolClass, now: SystemTime) -> ApprovalEntry {
+        let entry = |state, note: String| ApprovalEntry {
+            tool_class: class,
+            needs_approval: true,
+            state,
+            approved_by: None,
+            approved_at: None,
+            note: Some(note),
+        };
+        if self.access(actor, class) == Access::Deny {
+            return entry(ApprovalState::Denied, format!("the policy's matrix denies {class:?} to {}", actor.name()));
+        }
+        let speaks = |approval: &&StandingApproval| approval.actors.contains(&actor) && approval.tool_classes.contains(&class);
+        let standing = self.standing_approvals.iter().filter(speaks);
+        match standing.clone().find(|approval| approval.is_valid_at(now)) {
+            Some(approval) => ApprovalEntry {
+                tool_class: class,
+                needs_approval: true,
+                state: ApprovalState::Approved,
+                approved_by: Some(approval.approved_by.clone()),
+                approved_at: Some(approval.approved_at.clone()),
+                note: Some(format!("standing={}", approval.id)),
+            },
+            None => entry(ApprovalState::Pending, pending(standing.last(), actor, class)),
+        }
+    }
+}
+
+fn pending(expired: Option<&StandingApproval>, actor: Actor, class: ToolClass) -> String {
+    match expired {
+        Some(approval) => format!("standing approval {} counts from {} until {} only", approval.id, approval.approved_at, approval.until),
+        None => format!("no standing approval lets {} do {class:?}", actor.name()),
+    }
+}
+
+impl StandingApproval {
+    fn is_valid_at(&self, now: SystemTime) -> bool {
+        let from = clock::parse_rfc3339(&self.approved_at);
+        let until = clock::parse_rfc3339(&self.until);
+        matches!((from, until), (Some(from), Some(until)) if from <= now && now < until)
+    }
+}
