@@ -131,7 +131,12 @@ impl Proposal {
 /// The bounds of a patch under this policy.
 #[must_use]
 pub fn limits(policy: &Policy) -> Limits {
-    Limits { bytes: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX), ..Limits::default() }
+    Limits {
+        bytes: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX),
+        // git writes a changed binary as a delta; the scan reads the new file from the tree.
+        allow_delta: true,
+        ..Limits::default()
+    }
 }
 
 /// Applies a patch to the base in an index of our own and derives everything else from git.
@@ -178,7 +183,7 @@ pub fn check_reading(
 ) -> Result<(), Problem> {
     let read = baton_patch::parse(canonical, limits).map_err(|refusal| refused(&refusal))?;
     let listing = store.raw_between(base_tree, tree)?;
-    let changes = raw::parse(&listing).map_err(|problem| {
+    let changes = raw::read(&listing).map_err(|problem| {
         Problem::zero_stop("READER_DISAGREES", format!("git's tree difference cannot be read: {problem}"))
     })?;
     raw::agrees(&read, &changes).map_err(|difference| {

@@ -128,7 +128,7 @@ pub fn main_with(skill: &Skill, arguments: Vec<OsString>) -> ExitCode {
     if matches.get_flag("schema") {
         return print_schema(skill);
     }
-    match run(skill, &matches, &arguments, Input::Process, None) {
+    match run(skill, &matches, &arguments, Input::Process) {
         Ok(done) => print(&done, matches.get_flag("pretty"), matches.get_flag("verbose")),
         Err(problem) => {
             complain(skill.name, &problem);
@@ -146,7 +146,7 @@ pub fn invoke(skill: &Skill, arguments: Vec<OsString>, upstream: Option<Envelope
         .command()
         .try_get_matches_from(&arguments)
         .map_err(|error| Problem::usage(error.to_string()))?;
-    run(skill, &matches, &arguments, Input::Nothing, upstream)
+    run(skill, &matches, &arguments, Input::Given(upstream.map(Box::new)))
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
@@ -209,18 +209,15 @@ fn run(
     matches: &ArgMatches,
     arguments: &[OsString],
     input: Input,
-    upstream: Option<Envelope>,
 ) -> Result<Done, Problem> {
     let common = Common::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let actor = actor(&common)?;
-    let upstream = upstream_of(skill, matches, &common, &input, upstream)?;
-    let mut early = None;
-    let upstream = upstream.unwrap_or_else(|problem| {
-        early = Some(problem);
-        None
-    });
-    let mut session = Session::new(common, actor, input, upstream);
-    let worked = match early {
+    let (upstream, broken) = match upstream_of(skill, matches, &common, input)? {
+        Ok(upstream) => (upstream, None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let mut session = Session::new(common, actor, upstream);
+    let worked = match broken {
         Some(problem) => Err(problem),
         None => work(skill, &session, matches),
     };
@@ -245,18 +242,18 @@ fn upstream_of(
     skill: &Skill,
     matches: &ArgMatches,
     common: &Common,
-    input: &Input,
-    given: Option<Envelope>,
+    input: Input,
 ) -> Result<Result<Option<Envelope>, Problem>, Problem> {
     let has_subject = common.task.is_some() || (skill.has_subject)(matches);
-    if given.is_some() || skill.upstream == Upstream::Never || has_subject {
-        return Ok(Ok(given));
-    }
     match input {
+        Input::Given(envelope) if envelope.is_some() || has_subject || skill.upstream == Upstream::Never => {
+            Ok(Ok(envelope.map(|envelope| *envelope)))
+        }
+        Input::Process if has_subject || skill.upstream == Upstream::Never => Ok(Ok(None)),
         Input::Process if !std::io::stdin().is_terminal() => {
             Ok(session::read_upstream(std::io::stdin().lock()).map(Some))
         }
-        _ => Err(Problem::usage("nothing to work on: pass --task ID, or pipe in the output of the skill before")
+        Input::Process | Input::Given(_) => Err(Problem::usage("nothing to work on: pass --task ID, or pipe in the output of the skill before")
             .hint(format!("{} --help shows two examples", skill.name))),
     }
 }

@@ -68,12 +68,12 @@ pub struct OpenTask {
     pub before: State,
 }
 
-/// Where standard input comes from.
+/// Where the upstream envelope comes from.
 pub enum Input {
-    /// The process's own.
+    /// The process's own standard input, where no subject is named.
     Process,
-    /// There is none: a program calls in process.
-    Nothing,
+    /// A program that calls in process hands it over, or there is none.
+    Given(Option<Box<Envelope>>),
 }
 
 /// One run of one skill.
@@ -84,7 +84,6 @@ pub struct Session {
     pub actor: Actor,
     /// The envelope that came down the pipe.
     pub upstream: Option<Envelope>,
-    input: Input,
     root: OnceCell<PathBuf>,
     repository: OnceCell<Repository>,
     policy: OnceCell<Policy>,
@@ -96,12 +95,11 @@ pub struct Session {
 impl Session {
     /// Starts a run.
     #[must_use]
-    pub fn new(common: Common, actor: Actor, input: Input, upstream: Option<Envelope>) -> Self {
+    pub fn new(common: Common, actor: Actor, upstream: Option<Envelope>) -> Self {
         Self {
             common,
             actor,
             upstream,
-            input,
             root: OnceCell::new(),
             repository: OnceCell::new(),
             policy: OnceCell::new(),
@@ -352,13 +350,10 @@ impl Session {
     /// `FILE_UNREADABLE`; a usage error when standard input is a terminal.
     pub fn read_named(&self, path: &Path, limit: usize) -> Result<Vec<u8>, Problem> {
         let outcome = if path.as_os_str() == "-" {
-            match self.input {
-                Input::Nothing => return Err(Problem::usage("standard input cannot be read here")),
-                Input::Process if std::io::stdin().is_terminal() => {
-                    return Err(Problem::usage("- means standard input, and that is a terminal: pipe the file in"));
-                }
-                Input::Process => files::read_bounded(std::io::stdin().lock(), limit),
+            if std::io::stdin().is_terminal() {
+                return Err(Problem::usage("- means standard input, and that is a terminal: pipe the file in"));
             }
+            files::read_bounded(std::io::stdin().lock(), limit)
         } else {
             files::read_named(path, limit)
         };

@@ -83,3 +83,19 @@ pub fn parse<T: DeserializeOwned>(
 fn json_path(path: &str) -> String {
     if path == "." { "$".to_owned() } else { format!("$.{path}") }
 }
+
+/// Reads a field that must be there and may be `null`.
+pub fn nullable<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer)
+}
+
+/// Reads a count that must be there and may be `null`.
+pub fn nullable_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(serde::Deserialize)]
+    struct Count(#[serde(deserialize_with = "count")] u64);
+    Ok(Option::<Count>::deserialize(deserializer)?.map(|count| count.0))
+}

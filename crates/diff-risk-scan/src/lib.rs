@@ -8,7 +8,7 @@ use baton_core::audit::Action;
 use baton_core::candidate::{self, Proposal};
 use baton_core::driver::{Refused, Skill, Upstream};
 use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, ToolClass};
-use baton_core::git::ObjectStore;
+use baton_core::git::{ObjectStore, Oid};
 use baton_core::outputs::{DiffRiskScan, DiffStats, PolicyFlags, RiskLevel, to_map};
 use baton_core::problem::Problem;
 use baton_core::risk::{self, Origin, RiskReport, ScanInput};
@@ -89,7 +89,8 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
     candidate::verify(repository, &objects, &candidate, &bytes, &limits)?;
     let scope = task.task()?.scope;
     let origin = Origin::Candidate { base: candidate.base.clone(), tree: candidate.tree.clone() };
-    let report = scan(session, &bytes, Some(&scope), &origin)?;
+    let trees = Trees { objects: &objects, old: Oid::parse(&candidate.base_tree)?, new: Oid::parse(&candidate.tree)? };
+    let report = scan(session, &bytes, Some(&scope), &origin, Some(&trees))?;
     Ok((report, vec![task.candidate_artifact(&candidate)?]))
 }
 
@@ -97,14 +98,15 @@ fn scan_file(session: &Session, path: &Path, base: Option<&str>) -> Result<(Risk
     let limits = candidate::limits(session.policy()?);
     let bytes = session.read_named(path, limits.bytes)?;
     let Some(base) = base else {
-        return Ok((scan(session, &bytes, None, &Origin::Text)?, Vec::new()));
+        return Ok((scan(session, &bytes, None, &Origin::Text, None)?, Vec::new()));
     };
     let repository = session.repository()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
     let base = repository.commit(base)?;
     let proposal = candidate::propose(&objects, &base, &bytes, &limits)?;
     let origin = Origin::Candidate { base: proposal.base.to_string(), tree: proposal.tree.to_string() };
-    let report = scan(session, &proposal.patch, None, &origin)?;
+    let trees = Trees { objects: &objects, old: proposal.base_tree.clone(), new: proposal.tree.clone() };
+    let report = scan(session, &proposal.patch, None, &origin, Some(&trees))?;
     Ok((report, vec![named(path, &proposal)]))
 }
 
@@ -118,10 +120,31 @@ fn named(path: &Path, proposal: &Proposal) -> Artifact {
     Artifact::new(ArtifactKind::DraftPatch, shown, note)
 }
 
-fn scan(session: &Session, bytes: &[u8], scope: Option<&Scope>, origin: &Origin) -> Result<RiskReport, Problem> {
+/// The two trees of a candidate, for what the text does not tell.
+struct Trees<'a> {
+    objects: &'a ObjectStore,
+    old: Oid,
+    new: Oid,
+}
+
+fn scan(
+    session: &Session,
+    bytes: &[u8],
+    scope: Option<&Scope>,
+    origin: &Origin,
+    trees: Option<&Trees<'_>>,
+) -> Result<RiskReport, Problem> {
     let policy = session.policy()?;
-    let patch = baton_patch::parse(bytes, &candidate::limits(policy)).map_err(|refusal| candidate::refused(&refusal))?;
-    risk::scan(&ScanInput::from_patch(&patch), policy, scope, origin)
+    let mut limits = candidate::limits(policy);
+    // A bare text must hold whole files: what a delta makes cannot be read without the old one.
+    limits.allow_delta = trees.is_some();
+    let patch = baton_patch::parse(bytes, &limits).map_err(|refusal| candidate::refused(&refusal))?;
+    let mut input = ScanInput::from_patch(&patch);
+    if let Some(trees) = trees {
+        let read = |tree: &Oid, path: &str| trees.objects.blob(tree, path).ok().flatten();
+        input.ask(|path| read(&trees.new, path), |path| read(&trees.old, path));
+    }
+    risk::scan(&input, policy, scope, origin)
 }
 
 fn write_summary(path: &Path, bytes: &[u8]) -> Result<(), Problem> {

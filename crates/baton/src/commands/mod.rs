@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use baton_core::environment;
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
-use baton_core::session::{Common, Input, Session};
+use baton_core::session::{Common, Session};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 
 use crate::reply::{self, Reply};
@@ -47,7 +47,7 @@ impl Shared {
     /// Opens a session for this command, about `task` if there is one.
     fn session(&self, task: Option<&str>) -> Result<Session, Problem> {
         let common = Common { repo: self.repo.clone(), task: task.map(str::to_owned), ..Common::default() };
-        Ok(Session::new(common, self.actor()?, Input::Process, None))
+        Ok(Session::new(common, self.actor()?, None))
     }
 }
 

@@ -76,8 +76,7 @@ impl Way<'_> {
             Some(State::Pr) => true,
             Some(state @ (State::Done | State::Blocked)) => return Err(self.at_rest(state)),
         };
-        if went && self.decision_allows() {
-            self.land()?;
+        if went && self.decision_allows() && self.land()? {
             return self.record();
         }
         self.converge()
@@ -155,9 +154,9 @@ impl Way<'_> {
     }
 
     /// Plans the landing; with an approval at hand, does it.
-    fn land(&mut self) -> Result<(), Problem> {
+    fn land(&mut self) -> Result<bool, Problem> {
         if !self.step(&pr_merge_orchestrator::SKILL, &[])? {
-            return Ok(());
+            return Ok(false);
         }
         let approved = self.last.as_ref().is_some_and(|done| {
             done.envelope.approvals.iter().any(|entry| {
@@ -165,9 +164,9 @@ impl Way<'_> {
             })
         });
         if approved {
-            self.step(&pr_merge_orchestrator::SKILL, &["--execute".to_owned()])?;
+            return self.step(&pr_merge_orchestrator::SKILL, &["--execute".to_owned()]);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits

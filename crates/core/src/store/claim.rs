@@ -8,7 +8,6 @@ use serde::Deserialize;
 
 use super::task_folder::LOCK_FILE;
 use super::{Store, TaskFolder, broken};
-use crate::audit::Action;
 use crate::envelope::ArtifactKind;
 use crate::lease::Lease;
 use crate::policy::Actor;
