@@ -10,6 +10,7 @@ use baton_core::ids;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
+use baton_core::task::TaskId;
 use baton_core::clock;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
@@ -111,7 +112,7 @@ fn write(
         schema_version: "1.0.0".to_owned(),
         approval_id: ids::fresh("APR", now)?,
         verdict,
-        task_id: candidate.task_id.clone(),
+        task_id: TaskId::parse(&candidate.task_id)?,
         tool_classes,
         base: candidate.base.clone(),
         tree: candidate.tree.clone(),
