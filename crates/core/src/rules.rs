@@ -11,7 +11,7 @@ use crate::problem::Problem;
 use crate::task::Scope;
 
 /// The largest compiled pattern, in bytes: a pattern is data and must not eat the memory.
-const PATTERN_LIMIT: usize = 1 << 20;
+const PATTERN_LIMIT: usize = 8 << 20;
 
 /// Whether upper and lower case are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,99 @@
+//! The gates that baton carries out itself.
+
+use baton_core::candidate;
+use baton_core::envelope::Finding;
+use baton_core::outputs::CheckStatus;
+use baton_core::policy::Gate;
+use baton_core::problem::Problem;
+use baton_core::risk::{RiskReport, SECRET_FOUND};
+use baton_core::session::Session;
+use baton_core::store::{Stop, Store};
+
+use crate::subject::Subject;
+use crate::{Ran, evidence};
+
+/// Runs one built-in gate and keeps its evidence.
+pub(crate) fn run(session: &Session, subject: &Subject, gate: &Gate, scan: &RiskReport, done: &[Ran]) -> Result<Ran, Problem> {
+    let found = match gate.id.as_str() {
+        "G0" => no_stop(session)?,
+        "G1" => well_formed(session, subject),
+        "G2" => places(scan),
+        "G3" => contents(scan),
+        "G6" => complete(session, subject, done),
+        other => vec![format!("there is no built-in gate {other}")],
+    };
+    let (status, note) = match found.first() {
+        None => (CheckStatus::Pass, "built in".to_owned()),
+        Some(first) => (CheckStatus::Fail, format!("{} found: {first}", found.len())),
+    };
+    let mut ran = Ran::new(gate, status, note);
+    evidence::keep_builtin(session, subject, gate, &mut ran, &found)?;
+    Ok(ran)
+}
+
+fn no_stop(session: &Session) -> Result<Vec<String>, Problem> {
+    Ok(match session.store_if_any()?.map(Store::stop) {
+        Some(Stop::Present(why)) => vec![why],
+        _ => Vec::new(),
+    })
+}
+
+/// The patch is git's own grammar, applies to the base, and makes exactly this tree.
+fn well_formed(session: &Session, subject: &Subject) -> Vec<String> {
+    let check = || -> Result<(), Problem> {
+        let limits = candidate::limits(session.policy()?);
+        let again = candidate::propose(&subject.objects, &subject.base, &subject.patch, &limits)?;
+        if again.tree == subject.tree {
+            return Ok(());
+        }
+        Err(Problem::fail("CANDIDATE_CHANGED", format!("the patch makes tree {}, the candidate is {}", again.tree, subject.tree)))
+    };
+    check().err().map(|problem| problem.message).into_iter().collect()
+}
+
+fn places(scan: &RiskReport) -> Vec<String> {
+    messages(scan, &["ALLOWLIST_VIOLATION", "PROTECTED_ZONE_TOUCHED"])
+}
+
+fn contents(scan: &RiskReport) -> Vec<String> {
+    messages(scan, &[SECRET_FOUND, "EXTERNAL_IO_ATTEMPT"])
+}
+
+fn messages(scan: &RiskReport, codes: &[&str]) -> Vec<String> {
+    let speaks = |finding: &&Finding| codes.contains(&finding.code.as_str());
+    scan.findings.iter().filter(speaks).map(|finding| finding.message.clone()).collect()
+}
+
+/// Evidence whole, scan there and about this candidate, policy true to its examples, log unbroken.
+fn complete(session: &Session, subject: &Subject, done: &[Ran]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Err(problem) = session.policy().and_then(|policy| policy.check_all()) {
+        wrong.push(problem.message);
+    }
+    let Some(candidate) = &subject.task else { return wrong };
+    let check = || -> Result<Vec<String>, Problem> {
+        let mut wrong = Vec::new();
+        let task = session.task()?;
+        for artifact in done.iter().flat_map(|ran| &ran.artifacts) {
+            if let Err(problem) = task.read_artifact(artifact) {
+                wrong.push(problem.message);
+            }
+        }
+        session.store()?.log()?.verify(|_, _| {})?;
+        let binding = candidate.binding();
+        let kept = task.envelopes()?;
+        let scanned = kept.iter().map(|kept| &kept.envelope).any(|envelope| {
+            envelope.skill == "diff-risk-scan"
+                && envelope.artifacts.iter().any(|artifact| artifact.note.as_deref().is_some_and(|note| note.ends_with(&binding)))
+        });
+        if !scanned {
+            wrong.push("there is no diff-risk-scan result about this candidate".to_owned());
+        }
+        Ok(wrong)
+    };
+    match check() {
+        Ok(more) => wrong.extend(more),
+        Err(problem) => wrong.push(problem.message),
+    }
+    wrong
+}

@@ -1,0 +1,100 @@
+//! What the gates are run on: a task's candidate, or a bare patch on a base.
+
+use std::path::Path;
+
+use baton_core::candidate::{self, Candidate};
+use baton_core::envelope::{Artifact, ArtifactKind};
+use baton_core::git::{ObjectStore, Oid};
+use baton_core::problem::Problem;
+use baton_core::risk::{self, Origin, RiskReport, ScanInput};
+use baton_core::session::Session;
+use baton_core::task::Scope;
+
+/// The candidate at hand, with everything the gates need to know of it.
+pub(crate) struct Subject {
+    pub(crate) objects: ObjectStore,
+    pub(crate) base: Oid,
+    pub(crate) base_tree: Oid,
+    pub(crate) tree: Oid,
+    pub(crate) patch: Vec<u8>,
+    pub(crate) patch_sha256: String,
+    /// The task's record of it; `None` for a bare patch.
+    pub(crate) task: Option<Candidate>,
+    scope: Option<Scope>,
+    /// What the bare patch was called.
+    called: String,
+    /// Keeps a throw-away object store until the gates are done.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Subject {
+    /// Opens it, and derives a task's candidate again: gates never run on anything else.
+    pub(crate) fn open(session: &Session, patch: Option<&Path>, base: Option<&str>) -> Result<Self, Problem> {
+        match patch {
+            Some(path) => Self::of_patch(session, path, base.unwrap_or("HEAD")),
+            None => Self::of_task(session),
+        }
+    }
+
+    fn of_task(session: &Session) -> Result<Self, Problem> {
+        let task = session.task()?;
+        let candidate = session.candidate()?;
+        let repository = session.repository()?;
+        let objects = session.store()?.objects(repository)?;
+        let patch = task.patch()?;
+        candidate::verify(repository, &objects, &candidate, &patch, &candidate::limits(session.policy()?))?;
+        Ok(Self {
+            base: Oid::parse(&candidate.base)?,
+            base_tree: Oid::parse(&candidate.base_tree)?,
+            tree: Oid::parse(&candidate.tree)?,
+            patch_sha256: candidate.patch_sha256.clone(),
+            scope: Some(task.task()?.scope),
+            task: Some(candidate),
+            called: "draft.patch".to_owned(),
+            objects,
+            patch,
+            _folder: None,
+        })
+    }
+
+    fn of_patch(session: &Session, path: &Path, base: &str) -> Result<Self, Problem> {
+        let limits = candidate::limits(session.policy()?);
+        let bytes = session.read_named(path, limits.bytes)?;
+        let repository = session.repository()?;
+        let (folder, objects) = ObjectStore::temporary(repository)?;
+        let proposal = candidate::propose(&objects, &repository.commit(base)?, &bytes, &limits)?;
+        let shown = path.to_string_lossy();
+        Ok(Self {
+            patch_sha256: proposal.patch_sha256(),
+            base: proposal.base,
+            base_tree: proposal.base_tree,
+            tree: proposal.tree,
+            patch: proposal.patch,
+            scope: None,
+            task: None,
+            called: if shown == "-" { "stdin".to_owned() } else { shown.into_owned() },
+            objects,
+            _folder: Some(folder),
+        })
+    }
+
+    /// The artifact by which the envelope names the candidate.
+    pub(crate) fn name(&self, session: &Session) -> Result<Artifact, Problem> {
+        if let Some(candidate) = &self.task {
+            return session.task()?.candidate_artifact(candidate);
+        }
+        let note = format!("sha256={0} base={1} tree={2} patch={0}", self.patch_sha256, self.base, self.tree);
+        Ok(Artifact::new(ArtifactKind::DraftPatch, self.called.clone(), note))
+    }
+
+    /// Looks at the change itself; G2 and G3 do not rely on an earlier scan.
+    pub(crate) fn scan(&self, session: &Session) -> Result<RiskReport, Problem> {
+        let policy = session.policy()?;
+        let patch = baton_patch::parse(&self.patch, &candidate::limits(policy)).map_err(|refusal| candidate::refused(&refusal))?;
+        let mut input = ScanInput::from_patch(&patch);
+        let read = |tree: &Oid, path: &str| self.objects.blob(tree, path).ok().flatten();
+        input.ask(|path| read(&self.tree, path), |path| read(&self.base_tree, path));
+        let origin = Origin::Candidate { base: self.base.to_string(), tree: self.tree.to_string() };
+        risk::scan(&input, policy, self.scope.as_ref(), &origin)
+    }
+}
