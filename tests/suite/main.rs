@@ -1,1 +1,10 @@
+//! The whole-process tests: every tool as its own program, on real repositories and real queues.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+
+mod contract;
+mod hostile;
+mod landing;
+mod outcomes;
+mod queue;
+mod support;

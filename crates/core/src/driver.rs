@@ -446,7 +446,12 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
         }
     }
     let mut artifacts: Vec<Artifact> = upstream.map(|envelope| envelope.artifacts.clone()).unwrap_or_default();
-    artifacts.retain(|artifact| artifact.kind != ArtifactKind::AuditLog);
+    // The receipt is each step's own; a lock that this step takes off binds nobody further on.
+    artifacts.retain(|artifact| match artifact.kind {
+        ArtifactKind::AuditLog => false,
+        ArtifactKind::LockFile => !outcome.unlock,
+        _ => true,
+    });
     for artifact in &outcome.artifacts {
         if !artifacts.contains(artifact) {
             artifacts.push(artifact.clone());

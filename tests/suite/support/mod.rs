@@ -1,0 +1,195 @@
+//! A scratch repository with a queue, and a way to run baton's programs on it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// The program that holds every skill.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_baton"))
+}
+
+/// A repository in a temporary folder; HOME is empty and no configuration of the user is read.
+pub struct Bench {
+    folder: tempfile::TempDir,
+}
+
+/// What a run gave.
+#[must_use]
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The one JSON line on standard output.
+    pub fn json(&self) -> Value {
+        let lines: Vec<_> = self.stdout.lines().collect();
+        assert_eq!(lines.len(), 1, "one line expected, got {:?}; stderr: {}", self.stdout, self.stderr);
+        serde_json::from_str(lines[0]).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
+    /// Demands an exit code and returns the JSON line.
+    pub fn expect(&self, code: i32) -> Value {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self.json()
+    }
+
+    /// The codes of all findings.
+    pub fn findings(&self) -> Vec<String> {
+        let json = self.json();
+        let findings = json["findings"].as_array().cloned().unwrap_or_default();
+        findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Bench {
+    /// A repository with one commit: README.md, src/app.sh and a test script whose G5 counts tests.
+    pub fn bare() -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(bench.root()).unwrap();
+        std::fs::create_dir(bench.home()).unwrap();
+        bench.git(&["init", "-q", "-b", "main"]);
+        bench.git(&["config", "user.name", "Op"]);
+        bench.git(&["config", "user.email", "op@baton.example"]);
+        bench.write("README.md", "# demo\n");
+        bench.write("src/app.sh", "echo 1\n");
+        bench.write("Makefile", "check:\n\t@sh -n src/app.sh\ntest:\n\t@test \"$$(sh src/app.sh)\" != broken && echo '1 passed, 0 failed' || { echo '0 passed, 1 failed'; exit 1; }\n");
+        bench.commit("first");
+        bench
+    }
+
+    /// The same with `baton init --minimum-isolation I1`, committed.
+    pub fn new() -> Self {
+        let bench = Self::bare();
+        bench.baton(["init", "--minimum-isolation", "I1"]).expect(0);
+        bench.commit("ssot");
+        bench
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// A path outside the repository for files of a test.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn queue(&self) -> PathBuf {
+        self.root().join(".autodev_queue")
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.root().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(self.root())
+            .env("HOME", self.home())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    pub fn commit(&self, message: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", message]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    /// Makes a patch by an edit, and takes the edit back.
+    pub fn patch(&self, edit: impl FnOnce(&Path)) -> String {
+        edit(&self.root());
+        self.git(&["add", "-A"]);
+        let output = Command::new("git")
+            .args(["diff", "--cached", "--binary", "--full-index", "--no-renames"])
+            .current_dir(self.root())
+            .env("HOME", self.home())
+            .output()
+            .unwrap();
+        self.git(&["reset", "-q", "--hard"]);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A command for the program with a clean environment, in the repository.
+    pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
+        let mut command = Command::new(program());
+        command
+            .args(arguments)
+            .current_dir(self.root())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.home())
+            .env("USER", "tester")
+            .stdin(std::process::Stdio::null());
+        command
+    }
+
+    pub fn baton<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Ran {
+        ran(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs with this text on standard input.
+    pub fn pipe<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, input: &[u8], arguments: I) -> Ran {
+        use std::io::Write;
+        let mut child = self
+            .command(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that refuses early does not read; that is no failure of the test.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        ran(child.wait_with_output().unwrap())
+    }
+
+    /// Submits a task that may change `allow`.
+    pub fn submit(&self, id: &str, allow: &str) {
+        self.baton(["submit", "--id", id, "--title", "A change", "--goal", "Change it", "--allow", allow]).expect(0);
+    }
+
+    /// Writes a patch file outside the repository and returns its path.
+    pub fn patch_file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.scratch(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A task with a harmless change, taken as far as waiting for approval.
+    pub fn waiting(&self, id: &str) {
+        self.submit(id, "src/**");
+        let text = self.patch(|root| std::fs::write(root.join("src/app.sh"), format!("echo {id}\n")).unwrap());
+        let path = self.patch_file(&format!("{id}.patch"), &text);
+        let done = self.baton(["run".as_ref(), id.as_ref(), "--from".as_ref(), path.as_os_str()]).expect(0);
+        assert_eq!(done["task"]["state_after"], "pr", "{done}");
+    }
+
+    /// The folder of a task in a state.
+    pub fn task(&self, state: &str, id: &str) -> PathBuf {
+        self.queue().join(state).join(id)
+    }
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
