@@ -7,40 +7,40 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// The program that holds every skill.
-pub fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_baton"))
 }
 
 /// A repository in a temporary folder; HOME is empty and no configuration of the user is read.
-pub struct Bench {
+pub(crate) struct Bench {
     folder: tempfile::TempDir,
 }
 
 /// What a run gave.
 #[must_use]
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     /// The one JSON line on standard output.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let lines: Vec<_> = self.stdout.lines().collect();
         assert_eq!(lines.len(), 1, "one line expected, got {:?}; stderr: {}", self.stdout, self.stderr);
         serde_json::from_str(lines[0]).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
     /// Demands an exit code and returns the JSON line.
-    pub fn expect(&self, code: i32) -> Value {
+    pub(crate) fn expect(&self, code: i32) -> Value {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self.json()
     }
 
     /// The codes of all findings.
-    pub fn findings(&self) -> Vec<String> {
+    pub(crate) fn findings(&self) -> Vec<String> {
         let json = self.json();
         let findings = json["findings"].as_array().cloned().unwrap_or_default();
         findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
@@ -49,7 +49,7 @@ impl Ran {
 
 impl Bench {
     /// A repository with one commit: README.md, src/app.sh and a test script whose G5 counts tests.
-    pub fn bare() -> Self {
+    pub(crate) fn bare() -> Self {
         let bench = Self { folder: tempfile::tempdir().unwrap() };
         std::fs::create_dir(bench.root()).unwrap();
         std::fs::create_dir(bench.home()).unwrap();
@@ -64,37 +64,37 @@ impl Bench {
     }
 
     /// The same with `baton init --minimum-isolation I1`, committed.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bench = Self::bare();
         bench.baton(["init", "--minimum-isolation", "I1"]).expect(0);
         bench.commit("ssot");
         bench
     }
 
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("repo")
     }
 
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 
     /// A path outside the repository for files of a test.
-    pub fn scratch(&self, name: &str) -> PathBuf {
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn queue(&self) -> PathBuf {
+    pub(crate) fn queue(&self) -> PathBuf {
         self.root().join(".autodev_queue")
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.root().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .args(arguments)
             .current_dir(self.root())
@@ -106,14 +106,14 @@ impl Bench {
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
-    pub fn commit(&self, message: &str) -> String {
+    pub(crate) fn commit(&self, message: &str) -> String {
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "-m", message]);
         self.git(&["rev-parse", "HEAD"])
     }
 
     /// Makes a patch by an edit, and takes the edit back.
-    pub fn patch(&self, edit: impl FnOnce(&Path)) -> String {
+    pub(crate) fn patch(&self, edit: impl FnOnce(&Path)) -> String {
         edit(&self.root());
         self.git(&["add", "-A"]);
         let output = Command::new("git")
@@ -127,7 +127,7 @@ impl Bench {
     }
 
     /// A command for the program with a clean environment, in the repository.
-    pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
+    pub(crate) fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
         let mut command = Command::new(program());
         command
             .args(arguments)
@@ -140,12 +140,12 @@ impl Bench {
         command
     }
 
-    pub fn baton<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Ran {
+    pub(crate) fn baton<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Ran {
         ran(self.command(arguments).output().unwrap())
     }
 
     /// Runs with this text on standard input.
-    pub fn pipe<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, input: &[u8], arguments: I) -> Ran {
+    pub(crate) fn pipe<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, input: &[u8], arguments: I) -> Ran {
         use std::io::Write;
         let mut child = self
             .command(arguments)
@@ -160,19 +160,19 @@ impl Bench {
     }
 
     /// Submits a task that may change `allow`.
-    pub fn submit(&self, id: &str, allow: &str) {
+    pub(crate) fn submit(&self, id: &str, allow: &str) {
         self.baton(["submit", "--id", id, "--title", "A change", "--goal", "Change it", "--allow", allow]).expect(0);
     }
 
     /// Writes a patch file outside the repository and returns its path.
-    pub fn patch_file(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn patch_file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.scratch(name);
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// A task with a harmless change, taken as far as waiting for approval.
-    pub fn waiting(&self, id: &str) {
+    pub(crate) fn waiting(&self, id: &str) {
         self.submit(id, "src/**");
         let text = self.patch(|root| std::fs::write(root.join("src/app.sh"), format!("echo {id}\n")).unwrap());
         let path = self.patch_file(&format!("{id}.patch"), &text);
@@ -181,7 +181,7 @@ impl Bench {
     }
 
     /// The folder of a task in a state.
-    pub fn task(&self, state: &str, id: &str) -> PathBuf {
+    pub(crate) fn task(&self, state: &str, id: &str) -> PathBuf {
         self.queue().join(state).join(id)
     }
 }
