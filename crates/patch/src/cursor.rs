@@ -33,7 +33,7 @@ pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     limits: Limits,
     current: Option<Line<'a>>,
-    /// Sections, hunks and binary bytes so far, counted against the limits.
+    /// Hunks and decoded binary bytes so far, counted against the limits.
     hunks: usize,
     binary: usize,
 }

@@ -126,6 +126,17 @@ impl<'a> Hunk<'a> {
     }
 }
 
+impl Hunk<'_> {
+    /// Tells whether the two sides differ; git never writes a hunk in which they do not.
+    fn has_effect(&self) -> bool {
+        let side = |other: LineKind| {
+            let lines = self.lines().filter(move |line| line.kind != other);
+            lines.map(|line| (line.text, line.no_newline))
+        };
+        self.insertions != self.deletions || !side(LineKind::Added).eq(side(LineKind::Removed))
+    }
+}
+
 /// Reads the hunks of one section; at least one.
 pub(crate) fn read_hunks<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Hunk<'a>>, Refusal> {
     let mut hunks = Vec::new();
@@ -266,12 +277,11 @@ fn read_body<'a>(
         hunk.insertions += usize::from(!on_old);
         read_marker(cursor, (on_old, old), (on_new, new), follow)?;
     }
-    if hunk.insertions + hunk.deletions == 0 {
-        return Err(
-            Refusal::new(Code::HunkCount, hunk.line, b"@@").because("the hunk changes nothing")
-        );
-    }
     hunk.body = cursor.since(start);
+    if !hunk.has_effect() {
+        let refusal = Refusal::new(Code::HunkCount, hunk.line, b"@@");
+        return Err(refusal.because("the hunk changes nothing"));
+    }
     follow.old_end = position(hunk.old_start, hunk.old_count) + hunk.old_count;
     follow.insertions += hunk.insertions;
     follow.deletions += hunk.deletions;

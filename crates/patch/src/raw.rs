@@ -276,3 +276,80 @@ fn complete_rename<'p>(
         target.new_mode = target.new_mode.or(kept);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, parse};
+
+    const ID: &str = "0123456789012345678901234567890123456789";
+
+    fn record(head: &str, status: &str, path: &str) -> Vec<u8> {
+        format!(":{head} {ID} {ID} {status}\0{path}\0").into_bytes()
+    }
+
+    #[test]
+    fn reads_what_git_writes_and_nothing_else() {
+        let bytes = [
+            record("100644 100755", "M", "a b"),
+            record("000000 120000", "A", "l"),
+        ]
+        .concat();
+        let changes = read(&bytes).unwrap();
+        assert_eq!((changes[0].status, &*changes[0].path), ('M', &b"a b"[..]));
+        assert_eq!(changes[1].new_mode, Some(Mode::Symlink));
+        assert_eq!(read(b""), Ok(Vec::new()));
+        for bad in [
+            record("100644 100755", "T", "a"),
+            record("100644 100755", "R100", "a"),
+            record("000000 000000", "M", "a"),
+            record("100664 100644", "M", "a"),
+            record("100644 100755", "M", ""),
+            b"tree\0".to_vec(),
+            b":100644".to_vec(),
+        ] {
+            assert_eq!(read(&bad).unwrap_err().record, 1, "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn names_the_first_disagreement() {
+        let bytes = b"diff --git a/x b/x\nold mode 100644\nnew mode 100755\n";
+        let patch = parse(bytes, &Limits::default()).unwrap();
+        let check = |raw: &[u8]| agrees(&patch, &read(raw).unwrap()).map_err(|e| e.to_string());
+        let same = record("100644 100755", "M", "x");
+        assert_eq!(check(&same), Ok(()));
+        for (raw, text) in [
+            (
+                Vec::new(),
+                "\"x\": the patch says modify 100644 -> 100755, the tree difference says nothing",
+            ),
+            (
+                record("100644 000000", "D", "x"),
+                "\"x\": the patch says modify 100644 -> 100755, the tree difference says delete 100644",
+            ),
+            (
+                record("100755 100644", "M", "x"),
+                "\"x\": the patch says modify 100644 -> 100755, the tree difference says modify 100755 -> 100644",
+            ),
+            (
+                [same, record("000000 100644", "A", "a")].concat(),
+                "\"a\": the patch says nothing, the tree difference says add 100644",
+            ),
+        ] {
+            assert_eq!(check(&raw), Err(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_plain_rename_keeps_its_mode() {
+        let bytes = b"diff --git a/x b/n\nsimilarity index 100%\nrename from x\nrename to n\n";
+        let patch = parse(bytes, &Limits::default()).unwrap();
+        let raw = |mode: &str| {
+            let new = format!("000000 {mode}");
+            read(&[record("100644 000000", "D", "x"), record(&new, "A", "n")].concat()).unwrap()
+        };
+        assert_eq!(agrees(&patch, &raw("100644")), Ok(()));
+        assert_eq!(agrees(&patch, &raw("100755")).unwrap_err().path, b"n");
+    }
+}

@@ -37,6 +37,8 @@ struct Header<'a> {
     old_mode: Option<Mode>,
     new_mode: Option<Mode>,
     ids: Option<(&'a [u8], &'a [u8])>,
+    /// Whether rename or copy lines say that the content differs, so that it has to follow.
+    has_changes: bool,
 }
 
 /// Reads the section whose `diff --git` line is `line`, with `rest` after that prefix.
@@ -90,8 +92,10 @@ fn read_header<'a>(
     };
     let from = moved.as_ref().map(|moved| moved.from);
     let labels = read_labels(line, rest, from, cursor.limits())?;
+    let mut has_changes = false;
     if let Some(moved) = moved {
         op = moved.op;
+        has_changes = moved.percent < 100;
         let agree = labels.old_path == moved.old_path && labels.new_path == moved.new_path;
         if !agree || labels.old_path == labels.new_path {
             return line.refuse(Code::NameMismatch);
@@ -119,6 +123,7 @@ fn read_header<'a>(
         old_mode,
         new_mode,
         ids,
+        has_changes,
     })
 }
 
@@ -154,6 +159,8 @@ fn read_mode(line: Line<'_>, digits: &[u8]) -> Result<Mode, Refusal> {
 /// The rename or copy lines.
 struct Move<'a> {
     op: Op,
+    /// How much of the content stays.
+    percent: usize,
     /// The source as written, for cutting the `diff --git` line.
     from: &'a [u8],
     old_path: Vec<u8>,
@@ -164,9 +171,9 @@ fn read_move<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Move<'a>>, Refusal> {
     let Some((line, rest)) = cursor.take("similarity index ")? else {
         return Ok(None);
     };
-    if !matches!(number(rest), Some((0..=100, b"%"))) {
+    let Some((percent @ 0..=100, b"%")) = number(rest) else {
         return line.refuse(Code::BadHeader);
-    }
+    };
     let (op, to, source) = match (cursor.take("rename from ")?, cursor.take("copy from ")?) {
         (Some(source), None) => (Op::Rename, "rename to ", source),
         (None, Some(source)) => (Op::Copy, "copy to ", source),
@@ -178,6 +185,7 @@ fn read_move<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Move<'a>>, Refusal> {
     };
     Ok(Some(Move {
         op,
+        percent,
         from,
         old_path: read_name(from_line, from, cursor.limits())?,
         new_path: read_name(to_line, to, cursor.limits())?,
@@ -258,8 +266,18 @@ fn check_content(header: &Header<'_>, body: &Body<'_>) -> Result<(), Refusal> {
         Body::Binary { .. } | Body::BinaryDelta(_) => {
             let is_full = |id: &[u8]| matches!(id.len(), 40 | 64);
             match header.ids {
-                Some((old, new)) if is_full(old) && old.len() == new.len() => Ok(()),
-                _ => line.refuse(Code::BadIndex),
+                Some((old, new)) if is_full(old) && old.len() == new.len() => {}
+                _ => return line.refuse(Code::BadIndex),
+            }
+            let leaves = match body {
+                Body::Binary { new, .. } => header.op == Op::Delete && !new.is_empty(),
+                Body::BinaryDelta(_) => created_or_deleted,
+                Body::Text(_) | Body::None => false,
+            };
+            if leaves {
+                line.refuse(Code::BadBinary)
+            } else {
+                Ok(())
             }
         }
     }
@@ -288,7 +306,7 @@ fn check_empty(header: &Header<'_>) -> Result<(), Refusal> {
     };
     let changes = match (header.op, header.ids) {
         (Op::Add, Some((_, id))) | (Op::Delete, Some((id, _))) => is_empty_blob(id),
-        (Op::Rename | Op::Copy, None) => true,
+        (Op::Rename | Op::Copy, None) => !header.has_changes,
         (Op::Modify, None) => header.old_mode.is_some(),
         (Op::Add | Op::Delete | Op::Modify | Op::Rename | Op::Copy | Op::Type, _) => false,
     };

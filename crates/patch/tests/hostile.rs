@@ -4,7 +4,12 @@
 //! The numbers are those of our list of 15 findings. Two have no test: for 5 (a link in the
 //! worktree leads outside) nothing shows in the text, and of 13 (a file stands where a folder
 //! is needed) the text shows only the case where both are in the patch.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod common;
 
@@ -314,6 +319,34 @@ fn finding_15_binary_literals_are_decoded_and_deltas_refused() {
         parse(&bytes, &limits).unwrap().sections[0].body,
         Body::BinaryDelta(_)
     ));
+}
+
+#[test]
+fn contradictions_in_one_section_are_refused() {
+    let moved = "diff --git a/x b/n\nsimilarity index 100%\nrename from x\nrename to n\n";
+    assert!(parse(moved.as_bytes(), &Limits::default()).is_ok());
+    refuses(&moved.replace("100%", "90%"), Code::EmptySection, 1);
+    refuses(&moved.replace("100%", "101%"), Code::BadHeader, 2);
+    refuses(&moved.replace("to n", "to m"), Code::NameMismatch, 1);
+    refuses(&moved.replace("rename to", "copy to"), Code::BadHeader, 3);
+    refuses(&format!("{moved}rename from y\n"), Code::BadHeader, 5);
+    refuses(&format!("{moved}{}", edit("n")), Code::DuplicatePath, 5);
+    refuses(&format!("{moved}{}", edit("x")), Code::DuplicatePath, 5);
+    refuses(&edit("x").replace("f719efd", "0000000"), Code::BadIndex, 2);
+    refuses(&edit("x").replace("f719efd", "F719EFD"), Code::BadIndex, 2);
+    refuses(
+        &edit("sub").replace("100644", "160000"),
+        Code::BadSubmodule,
+        1,
+    );
+    let binary = format!(
+        "diff --git a/x b/x\ndeleted file mode 100644\nindex {ID}..{ZERO}\nGIT binary patch\n\
+         literal 0\nHcmV?d00001\n\nliteral 0\nHcmV?d00001\n\n"
+    );
+    assert!(parse(binary.as_bytes(), &Limits::default()).is_ok());
+    // The same header over a body that leaves something behind.
+    let left = binary.replacen("literal 0\nHcmV?d00001", "literal 1\nIcmZPo000310RR91", 1);
+    assert!(parse(left.as_bytes(), &Limits::default()).is_err());
 }
 
 #[test]
