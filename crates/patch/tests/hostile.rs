@@ -167,13 +167,8 @@ fn finding_07_a_lone_new_mode() {
 #[test]
 fn finding_08_an_empty_section_before_a_mode_change() {
     let patch = "diff --git a/x b/x\ndiff --git a/y b/y\nold mode 100644\nnew mode 100755\n";
-    drop(effect_or_error(patch));
+    assert_eq!(effect(patch), ["M x"], "it is x that becomes executable");
     refuses(patch, Code::EmptySection, 1);
-}
-
-fn effect_or_error(patch: &str) -> Result<Vec<u8>, String> {
-    let (repo, tree) = small();
-    repo.apply(&tree, patch.as_bytes())
 }
 
 #[test]
