@@ -7,7 +7,8 @@ use crate::refusal::{Code, Refusal};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// git's base85 alphabet, in order of value.
-const ALPHABET: &[u8; 85] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
+const ALPHABET: &[u8; 85] =
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~";
 /// The value of each byte, or 255 for one that is not in the alphabet.
 const VALUES: [u8; 256] = values();
 /// Bytes that git puts on every line but the last.
@@ -15,7 +16,10 @@ const LINE_BYTES: usize = 52;
 /// Step in which the output grows, so that a declared size alone costs no memory.
 const GROWTH: usize = 64 * 1024;
 
-#[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where a panic is a build error")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated at compile time, where a panic is a build error"
+)]
 const fn values() -> [u8; 256] {
     let mut table = [255; 256];
     let mut value = 0;
@@ -77,7 +81,11 @@ fn read_packed(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, Refusal> {
     loop {
         let line = cursor.step()?;
         if line.text.is_empty() {
-            return if packed.is_empty() { line.refuse(Code::BadBinary) } else { Ok(packed) };
+            return if packed.is_empty() {
+                line.refuse(Code::BadBinary)
+            } else {
+                Ok(packed)
+            };
         }
         if is_last {
             return line.refuse(Code::BadBinary);
@@ -117,7 +125,9 @@ fn decode_line(line: Line<'_>, out: &mut Vec<u8>) -> Result<usize, Refusal> {
 fn decode_group(group: &[u8]) -> Option<[u8; 4]> {
     let mut sum = 0_u64;
     for byte in group {
-        let value = *VALUES.get(usize::from(*byte)).filter(|value| **value < 85)?;
+        let value = *VALUES
+            .get(usize::from(*byte))
+            .filter(|value| **value < 85)?;
         sum = sum * 85 + u64::from(value);
     }
     u32::try_from(sum).ok().map(u32::to_be_bytes)
@@ -133,14 +143,20 @@ fn inflate(packed: &[u8], size: usize) -> Option<Vec<u8>> {
         // One byte more than declared, so that a stream that is too long shows.
         out.reserve((size + 1).saturating_sub(out.len()).clamp(1, GROWTH));
         let before = out.len();
-        let status = stream.decompress_vec(rest, &mut out, FlushDecompress::None).ok()?;
+        let status = stream
+            .decompress_vec(rest, &mut out, FlushDecompress::None)
+            .ok()?;
         let consumed = usize::try_from(stream.total_in()).ok()?;
         if out.len() > size {
             return None;
         }
         match status {
-            Status::StreamEnd => return (out.len() == size && consumed == packed.len()).then_some(out),
-            Status::Ok | Status::BufError if consumed == used && out.len() == before => return None,
+            Status::StreamEnd => {
+                return (out.len() == size && consumed == packed.len()).then_some(out);
+            }
+            Status::Ok | Status::BufError if consumed == used && out.len() == before => {
+                return None;
+            }
             Status::Ok | Status::BufError => {}
         }
     }

@@ -49,9 +49,18 @@ impl Claims {
 }
 
 fn claims_of<'s>(section: &'s Section<'_>) -> Vec<(&'s [u8], Claims)> {
-    let created = Claims { created: true, ..Claims::default() };
-    let changed = Claims { changed: true, ..Claims::default() };
-    let copied = Claims { copied: true, ..Claims::default() };
+    let created = Claims {
+        created: true,
+        ..Claims::default()
+    };
+    let changed = Claims {
+        changed: true,
+        ..Claims::default()
+    };
+    let copied = Claims {
+        copied: true,
+        ..Claims::default()
+    };
     let source = section.old_path.as_deref().unwrap_or_default();
     match section.op {
         Op::Add => vec![(section.path(), created)],
@@ -65,7 +74,8 @@ fn claims_of<'s>(section: &'s Section<'_>) -> Vec<(&'s [u8], Claims)> {
 /// other byte, a path is directly followed by those below it.
 fn check_folders(sections: &[Section<'_>]) -> Result<(), Refusal> {
     fn key(path: &[u8]) -> impl Iterator<Item = u8> + '_ {
-        path.iter().map(|byte| if *byte == b'/' { 0 } else { *byte })
+        path.iter()
+            .map(|byte| if *byte == b'/' { 0 } else { *byte })
     }
     let mut written: Vec<(&[u8], usize)> = sections
         .iter()
@@ -73,7 +83,10 @@ fn check_folders(sections: &[Section<'_>]) -> Result<(), Refusal> {
         .collect();
     written.sort_by(|(left, _), (right, _)| key(left).cmp(key(right)));
     for ((folder, _), (path, line)) in written.iter().zip(written.iter().skip(1)) {
-        if path.strip_prefix(*folder).is_some_and(|rest| rest.starts_with(b"/")) {
+        if path
+            .strip_prefix(*folder)
+            .is_some_and(|rest| rest.starts_with(b"/"))
+        {
             return Err(Refusal::new(Code::PathConflict, *line, path));
         }
     }

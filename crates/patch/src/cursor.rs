@@ -33,7 +33,7 @@ pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     limits: Limits,
     current: Option<Line<'a>>,
-    /// Sections, hunks and binary bytes so far, counted against the limits.
+    /// Hunks and decoded binary bytes so far, counted against the limits.
     hunks: usize,
     binary: usize,
 }
@@ -41,7 +41,13 @@ pub(crate) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// Starts at the first line.
     pub(crate) fn new(bytes: &'a [u8], limits: &Limits) -> Result<Self, Refusal> {
-        let mut cursor = Cursor { bytes, limits: limits.clone(), current: None, hunks: 0, binary: 0 };
+        let mut cursor = Cursor {
+            bytes,
+            limits: limits.clone(),
+            current: None,
+            hunks: 0,
+            binary: 0,
+        };
         cursor.load(0, 1)?;
         Ok(cursor)
     }
@@ -53,7 +59,10 @@ impl<'a> Cursor<'a> {
 
     /// Returns the next line if it is complete and starts with `prefix`, and steps over it.
     pub(crate) fn take(&mut self, prefix: &str) -> Result<Option<(Line<'a>, &'a [u8])>, Refusal> {
-        match self.current.and_then(|line| Some((line, line.after(prefix)?))) {
+        match self
+            .current
+            .and_then(|line| Some((line, line.after(prefix)?)))
+        {
             None => Ok(None),
             Some((line, rest)) => {
                 self.step()?;
@@ -128,7 +137,12 @@ impl<'a> Cursor<'a> {
         }
         let end = rest.iter().position(|byte| *byte == b'\n');
         let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        let line = Line { number, start, text, ended: end.is_some() };
+        let line = Line {
+            number,
+            start,
+            text,
+            ended: end.is_some(),
+        };
         if text.len() > self.limits.line_bytes {
             return line.refuse(Code::LineTooLong);
         }

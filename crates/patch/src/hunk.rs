@@ -77,7 +77,10 @@ impl NewText {
     /// Tells whether the patch adds the line with this number.
     pub fn is_added(&self, line: usize) -> bool {
         let index = line.checked_sub(self.first_line);
-        index.and_then(|index| self.added.get(index)).copied().unwrap_or(false)
+        index
+            .and_then(|index| self.added.get(index))
+            .copied()
+            .unwrap_or(false)
     }
 }
 
@@ -92,7 +95,13 @@ impl<'a> Hunk<'a> {
             let (marker, text) = line.strip_suffix(b"\n").unwrap_or(line).split_first()?;
             let kind = kind_of(*marker)?;
             let no_newline = lines.next_if(|next| next.starts_with(b"\\")).is_some();
-            let numbered = HunkLine { kind, text, old_number: old, new_number: new, no_newline };
+            let numbered = HunkLine {
+                kind,
+                text,
+                old_number: old,
+                new_number: new,
+                no_newline,
+            };
             old += usize::from(kind != LineKind::Added);
             new += usize::from(kind != LineKind::Removed);
             Some(numbered)
@@ -114,6 +123,17 @@ impl<'a> Hunk<'a> {
             side.added.push(line.kind == LineKind::Added);
         }
         side
+    }
+}
+
+impl Hunk<'_> {
+    /// Tells whether the two sides differ; git never writes a hunk in which they do not.
+    fn has_effect(&self) -> bool {
+        let side = |other: LineKind| {
+            let lines = self.lines().filter(move |line| line.kind != other);
+            lines.map(|line| (line.text, line.no_newline))
+        };
+        self.insertions != self.deletions || !side(LineKind::Added).eq(side(LineKind::Removed))
     }
 }
 
@@ -212,25 +232,40 @@ fn range(text: &[u8]) -> Option<(usize, usize, &[u8])> {
 
 /// Reads a decimal number without leading zeros, up to [`NUMBER_MAX`].
 pub(crate) fn number(text: &[u8]) -> Option<(usize, &[u8])> {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, rest) = text.split_at_checked(end)?;
     if digits.is_empty() || digits.len() > 10 || (digits.len() > 1 && digits.starts_with(b"0")) {
         return None;
     }
-    let value = digits.iter().fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-    let value = usize::try_from(value).ok().filter(|value| *value <= NUMBER_MAX)?;
+    let value = digits
+        .iter()
+        .fold(0_u64, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let value = usize::try_from(value)
+        .ok()
+        .filter(|value| *value <= NUMBER_MAX)?;
     Some((value, rest))
 }
 
 /// Reads the lines of one hunk: exactly as many as its header says.
-fn read_body<'a>(cursor: &mut Cursor<'a>, hunk: &mut Hunk<'a>, follow: &mut Follow) -> Result<(), Refusal> {
+fn read_body<'a>(
+    cursor: &mut Cursor<'a>,
+    hunk: &mut Hunk<'a>,
+    follow: &mut Follow,
+) -> Result<(), Refusal> {
     let start = cursor.offset();
     let (mut old, mut new) = (hunk.old_count, hunk.new_count);
     while old > 0 || new > 0 {
         let line = cursor.step()?;
         let Some(kind) = line.text.first().copied().and_then(kind_of) else {
             let marker = line.text.starts_with(b"\\");
-            return line.refuse(if marker { Code::NoNewline } else { Code::HunkLine });
+            return line.refuse(if marker {
+                Code::NoNewline
+            } else {
+                Code::HunkLine
+            });
         };
         let (on_old, on_new) = (kind != LineKind::Added, kind != LineKind::Removed);
         if (on_old && old == 0) || (on_new && new == 0) {
@@ -242,10 +277,11 @@ fn read_body<'a>(cursor: &mut Cursor<'a>, hunk: &mut Hunk<'a>, follow: &mut Foll
         hunk.insertions += usize::from(!on_old);
         read_marker(cursor, (on_old, old), (on_new, new), follow)?;
     }
-    if hunk.insertions + hunk.deletions == 0 {
-        return Err(Refusal::new(Code::HunkCount, hunk.line, b"@@").because("the hunk changes nothing"));
-    }
     hunk.body = cursor.since(start);
+    if !hunk.has_effect() {
+        let refusal = Refusal::new(Code::HunkCount, hunk.line, b"@@");
+        return Err(refusal.because("the hunk changes nothing"));
+    }
     follow.old_end = position(hunk.old_start, hunk.old_count) + hunk.old_count;
     follow.insertions += hunk.insertions;
     follow.deletions += hunk.deletions;

@@ -56,7 +56,9 @@ pub(crate) fn read_name(line: Line<'_>, name: &[u8], limits: &Limits) -> Result<
 
 fn read_label(line: Line<'_>, label: &[u8], limits: &Limits) -> Result<Vec<u8>, Refusal> {
     match quoting::decode_exact(label).as_deref() {
-        Some([prefix, b'/', path @ ..]) if PREFIXES.contains(prefix) => check(line, path.to_vec(), limits),
+        Some([prefix, b'/', path @ ..]) if PREFIXES.contains(prefix) => {
+            check(line, path.to_vec(), limits)
+        }
         _ => line.refuse(Code::BadName),
     }
 }
@@ -78,11 +80,19 @@ fn check(line: Line<'_>, path: Vec<u8>, limits: &Limits) -> Result<Vec<u8>, Refu
 /// against `/dev/null`. git ends a name that holds a blank with a tab.
 pub(crate) fn check_side(line: Line<'_>, rest: &[u8], label: Option<&[u8]>) -> Result<(), Refusal> {
     let Some(label) = label else {
-        return if rest == b"/dev/null" { Ok(()) } else { line.refuse(Code::DevNull) };
+        return if rest == b"/dev/null" {
+            Ok(())
+        } else {
+            line.refuse(Code::DevNull)
+        };
     };
     let tab: &[u8] = if label.contains(&b' ') { b"\t" } else { b"" };
     if rest.strip_prefix(label) == Some(tab) {
         return Ok(());
     }
-    line.refuse(if rest.starts_with(b"/dev/null") { Code::DevNull } else { Code::NameMismatch })
+    line.refuse(if rest.starts_with(b"/dev/null") {
+        Code::DevNull
+    } else {
+        Code::NameMismatch
+    })
 }

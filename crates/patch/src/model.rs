@@ -137,7 +137,10 @@ pub struct Section<'a> {
 impl<'a> Section<'a> {
     /// Returns the path that the section is about: the new one, or the old one of a deletion.
     pub fn path(&self) -> &[u8] {
-        self.new_path.as_deref().or(self.old_path.as_deref()).unwrap_or_default()
+        self.new_path
+            .as_deref()
+            .or(self.old_path.as_deref())
+            .unwrap_or_default()
     }
 
     /// Tells whether the content is binary.
@@ -155,12 +158,14 @@ impl<'a> Section<'a> {
 
     /// Yields the added lines with their line numbers in the new file.
     pub fn added_text(&self) -> impl Iterator<Item = (usize, &'a [u8])> + '_ {
-        self.lines(LineKind::Added).map(|line| (line.new_number, line.text))
+        self.lines(LineKind::Added)
+            .map(|line| (line.new_number, line.text))
     }
 
     /// Yields the removed lines with their line numbers in the old file.
     pub fn removed_text(&self) -> impl Iterator<Item = (usize, &'a [u8])> + '_ {
-        self.lines(LineKind::Removed).map(|line| (line.old_number, line.text))
+        self.lines(LineKind::Removed)
+            .map(|line| (line.old_number, line.text))
     }
 
     /// Yields the new text hunk by hunk, so that a scanner sees what spans lines.
@@ -169,7 +174,10 @@ impl<'a> Section<'a> {
     }
 
     fn lines(&self, kind: LineKind) -> impl Iterator<Item = HunkLine<'a>> + '_ {
-        self.hunks().iter().flat_map(Hunk::lines).filter(move |line| line.kind == kind)
+        self.hunks()
+            .iter()
+            .flat_map(Hunk::lines)
+            .filter(move |line| line.kind == kind)
     }
 }
 
@@ -205,7 +213,10 @@ impl Patch<'_> {
         let mut changes: Vec<Change<'_>> = Vec::with_capacity(self.sections.len());
         let mut previous: Option<&Section<'_>> = None;
         for section in &self.sections {
-            match (previous.is_some_and(|before| is_type_change(before, section)), changes.last_mut()) {
+            match (
+                previous.is_some_and(|before| is_type_change(before, section)),
+                changes.last_mut(),
+            ) {
                 (true, Some(deletion)) => {
                     deletion.op = Op::Type;
                     deletion.new_mode = section.new_mode;

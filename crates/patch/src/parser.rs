@@ -8,8 +8,16 @@ use crate::refusal::{Code, Refusal};
 use crate::section::read_section;
 
 /// How lines begin that git, or another tool, could take for a part of a diff.
-const DIFF_LIKE: [&[u8]; 8] =
-    [b"--- ", b"+++ ", b"@@", b"diff --", b"GIT binary patch", b"Binary files ", b"Index: ", b"*** "];
+const DIFF_LIKE: [&[u8]; 8] = [
+    b"--- ",
+    b"+++ ",
+    b"@@",
+    b"diff --",
+    b"GIT binary patch",
+    b"Binary files ",
+    b"Index: ",
+    b"*** ",
+];
 /// Reads a patch in the grammar that `git diff --binary --full-index` writes. Ids may be
 /// abbreviated except on binary sections, and covering text is allowed around the sections as
 /// long as no line of it could be taken for a part of a diff.
@@ -23,7 +31,10 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Patch<'a>, Refusal>
         return Err(Refusal::new(Code::TooLarge, 1, seen.as_bytes()));
     }
     let mut cursor = Cursor::new(bytes, limits)?;
-    while cursor.peek().is_some_and(|line| line.after("diff --git ").is_none()) {
+    while cursor
+        .peek()
+        .is_some_and(|line| line.after("diff --git ").is_none())
+    {
         skip_covering_line(&mut cursor)?;
     }
     let prologue = cursor.since(0);
@@ -45,7 +56,11 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Patch<'a>, Refusal>
         return Err(Refusal::new(Code::NoChange, 1, prologue));
     }
     check_sections(&sections)?;
-    Ok(Patch { prologue, sections, trailer })
+    Ok(Patch {
+        prologue,
+        sections,
+        trailer,
+    })
 }
 
 fn skip_covering_line(cursor: &mut Cursor<'_>) -> Result<(), Refusal> {

@@ -127,7 +127,10 @@ pub fn warnings(path: &[u8]) -> Vec<PathWarning> {
             found.push(PathWarning::NotUtf8);
         }
     }
-    if path.split(|byte| *byte == b'/').any(|part| part.ends_with(b".") || part.ends_with(b" ")) {
+    if path
+        .split(|byte| *byte == b'/')
+        .any(|part| part.ends_with(b".") || part.ends_with(b" "))
+    {
         found.push(PathWarning::TrailingDotOrBlank);
     }
     found.sort();
@@ -152,7 +155,10 @@ pub fn fold(path: &[u8]) -> Vec<u8> {
 
 /// Quotes `path` exactly as git writes it with `core.quotePath=true`. The result is ASCII.
 pub fn quote(path: &[u8]) -> String {
-    quoting::encode(path, true).into_iter().map(char::from).collect()
+    quoting::encode(path, true)
+        .into_iter()
+        .map(char::from)
+        .collect()
 }
 
 /// Undoes [`quote`]; a name without quotes is returned as it is. None if the name opens a
@@ -175,14 +181,18 @@ fn part_problem(part: &[u8]) -> Option<PathProblem> {
 /// NTFS drops trailing dots and blanks, knows short names, and cuts streams at a colon.
 fn is_dot_git(part: &[u8]) -> bool {
     let visible = drop_hfs_ignored(part);
-    let name = visible.split(|byte| *byte == b':').next().unwrap_or_default();
+    let name = visible
+        .split(|byte| *byte == b':')
+        .next()
+        .unwrap_or_default();
     let name = trim_dots_and_blanks(name);
     name.eq_ignore_ascii_case(b".git") || name.eq_ignore_ascii_case(b"git~1")
 }
 
 fn trim_dots_and_blanks(name: &[u8]) -> &[u8] {
     let kept = name.iter().rposition(|byte| !matches!(byte, b'.' | b' '));
-    name.get(..kept.map_or(0, |last| last + 1)).unwrap_or_default()
+    name.get(..kept.map_or(0, |last| last + 1))
+        .unwrap_or_default()
 }
 
 fn drop_hfs_ignored(part: &[u8]) -> Vec<u8> {
@@ -207,7 +217,10 @@ fn map_characters(part: &[u8], mut map: impl FnMut(char, &mut String)) -> Vec<u8
     let mut out = Vec::with_capacity(part.len());
     for chunk in part.utf8_chunks() {
         let mut text = String::with_capacity(chunk.valid().len());
-        chunk.valid().chars().for_each(|character| map(character, &mut text));
+        chunk
+            .valid()
+            .chars()
+            .for_each(|character| map(character, &mut text));
         out.extend_from_slice(text.as_bytes());
         out.extend_from_slice(chunk.invalid());
     }
@@ -223,12 +236,28 @@ fn is_hfs_ignored(character: char) -> bool {
 fn character_warning(character: char) -> Option<PathWarning> {
     match character {
         _ if character.is_control() => Some(PathWarning::Control),
-        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+        '\u{061c}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{202a}'..='\u{202e}'
         | '\u{2066}'..='\u{2069}' => Some(PathWarning::Bidi),
-        '\u{00ad}' | '\u{034f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}'
-        | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+        '\u{00ad}'
+        | '\u{034f}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{17b4}'
+        | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200d}'
+        | '\u{2028}'
+        | '\u{2029}'
+        | '\u{2060}'..='\u{2065}'
+        | '\u{206a}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}'
         | '\u{e0000}'..='\u{e0fff}' => Some(PathWarning::Invisible),
         _ => None,
     }
@@ -275,7 +304,11 @@ mod tests {
             "\u{feff}.git",
             ".gi\u{206f}t",
         ] {
-            for path in [part.to_owned(), format!("{part}/config"), format!("sub/{part}/hooks/x")] {
+            for path in [
+                part.to_owned(),
+                format!("{part}/config"),
+                format!("sub/{part}/hooks/x"),
+            ] {
                 assert_eq!(check(path.as_bytes()), Err(PathProblem::DotGit), "{path}");
             }
         }
@@ -287,7 +320,16 @@ mod tests {
     #[test]
     fn accepts_names_that_only_look_alike() {
         for path in [
-            ".gitignore", ".github/x", "a.git", "git~10", "...", "a b/c\td", "\u{e9}", "x/C:", "-rf", "a:b:c/d",
+            ".gitignore",
+            ".github/x",
+            "a.git",
+            "git~10",
+            "...",
+            "a b/c\td",
+            "\u{e9}",
+            "x/C:",
+            "-rf",
+            "a:b:c/d",
         ] {
             if path == "a:b:c/d" {
                 assert_eq!(check(path.as_bytes()), Err(PathProblem::DriveLetter));
@@ -304,10 +346,16 @@ mod tests {
     fn lengths_are_exact() {
         let part = "a".repeat(PART_BYTES);
         assert_eq!(check(part.as_bytes()), Ok(()));
-        assert_eq!(check(format!("{part}a").as_bytes()), Err(PathProblem::PartTooLong));
+        assert_eq!(
+            check(format!("{part}a").as_bytes()),
+            Err(PathProblem::PartTooLong)
+        );
         let path = "ab/".repeat(1365) + "a";
         assert_eq!((path.len(), check(path.as_bytes())), (4096, Ok(())));
-        assert_eq!(check(format!("{path}a").as_bytes()), Err(PathProblem::TooLong));
+        assert_eq!(
+            check(format!("{path}a").as_bytes()),
+            Err(PathProblem::TooLong)
+        );
     }
 
     #[test]

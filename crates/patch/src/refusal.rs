@@ -133,7 +133,12 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Refusal { line, code, form, hint } = self;
+        let Refusal {
+            line,
+            code,
+            form,
+            hint,
+        } = self;
         write!(f, "line {line}: {code}: got \"{form}\"; {hint}")
     }
 }
@@ -169,7 +174,12 @@ mod tests {
     fn form_is_bounded_and_safe_for_terminals() {
         let refusal = Refusal::new(Code::BadName, 7, &[0x1b; 5000]);
         assert!(refusal.form.len() < 400);
-        assert!(refusal.to_string().bytes().all(|b| (0x20..0x7f).contains(&b)));
+        assert!(
+            refusal
+                .to_string()
+                .bytes()
+                .all(|b| (0x20..0x7f).contains(&b))
+        );
         assert!(refusal.to_string().starts_with("line 7: BAD_NAME: got"));
     }
 }

@@ -18,8 +18,15 @@ const ID_MIN: usize = 4;
 /// How header lines begin. git goes on reading them wherever they stand in a header, so one
 /// that is left over is repeated or out of order.
 const HEADER_LIKE: [&[u8]; 9] = [
-    b"old mode", b"new mode", b"new file mode", b"deleted file mode", b"similarity index",
-    b"dissimilarity index", b"rename ", b"copy ", b"index ",
+    b"old mode",
+    b"new mode",
+    b"new file mode",
+    b"deleted file mode",
+    b"similarity index",
+    b"dissimilarity index",
+    b"rename ",
+    b"copy ",
+    b"index ",
 ];
 
 /// What the lines between `diff --git` and the content say.
@@ -30,6 +37,8 @@ struct Header<'a> {
     old_mode: Option<Mode>,
     new_mode: Option<Mode>,
     ids: Option<(&'a [u8], &'a [u8])>,
+    /// Whether rename or copy lines say that the content differs, so that it has to follow.
+    has_changes: bool,
 }
 
 /// Reads the section whose `diff --git` line is `line`, with `rest` after that prefix.
@@ -41,7 +50,14 @@ pub(crate) fn read_section<'a>(
     let header = read_header(cursor, line, rest)?;
     let body = read_body(cursor, &header)?;
     check_content(&header, &body)?;
-    let Header { labels, op, old_mode, new_mode, ids, .. } = header;
+    let Header {
+        labels,
+        op,
+        old_mode,
+        new_mode,
+        ids,
+        ..
+    } = header;
     let (insertions, deletions) = match &body {
         Body::Text(hunks) => (
             hunks.iter().map(|hunk| hunk.insertions).sum(),
@@ -63,13 +79,23 @@ pub(crate) fn read_section<'a>(
     })
 }
 
-fn read_header<'a>(cursor: &mut Cursor<'a>, line: Line<'a>, rest: &'a [u8]) -> Result<Header<'a>, Refusal> {
+fn read_header<'a>(
+    cursor: &mut Cursor<'a>,
+    line: Line<'a>,
+    rest: &'a [u8],
+) -> Result<Header<'a>, Refusal> {
     let (mut op, mut old_mode, mut new_mode) = read_modes(cursor)?;
-    let moved = if op == Op::Modify { read_move(cursor)? } else { None };
+    let moved = if op == Op::Modify {
+        read_move(cursor)?
+    } else {
+        None
+    };
     let from = moved.as_ref().map(|moved| moved.from);
     let labels = read_labels(line, rest, from, cursor.limits())?;
+    let mut has_changes = false;
     if let Some(moved) = moved {
         op = moved.op;
+        has_changes = moved.percent < 100;
         let agree = labels.old_path == moved.old_path && labels.new_path == moved.new_path;
         if !agree || labels.old_path == labels.new_path {
             return line.refuse(Code::NameMismatch);
@@ -90,7 +116,15 @@ fn read_header<'a>(cursor: &mut Cursor<'a>, line: Line<'a>, rest: &'a [u8]) -> R
             Some((old, new))
         }
     };
-    Ok(Header { line, labels, op, old_mode, new_mode, ids })
+    Ok(Header {
+        line,
+        labels,
+        op,
+        old_mode,
+        new_mode,
+        ids,
+        has_changes,
+    })
 }
 
 /// Reads the mode lines, if there are any, and what they make of the section.
@@ -125,6 +159,8 @@ fn read_mode(line: Line<'_>, digits: &[u8]) -> Result<Mode, Refusal> {
 /// The rename or copy lines.
 struct Move<'a> {
     op: Op,
+    /// How much of the content stays.
+    percent: usize,
     /// The source as written, for cutting the `diff --git` line.
     from: &'a [u8],
     old_path: Vec<u8>,
@@ -135,9 +171,9 @@ fn read_move<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Move<'a>>, Refusal> {
     let Some((line, rest)) = cursor.take("similarity index ")? else {
         return Ok(None);
     };
-    if !matches!(number(rest), Some((0..=100, b"%"))) {
+    let Some((percent @ 0..=100, b"%")) = number(rest) else {
         return line.refuse(Code::BadHeader);
-    }
+    };
     let (op, to, source) = match (cursor.take("rename from ")?, cursor.take("copy from ")?) {
         (Some(source), None) => (Op::Rename, "rename to ", source),
         (None, Some(source)) => (Op::Copy, "copy to ", source),
@@ -149,6 +185,7 @@ fn read_move<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Move<'a>>, Refusal> {
     };
     Ok(Some(Move {
         op,
+        percent,
         from,
         old_path: read_name(from_line, from, cursor.limits())?,
         new_path: read_name(to_line, to, cursor.limits())?,
@@ -229,8 +266,18 @@ fn check_content(header: &Header<'_>, body: &Body<'_>) -> Result<(), Refusal> {
         Body::Binary { .. } | Body::BinaryDelta(_) => {
             let is_full = |id: &[u8]| matches!(id.len(), 40 | 64);
             match header.ids {
-                Some((old, new)) if is_full(old) && old.len() == new.len() => Ok(()),
-                _ => line.refuse(Code::BadIndex),
+                Some((old, new)) if is_full(old) && old.len() == new.len() => {}
+                _ => return line.refuse(Code::BadIndex),
+            }
+            let leaves = match body {
+                Body::Binary { new, .. } => header.op == Op::Delete && !new.is_empty(),
+                Body::BinaryDelta(_) => created_or_deleted,
+                Body::Text(_) | Body::None => false,
+            };
+            if leaves {
+                line.refuse(Code::BadBinary)
+            } else {
+                Ok(())
             }
         }
     }
@@ -252,14 +299,22 @@ fn check_whole_file(op: Op, hunks: &[Hunk<'_>]) -> Result<(), Refusal> {
 
 /// Checks a section without content: it must still change something.
 fn check_empty(header: &Header<'_>) -> Result<(), Refusal> {
-    let is_empty_blob = |id: &[u8]| EMPTY_BLOBS.iter().any(|empty| empty.as_bytes().starts_with(id));
+    let is_empty_blob = |id: &[u8]| {
+        EMPTY_BLOBS
+            .iter()
+            .any(|empty| empty.as_bytes().starts_with(id))
+    };
     let changes = match (header.op, header.ids) {
         (Op::Add, Some((_, id))) | (Op::Delete, Some((id, _))) => is_empty_blob(id),
-        (Op::Rename | Op::Copy, None) => true,
+        (Op::Rename | Op::Copy, None) => !header.has_changes,
         (Op::Modify, None) => header.old_mode.is_some(),
         (Op::Add | Op::Delete | Op::Modify | Op::Rename | Op::Copy | Op::Type, _) => false,
     };
-    if changes { Ok(()) } else { header.line.refuse(Code::EmptySection) }
+    if changes {
+        Ok(())
+    } else {
+        header.line.refuse(Code::EmptySection)
+    }
 }
 
 /// Checks that a submodule section is git's one line for each side, with the ids of the
@@ -268,7 +323,10 @@ fn check_submodule(header: &Header<'_>, hunks: &[Hunk<'_>]) -> Result<(), Refusa
     let (old, new) = header.ids.unwrap_or_default();
     let lines: Vec<HunkLine<'_>> = hunks.iter().flat_map(Hunk::lines).take(3).collect();
     let says = |line: &HunkLine<'_>, kind: LineKind, id: &[u8]| {
-        let commit = line.text.strip_prefix(b"Subproject commit ").unwrap_or_default();
+        let commit = line
+            .text
+            .strip_prefix(b"Subproject commit ")
+            .unwrap_or_default();
         let is_full = is_id(commit) && matches!(commit.len(), 40 | 64);
         line.kind == kind && !line.no_newline && is_full && commit.starts_with(id)
     };
@@ -280,6 +338,13 @@ fn check_submodule(header: &Header<'_>, hunks: &[Hunk<'_>]) -> Result<(), Refusa
         }
         _ => false,
     };
-    let one = hunks.len() == 1 && hunks.iter().all(|hunk| hunk.old_start <= 1 && hunk.new_start <= 1);
-    if fits && one { Ok(()) } else { header.line.refuse(Code::BadSubmodule) }
+    let one = hunks.len() == 1
+        && hunks
+            .iter()
+            .all(|hunk| hunk.old_start <= 1 && hunk.new_start <= 1);
+    if fits && one {
+        Ok(())
+    } else {
+        header.line.refuse(Code::BadSubmodule)
+    }
 }
