@@ -1,0 +1,34 @@
+# The one door. `make demo` shows it, `make test` checks it; the rest is for people who change it.
+CARGO ?= cargo
+BIN := $(CURDIR)/target/debug
+
+.PHONY: demo test quick bench build check fmt skills help
+
+help: ## Say what there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# cargo build does not build the programs of packages that nothing depends on, so all are named.
+build:
+	@command -v git >/dev/null || { echo 'git is missing: install it with your package manager'; exit 1; }
+	@command -v $(CARGO) >/dev/null || { echo 'cargo is missing: install a Rust toolchain, 1.88 or later'; exit 1; }
+	$(CARGO) build --workspace --bins --locked --quiet
+
+demo: build ## Watch four changes go the whole way; REPO=path PATCH=file takes your own
+	@BATON_BIN='$(BIN)' REPO='$(REPO)' PATCH='$(PATCH)' bash tests/demo.sh
+
+test: build ## Run every test
+	$(CARGO) test --workspace --locked
+
+quick: check ## Format, lints, unit tests of the libraries
+	$(CARGO) test --workspace --lib --locked
+
+check: ## Format and lints
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+fmt:
+	$(CARGO) fmt --all
+
+bench: ## Measure start-up and the queue, side by side with other programs
+	$(CARGO) build --workspace --bins --release --locked --quiet
+	@BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton --locked --quiet
