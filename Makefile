@@ -31,4 +31,4 @@ fmt:
 
 bench: ## Measure start-up and the queue, side by side with other programs
 	$(CARGO) build --workspace --bins --release --locked --quiet
-	@BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton --locked --quiet
+	@BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton --bench processes --locked --quiet
