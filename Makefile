@@ -1,8 +1,12 @@
 # The one door. `make demo` shows it, `make test` checks it; the rest is for people who change it.
 CARGO ?= cargo
 BIN := $(CURDIR)/target/debug
+SKILLS := stop-check queue-scan claim-lock intake-validate patch-draft diff-risk-scan gate-runner \
+	decision-router pr-merge-orchestrator audit-append incident-brief
 
-.PHONY: demo test quick bench build check fmt skills help
+PREFIX ?= $(HOME)/.local
+
+.PHONY: demo test quick bench build check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +32,11 @@ check: ## Format and lints
 
 fmt:
 	$(CARGO) fmt --all
+
+install: ## Install the twelve programs under PREFIX (default ~/.local)
+	$(CARGO) build --workspace --bins --release --locked --quiet
+	install -d '$(PREFIX)/bin'
+	install -m 755 target/release/baton $(addprefix target/release/,$(SKILLS)) '$(PREFIX)/bin'
 
 bench: ## Measure start-up and the queue, side by side with other programs
 	$(CARGO) build --workspace --bins --release --locked --quiet

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
 mod contract;
+mod docs;
 mod hostile;
 mod landing;
 mod outcomes;
 mod queue;
+mod skill_pack;
 mod support;

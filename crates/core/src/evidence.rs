@@ -27,8 +27,17 @@ pub struct Court<'a> {
     pub policy: &'a Policy,
 }
 
-/// Which log line each event stands in: its recorded digest by event id.
-type Recorded = HashMap<String, String>;
+/// What the log holds of one event.
+struct Line {
+    outputs_sha256: String,
+    policy_sha256: Option<String>,
+}
+
+/// Every recorded event by its id, and the policy that is in force now.
+struct Recorded {
+    lines: HashMap<String, Line>,
+    policy_sha256: String,
+}
 
 impl Court<'_> {
     /// Gathers the facts for the decision table. Nothing that is wrong with the evidence is an
@@ -72,11 +81,16 @@ impl Court<'_> {
 
     /// Reads the whole log and checks its chain.
     fn recorded(&self) -> Result<Recorded, Problem> {
-        let mut recorded = Recorded::new();
+        let mut lines = HashMap::new();
         self.store.log()?.verify(|event, _| {
-            recorded.insert(event.event_id.clone(), event.outputs_sha256.clone());
+            let policy_sha256 = event.meta.get("policy_sha256").and_then(|sha256| sha256.as_str());
+            let line = Line {
+                outputs_sha256: event.outputs_sha256.clone(),
+                policy_sha256: policy_sha256.map(str::to_owned),
+            };
+            lines.insert(event.event_id.clone(), line);
         })?;
-        Ok(recorded)
+        Ok(Recorded { lines, policy_sha256: self.policy.sha256.clone() })
     }
 
     /// The candidate's own record must be the one that patch-draft logged.
@@ -208,16 +222,21 @@ fn candidate_name(envelope: &Envelope) -> Option<String> {
     Some(format!("{} {}", named.note_value("base")?, named.note_value("tree")?))
 }
 
-/// Checks one kept envelope: recorded as it is, about this candidate, its files unchanged.
+/// Checks one kept envelope: recorded as it is, under this policy, about this candidate, its files
+/// unchanged.
 ///
 /// # Errors
 /// `EVIDENCE_CHANGED`, `EVIDENCE_UNBOUND`.
 fn check_bound(task: &TaskFolder, candidate: &Candidate, envelope: &Envelope, recorded: &Recorded) -> Result<(), Problem> {
-    if recorded.get(&envelope.audit.event_id) != Some(&envelope.payload_sha256()) {
+    let line = recorded.lines.get(&envelope.audit.event_id);
+    let Some(line) = line.filter(|line| line.outputs_sha256 == envelope.payload_sha256()) else {
         return Err(Problem::fail(
             "EVIDENCE_CHANGED",
             format!("the kept result of {} is not the one that the log records", envelope.skill),
         ));
+    };
+    if line.policy_sha256.as_ref() != Some(&recorded.policy_sha256) {
+        return Err(unbound(envelope, "another policy than the one in force now"));
     }
     if envelope.task.task_id != task.id().as_str() {
         return Err(unbound(envelope, "another task"));

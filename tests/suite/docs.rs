@@ -1,0 +1,80 @@
+//! The commands in README and docs are real: every one parses, and the quick start is run.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::Bench;
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Splits a line as a shell splits plain words and single quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The commands of baton in the indented blocks of a page: comments cut off, pipes taken apart.
+fn commands(page: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(top().join(page)).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("    "));
+    let parts = lines.flat_map(|line| line.split(" #").next().unwrap().split('|').map(str::to_owned).collect::<Vec<_>>());
+    let known = |words: &Vec<String>| {
+        let first = words.first().map(String::as_str).unwrap_or_default();
+        first == "baton" || baton::SKILLS.iter().any(|skill| skill.name == first && words.len() > 1 && !words[1].chars().next().unwrap().is_uppercase())
+    };
+    parts.map(|part| words(part.trim())).filter(known).collect()
+}
+
+#[test]
+fn every_command_in_the_documents_parses() {
+    let mut checked = 0;
+    for page in ["README.md", "docs/operating.md"] {
+        for words in commands(page) {
+            // The picture of the way through names tools beside what they do.
+            if words.get(1).is_some_and(|word| !word.starts_with('-')) && words[0] != "baton" {
+                continue;
+            }
+            let mut line = words.clone();
+            if words[0] != "baton" {
+                line.insert(0, "baton".to_owned());
+            }
+            let parsed = baton::command().try_get_matches_from(&line);
+            assert!(parsed.is_ok(), "{page}: {words:?}: {}", parsed.err().unwrap());
+            checked += 1;
+        }
+    }
+    assert!(checked >= 20, "only {checked} commands were found");
+}
+
+#[test]
+fn the_quick_start_of_the_readme_works_as_written() {
+    let bench = Bench::bare();
+    let fix = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+    let text = std::fs::read_to_string(top().join("README.md")).unwrap();
+    let section = text.split("## On your repository").nth(1).unwrap().split("## ").next().unwrap();
+    let mut ran = 0;
+    for line in section.lines().filter(|line| line.starts_with("    baton ")) {
+        let words = words(line.split(" #").next().unwrap().trim());
+        let given = std::fs::write(bench.root().join("fix.patch"), &fix);
+        given.unwrap();
+        bench.baton(&words[1..]).expect(0);
+        std::fs::remove_file(bench.root().join("fix.patch")).unwrap();
+        if words[1] == "init" {
+            bench.commit("ssot");
+        }
+        ran += 1;
+    }
+    assert_eq!(ran, 6);
+    // Without lowered isolation the change ends as a branch for review.
+    assert_eq!(bench.git(&["show", "baton/T-1:src/app.sh"]), "echo 2");
+}
