@@ -52,9 +52,9 @@ struct Arguments {
 
 fn refused(refused: &Refused<'_>) -> Map<String, Value> {
     let result = match refused.problem.code.as_str() {
-        "TASK_NOT_FOUND" => ClaimResult::NotFound,
         "NOT_OWNER" | "LEASE_LOST" | "LOCK_BROKEN" => ClaimResult::LockConflict,
-        _ => ClaimResult::Denied,
+        _ if refused.problem.status() == Status::Deny => ClaimResult::Denied,
+        _ => ClaimResult::NotFound,
     };
     to_map(&ClaimLock { result, lock_path: refused.path(State::Inbox, ".lock"), conflict_owner_hint: None })
 }

@@ -197,7 +197,8 @@ pub fn check_reading(
 /// Turns a reader's refusal into a problem that names line and form.
 #[must_use]
 pub fn refused(refusal: &baton_patch::Refusal) -> Problem {
-    Problem::fail("PATCH_REFUSED", refusal.to_string()).hint(refusal.hint.clone())
+    let message = format!("patch line {}: {}: got \"{}\"", refusal.line, refusal.code, refusal.form);
+    Problem::fail("PATCH_REFUSED", message).hint(refusal.hint.clone())
 }
 
 /// Derives a recorded candidate again and compares: base tree, tree, canonical patch, reading.

@@ -77,7 +77,7 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Verdict {
             Condition::ProtectedOrLockfile => reason(&facts.sensitive),
             Condition::GateNotPassed => reason(&facts.gates),
             Condition::RiskMediumOrMore => {
-                (facts.risk >= RiskLevel::Medium).then(|| format!("the scan says {:?}", facts.risk))
+                (facts.risk >= RiskLevel::Medium).then(|| format!("the scan says {}", facts.risk))
             }
             Condition::IsolationBelowMinimum => below(facts.isolation, policy.isolation.minimum),
             Condition::Otherwise => {

@@ -291,7 +291,7 @@ fn refused_by_upstream(upstream: &Envelope) -> Option<Problem> {
         Status::Deny => |code, message| Problem::deny(code, message),
         Status::ZeroStop => |code, message| Problem::zero_stop(code, message),
     };
-    let message = format!("{} ended with {:?}: {}", upstream.skill, upstream.status, upstream.summary);
+    let message = format!("{} ended with {}: {}", upstream.skill, upstream.status, upstream.summary);
     Some(kind("UPSTREAM_NOT_OK", message))
 }
 

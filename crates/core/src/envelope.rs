@@ -404,6 +404,22 @@ fn version<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     Err(D::Error::custom(format!("expected a version such as 1.0.0, got \"{}\"", version.escape_debug())))
 }
 
+/// Writes an enum as documents write it, such as `ZERO_STOP`.
+macro_rules! shown_as_written {
+    ($($kind:ty),+) => {$(
+        impl std::fmt::Display for $kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match serde_json::to_value(self) {
+                    Ok(Value::String(name)) => f.write_str(&name),
+                    _ => Err(std::fmt::Error),
+                }
+            }
+        }
+    )+};
+}
+
+shown_as_written!(Status, Decision, Severity, ToolClass, crate::outputs::RiskLevel, crate::outputs::CheckStatus, crate::outputs::IncidentSeverity);
+
 mod unknown_state {
     use super::{Deserialize, Deserializer, Serializer, State};
     use serde::de::Error as _;

@@ -134,7 +134,7 @@ fn has_passed(result: &GateResult) -> bool {
 
 fn describe(result: &GateResult) -> String {
     let note: String = result.note.as_deref().unwrap_or_default().chars().take(160).collect();
-    format!("{} {:?}: {note}", result.gate_id, result.status)
+    format!("{} {}: {note}", result.gate_id, result.status)
 }
 
 fn note_value<'a>(result: &'a GateResult, key: &str) -> Option<&'a str> {

@@ -385,7 +385,7 @@ impl Session {
 
 fn not_approved(actor: Actor, entry: &ApprovalEntry) -> Problem {
     let note = entry.note.clone().unwrap_or_default();
-    Problem::deny("APPROVAL_REQUIRED", format!("{} may not do {:?}: {note}", actor.name(), entry.tool_class))
+    Problem::deny("APPROVAL_REQUIRED", format!("{} may not do {}: {note}", actor.name(), entry.tool_class))
         .hint(format!("act as somebody the policy allows (--actor NAME), or change {SSOT}/POLICY.json by a reviewed commit"))
 }
 

@@ -97,7 +97,7 @@ fn decide_on_task(session: &Session) -> Result<Outcome, Problem> {
 fn add_upstream(upstream: &Envelope, facts: &mut Facts) {
     use baton_core::envelope::Status;
     evidence::add_signals(&upstream.signals.unwrap_or_default(), facts);
-    let summary = || format!("{} ended with {:?}: {}", upstream.skill, upstream.status, upstream.summary);
+    let summary = || format!("{} ended with {}: {}", upstream.skill, upstream.status, upstream.summary);
     match upstream.status {
         Status::ZeroStop if upstream.signals.is_some_and(|signals| signals.stop_detected) => facts.stop.push(summary()),
         Status::ZeroStop | Status::Deny => facts.unbound.push(summary()),
@@ -144,8 +144,7 @@ fn answer(verdict: &Verdict, task_id: &str, bound: Vec<Artifact>) -> Outcome {
         reasoning,
     };
     let rules: Vec<_> = verdict.matched.iter().map(|matched| matched.rule.as_str()).collect();
-    let name = serde_json::to_value(verdict.decision).ok().and_then(|name| name.as_str().map(str::to_owned));
-    let mut outcome = Outcome::ok(format!("{} by {}", name.unwrap_or_default(), rules.join(", ")), &data)
+    let mut outcome = Outcome::ok(format!("{} by {}", verdict.decision, rules.join(", ")), &data)
         .findings(verdict.matched.iter().map(finding))
         .artifacts(bound)
         .meta("rules", rules.join(" "));

@@ -165,7 +165,7 @@ fn outcome(report: RiskReport, artifacts: Vec<Artifact>, written: Option<&Path>)
         .or_else(|| written.map(|path| path.to_string_lossy().into_owned()));
     let stats = report.stats;
     let text = format!(
-        "risk {:?}: {} files, +{} -{}{}",
+        "risk {}: {} files, +{} -{}{}",
         report.level,
         stats.files_changed,
         stats.insertions,

@@ -58,7 +58,9 @@ fn shorten(text: &str) -> String {
 }
 
 fn impact(cause: &Cause) -> String {
-    let mut parts = vec!["Nothing reached the target branch".to_owned()];
+    let landed_wrong = cause.findings.iter().any(|finding| finding.code == "LANDED_TREE_DIFFERS");
+    let reached = if landed_wrong { "The target branch holds something that was not approved" } else { "This step changed nothing on the target branch" };
+    let mut parts = vec![reached.to_owned()];
     for (seen, text) in [
         (cause.signals.stop_detected, "the kill switch was on"),
         (cause.signals.allowlist_violation, "the change left its allowlist"),
@@ -74,7 +76,7 @@ fn impact(cause: &Cause) -> String {
 
 fn notify(id: &str, severity: IncidentSeverity, headline: &str, impact: &str, refs: &[String]) -> String {
     format!(
-        "[{severity:?}] {id}: {headline}\nImpact: {impact}\nRecovery: {}\nWho acts: <name>\nNext word by: <time>",
+        "[{severity}] {id}: {headline}\nImpact: {impact}\nRecovery: {}\nWho acts: <name>\nNext word by: <time>",
         refs.join(", ")
     )
 }
@@ -83,8 +85,8 @@ fn notify(id: &str, severity: IncidentSeverity, headline: &str, impact: &str, re
 pub(crate) fn report(task_id: &str, cause: &Cause, data: &IncidentBrief) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "# {} ({:?}): {}\n", data.incident_id, data.severity, data.headline);
-    let _ = writeln!(text, "Task {task_id}, reported by {} with {:?}.\n", cause.skill, cause.status);
+    let _ = writeln!(text, "# {} ({}): {}\n", data.incident_id, data.severity, data.headline);
+    let _ = writeln!(text, "Task {task_id}, reported by {} with {}.\n", cause.skill, cause.status);
     let _ = writeln!(text, "## Impact\n{}.\n", data.impact.as_deref().unwrap_or("unknown"));
     let _ = writeln!(text, "## What was found");
     for finding in cause.findings.iter().take(MOST_FINDINGS) {
@@ -102,5 +104,5 @@ pub(crate) fn report(task_id: &str, cause: &Cause, data: &IncidentBrief) -> Stri
 }
 
 fn line(finding: &Finding) -> String {
-    format!("- {:?} {}: {}", finding.severity, finding.code, shorten(&finding.message))
+    format!("- {} {}: {}", finding.severity, finding.code, shorten(&finding.message))
 }

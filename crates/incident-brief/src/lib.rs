@@ -148,6 +148,10 @@ fn file(session: &Session, mut outcome: Outcome, cause: &Cause, data: &IncidentB
         Err(problem) if matches!(problem.code.as_str(), "TASK_NOT_FOUND" | "TASK_ID_INVALID") => return Ok(outcome),
         Err(problem) => return Err(problem),
     };
+    if task.state() == State::Done {
+        // What is done stays as it is; the log holds the report.
+        return Ok(outcome);
+    }
     let text = brief::report(task.id().as_str(), cause, data);
     let artifact = task.write_next(ArtifactKind::IncidentReport, "incident/incident.md", text.as_bytes())?;
     outcome = outcome.artifacts([artifact]);

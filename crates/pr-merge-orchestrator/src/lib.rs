@@ -110,14 +110,14 @@ fn require(approval: &ApprovalEntry, class: ToolClass, id: &str) -> Result<(), P
         ApprovalState::Approved => Ok(()),
         ApprovalState::Denied => Err(denied(class, approval.note.as_deref().unwrap_or("the policy forbids it"))),
         ApprovalState::Pending | ApprovalState::NotRequired => {
-            Err(Problem::deny("APPROVAL_REQUIRED", format!("{class:?} of task {id} waits for an approval of this candidate"))
+            Err(Problem::deny("APPROVAL_REQUIRED", format!("{class} of task {id} waits for an approval of this candidate"))
                 .hint(format!("look at it and approve: baton show {id}; baton approve {id}")))
         }
     }
 }
 
 fn denied(class: ToolClass, why: &str) -> Problem {
-    Problem::deny("APPROVAL_REQUIRED", format!("{class:?} is denied: {why}"))
+    Problem::deny("APPROVAL_REQUIRED", format!("{class} is denied: {why}"))
         .hint("act as somebody the policy allows, with --actor NAME")
 }
 

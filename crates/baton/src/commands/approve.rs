@@ -55,7 +55,7 @@ pub(super) fn approve(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pr
     }));
     reply.text = lines;
     Ok(reply
-        .line(format!("approved {class:?} of exactly this change (tree {}) until {}", candidate.tree, approval.until))
+        .line(format!("approved {class} of exactly this change (tree {}) until {}", candidate.tree, approval.until))
         .line(format!("  go on with: baton run {}", candidate.task_id)))
 }
 

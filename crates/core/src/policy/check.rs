@@ -16,7 +16,7 @@ pub(super) fn floor(policy: &Policy) -> Result<(), Problem> {
     let openclaw = &policy.actors.openclaw;
     for class in [ToolClass::Move, ToolClass::Exec, ToolClass::Pr, ToolClass::Merge, ToolClass::External] {
         if openclaw.of(class) != Access::Deny {
-            return Err(loosened(format!("openclaw may never do {class:?}")));
+            return Err(loosened(format!("openclaw may never do {class}")));
         }
     }
     let needs = &policy.needs_approval;
@@ -27,7 +27,7 @@ pub(super) fn floor(policy: &Policy) -> Result<(), Problem> {
     for approval in &policy.standing_approvals {
         let candidate_only = [ToolClass::Pr, ToolClass::Merge, ToolClass::External];
         if let Some(class) = approval.tool_classes.iter().find(|class| candidate_only.contains(class)) {
-            return Err(loosened(format!("{class:?} has no standing approval ({}): it is approved for one candidate", approval.id)));
+            return Err(loosened(format!("{class} has no standing approval ({}): it is approved for one candidate", approval.id)));
         }
     }
     for (at, condition) in Condition::ORDER.iter().enumerate() {

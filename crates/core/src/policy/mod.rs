@@ -86,7 +86,7 @@ impl Policy {
             note: Some(note),
         };
         if self.access(actor, class) == Access::Deny {
-            return entry(ApprovalState::Denied, format!("the policy's matrix denies {class:?} to {}", actor.name()));
+            return entry(ApprovalState::Denied, format!("the policy's matrix denies {class} to {}", actor.name()));
         }
         let speaks = |approval: &&StandingApproval| approval.actors.contains(&actor) && approval.tool_classes.contains(&class);
         let standing = self.standing_approvals.iter().filter(speaks);
@@ -107,7 +107,7 @@ impl Policy {
 fn pending(expired: Option<&StandingApproval>, actor: Actor, class: ToolClass) -> String {
     match expired {
         Some(approval) => format!("standing approval {} counts from {} until {} only", approval.id, approval.approved_at, approval.until),
-        None => format!("no standing approval lets {} do {class:?}", actor.name()),
+        None => format!("no standing approval lets {} do {class}", actor.name()),
     }
 }
 

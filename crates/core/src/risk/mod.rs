@@ -156,7 +156,7 @@ fn finding(hit: &Hit) -> Finding {
 fn reasons(hits: &[Hit]) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for hit in hits {
-        let reason = format!("{:?}: {} ({})", RiskLevel::from(hit.severity), hit.message, hit.path);
+        let reason = format!("{}: {} ({})", RiskLevel::from(hit.severity), hit.message, hit.path);
         if !reasons.contains(&reason) && reasons.len() < 20 {
             reasons.push(reason);
         }
