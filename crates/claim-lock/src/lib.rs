@@ -138,6 +138,7 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
             let message = format!("task {id} is held by {owner} until {until}");
             Outcome::new(Status::Fail, message.clone(), &data)
                 .findings([Finding::new(Severity::Medium, "LOCK_CONFLICT", format!("{message}; recovery R1, no retry"))])
+                .action(Action::Error)
                 .hint(format!("wait until {until}, or ask {owner} for: claim-lock --task {id} --release"))
         }
         Conflict::NotFound => {
@@ -150,6 +151,7 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
             let data = ClaimLock { result: ClaimResult::NotFound, lock_path, conflict_owner_hint: None };
             Outcome::new(Status::Fail, message.clone(), &data)
                 .findings([Finding::new(Severity::Low, "TASK_NOT_FOUND", message)])
+                .action(Action::Error)
                 .hint(hint)
         }
     }

@@ -198,16 +198,20 @@ impl Store {
     /// # Errors
     /// `QUEUE_BROKEN`, also when it lies in two.
     pub fn find(&self, id: &TaskId) -> Result<Option<State>, Problem> {
+        let lies_in = |state: State| -> Result<bool, Problem> {
+            self.state_folder(state)?.exists(id.as_str()).map_err(|error| broken(state.name(), &error))
+        };
         let mut found = None;
         for state in State::ALL {
-            let folder = self.state_folder(state)?;
-            if folder.exists(id.as_str()).map_err(|error| broken(state.name(), &error))? {
-                if let Some(first) = found {
-                    return Err(Problem::fail("QUEUE_BROKEN", format!("task {id} lies in {first} and in {state}"))
-                        .hint("baton doctor shows both; keep the later state and move the other folder away"));
-                }
-                found = Some(state);
+            if !lies_in(state)? {
+                continue;
             }
+            // A task that moved while we looked was seen twice and lies in one place.
+            if let Some(first) = found.filter(|first| lies_in(*first).unwrap_or(true)) {
+                return Err(Problem::fail("QUEUE_BROKEN", format!("task {id} lies in {first} and in {state}"))
+                    .hint("keep the folder of the later state and move the other one away"));
+            }
+            found = Some(state);
         }
         Ok(found)
     }
