@@ -356,6 +356,9 @@ fn record(skill: &Skill, session: &mut Session, outcome: &Outcome, arguments: &[
     let receipt = session.store()?.log()?.append(draft).inspect_err(|_| undo(session))?;
     envelope.artifacts.push(receipt.artifact());
     if let Err(problem) = act(session, outcome) {
+        if let Some(open) = session.open_task() {
+            open.folder.undo_lock();
+        }
         return failed_after_record(skill, session, &problem);
     }
     if let Some(open) = session.open_task() {

@@ -185,6 +185,16 @@ impl TaskFolder {
         }
     }
 
+    /// Takes back a lock that this run wrote, because the move that it was for did not happen.
+    pub fn undo_lock(&self) {
+        let mut written = self.written.borrow_mut();
+        if let Some(at) = written.iter().position(|(sub, file)| sub.is_none() && file == LOCK_FILE) {
+            written.remove(at);
+            // A lock that stays is over when its lease is.
+            drop(self.folder.remove(LOCK_FILE));
+        }
+    }
+
     /// The task itself.
     ///
     /// # Errors
