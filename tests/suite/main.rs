@@ -8,5 +8,6 @@ mod hostile;
 mod landing;
 mod outcomes;
 mod queue;
+mod schemas;
 mod skill_pack;
 mod support;

@@ -14,7 +14,8 @@ use crate::files::Folder;
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::{clock, digest, ids, wire};
+use crate::task::TaskId;
+use crate::{bounds, clock, digest, ids, wire};
 
 /// The log's file name in the `audit` folder.
 pub const FILE: &str = "events.ndjson";
@@ -76,6 +77,7 @@ pub struct Event {
     pub ts: String,
     pub seq: u64,
     pub event_id: String,
+    #[serde(deserialize_with = "wire::nullable")]
     pub prev_event_id: Option<String>,
     pub prev_sha256: String,
     pub level: Level,
@@ -94,6 +96,35 @@ pub struct Event {
     pub artifacts: Vec<Artifact>,
     pub findings: Vec<Finding>,
     pub meta: Map<String, Value>,
+}
+
+impl Event {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// `LOG_BROKEN` naming the field.
+    pub fn parse(line: &[u8]) -> Result<Self, Problem> {
+        let event: Self = wire::parse(line, MAX_LINE, "audit event", "LOG_BROKEN")?;
+        event.check().map_err(|why| Problem::fail("LOG_BROKEN", format!("audit event: {why}")))?;
+        Ok(event)
+    }
+
+    fn check(&self) -> bounds::Checked {
+        bounds::timestamp("ts", &self.ts)?;
+        bounds::number("seq", self.seq, 1, 1 << 53)?;
+        bounds::text("event_id", &self.event_id, 1, 128)?;
+        if let Some(previous) = &self.prev_event_id {
+            bounds::text("prev_event_id", previous, 1, 128)?;
+        }
+        if self.task_id != "-" {
+            TaskId::parse(&self.task_id).map_err(|problem| problem.message)?;
+        }
+        bounds::text("skill", &self.skill, 1, 64)?;
+        bounds::text("repo_ref", &self.repo_ref, 1, 200)?;
+        bounds::sha256("prev_sha256", &self.prev_sha256)?;
+        bounds::sha256("inputs_sha256", &self.inputs_sha256)?;
+        bounds::sha256("outputs_sha256", &self.outputs_sha256)
+    }
 }
 
 /// An envelope status, or `NA` for an event that no envelope stands behind.
@@ -470,12 +501,12 @@ fn tail(file: &mut std::fs::File) -> Result<(Head, Vec<u8>), Problem> {
     };
     let start = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let line = whole.get(start..).unwrap_or_default();
-    let event: Event = wire::parse(line, MAX_LINE, "last line of the audit log", "LOG_BROKEN")?;
+    let event = Event::parse(line)?;
     Ok((Head { seq: event.seq, event_id: Some(event.event_id), sha256: digest::sha256(line) }, torn))
 }
 
 fn read_line(line: &[u8], expected_seq: u64) -> Result<Event, Problem> {
-    wire::parse(line, MAX_LINE, &format!("audit log line {expected_seq}"), "LOG_BROKEN")
+    Event::parse(line).map_err(|problem| broken(expected_seq, &problem.message))
 }
 
 fn check_link(event: &Event, head: &Head) -> Result<(), Problem> {

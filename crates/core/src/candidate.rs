@@ -10,7 +10,8 @@ use baton_patch::{Limits, raw};
 use crate::git::{ObjectStore, Oid, Repository};
 use crate::policy::{Actor, Policy};
 use crate::problem::Problem;
-use crate::{clock, digest, wire};
+use crate::task::TaskId;
+use crate::{bounds, clock, digest, wire};
 
 /// The largest `candidate.json` that is read, in bytes.
 pub const MAX_BYTES: usize = 16 << 10;
@@ -62,13 +63,7 @@ impl Candidate {
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         const CODE: &str = "CANDIDATE_INVALID";
         let candidate: Self = wire::parse(bytes, MAX_BYTES, "candidate", CODE)?;
-        for id in [&candidate.base, &candidate.base_tree, &candidate.tree] {
-            Oid::parse(id).map_err(|problem| Problem::fail(CODE, format!("candidate: {}", problem.message)))?;
-        }
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if candidate.patch_sha256.len() != 64 || !candidate.patch_sha256.bytes().all(hex) {
-            return Err(Problem::fail(CODE, "candidate: patch_sha256 is not a SHA-256 in hex"));
-        }
+        candidate.check().map_err(|why| Problem::fail(CODE, format!("candidate: {why}")))?;
         Ok(candidate)
     }
 
@@ -78,6 +73,18 @@ impl Candidate {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes
+    }
+
+    fn check(&self) -> bounds::Checked {
+        bounds::schema_version(&self.schema_version)?;
+        TaskId::parse(&self.task_id).map_err(|problem| problem.message)?;
+        bounds::number("attempt", u64::from(self.attempt), 1, 1_000_000)?;
+        bounds::object_id("base", &self.base)?;
+        bounds::object_id("base_tree", &self.base_tree)?;
+        bounds::object_id("tree", &self.tree)?;
+        bounds::sha256("patch_sha256", &self.patch_sha256)?;
+        bounds::sha256("policy_sha256", &self.policy_sha256)?;
+        bounds::timestamp("created_at", &self.created_at)
     }
 
     /// The name that evidence and approvals carry: `base=… tree=… patch=…`.

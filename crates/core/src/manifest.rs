@@ -116,6 +116,14 @@ impl Manifest {
         let ollama = &self.ollama;
         bounds::text("ollama.base_url_in_compose_network", &ollama.base_url_in_compose_network, 1, 2048)?;
         bounds::text("ollama.generate_endpoint", &ollama.generate_endpoint, 1, 2048)?;
+        let url = &ollama.base_url_in_compose_network;
+        let scheme = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if scheme.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
+            return Err(format!("ollama.base_url_in_compose_network \"{}\" is no http or https address", url.escape_debug()));
+        }
+        if !ollama.generate_endpoint.starts_with('/') || ollama.generate_endpoint.contains(char::is_whitespace) {
+            return Err("ollama.generate_endpoint must begin with '/' and hold no blanks".to_owned());
+        }
         bounds::text("ollama.default_model", &ollama.default_model, 1, 200)?;
         let known = ["claude_code", "cursor", "openclaw", "ollama", "human", "system"];
         if let Some(unknown) = self.roles.keys().find(|role| !known.contains(&role.as_str())) {
