@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
+mod claims;
 mod contract;
 mod docs;
+mod envelopes;
 mod hostile;
 mod landing;
+mod lands;
 mod outcomes;
 mod queue;
 mod schemas;
 mod skill_pack;
 mod support;
+mod tamper;

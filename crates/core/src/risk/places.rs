@@ -116,7 +116,6 @@ fn by_mode(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
         Some(Mode::Executable) if old != Some(Mode::Executable) => {
             add("MODE_EXECUTABLE", Severity::Medium, "becomes executable");
         }
-        Some(Mode::Submodule) => add("SUBMODULE", Severity::High, "is a submodule: its content comes from elsewhere and was not read"),
         Some(Mode::Symlink) => add("SYMLINK", Severity::Medium, "is a symbolic link"),
         _ => {}
     }
@@ -129,8 +128,17 @@ fn by_mode(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
     if matches!(file.section.body, Body::BinaryDelta(_)) && file.binary.is_none() {
         add("BINARY_UNREAD", Severity::High, "is a binary difference whose content could not be read here");
     }
-    if new == Some(Mode::Symlink) {
-        link_target(file, hits);
+    match new {
+        Some(Mode::Symlink) => link_target(file, hits),
+        // No allowlist speaks of what a submodule brings in.
+        Some(Mode::Submodule) => hits.push(hit(
+            HitKind::Allowlist,
+            "SUBMODULE",
+            Severity::Critical,
+            &file.path,
+            "is a submodule: its content comes from elsewhere and was not read",
+        )),
+        _ => {}
     }
 }
 
