@@ -1,7 +1,12 @@
 //! `make bench`: whole-process times, taken in turn with `/bin/true` and other programs, so that a
 //! noisy machine disturbs all of them alike. Prints figures; fails only when a program fails.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +22,9 @@ struct Subject {
 }
 
 fn main() {
-    let programs = PathBuf::from(std::env::var("BATON_BIN").expect("BATON_BIN names the folder with the built programs"));
+    let programs = PathBuf::from(
+        std::env::var("BATON_BIN").expect("BATON_BIN names the folder with the built programs"),
+    );
     let scratch = tempfile::tempdir().unwrap();
     let repository = set_up(scratch.path(), &programs);
     startup(&repository, &programs);
@@ -25,10 +32,16 @@ fn main() {
 }
 
 fn startup(repository: &Path, programs: &Path) {
-    let mut subjects = vec![subject("/bin/true", &["/bin/true"]), subject("git --version", &["git", "--version"])];
+    let mut subjects = vec![
+        subject("/bin/true", &["/bin/true"]),
+        subject("git --version", &["git", "--version"]),
+    ];
     for skill in baton::SKILLS {
         let program = programs.join(skill.name).to_string_lossy().into_owned();
-        subjects.push(subject(&format!("{} --version", skill.name), &[&program, "--version"]));
+        subjects.push(subject(
+            &format!("{} --version", skill.name),
+            &[&program, "--version"],
+        ));
     }
     let stop_check = programs.join("stop-check").to_string_lossy().into_owned();
     let queue_scan = programs.join("queue-scan").to_string_lossy().into_owned();
@@ -45,12 +58,23 @@ fn startup(repository: &Path, programs: &Path) {
     }
     let floor = median(&mut subjects[0].times);
     let target = floor * 2 + Duration::from_millis(1);
-    println!("start-up, {ROUNDS} rounds in turn; the target is twice /bin/true plus 1 ms = {:.2} ms", millis(target));
-    println!("{:<34} {:>10} {:>8}  within the target", "program", "median ms", "x true");
+    println!(
+        "start-up, {ROUNDS} rounds in turn; the target is twice /bin/true plus 1 ms = {:.2} ms",
+        millis(target)
+    );
+    println!(
+        "{:<34} {:>10} {:>8}  within the target",
+        "program", "median ms", "x true"
+    );
     for subject in &mut subjects {
         let middle = median(&mut subject.times);
         let within = if middle <= target { "yes" } else { "NO" };
-        println!("{:<34} {:>10.2} {:>8.2}  {within}", subject.name, millis(middle), middle.as_secs_f64() / floor.as_secs_f64());
+        println!(
+            "{:<34} {:>10.2} {:>8.2}  {within}",
+            subject.name,
+            millis(middle),
+            middle.as_secs_f64() / floor.as_secs_f64()
+        );
     }
 }
 
@@ -59,17 +83,38 @@ fn queue(repository: &Path, programs: &Path) {
     let claim = programs.join("claim-lock").to_string_lossy().into_owned();
     let started = Instant::now();
     for _ in 0..100 {
-        run(repository, &[claim.clone(), "--next".to_owned(), "--owner".to_owned(), "bench".to_owned()]);
+        run(
+            repository,
+            &[
+                claim.clone(),
+                "--next".to_owned(),
+                "--owner".to_owned(),
+                "bench".to_owned(),
+            ],
+        );
     }
-    println!("\n100 durable claims, one process each: {:.2} ms a claim", millis(started.elapsed()) / 100.0);
+    println!(
+        "\n100 durable claims, one process each: {:.2} ms a claim",
+        millis(started.elapsed()) / 100.0
+    );
     let baton = programs.join("baton").to_string_lossy().into_owned();
     let started = Instant::now();
-    run(repository, &[baton, "audit".to_owned(), "verify".to_owned()]);
-    println!("audit verify over their log: {:.2} ms", millis(started.elapsed()));
+    run(
+        repository,
+        &[baton, "audit".to_owned(), "verify".to_owned()],
+    );
+    println!(
+        "audit verify over their log: {:.2} ms",
+        millis(started.elapsed())
+    );
 }
 
 fn subject(name: &str, argv: &[&str]) -> Subject {
-    Subject { name: name.to_owned(), argv: argv.iter().map(|&word| word.to_owned()).collect(), times: Vec::new() }
+    Subject {
+        name: name.to_owned(),
+        argv: argv.iter().map(|&word| word.to_owned()).collect(),
+        times: Vec::new(),
+    }
 }
 
 fn run(folder: &Path, argv: &[String]) {
@@ -99,13 +144,20 @@ fn set_up(scratch: &Path, programs: &Path) -> PathBuf {
     std::fs::create_dir(&repository).unwrap();
     let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
     run(&repository, &words("git init -q -b main"));
-    run(&repository, &words("git -c user.name=bench -c user.email=bench@baton.example commit -q --allow-empty -m first"));
+    run(
+        &repository,
+        &words(
+            "git -c user.name=bench -c user.email=bench@baton.example commit -q --allow-empty -m first",
+        ),
+    );
     let baton = programs.join("baton").to_string_lossy().into_owned();
     run(&repository, &[baton, "init".to_owned()]);
     for number in 0..100 {
         let folder = repository.join(format!(".autodev_queue/inbox/T-{number:03}"));
         std::fs::create_dir(&folder).unwrap();
-        let task = format!("{{\"task_id\":\"T-{number:03}\",\"title\":\"t\",\"goal\":\"g\",\"scope\":{{\"allow_patch_on_files\":[\"a\"]}}}}");
+        let task = format!(
+            "{{\"task_id\":\"T-{number:03}\",\"title\":\"t\",\"goal\":\"g\",\"scope\":{{\"allow_patch_on_files\":[\"a\"]}}}}"
+        );
         std::fs::write(folder.join("task.json"), task).unwrap();
     }
     repository

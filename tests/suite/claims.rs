@@ -17,7 +17,10 @@ fn put(bench: &Bench, id: &str, priority: &str) {
 }
 
 fn next(bench: &Bench) -> String {
-    bench.baton(["claim-lock", "--next"]).expect(0)["task"]["task_id"].as_str().unwrap().to_owned()
+    bench.baton(["claim-lock", "--next"]).expect(0)["task"]["task_id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -46,13 +49,30 @@ fn eight_processes_claim_a_thousand_tasks_once_each() {
             }
         };
         let workers: Vec<_> = (0..8).map(|number| scope.spawn(worker(number))).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .collect()
     });
     let all: Vec<_> = claimed.concat();
     assert_eq!(all.len(), TASKS);
-    assert_eq!(all.iter().collect::<HashSet<_>>().len(), TASKS, "a task was claimed twice");
-    assert_eq!(std::fs::read_dir(bench.queue().join("claimed")).unwrap().count(), TASKS);
-    assert_eq!(std::fs::read_dir(bench.queue().join("inbox")).unwrap().count(), 0);
+    assert_eq!(
+        all.iter().collect::<HashSet<_>>().len(),
+        TASKS,
+        "a task was claimed twice"
+    );
+    assert_eq!(
+        std::fs::read_dir(bench.queue().join("claimed"))
+            .unwrap()
+            .count(),
+        TASKS
+    );
+    assert_eq!(
+        std::fs::read_dir(bench.queue().join("inbox"))
+            .unwrap()
+            .count(),
+        0
+    );
     let summary = bench.baton(["audit", "summary"]).expect(0);
     assert_eq!(summary["actions"]["TASK_CLAIMED"], TASKS);
 }
@@ -60,7 +80,12 @@ fn eight_processes_claim_a_thousand_tasks_once_each() {
 #[test]
 fn priority_comes_before_age_and_age_before_anything_else() {
     let bench = Bench::new();
-    for (id, priority) in [("old-p2", "P2"), ("old-p1", "P1"), ("new-p1", "P1"), ("new-p0", "P0")] {
+    for (id, priority) in [
+        ("old-p2", "P2"),
+        ("old-p1", "P1"),
+        ("new-p1", "P1"),
+        ("new-p0", "P0"),
+    ] {
         put(&bench, id, priority);
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -72,7 +97,9 @@ fn priority_comes_before_age_and_age_before_anything_else() {
 fn a_held_task_conflicts_and_names_its_owner() {
     let bench = Bench::new();
     put(&bench, "T-1", "P1");
-    bench.baton(["claim-lock", "--task", "T-1", "--owner", "anna"]).expect(0);
+    bench
+        .baton(["claim-lock", "--task", "T-1", "--owner", "anna"])
+        .expect(0);
     let ran = bench.baton(["claim-lock", "--task", "T-1", "--owner", "bert"]);
     let envelope = ran.expect(1);
     assert_eq!(envelope["data"]["result"], "LOCK_CONFLICT");
@@ -82,11 +109,24 @@ fn a_held_task_conflicts_and_names_its_owner() {
         let ran = bench.baton(["claim-lock", "--task", "T-1", "--owner", "bert", verb]);
         assert_eq!(ran.findings(), ["NOT_OWNER"], "{verb}");
     }
-    bench.baton(["claim-lock", "--task", "T-1", "--owner", "anna", "--renew", "--lease", "2h"]).expect(0);
+    bench
+        .baton([
+            "claim-lock",
+            "--task",
+            "T-1",
+            "--owner",
+            "anna",
+            "--renew",
+            "--lease",
+            "2h",
+        ])
+        .expect(0);
 }
 
 fn fence(bench: &Bench, state: &str) -> u64 {
-    let lock: Value = serde_json::from_slice(&std::fs::read(bench.task(state, "T-1").join(".lock")).unwrap()).unwrap();
+    let lock: Value =
+        serde_json::from_slice(&std::fs::read(bench.task(state, "T-1").join(".lock")).unwrap())
+            .unwrap();
     lock["fence"].as_u64().unwrap()
 }
 
@@ -94,11 +134,24 @@ fn fence(bench: &Bench, state: &str) -> u64 {
 fn a_released_task_is_claimed_again_with_a_higher_fence() {
     let bench = Bench::new();
     put(&bench, "T-1", "P1");
-    bench.baton(["claim-lock", "--next", "--owner", "anna"]).expect(0);
+    bench
+        .baton(["claim-lock", "--next", "--owner", "anna"])
+        .expect(0);
     let first = fence(&bench, "claimed");
-    bench.baton(["claim-lock", "--task", "T-1", "--owner", "anna", "--release"]).expect(0);
+    bench
+        .baton([
+            "claim-lock",
+            "--task",
+            "T-1",
+            "--owner",
+            "anna",
+            "--release",
+        ])
+        .expect(0);
     assert!(!bench.task("inbox", "T-1").join(".lock").exists());
-    bench.baton(["claim-lock", "--next", "--owner", "bert"]).expect(0);
+    bench
+        .baton(["claim-lock", "--next", "--owner", "bert"])
+        .expect(0);
     assert!(fence(&bench, "claimed") > first);
 }
 
@@ -108,12 +161,21 @@ fn a_lease_that_is_over_is_taken_over_and_its_old_holder_is_refused() {
     put(&bench, "T-1", "P1");
     let old = bench.baton(["claim-lock", "--next", "--owner", "anna", "--lease", "1ms"]);
     std::thread::sleep(std::time::Duration::from_millis(20));
-    let taken = bench.baton(["claim-lock", "--task", "T-1", "--owner", "bert"]).expect(0);
+    let taken = bench
+        .baton(["claim-lock", "--task", "T-1", "--owner", "bert"])
+        .expect(0);
     assert_eq!(taken["data"]["result"], "CLAIMED");
     let late = bench.pipe(old.stdout.as_bytes(), ["intake-validate"]);
     assert_eq!(late.code, 1);
-    assert!(late.findings().contains(&"LEASE_LOST".to_owned()), "{}", late.stdout);
-    assert!(bench.task("claimed", "T-1").is_dir(), "the late worker moved the task");
+    assert!(
+        late.findings().contains(&"LEASE_LOST".to_owned()),
+        "{}",
+        late.stdout
+    );
+    assert!(
+        bench.task("claimed", "T-1").is_dir(),
+        "the late worker moved the task"
+    );
 }
 
 #[test]
@@ -126,14 +188,29 @@ fn loose_files_are_taken_in_and_bad_ones_are_kept_in_blocked() {
     std::os::unix::fs::symlink("/etc/hostname", inbox.join("link.json")).unwrap();
     assert_eq!(next(&bench), "T-1");
     assert!(bench.task("claimed", "T-1").join("task.json").is_file());
-    let blocked: Vec<_> = std::fs::read_dir(bench.queue().join("blocked")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let blocked: Vec<_> = std::fs::read_dir(bench.queue().join("blocked"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(blocked.len(), 2, "{blocked:?}");
-    assert!(blocked.iter().any(|folder| std::fs::read_to_string(folder.join("task.json")).unwrap() == "{ not json"));
-    assert!(inbox.join("link.json").symlink_metadata().is_ok(), "a link is left where it is");
+    assert!(
+        blocked.iter().any(
+            |folder| std::fs::read_to_string(folder.join("task.json")).unwrap() == "{ not json"
+        )
+    );
+    assert!(
+        inbox.join("link.json").symlink_metadata().is_ok(),
+        "a link is left where it is"
+    );
     // The same id in another case is another file system's same folder.
     std::fs::write(inbox.join("again.json"), task("t-1", "P1").to_string()).unwrap();
     assert_eq!(bench.baton(["claim-lock", "--next"]).code, 1);
-    assert_eq!(std::fs::read_dir(bench.queue().join("blocked")).unwrap().count(), 3);
+    assert_eq!(
+        std::fs::read_dir(bench.queue().join("blocked"))
+            .unwrap()
+            .count(),
+        3
+    );
 }
 
 #[test]
@@ -141,19 +218,36 @@ fn an_id_is_used_once_in_any_case_and_any_state() {
     let bench = Bench::new();
     bench.submit("Task-1", "src/**");
     next(&bench);
-    let ran = bench.baton(["submit", "--id", "TASK-1", "--title", "t", "--goal", "g", "--allow", "a"]);
+    let ran = bench.baton([
+        "submit", "--id", "TASK-1", "--title", "t", "--goal", "g", "--allow", "a",
+    ]);
     assert_eq!(ran.json()["code"], "TASK_EXISTS");
 }
 
 #[test]
 fn a_key_brings_the_first_task_back_and_refuses_other_content() {
     let bench = Bench::new();
-    let line = |goal: &'static str| ["submit", "--title", "t", "--goal", goal, "--allow", "a", "--key", "k-1"];
+    let line = |goal: &'static str| {
+        [
+            "submit", "--title", "t", "--goal", goal, "--allow", "a", "--key", "k-1",
+        ]
+    };
     let first = bench.baton(line("g")).expect(0);
     let again = bench.baton(line("g")).expect(0);
-    assert_eq!((first["task_id"].as_str(), again["known"].as_bool()), (again["task_id"].as_str(), Some(true)));
-    assert_eq!(bench.baton(line("other")).json()["code"], "IDEMPOTENCY_CONFLICT");
-    assert_eq!(std::fs::read_dir(bench.queue().join("inbox")).unwrap().count(), 1);
+    assert_eq!(
+        (first["task_id"].as_str(), again["known"].as_bool()),
+        (again["task_id"].as_str(), Some(true))
+    );
+    assert_eq!(
+        bench.baton(line("other")).json()["code"],
+        "IDEMPOTENCY_CONFLICT"
+    );
+    assert_eq!(
+        std::fs::read_dir(bench.queue().join("inbox"))
+            .unwrap()
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -162,13 +256,22 @@ fn stop_is_recorded_refuses_work_and_is_lifted_by_a_person() {
     bench.waiting("T-1");
     bench.submit("T-2", "src/**");
     bench.baton(["stop", "--reason", "look first"]).expect(0);
-    for line in [&["submit", "--title", "t", "--goal", "g", "--allow", "a"][..], &["claim-lock", "--next"], &["approve", "T-1"], &["retry", "T-1"], &["pr-merge-orchestrator", "--task", "T-1", "--execute"]] {
+    for line in [
+        &["submit", "--title", "t", "--goal", "g", "--allow", "a"][..],
+        &["claim-lock", "--next"],
+        &["approve", "T-1"],
+        &["retry", "T-1"],
+        &["pr-merge-orchestrator", "--task", "T-1", "--execute"],
+    ] {
         assert_eq!(bench.baton(line).code, 4, "{line:?}");
     }
     bench.baton(["resume"]).expect(0);
     bench.baton(["approve", "T-1"]).expect(0);
     let actions = bench.baton(["audit", "summary"]).expect(0)["actions"].clone();
-    assert_eq!((&actions["STOP_SET"], &actions["STOP_LIFTED"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&actions["STOP_SET"], &actions["STOP_LIFTED"]),
+        (&json!(1), &json!(1))
+    );
 }
 
 #[test]
@@ -181,11 +284,18 @@ fn retry_keeps_the_last_attempt_and_has_an_end() {
         assert!(kept.join(name).exists(), "{name}");
     }
     let path = bench.scratch("T-1.patch");
-    let again = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]).expect(0);
+    let again = bench
+        .baton(["run", "T-1", "--from", path.to_str().unwrap()])
+        .expect(0);
     assert_eq!(again["task"]["state_after"], "pr");
     bench.baton(["retry", "T-1"]).expect(0);
     let last = bench.baton(["retry", "T-1"]);
-    assert_eq!((last.code, last.json()["code"].as_str().unwrap()), (3, "MAX_ATTEMPTS"), "{}", last.stdout);
+    assert_eq!(
+        (last.code, last.json()["code"].as_str().unwrap()),
+        (3, "MAX_ATTEMPTS"),
+        "{}",
+        last.stdout
+    );
 }
 
 #[test]
@@ -194,10 +304,21 @@ fn status_says_for_every_task_what_it_waits_for() {
     bench.waiting("T-1");
     bench.submit("T-2", "src/**");
     bench.submit("T-3", "src/**");
-    bench.baton(["claim-lock", "--task", "T-3", "--owner", "anna"]).expect(0);
+    bench
+        .baton(["claim-lock", "--task", "T-3", "--owner", "anna"])
+        .expect(0);
     let status = bench.baton(["status"]).expect(0);
-    for (id, part) in [("T-1", "a person's approval (AUTO_MERGE)"), ("T-2", "a worker"), ("T-3", "anna")] {
-        let task = status["tasks"].as_array().unwrap().iter().find(|task| task["task_id"] == id).unwrap();
+    for (id, part) in [
+        ("T-1", "a person's approval (AUTO_MERGE)"),
+        ("T-2", "a worker"),
+        ("T-3", "anna"),
+    ] {
+        let task = status["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|task| task["task_id"] == id)
+            .unwrap();
         assert!(task["waits_for"].as_str().unwrap().contains(part), "{task}");
         assert!(task["since"].as_str().unwrap().ends_with('Z'), "{task}");
     }
@@ -216,31 +337,79 @@ fn draft_with(bench: &Bench, line: &str) {
 fn a_command_drafts_from_a_prompt_and_its_framed_reply_becomes_the_candidate() {
     let bench = Bench::new();
     let patch = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
-    let reply = bench.patch_file("reply", &format!("---BEGIN_PATCH---\n{patch}---END_PATCH---\n---BEGIN_NOTES---\n- two\n---END_NOTES---\n"));
+    let reply = bench.patch_file(
+        "reply",
+        &format!(
+            "---BEGIN_PATCH---\n{patch}---END_PATCH---\n---BEGIN_NOTES---\n- two\n---END_NOTES---\n"
+        ),
+    );
     let prompt = bench.scratch("prompt");
-    draft_with(&bench, &format!("cat > {}; cat {}", prompt.display(), reply.display()));
-    bench.baton(["submit", "--id", "T-1", "--title", "Two", "--goal", "Print two", "--allow", "src/**", "--target", "src/app.sh"]).expect(0);
-    let done = bench.baton(["run", "T-1", "--producer", "command"]).expect(0);
+    draft_with(
+        &bench,
+        &format!("cat > {}; cat {}", prompt.display(), reply.display()),
+    );
+    bench
+        .baton([
+            "submit",
+            "--id",
+            "T-1",
+            "--title",
+            "Two",
+            "--goal",
+            "Print two",
+            "--allow",
+            "src/**",
+            "--target",
+            "src/app.sh",
+        ])
+        .expect(0);
+    let done = bench
+        .baton(["run", "T-1", "--producer", "command"])
+        .expect(0);
     assert_eq!(done["decision"], "AUTO_MERGE", "{done}");
     let prompt = std::fs::read_to_string(prompt).unwrap();
-    assert!(prompt.contains("Print two") && prompt.contains("echo 1"), "{prompt}");
-    assert!(std::fs::read_to_string(bench.task("pr", "T-1").join("rationale.md")).unwrap().contains("- two"));
+    assert!(
+        prompt.contains("Print two") && prompt.contains("echo 1"),
+        "{prompt}"
+    );
+    assert!(
+        std::fs::read_to_string(bench.task("pr", "T-1").join("rationale.md"))
+            .unwrap()
+            .contains("- two")
+    );
 }
 
 #[test]
 fn a_question_goes_to_blocked_and_a_cut_reply_is_kept() {
     let bench = Bench::new();
-    draft_with(&bench, "cat >/dev/null; printf -- '---BEGIN_PATCH---\\n# NEED_INPUT\\n---END_PATCH---\\n---BEGIN_NOTES---\\n- Which file?\\n---END_NOTES---\\n'");
+    draft_with(
+        &bench,
+        "cat >/dev/null; printf -- '---BEGIN_PATCH---\\n# NEED_INPUT\\n---END_PATCH---\\n---BEGIN_NOTES---\\n- Which file?\\n---END_NOTES---\\n'",
+    );
     bench.submit("T-1", "src/**");
     let ran = bench.baton(["run", "T-1", "--producer", "command"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.findings().contains(&"NEED_INPUT".to_owned()), "{}", ran.stdout);
-    let report: Value = serde_json::from_slice(&std::fs::read(bench.task("blocked", "T-1").join("report.json")).unwrap()).unwrap();
-    assert_eq!((&report["status"], &report["questions"]), (&json!("NEED_INPUT"), &json!(["Which file?"])));
-    draft_with(&bench, "cat >/dev/null; printf -- '---BEGIN_PATCH---\\ndiff --git'");
+    assert!(
+        ran.findings().contains(&"NEED_INPUT".to_owned()),
+        "{}",
+        ran.stdout
+    );
+    let report: Value = serde_json::from_slice(
+        &std::fs::read(bench.task("blocked", "T-1").join("report.json")).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(
+        (&report["status"], &report["questions"]),
+        (&json!("NEED_INPUT"), &json!(["Which file?"]))
+    );
+    draft_with(
+        &bench,
+        "cat >/dev/null; printf -- '---BEGIN_PATCH---\\ndiff --git'",
+    );
     bench.submit("T-2", "src/**");
     let ran = bench.baton(["run", "T-2", "--producer", "command"]);
     assert!(ran.stdout.contains("REPLY_CUT"), "{}", ran.stdout);
-    let kept = std::fs::read_to_string(bench.task("blocked", "T-2").join("evidence/refused.txt")).unwrap();
+    let kept =
+        std::fs::read_to_string(bench.task("blocked", "T-2").join("evidence/refused.txt")).unwrap();
     assert!(kept.ends_with("diff --git"));
 }

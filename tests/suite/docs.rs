@@ -27,10 +27,22 @@ fn words(line: &str) -> Vec<String> {
 fn commands(page: &str) -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(top().join(page)).unwrap();
     let lines = text.lines().filter(|line| line.starts_with("    "));
-    let parts = lines.flat_map(|line| line.split(" #").next().unwrap().split('|').map(str::to_owned).collect::<Vec<_>>());
+    let parts = lines.flat_map(|line| {
+        line.split(" #")
+            .next()
+            .unwrap()
+            .split('|')
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
     let known = |words: &Vec<String>| {
         let first = words.first().map(String::as_str).unwrap_or_default();
-        first == "baton" || baton::SKILLS.iter().any(|skill| skill.name == first && words.len() > 1 && !words[1].chars().next().unwrap().is_uppercase())
+        first == "baton"
+            || baton::SKILLS.iter().any(|skill| {
+                skill.name == first
+                    && words.len() > 1
+                    && !words[1].chars().next().unwrap().is_uppercase()
+            })
     };
     parts.map(|part| words(part.trim())).filter(known).collect()
 }
@@ -49,7 +61,11 @@ fn every_command_in_the_documents_parses() {
                 line.insert(0, "baton".to_owned());
             }
             let parsed = baton::command().try_get_matches_from(&line);
-            assert!(parsed.is_ok(), "{page}: {words:?}: {}", parsed.err().unwrap());
+            assert!(
+                parsed.is_ok(),
+                "{page}: {words:?}: {}",
+                parsed.err().unwrap()
+            );
             checked += 1;
         }
     }
@@ -61,9 +77,18 @@ fn the_quick_start_of_the_readme_works_as_written() {
     let bench = Bench::bare();
     let fix = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
     let text = std::fs::read_to_string(top().join("README.md")).unwrap();
-    let section = text.split("## On your repository").nth(1).unwrap().split("## ").next().unwrap();
+    let section = text
+        .split("## On your repository")
+        .nth(1)
+        .unwrap()
+        .split("## ")
+        .next()
+        .unwrap();
     let mut ran = 0;
-    for line in section.lines().filter(|line| line.starts_with("    baton ")) {
+    for line in section
+        .lines()
+        .filter(|line| line.starts_with("    baton "))
+    {
         let words = words(line.split(" #").next().unwrap().trim());
         let given = std::fs::write(bench.root().join("fix.patch"), &fix);
         given.unwrap();

@@ -23,9 +23,15 @@ fn with_task(skill: &str) -> Vec<&str> {
 /// Checks form, schema and exit code, and returns the envelope.
 fn checked(ran: &Ran) -> Value {
     let envelope = ran.json();
-    let errors: Vec<_> = validator(embedded::OUTPUTS).iter_errors(&envelope).map(|error| error.to_string()).collect();
+    let errors: Vec<_> = validator(embedded::OUTPUTS)
+        .iter_errors(&envelope)
+        .map(|error| error.to_string())
+        .collect();
     assert!(errors.is_empty(), "{errors:?}: {envelope}");
-    let expected = match (envelope["status"].as_str().unwrap(), envelope["decision"].as_str()) {
+    let expected = match (
+        envelope["status"].as_str().unwrap(),
+        envelope["decision"].as_str(),
+    ) {
         ("OK", Some("ZERO_STOP")) | ("ZERO_STOP", _) => 4,
         ("OK", _) => 0,
         ("FAIL", _) => 1,
@@ -38,7 +44,12 @@ fn checked(ran: &Ran) -> Value {
 }
 
 fn codes(envelope: &Value) -> Vec<&str> {
-    envelope["findings"].as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap()).collect()
+    envelope["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["code"].as_str().unwrap())
+        .collect()
 }
 
 /// A bench with task T-1 in the inbox, a patch for it, and an envelope to record.
@@ -63,7 +74,10 @@ fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
             if kind.is_dir() {
                 open.push(entry.path());
             } else if kind.is_file() {
-                found.push((entry.path().display().to_string(), std::fs::read(entry.path()).unwrap()));
+                found.push((
+                    entry.path().display().to_string(),
+                    std::fs::read(entry.path()).unwrap(),
+                ));
             }
         }
     }
@@ -79,12 +93,18 @@ fn the_way_through_ends_well_at_every_tool() {
         (&["queue-scan"], "unknown"),
         (&["claim-lock", "--task", "T-1"], "claimed"),
         (&["intake-validate", "--task", "T-1"], "work"),
-        (&["patch-draft", "--task", "T-1", "--from", "../fix.patch"], "work"),
+        (
+            &["patch-draft", "--task", "T-1", "--from", "../fix.patch"],
+            "work",
+        ),
         (&["diff-risk-scan", "--task", "T-1"], "work"),
         (&["gate-runner", "--task", "T-1"], "work"),
         (&["decision-router", "--task", "T-1"], "pr"),
         (&["pr-merge-orchestrator", "--task", "T-1"], "pr"),
-        (&["audit-append", "--envelope", "../envelope.json"], "unknown"),
+        (
+            &["audit-append", "--envelope", "../envelope.json"],
+            "unknown",
+        ),
     ];
     for (line, after) in steps {
         let envelope = checked(&bench.baton(line));
@@ -93,7 +113,10 @@ fn the_way_through_ends_well_at_every_tool() {
             assert_eq!(envelope["task"]["state_after"], after, "{line:?}");
         }
     }
-    assert_eq!(checked(&bench.baton(["incident-brief", "--task", "T-1"]))["status"], "OK");
+    assert_eq!(
+        checked(&bench.baton(["incident-brief", "--task", "T-1"]))["status"],
+        "OK"
+    );
 }
 
 #[test]
@@ -112,11 +135,17 @@ fn stop_in_every_form_halts_every_tool_that_acts() {
                 continue;
             }
             assert_eq!(envelope["status"], "ZERO_STOP", "{form}: {envelope}");
-            assert_eq!(envelope["signals"]["stop_detected"], true, "{form}: {}", skill.name);
+            assert_eq!(
+                envelope["signals"]["stop_detected"], true,
+                "{form}: {}",
+                skill.name
+            );
             assert!(codes(&envelope).contains(&"STOP_PRESENT"), "{envelope}");
         }
         // The incident may take the task out of the way; nothing may take it up.
-        let rests = ["inbox", "blocked"].iter().any(|state| bench.task(state, "T-1").join("task.json").is_file());
+        let rests = ["inbox", "blocked"]
+            .iter()
+            .any(|state| bench.task(state, "T-1").join("task.json").is_file());
         assert!(rests, "{form}: the task was taken up under STOP");
         for command in [&["run", "T-1"][..], &["retry", "T-1"], &["approve", "T-1"]] {
             assert_ne!(bench.baton(command).code, 0, "{form}: {command:?}");
@@ -129,8 +158,16 @@ fn a_missing_broken_or_loosened_policy_is_an_error_everywhere() {
     let breakages: [(&str, fn(&str) -> Option<String>, &str); 5] = [
         ("missing", |_| None, "POLICY_MISSING"),
         ("no JSON", |_| Some("{".to_owned()), "POLICY_INVALID"),
-        ("unknown key", |text| Some(text.replacen('{', "{\"surprise\":1,", 1)), "POLICY_INVALID"),
-        ("key twice", |text| Some(text.replacen('{', "{\"schema_version\":\"1.0.0\",", 1)), "POLICY_INVALID"),
+        (
+            "unknown key",
+            |text| Some(text.replacen('{', "{\"surprise\":1,", 1)),
+            "POLICY_INVALID",
+        ),
+        (
+            "key twice",
+            |text| Some(text.replacen('{', "{\"schema_version\":\"1.0.0\",", 1)),
+            "POLICY_INVALID",
+        ),
         ("loosened", |text| Some(loosened(text)), "POLICY_LOOSENED"),
     ];
     for (what, breakage, code) in breakages {
@@ -144,9 +181,15 @@ fn a_missing_broken_or_loosened_policy_is_an_error_everywhere() {
         for skill in baton::SKILLS {
             let envelope = checked(&bench.baton(with_task(skill.name)));
             assert_eq!(envelope["status"], "FAIL", "{what}: {envelope}");
-            assert!(codes(&envelope).contains(&code) || skill.name == "pr-merge-orchestrator", "{what}: {envelope}");
+            assert!(
+                codes(&envelope).contains(&code) || skill.name == "pr-merge-orchestrator",
+                "{what}: {envelope}"
+            );
         }
-        assert!(bench.task("inbox", "T-1").is_dir(), "{what}: the task moved");
+        assert!(
+            bench.task("inbox", "T-1").is_dir(),
+            "{what}: the task moved"
+        );
     }
 }
 
@@ -160,7 +203,10 @@ fn loosened(text: &str) -> String {
 fn what_an_actor_may_not_do_is_denied() {
     let bench = bench();
     for skill in baton::SKILLS {
-        let denied = skill.classes.iter().any(|class| !matches!(class.to_string().as_str(), "READ" | "WRITE"));
+        let denied = skill
+            .classes
+            .iter()
+            .any(|class| !matches!(class.to_string().as_str(), "READ" | "WRITE"));
         let mut line = with_task(skill.name);
         line.extend(["--actor", "openclaw"]);
         let envelope = checked(&bench.baton(&line));
@@ -170,7 +216,10 @@ fn what_an_actor_may_not_do_is_denied() {
         }
     }
     expire_standing_approvals(&bench);
-    for skill in baton::SKILLS.iter().filter(|skill| skill.name != "pr-merge-orchestrator") {
+    for skill in baton::SKILLS
+        .iter()
+        .filter(|skill| skill.name != "pr-merge-orchestrator")
+    {
         let envelope = checked(&bench.baton(with_task(skill.name)));
         assert_eq!(envelope["status"], "DENY", "{envelope}");
     }
@@ -189,7 +238,8 @@ fn expire_standing_approvals(bench: &Bench) {
 #[test]
 fn a_broken_upstream_is_refused_with_the_path_that_broke_it() {
     let bench = bench();
-    let good: Value = serde_json::from_slice(&std::fs::read(bench.scratch("envelope.json")).unwrap()).unwrap();
+    let good: Value =
+        serde_json::from_slice(&std::fs::read(bench.scratch("envelope.json")).unwrap()).unwrap();
     let broken = |edit: fn(&mut Value)| {
         let mut envelope = good.clone();
         edit(&mut envelope);
@@ -200,19 +250,35 @@ fn a_broken_upstream_is_refused_with_the_path_that_broke_it() {
         ("  \n".to_owned(), "empty"),
         ("not json".to_owned(), "at $"),
         ("[]".to_owned(), "at $"),
-        (broken(|envelope| envelope["status"] = "MAYBE".into()), "at $.status"),
-        (broken(|envelope| envelope["task"]["queue_root"] = "/etc".into()), "at $.task.queue_root"),
-        (broken(|envelope| envelope["data"]["stop_detected"] = "no".into()), "at $.data.stop_detected"),
+        (
+            broken(|envelope| envelope["status"] = "MAYBE".into()),
+            "at $.status",
+        ),
+        (
+            broken(|envelope| envelope["task"]["queue_root"] = "/etc".into()),
+            "at $.task.queue_root",
+        ),
+        (
+            broken(|envelope| envelope["data"]["stop_detected"] = "no".into()),
+            "at $.data.stop_detected",
+        ),
         (broken(|envelope| envelope["extra"] = 1.into()), "at $"),
         (format!("{good} {good}"), "one JSON document expected"),
     ];
-    for skill in baton::SKILLS.iter().filter(|skill| skill.upstream != baton_core::driver::Upstream::Never) {
+    for skill in baton::SKILLS
+        .iter()
+        .filter(|skill| skill.upstream != baton_core::driver::Upstream::Never)
+    {
         for (input, part) in &cases {
             let envelope = checked(&bench.pipe(input.as_bytes(), [skill.name]));
             assert_eq!(envelope["status"], "FAIL", "{}: {envelope}", skill.name);
             let finding = &envelope["findings"][0];
             assert_eq!(finding["code"], "UPSTREAM_INVALID", "{envelope}");
-            assert!(finding["message"].as_str().unwrap().contains(part), "{}: {input:?}: {finding}", skill.name);
+            assert!(
+                finding["message"].as_str().unwrap().contains(part),
+                "{}: {input:?}: {finding}",
+                skill.name
+            );
         }
     }
 }
@@ -221,18 +287,33 @@ fn a_broken_upstream_is_refused_with_the_path_that_broke_it() {
 fn a_bad_upstream_is_passed_on_by_tools_that_do_not_act() {
     use baton_core::driver::Upstream;
     let bench = bench();
-    let mut upstream: Value = serde_json::from_slice(&std::fs::read(bench.scratch("envelope.json")).unwrap()).unwrap();
+    let mut upstream: Value =
+        serde_json::from_slice(&std::fs::read(bench.scratch("envelope.json")).unwrap()).unwrap();
     upstream["task"]["task_id"] = "T-1".into();
-    upstream["findings"] = serde_json::json!([{"severity": "HIGH", "code": "EARLIER", "message": "seen before"}]);
+    upstream["findings"] =
+        serde_json::json!([{"severity": "HIGH", "code": "EARLIER", "message": "seen before"}]);
     for (status, code) in [("FAIL", 1), ("DENY", 3), ("ZERO_STOP", 4)] {
         upstream["status"] = status.into();
-        for skill in baton::SKILLS.iter().filter(|skill| skill.upstream == Upstream::PassOn) {
+        for skill in baton::SKILLS
+            .iter()
+            .filter(|skill| skill.upstream == Upstream::PassOn)
+        {
             let ran = bench.pipe(upstream.to_string().as_bytes(), [skill.name]);
             let envelope = checked(&ran);
-            assert_eq!((ran.code, envelope["status"].as_str()), (code, Some(status)), "{envelope}");
+            assert_eq!(
+                (ran.code, envelope["status"].as_str()),
+                (code, Some(status)),
+                "{envelope}"
+            );
             let found = codes(&envelope);
-            assert!(found.contains(&"UPSTREAM_NOT_OK") && found.contains(&"EARLIER"), "{envelope}");
-            assert_eq!(envelope["audit"]["prev_event_id"], upstream["audit"]["event_id"]);
+            assert!(
+                found.contains(&"UPSTREAM_NOT_OK") && found.contains(&"EARLIER"),
+                "{envelope}"
+            );
+            assert_eq!(
+                envelope["audit"]["prev_event_id"],
+                upstream["audit"]["event_id"]
+            );
         }
     }
     assert!(bench.task("inbox", "T-1").is_dir());
@@ -246,7 +327,11 @@ fn a_plan_changes_nothing() {
         let mut line = with_task(skill.name);
         line.push("--plan");
         checked(&bench.baton(&line));
-        assert!(listing(&bench.queue()) == before, "{} --plan changed the queue", skill.name);
+        assert!(
+            listing(&bench.queue()) == before,
+            "{} --plan changed the queue",
+            skill.name
+        );
     }
     // Once more where each step could really act.
     bench.baton(["claim-lock", "--task", "T-1"]).expect(0);
@@ -262,8 +347,14 @@ fn a_plan_changes_nothing() {
         let mut plan = line.to_vec();
         plan.push("--plan");
         let envelope = checked(&bench.baton(&plan));
-        assert_eq!(envelope["task"]["state_before"], envelope["task"]["state_after"]);
-        assert!(listing(&bench.queue()) == before, "{line:?} --plan changed the queue");
+        assert_eq!(
+            envelope["task"]["state_before"],
+            envelope["task"]["state_after"]
+        );
+        assert!(
+            listing(&bench.queue()) == before,
+            "{line:?} --plan changed the queue"
+        );
         bench.baton(line).expect(0);
     }
 }
@@ -274,17 +365,29 @@ fn a_queue_that_is_missing_or_broken_is_an_error() {
     let inbox = bench.queue().join("inbox");
     std::fs::rename(&inbox, bench.scratch("elsewhere")).unwrap();
     symlink(bench.scratch("elsewhere"), &inbox).unwrap();
-    for skill in ["queue-scan", "claim-lock", "intake-validate", "gate-runner", "incident-brief"] {
+    for skill in [
+        "queue-scan",
+        "claim-lock",
+        "intake-validate",
+        "gate-runner",
+        "incident-brief",
+    ] {
         let envelope = checked(&bench.baton([skill, "--task", "T-1"]));
         assert_eq!(envelope["status"], "FAIL", "{envelope}");
-        assert!(codes(&envelope).contains(&"QUEUE_BROKEN") || skill == "incident-brief", "{envelope}");
+        assert!(
+            codes(&envelope).contains(&"QUEUE_BROKEN") || skill == "incident-brief",
+            "{envelope}"
+        );
     }
     std::fs::remove_file(&inbox).unwrap();
     std::fs::rename(bench.scratch("elsewhere"), &inbox).unwrap();
     std::fs::remove_file(bench.queue().join("audit/events.ndjson")).unwrap();
     let envelope = checked(&bench.baton(["claim-lock", "--task", "T-1"]));
     assert!(codes(&envelope).contains(&"LOG_MISSING"), "{envelope}");
-    assert!(!bench.task("inbox", "T-1").join(".lock").exists(), "the lock was taken back");
+    assert!(
+        !bench.task("inbox", "T-1").join(".lock").exists(),
+        "the lock was taken back"
+    );
     std::fs::remove_dir_all(bench.queue()).unwrap();
     let envelope = checked(&bench.baton(["stop-check"]));
     assert!(codes(&envelope).contains(&"QUEUE_MISSING"), "{envelope}");
@@ -293,9 +396,20 @@ fn a_queue_that_is_missing_or_broken_is_an_error() {
 #[test]
 fn usage_errors_print_no_envelope() {
     let bench = bench();
-    for line in [&["claim-lock", "--nonsense"][..], &["gate-runner", "--only", "G9", "--task", "T-1"], &["claim-lock", "--next", "--task", "T-1"], &["patch-draft", "--from", "-"], &["stop-check", "--actor", "root"]] {
+    for line in [
+        &["claim-lock", "--nonsense"][..],
+        &["gate-runner", "--only", "G9", "--task", "T-1"],
+        &["claim-lock", "--next", "--task", "T-1"],
+        &["patch-draft", "--from", "-"],
+        &["stop-check", "--actor", "root"],
+    ] {
         let ran = bench.baton(line);
-        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{line:?}: {}", ran.stderr);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (2, ""),
+            "{line:?}: {}",
+            ran.stderr
+        );
         assert!(!ran.stderr.is_empty(), "{line:?}");
     }
 }
@@ -303,12 +417,25 @@ fn usage_errors_print_no_envelope() {
 #[test]
 fn an_envelope_that_nobody_received_is_never_exit_0() {
     let bench = bench();
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let status = bench.command(["stop-check"]).stdout(full).stderr(Stdio::null()).status().unwrap();
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = bench
+        .command(["stop-check"])
+        .stdout(full)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(1));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let status = bench.command(["stop-check"]).stdout(writer).stderr(Stdio::null()).status().unwrap();
+    let status = bench
+        .command(["stop-check"])
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(1));
 }
 
@@ -318,10 +445,20 @@ fn an_open_standard_input_hangs_no_tool_that_is_told_its_subject() {
     for skill in baton::SKILLS {
         let (_reader, writer) = std::io::pipe().unwrap();
         let (open, _kept) = std::io::pipe().unwrap();
-        let mut child = bench.command(with_task(skill.name)).stdin(open).stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = bench
+            .command(with_task(skill.name))
+            .stdin(open)
+            .stdout(writer)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let started = std::time::Instant::now();
         while child.try_wait().unwrap().is_none() {
-            assert!(started.elapsed().as_secs() < 20, "{} waits for standard input", skill.name);
+            assert!(
+                started.elapsed().as_secs() < 20,
+                "{} waits for standard input",
+                skill.name
+            );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
@@ -361,7 +498,10 @@ fn a_full_disk_moves_nothing_and_says_so() {
     }
     let audit = bench.queue().join("audit");
     let kept = std::fs::read(audit.join("events.ndjson")).unwrap();
-    let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&audit).status();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+        .arg(&audit)
+        .status();
     if !mounted.is_ok_and(|status| status.success()) {
         eprintln!("skipped: this account cannot mount a small tmpfs");
         return;
@@ -378,18 +518,29 @@ fn a_full_disk_moves_nothing_and_says_so() {
         let before = std::fs::read(audit.join("events.ndjson")).unwrap();
         let ran = bench.baton(["claim-lock", "--task", &id]);
         if ran.code != 0 {
-            refused = Some((id, ran, before, std::fs::read(audit.join("events.ndjson")).unwrap()));
+            refused = Some((
+                id,
+                ran,
+                before,
+                std::fs::read(audit.join("events.ndjson")).unwrap(),
+            ));
             break;
         }
     }
-    let unmounted = std::process::Command::new("umount").arg(&audit).status().unwrap();
+    let unmounted = std::process::Command::new("umount")
+        .arg(&audit)
+        .status()
+        .unwrap();
     assert!(unmounted.success());
     let (id, ran, before, after) = refused.expect("twelve lines fit on a full disk");
     let envelope = checked(&ran);
     assert_eq!(codes(&envelope), ["LOG_WRITE_FAILED"], "{envelope}");
     assert!(after == before, "a line was half written");
     assert!(bench.task("inbox", &id).is_dir());
-    assert!(!bench.task("inbox", &id).join(".lock").exists(), "the lock was taken back");
+    assert!(
+        !bench.task("inbox", &id).join(".lock").exists(),
+        "the lock was taken back"
+    );
 }
 
 #[test]
@@ -405,8 +556,18 @@ fn the_shell_chain_of_the_readme_runs() {
         .output()
         .unwrap();
     let envelope: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(validator(embedded::OUTPUTS).is_valid(&envelope), "{envelope}");
-    assert_eq!((output.status.code(), envelope["decision"].as_str()), (Some(0), Some("AUTO_MERGE")), "{envelope}");
-    assert_eq!(envelope["data"]["appended"], false, "the receipt was checked and nothing added");
+    assert!(
+        validator(embedded::OUTPUTS).is_valid(&envelope),
+        "{envelope}"
+    );
+    assert_eq!(
+        (output.status.code(), envelope["decision"].as_str()),
+        (Some(0), Some("AUTO_MERGE")),
+        "{envelope}"
+    );
+    assert_eq!(
+        envelope["data"]["appended"], false,
+        "the receipt was checked and nothing added"
+    );
     assert!(bench.task("pr", "T-1").is_dir());
 }

@@ -1,16 +1,17 @@
 //! The whole-process tests: every tool as its own program, on real repositories and real queues.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr
+)]
 
 mod claims;
-mod contract;
 mod docs;
 mod envelopes;
-mod hostile;
 mod landing;
-mod lands;
-mod outcomes;
-mod queue;
 mod schemas;
 mod skill_pack;
 mod support;

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use baton_core::problem::Problem;
-use baton_core::{approval, audit, candidate, envelope, manifest, policy, report, risk, schemas, task};
+use baton_core::{
+    approval, audit, candidate, envelope, manifest, policy, report, risk, schemas, task,
+};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -23,16 +25,60 @@ fn said<T>(outcome: Result<T, Problem>) -> Result<(), String> {
 }
 
 const KINDS: [Kind; 10] = [
-    Kind { name: "skill_io_envelope", schema: schemas::ENVELOPE, read: |bytes| serde_json::from_slice::<envelope::Envelope>(bytes).map(drop).map_err(|error| error.to_string()) },
-    Kind { name: "skill_outputs", schema: schemas::OUTPUTS, read: |bytes| said(envelope::Envelope::parse(bytes)) },
-    Kind { name: "task", schema: schemas::TASK, read: |bytes| said(task::Task::parse(bytes)) },
-    Kind { name: "manifest", schema: schemas::MANIFEST, read: |bytes| said(manifest::Manifest::parse(bytes)) },
-    Kind { name: "policy", schema: schemas::POLICY, read: |bytes| said(policy::Policy::parse(bytes)) },
-    Kind { name: "candidate", schema: schemas::CANDIDATE, read: |bytes| said(candidate::Candidate::parse(bytes)) },
-    Kind { name: "diff_summary", schema: schemas::DIFF_SUMMARY, read: |bytes| said(risk::DiffSummary::parse(bytes)) },
-    Kind { name: "approval", schema: schemas::APPROVAL, read: |bytes| said(approval::Approval::parse(bytes)) },
-    Kind { name: "audit_event", schema: schemas::AUDIT_EVENT, read: |bytes| said(audit::Event::parse(bytes)) },
-    Kind { name: "report", schema: schemas::REPORT, read: |bytes| said(report::Report::parse(bytes)) },
+    Kind {
+        name: "skill_io_envelope",
+        schema: schemas::ENVELOPE,
+        read: |bytes| {
+            serde_json::from_slice::<envelope::Envelope>(bytes)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        },
+    },
+    Kind {
+        name: "skill_outputs",
+        schema: schemas::OUTPUTS,
+        read: |bytes| said(envelope::Envelope::parse(bytes)),
+    },
+    Kind {
+        name: "task",
+        schema: schemas::TASK,
+        read: |bytes| said(task::Task::parse(bytes)),
+    },
+    Kind {
+        name: "manifest",
+        schema: schemas::MANIFEST,
+        read: |bytes| said(manifest::Manifest::parse(bytes)),
+    },
+    Kind {
+        name: "policy",
+        schema: schemas::POLICY,
+        read: |bytes| said(policy::Policy::parse(bytes)),
+    },
+    Kind {
+        name: "candidate",
+        schema: schemas::CANDIDATE,
+        read: |bytes| said(candidate::Candidate::parse(bytes)),
+    },
+    Kind {
+        name: "diff_summary",
+        schema: schemas::DIFF_SUMMARY,
+        read: |bytes| said(risk::DiffSummary::parse(bytes)),
+    },
+    Kind {
+        name: "approval",
+        schema: schemas::APPROVAL,
+        read: |bytes| said(approval::Approval::parse(bytes)),
+    },
+    Kind {
+        name: "audit_event",
+        schema: schemas::AUDIT_EVENT,
+        read: |bytes| said(audit::Event::parse(bytes)),
+    },
+    Kind {
+        name: "report",
+        schema: schemas::REPORT,
+        read: |bytes| said(report::Report::parse(bytes)),
+    },
 ];
 
 /// Where a type is stricter than its schema on purpose.
@@ -49,7 +95,10 @@ pub(crate) fn validator(schema: &str) -> Validator {
         .unwrap()
         .prepare()
         .unwrap();
-    jsonschema::options().with_registry(&registry).build(&schema).unwrap()
+    jsonschema::options()
+        .with_registry(&registry)
+        .build(&schema)
+        .unwrap()
 }
 
 fn cases(kind: &str, verdict: &str) -> Vec<(String, Value)> {
@@ -57,7 +106,12 @@ fn cases(kind: &str, verdict: &str) -> Vec<(String, Value)> {
     let mut cases: Vec<_> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .map(|entry| entry.unwrap().path())
-        .map(|path| (path.display().to_string(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()))
+        .map(|path| {
+            (
+                path.display().to_string(),
+                serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap(),
+            )
+        })
         .collect();
     cases.sort_by(|a, b| a.0.cmp(&b.0));
     cases
@@ -69,13 +123,21 @@ fn valid_cases_are_accepted_by_schema_and_type() {
     for kind in KINDS {
         let validator = validator(kind.schema);
         let cases = cases(kind.name, "valid");
-        assert!(cases.len() >= 4, "{} has {} valid cases", kind.name, cases.len());
+        assert!(
+            cases.len() >= 4,
+            "{} has {} valid cases",
+            kind.name,
+            cases.len()
+        );
         for (name, document) in cases {
             if let Some(error) = validator.iter_errors(&document).next() {
                 wrong.push(format!("{name}: the schema refuses it: {error}"));
             }
             if let Err(why) = (kind.read)(document.to_string().as_bytes()) {
-                if !STRICTER.iter().any(|(name, part)| *name == kind.name && why.contains(part)) {
+                if !STRICTER
+                    .iter()
+                    .any(|(name, part)| *name == kind.name && why.contains(part))
+                {
                     wrong.push(format!("{name}: the type refuses it: {why}"));
                 }
             }
@@ -90,16 +152,31 @@ fn invalid_cases_are_refused_by_schema_and_type_for_the_named_reason() {
     for kind in KINDS {
         let validator = validator(kind.schema);
         let cases = cases(kind.name, "invalid");
-        assert!(cases.len() >= 8, "{} has {} invalid cases", kind.name, cases.len());
+        assert!(
+            cases.len() >= 8,
+            "{} has {} invalid cases",
+            kind.name,
+            cases.len()
+        );
         for (name, case) in cases {
             let document = &case["document"];
-            let (path, keyword) = (case["why"]["path"].as_str().unwrap(), case["why"]["keyword"].as_str().unwrap());
+            let (path, keyword) = (
+                case["why"]["path"].as_str().unwrap(),
+                case["why"]["keyword"].as_str().unwrap(),
+            );
             let found: Vec<_> = validator
                 .iter_errors(document)
-                .map(|error| (error.instance_path().to_string(), error.kind().keyword().to_owned()))
+                .map(|error| {
+                    (
+                        error.instance_path().to_string(),
+                        error.kind().keyword().to_owned(),
+                    )
+                })
                 .collect();
             if !found.iter().any(|(at, by)| at == path && by == keyword) {
-                wrong.push(format!("{name}: expected {keyword} at \"{path}\", the schema says {found:?}"));
+                wrong.push(format!(
+                    "{name}: expected {keyword} at \"{path}\", the schema says {found:?}"
+                ));
             }
             if (kind.read)(document.to_string().as_bytes()).is_ok() {
                 wrong.push(format!("{name}: the type accepts it"));
@@ -112,32 +189,46 @@ fn invalid_cases_are_refused_by_schema_and_type_for_the_named_reason() {
 #[test]
 fn the_defaults_are_valid_and_true_to_their_examples() {
     let read = |name: &str| std::fs::read(top().join("ssot").join(name)).unwrap();
-    for (name, schema) in [("POLICY.json", schemas::POLICY), ("MANIFEST.json", schemas::MANIFEST)] {
+    for (name, schema) in [
+        ("POLICY.json", schemas::POLICY),
+        ("MANIFEST.json", schemas::MANIFEST),
+    ] {
         let document: Value = serde_json::from_slice(&read(name)).unwrap();
-        let errors: Vec<_> = validator(schema).iter_errors(&document).map(|error| error.to_string()).collect();
+        let errors: Vec<_> = validator(schema)
+            .iter_errors(&document)
+            .map(|error| error.to_string())
+            .collect();
         assert!(errors.is_empty(), "{name}: {errors:?}");
     }
     let policy = policy::Policy::parse(&read("POLICY.json")).unwrap();
     policy.check_all().unwrap();
     manifest::Manifest::parse(&read("MANIFEST.json")).unwrap();
-    assert_eq!(String::from_utf8(read("AUDIT_SCHEMA.json")).unwrap(), schemas::AUDIT_EVENT);
+    assert_eq!(
+        String::from_utf8(read("AUDIT_SCHEMA.json")).unwrap(),
+        schemas::AUDIT_EVENT
+    );
 }
 
 #[test]
 fn policy_md_says_what_policy_json_says() {
     let folder = top().join("ssot");
-    let policy = policy::Policy::parse(&std::fs::read(folder.join("POLICY.json")).unwrap()).unwrap();
+    let policy =
+        policy::Policy::parse(&std::fs::read(folder.join("POLICY.json")).unwrap()).unwrap();
     let path = folder.join("POLICY.md");
     if std::env::var_os("BATON_BLESS").is_some() {
         std::fs::write(&path, policy.render_markdown()).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == policy.render_markdown(), "POLICY.md drifted; run the tests with BATON_BLESS=1");
+    assert!(
+        found == policy.render_markdown(),
+        "POLICY.md drifted; run the tests with BATON_BLESS=1"
+    );
 }
 
 #[test]
 fn a_policy_written_again_reads_the_same() {
-    let policy = policy::Policy::parse(&std::fs::read(top().join("ssot/POLICY.json")).unwrap()).unwrap();
+    let policy =
+        policy::Policy::parse(&std::fs::read(top().join("ssot/POLICY.json")).unwrap()).unwrap();
     let mut again = policy::Policy::parse(policy.to_json().unwrap().as_bytes()).unwrap();
     again.sha256.clone_from(&policy.sha256);
     assert_eq!(again, policy);
@@ -152,7 +243,12 @@ fn each_skill_prints_a_schema_of_its_own_output() {
         let mut own = 0;
         for (name, document) in &examples {
             let is_own = document["skill"] == skill.envelope;
-            assert_eq!(validator.is_valid(document), is_own, "{} against {name}", skill.name);
+            assert_eq!(
+                validator.is_valid(document),
+                is_own,
+                "{} against {name}",
+                skill.name
+            );
             own += usize::from(is_own);
         }
         assert!(own > 0, "{} has no valid case", skill.name);
@@ -171,7 +267,12 @@ fn the_eleven_skills_are_laid_out_alike() {
             assert!(folder.join(file).is_file(), "{}/{file}", skill.name);
         }
         let main = std::fs::read_to_string(folder.join("src/main.rs")).unwrap();
-        assert_eq!(main.lines().count(), 3, "the main of {} does one thing", skill.name);
+        assert_eq!(
+            main.lines().count(),
+            3,
+            "the main of {} does one thing",
+            skill.name
+        );
         skill.command().debug_assert();
     }
     baton::command().debug_assert();

@@ -13,16 +13,24 @@ use crate::support::Bench;
 fn flip(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let middle = bytes.len() / 2;
-    let at = (middle..bytes.len()).find(|at| bytes[*at].is_ascii_alphanumeric()).unwrap();
+    let at = (middle..bytes.len())
+        .find(|at| bytes[*at].is_ascii_alphanumeric())
+        .unwrap();
     bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
     std::fs::write(path, bytes).unwrap();
 }
 
 fn kept(bench: &Bench, part: &str) -> PathBuf {
     let folder = bench.task("pr", "T-1").join("envelopes");
-    let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     names.sort();
-    names.into_iter().find(|path| path.to_string_lossy().contains(part)).unwrap()
+    names
+        .into_iter()
+        .find(|path| path.to_string_lossy().contains(part))
+        .unwrap()
 }
 
 /// Tries to land T-1 and demands that it does not.
@@ -30,23 +38,42 @@ fn must_not_land(bench: &Bench, what: &str) {
     let before = bench.git(&["rev-parse", "main"]);
     let ran = bench.baton(["pr-merge-orchestrator", "--task", "T-1", "--execute"]);
     assert_ne!(ran.code, 0, "{what}: {}", ran.stdout);
-    assert_eq!(bench.git(&["rev-parse", "main"]), before, "{what}: main moved");
+    assert_eq!(
+        bench.git(&["rev-parse", "main"]),
+        before,
+        "{what}: main moved"
+    );
     assert!(!bench.task("done", "T-1").exists(), "{what}");
     let verified = bench.baton(["verify", "T-1"]);
-    assert_eq!(verified.json()["status"], "MISMATCH", "{what}: {}", verified.stdout);
+    assert_eq!(
+        verified.json()["status"],
+        "MISMATCH",
+        "{what}: {}",
+        verified.stdout
+    );
 }
 
 #[test]
 fn a_changed_byte_after_the_approval_keeps_it_from_landing() {
     let changes: [(&str, fn(&Bench) -> PathBuf); 9] = [
-        ("candidate.json", |bench| bench.task("pr", "T-1").join("candidate.json")),
-        ("draft.patch", |bench| bench.task("pr", "T-1").join("draft.patch")),
+        ("candidate.json", |bench| {
+            bench.task("pr", "T-1").join("candidate.json")
+        }),
+        ("draft.patch", |bench| {
+            bench.task("pr", "T-1").join("draft.patch")
+        }),
         ("the kept scan", |bench| kept(bench, "diff-risk-scan")),
         ("the kept gates", |bench| kept(bench, "gate-runner")),
         ("the kept draft", |bench| kept(bench, "patch-draft")),
-        ("a gate's log", |bench| bench.task("pr", "T-1").join("evidence/G5.log")),
-        ("a gate's record", |bench| bench.task("pr", "T-1").join("evidence/G5.json")),
-        ("the diff summary", |bench| bench.task("pr", "T-1").join("evidence/diff-summary.json")),
+        ("a gate's log", |bench| {
+            bench.task("pr", "T-1").join("evidence/G5.log")
+        }),
+        ("a gate's record", |bench| {
+            bench.task("pr", "T-1").join("evidence/G5.json")
+        }),
+        ("the diff summary", |bench| {
+            bench.task("pr", "T-1").join("evidence/diff-summary.json")
+        }),
         ("the log", |bench| bench.queue().join("audit/events.ndjson")),
     ];
     for (what, file) in changes {
@@ -64,13 +91,24 @@ fn a_changed_or_forged_approval_does_not_count() {
     bench.waiting("T-1");
     bench.baton(["approve", "T-1"]).expect(0);
     let folder = bench.queue().join("approved");
-    let path = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let path = std::fs::read_dir(&folder)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let text = std::fs::read_to_string(&path).unwrap();
     // A longer life, written by hand.
     std::fs::write(&path, text.replace("\"reason\": \"\"", "\"reason\": \"x\"")).unwrap();
     must_not_land(&bench, "a changed approval");
     std::fs::remove_file(&path).unwrap();
-    let id = text.split("\"approval_id\": \"").nth(1).unwrap().split('"').next().unwrap();
+    let id = text
+        .split("\"approval_id\": \"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
     std::fs::write(folder.join("forged.json"), text.replace(id, "APR-forged")).unwrap();
     must_not_land(&bench, "a forged approval");
 }
@@ -89,7 +127,9 @@ fn missing_or_exchanged_results_are_no_evidence() {
     std::fs::copy(kept(&other, "gate-runner"), &gates).unwrap();
     must_not_land(&bench, "the gate result of another queue");
     std::fs::write(&gates, text).unwrap();
-    bench.baton(["pr-merge-orchestrator", "--task", "T-1", "--execute"]).expect(0);
+    bench
+        .baton(["pr-merge-orchestrator", "--task", "T-1", "--execute"])
+        .expect(0);
 }
 
 #[test]
@@ -99,7 +139,11 @@ fn a_policy_changed_in_between_voids_the_evidence() {
     bench.baton(["approve", "T-1"]).expect(0);
     let path = bench.root().join(".autodev_ssot/POLICY.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"lease_seconds\": 900", "\"lease_seconds\": 901")).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("\"lease_seconds\": 900", "\"lease_seconds\": 901"),
+    )
+    .unwrap();
     must_not_land(&bench, "another policy");
 }
 
@@ -110,13 +154,25 @@ fn tampering_before_the_decision_is_d4() {
     let text = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
     let patch = bench.patch_file("fix.patch", &text);
     let patch = patch.to_str().unwrap();
-    for line in [&["claim-lock", "--task", "T-1"][..], &["intake-validate", "--task", "T-1"], &["patch-draft", "--task", "T-1", "--from", patch], &["diff-risk-scan", "--task", "T-1"], &["gate-runner", "--task", "T-1"]] {
+    for line in [
+        &["claim-lock", "--task", "T-1"][..],
+        &["intake-validate", "--task", "T-1"],
+        &["patch-draft", "--task", "T-1", "--from", patch],
+        &["diff-risk-scan", "--task", "T-1"],
+        &["gate-runner", "--task", "T-1"],
+    ] {
         bench.baton(line).expect(0);
     }
     flip(&bench.task("work", "T-1").join("evidence/G5.log"));
     let decided = bench.baton(["decision-router", "--task", "T-1"]).expect(4);
     assert_eq!(decided["decision"], "ZERO_STOP");
-    assert!(decided["data"]["reasoning"][0].as_str().unwrap().starts_with("D4"), "{decided}");
+    assert!(
+        decided["data"]["reasoning"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("D4"),
+        "{decided}"
+    );
     assert!(bench.task("blocked", "T-1").is_dir());
 }
 
@@ -130,10 +186,19 @@ fn denied_stays_denied() {
     let path = bench.scratch("T-1.patch");
     let again = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
     assert_eq!(again.code, 3, "{}", again.stdout);
-    assert!(again.findings().contains(&"DENIED_DIGEST".to_owned()), "{}", again.stdout);
+    assert!(
+        again.findings().contains(&"DENIED_DIGEST".to_owned()),
+        "{}",
+        again.stdout
+    );
     // Another task with the same bytes is the same candidate.
     bench.submit("T-2", "src/**");
-    assert_eq!(bench.baton(["run", "T-2", "--from", path.to_str().unwrap()]).code, 3);
+    assert_eq!(
+        bench
+            .baton(["run", "T-2", "--from", path.to_str().unwrap()])
+            .code,
+        3
+    );
 }
 
 #[test]
@@ -143,7 +208,10 @@ fn an_approval_that_is_over_does_not_count() {
     bench.baton(["approve", "T-1", "--for", "1ms"]).expect(0);
     std::thread::sleep(std::time::Duration::from_millis(5));
     let ran = bench.baton(["pr-merge-orchestrator", "--task", "T-1", "--execute"]);
-    assert_eq!((ran.code, ran.findings()), (3, vec!["APPROVAL_REQUIRED".to_owned()]));
+    assert_eq!(
+        (ran.code, ran.findings()),
+        (3, vec!["APPROVAL_REQUIRED".to_owned()])
+    );
 }
 
 #[test]
@@ -151,32 +219,93 @@ fn only_a_person_approves_rejects_and_resumes() {
     let bench = Bench::new();
     bench.waiting("T-1");
     for actor in ["openclaw", "cursor", "claude_code", "system"] {
-        for line in [&["approve", "T-1"][..], &["reject", "T-1"], &["resume"], &["init"]] {
-            let ran = bench.command(line).env("BATON_ACTOR", actor).output().unwrap();
+        for line in [
+            &["approve", "T-1"][..],
+            &["reject", "T-1"],
+            &["resume"],
+            &["init"],
+        ] {
+            let ran = bench
+                .command(line)
+                .env("BATON_ACTOR", actor)
+                .output()
+                .unwrap();
             assert_eq!(ran.status.code(), Some(3), "{actor} {line:?}");
         }
     }
-    assert!(std::fs::read_dir(bench.queue().join("approved")).unwrap().next().is_none());
+    assert!(
+        std::fs::read_dir(bench.queue().join("approved"))
+            .unwrap()
+            .next()
+            .is_none()
+    );
 }
 
 #[test]
 fn names_that_could_lead_elsewhere_are_refused() {
     let bench = Bench::new();
     let long = "x".repeat(300);
-    for id in ["..", "../x", "a/b", "/abs", ".git", "", "a..b", "x\n", "ünïcode", "-x", &long] {
-        for skill in ["claim-lock", "intake-validate", "gate-runner", "incident-brief", "stop-check"] {
+    for id in [
+        "..",
+        "../x",
+        "a/b",
+        "/abs",
+        ".git",
+        "",
+        "a..b",
+        "x\n",
+        "ünïcode",
+        "-x",
+        &long,
+    ] {
+        for skill in [
+            "claim-lock",
+            "intake-validate",
+            "gate-runner",
+            "incident-brief",
+            "stop-check",
+        ] {
             let ran = bench.baton([skill, &format!("--task={id}")]);
             assert_eq!(ran.code, 1, "{skill} {id:?}: {}", ran.stdout);
-            assert!(ran.findings().contains(&"TASK_ID_INVALID".to_owned()), "{skill} {id:?}: {}", ran.stdout);
+            assert!(
+                ran.findings().contains(&"TASK_ID_INVALID".to_owned()),
+                "{skill} {id:?}: {}",
+                ran.stdout
+            );
         }
         let task = serde_json::json!({"task_id": id, "title": "t", "goal": "g", "scope": {"allow_patch_on_files": ["a"]}});
-        assert_eq!(bench.pipe(task.to_string().as_bytes(), ["submit", "-"]).code, 1, "{id:?}");
+        assert_eq!(
+            bench
+                .pipe(task.to_string().as_bytes(), ["submit", "-"])
+                .code,
+            1,
+            "{id:?}"
+        );
     }
-    for path in ["../x", "/etc/passwd", "a//b", "./a", "a/../b", "a\\b", "a\0b"] {
+    for path in [
+        "../x",
+        "/etc/passwd",
+        "a//b",
+        "./a",
+        "a/../b",
+        "a\\b",
+        "a\0b",
+    ] {
         let task = serde_json::json!({"task_id": "T-1", "title": "t", "goal": "g", "scope": {"allow_patch_on_files": [path]}});
-        assert_eq!(bench.pipe(task.to_string().as_bytes(), ["submit", "-"]).code, 1, "{path:?}");
+        assert_eq!(
+            bench
+                .pipe(task.to_string().as_bytes(), ["submit", "-"])
+                .code,
+            1,
+            "{path:?}"
+        );
     }
-    assert_eq!(std::fs::read_dir(bench.queue().join("inbox")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(bench.queue().join("inbox"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 /// Hashes everything of the user's: work tree, index, references, objects.
@@ -191,7 +320,13 @@ fn users_own(bench: &Bench) -> Vec<(PathBuf, Vec<u8>)> {
             }
             match path.symlink_metadata().unwrap() {
                 kind if kind.is_dir() => open.push(path),
-                kind if kind.is_symlink() => found.push((path.clone(), std::fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes())),
+                kind if kind.is_symlink() => found.push((
+                    path.clone(),
+                    std::fs::read_link(&path)
+                        .unwrap()
+                        .into_os_string()
+                        .into_encoded_bytes(),
+                )),
                 _ => found.push((path.clone(), std::fs::read(&path).unwrap())),
             }
         }
@@ -201,21 +336,49 @@ fn users_own(bench: &Bench) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn new_file(path: &str, mode: &str, line: &str) -> String {
-    format!("diff --git a/{path} b/{path}\nnew file mode {mode}\nindex 0000000..1111111\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+{line}\n")
+    format!(
+        "diff --git a/{path} b/{path}\nnew file mode {mode}\nindex 0000000..1111111\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+{line}\n"
+    )
 }
 
 #[test]
 fn hostile_patches_touch_nothing_of_the_users() {
     let bench = Bench::new();
     let long = format!("src/{}", "n".repeat(300));
-    let mut patches: Vec<(String, String)> = ["../outside", "/abs", ".git/config", ".GIT/hooks/x", "git~1/x", "src/../../x", &long]
-        .iter()
-        .map(|path| ((*path).to_owned(), new_file(path, "100644", "x")))
-        .collect();
+    let mut patches: Vec<(String, String)> = [
+        "../outside",
+        "/abs",
+        ".git/config",
+        ".GIT/hooks/x",
+        "git~1/x",
+        "src/../../x",
+        &long,
+    ]
+    .iter()
+    .map(|path| ((*path).to_owned(), new_file(path, "100644", "x")))
+    .collect();
     patches.push(("mode 040000".into(), new_file("src/folder", "040000", "x")));
-    patches.push(("submodule".into(), new_file("src/sub", "160000", &format!("Subproject commit {}", "a".repeat(40)))));
-    patches.push(("link out".into(), new_file("src/link", "120000", "/etc/passwd").replace("+/etc/passwd\n", "+/etc/passwd\n\\ No newline at end of file\n")));
-    patches.push(("link, then below it".into(), new_file("src/l", "120000", "/tmp").replace("+/tmp\n", "+/tmp\n\\ No newline at end of file\n") + &new_file("src/l/x", "100644", "y")));
+    patches.push((
+        "submodule".into(),
+        new_file(
+            "src/sub",
+            "160000",
+            &format!("Subproject commit {}", "a".repeat(40)),
+        ),
+    ));
+    patches.push((
+        "link out".into(),
+        new_file("src/link", "120000", "/etc/passwd").replace(
+            "+/etc/passwd\n",
+            "+/etc/passwd\n\\ No newline at end of file\n",
+        ),
+    ));
+    patches.push((
+        "link, then below it".into(),
+        new_file("src/l", "120000", "/tmp")
+            .replace("+/tmp\n", "+/tmp\n\\ No newline at end of file\n")
+            + &new_file("src/l/x", "100644", "y"),
+    ));
     patches.push(("binary without data".into(), "diff --git a/src/b b/src/b\nindex 1111111..2222222 100644\nBinary files a/src/b and b/src/b differ\n".into()));
     patches.push(("does not apply".into(), "diff --git a/src/app.sh b/src/app.sh\n--- a/src/app.sh\n+++ b/src/app.sh\n@@ -1 +1 @@\n-nothing like it\n+x\n".into()));
     patches.push(("empty".into(), " \n".into()));
@@ -226,11 +389,24 @@ fn hostile_patches_touch_nothing_of_the_users() {
         bench.submit(&id, "**");
         let path = bench.patch_file("hostile.patch", text);
         let ran = bench.baton(["run", &id, "--from", path.to_str().unwrap()]);
-        assert!(ran.code == 1 || ran.code == 4, "{what}: {} {}", ran.code, ran.stdout);
-        assert!(users_own(&bench) == before, "{what}: something of the user's changed");
-        assert!(bench.task("blocked", &id).is_dir(), "{what}: {}", ran.stdout);
+        assert!(
+            ran.code == 1 || ran.code == 4,
+            "{what}: {} {}",
+            ran.code,
+            ran.stdout
+        );
+        assert!(
+            users_own(&bench) == before,
+            "{what}: something of the user's changed"
+        );
+        assert!(
+            bench.task("blocked", &id).is_dir(),
+            "{what}: {}",
+            ran.stdout
+        );
     }
-    let kept = std::fs::read_to_string(bench.task("blocked", "H-12").join("evidence/refused.txt")).unwrap();
+    let kept = std::fs::read_to_string(bench.task("blocked", "H-12").join("evidence/refused.txt"))
+        .unwrap();
     assert!(kept.contains("nothing like it"), "the refused text is kept");
     assert!(!bench.scratch("outside").exists());
 }
@@ -242,7 +418,11 @@ fn a_refusal_names_the_file_that_does_not_apply() {
     let text = "diff --git a/src/app.sh b/src/app.sh\n--- a/src/app.sh\n+++ b/src/app.sh\n@@ -1 +1 @@\n-nothing like it\n+x\n";
     let path = bench.patch_file("x.patch", text);
     let ran = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
-    assert!(ran.stdout.contains("patch failed: src/app.sh:1"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("patch failed: src/app.sh:1"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]
@@ -250,7 +430,8 @@ fn a_secret_is_masked_wherever_it_is_written() {
     let bench = Bench::new();
     bench.submit("T-1", "src/**");
     let secret = format!("AKIA{}", "EXAMPLEEXAMPLEEX");
-    let text = bench.patch(|root| std::fs::write(root.join("src/app.sh"), format!("key={secret}\n")).unwrap());
+    let text = bench
+        .patch(|root| std::fs::write(root.join("src/app.sh"), format!("key={secret}\n")).unwrap());
     let path = bench.patch_file("x.patch", &text);
     let ran = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
     assert_eq!(ran.code, 4, "{}", ran.stdout);
@@ -263,7 +444,11 @@ fn a_secret_is_masked_wherever_it_is_written() {
                 open.push(path);
             } else if !path.ends_with("draft.patch") && !path.to_string_lossy().contains("/git/") {
                 let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
-                assert!(!text.contains(&secret), "{} holds the secret", path.display());
+                assert!(
+                    !text.contains(&secret),
+                    "{} holds the secret",
+                    path.display()
+                );
             }
         }
     }
@@ -271,11 +456,40 @@ fn a_secret_is_masked_wherever_it_is_written() {
 
 fn facts() -> impl Strategy<Value = Facts> {
     let list = || prop::collection::vec("[a-z]{1,5}", 0..3);
-    let risk = prop_oneof![Just(RiskLevel::Low), Just(RiskLevel::Medium), Just(RiskLevel::High), Just(RiskLevel::Critical)];
-    let isolation = prop_oneof![Just(None), Just(Some(Isolation::I1)), Just(Some(Isolation::I2)), Just(Some(Isolation::I3))];
-    (list(), list(), list(), list(), list(), list(), risk, isolation).prop_map(
-        |(stop, forbidden, secret, unbound, sensitive, gates, risk, isolation)| Facts { stop, forbidden, secret, unbound, sensitive, gates, risk, isolation },
+    let risk = prop_oneof![
+        Just(RiskLevel::Low),
+        Just(RiskLevel::Medium),
+        Just(RiskLevel::High),
+        Just(RiskLevel::Critical)
+    ];
+    let isolation = prop_oneof![
+        Just(None),
+        Just(Some(Isolation::I1)),
+        Just(Some(Isolation::I2)),
+        Just(Some(Isolation::I3))
+    ];
+    (
+        list(),
+        list(),
+        list(),
+        list(),
+        list(),
+        list(),
+        risk,
+        isolation,
     )
+        .prop_map(
+            |(stop, forbidden, secret, unbound, sensitive, gates, risk, isolation)| Facts {
+                stop,
+                forbidden,
+                secret,
+                unbound,
+                sensitive,
+                gates,
+                risk,
+                isolation,
+            },
+        )
 }
 
 fn joined(a: &Facts, b: &Facts) -> Facts {

@@ -19,7 +19,10 @@ pub const SKILL: Skill = Skill {
     name: "audit-append",
     envelope: "audit-append",
     about: "Record a result in the audit log, or check that it is recorded",
-    examples: ["gate-runner --task T-1 | audit-append", "audit-append --event note.json"],
+    examples: [
+        "gate-runner --task T-1 | audit-append",
+        "audit-append --event note.json",
+    ],
     classes: &[ToolClass::Write],
     action: Action::EnvelopeRecorded,
     upstream: Upstream::Act,
@@ -28,7 +31,11 @@ pub const SKILL: Skill = Skill {
     has_subject: |matches| matches.contains_id("event") || matches.contains_id("envelope"),
     run,
     refused: |_| {
-        to_map(&AuditAppend { appended: false, audit_path: audit::path(), record_digest: None })
+        to_map(&AuditAppend {
+            appended: false,
+            audit_path: audit::path(),
+            record_digest: None,
+        })
     },
 };
 
@@ -60,7 +67,8 @@ fn info() -> Level {
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     session.authorize(&[ToolClass::Write])?;
     if let Some(path) = &arguments.event {
         return record_event(session, &session.read_named(path, audit::MAX_LINE)?);
@@ -70,7 +78,9 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         None => session.upstream.clone(),
     };
     let Some(envelope) = given else {
-        return Err(Problem::usage("nothing to record: pipe an envelope in, or pass --envelope FILE or --event FILE"));
+        return Err(Problem::usage(
+            "nothing to record: pipe an envelope in, or pass --envelope FILE or --event FILE",
+        ));
     };
     match envelope.receipt().cloned() {
         Some(receipt) => check(session, &envelope, &receipt),
@@ -90,7 +100,10 @@ fn record_envelope(envelope: &Envelope) -> Result<Outcome, Problem> {
         .action(Action::EnvelopeRecorded)
         .meta("recorded_skill", envelope.skill.clone())
         .meta("recorded_event_id", envelope.audit.event_id.clone())
-        .meta("recorded_status", serde_json::to_value(envelope.status).unwrap_or_default())
+        .meta(
+            "recorded_status",
+            serde_json::to_value(envelope.status).unwrap_or_default(),
+        )
         .meta("recorded_sha256", digest.clone());
     outcome.inputs_sha256 = Some(digest);
     Ok(outcome)
@@ -107,7 +120,10 @@ fn record_event(session: &Session, bytes: &[u8]) -> Result<Outcome, Problem> {
     let mut outcome = Outcome::ok("recorded an event", &data)
         .action(Action::EventRecorded)
         .meta("message", note.message)
-        .meta("level", serde_json::to_value(note.level).unwrap_or_default())
+        .meta(
+            "level",
+            serde_json::to_value(note.level).unwrap_or_default(),
+        )
         .meta("event", Value::Object(note.meta));
     outcome.inputs_sha256 = Some(digest);
     Ok(outcome)
@@ -116,7 +132,9 @@ fn record_event(session: &Session, bytes: &[u8]) -> Result<Outcome, Problem> {
 /// Finds the line that the receipt names and compares: line digest, event, and what the envelope
 /// says. Nothing is added.
 fn check(session: &Session, envelope: &Envelope, receipt: &Artifact) -> Result<Outcome, Problem> {
-    let seq = receipt.note_value("seq").and_then(|seq| seq.parse::<u64>().ok());
+    let seq = receipt
+        .note_value("seq")
+        .and_then(|seq| seq.parse::<u64>().ok());
     let mut found: Option<(String, Receipt)> = None;
     session.store()?.log()?.verify(|event, at| {
         if Some(at.seq) == seq {
@@ -124,28 +142,52 @@ fn check(session: &Session, envelope: &Envelope, receipt: &Artifact) -> Result<O
         }
     })?;
     let mismatch = |what: String| {
-        Problem::zero_stop("RECEIPT_MISMATCH", format!("the receipt of {} does not hold: {what}", envelope.skill))
-            .hint("the envelope or the log was changed; compare with: baton audit verify")
+        Problem::zero_stop(
+            "RECEIPT_MISMATCH",
+            format!("the receipt of {} does not hold: {what}", envelope.skill),
+        )
+        .hint("the envelope or the log was changed; compare with: baton audit verify")
     };
     let Some((outputs, line)) = found else {
-        return Err(mismatch(format!("the log has no line {}", receipt.note_value("seq").unwrap_or("(none named)"))));
+        return Err(mismatch(format!(
+            "the log has no line {}",
+            receipt.note_value("seq").unwrap_or("(none named)")
+        )));
     };
     if receipt.note_value("sha256") != Some(line.sha256.as_str()) {
-        return Err(mismatch(format!("line {} hashes to {}", line.seq, line.sha256)));
+        return Err(mismatch(format!(
+            "line {} hashes to {}",
+            line.seq, line.sha256
+        )));
     }
     if line.event_id != envelope.audit.event_id {
-        return Err(mismatch(format!("line {} is event {}", line.seq, line.event_id)));
+        return Err(mismatch(format!(
+            "line {} is event {}",
+            line.seq, line.event_id
+        )));
     }
     if outputs != envelope.payload_sha256() {
-        return Err(mismatch("the envelope is not the one that was recorded".to_owned()));
+        return Err(mismatch(
+            "the envelope is not the one that was recorded".to_owned(),
+        ));
     }
     let data = AuditAppend {
         appended: false,
         audit_path: audit::path(),
         record_digest: Some(format!("sha256:{}", line.sha256)),
     };
-    let mut outcome = Outcome::ok(format!("the result of {} stands in the log as line {}", envelope.skill, line.seq), &data)
-        .findings([Finding::new(Severity::Info, "RECEIPT_VERIFIED", format!("line {} holds this result", line.seq))]);
+    let mut outcome = Outcome::ok(
+        format!(
+            "the result of {} stands in the log as line {}",
+            envelope.skill, line.seq
+        ),
+        &data,
+    )
+    .findings([Finding::new(
+        Severity::Info,
+        "RECEIPT_VERIFIED",
+        format!("line {} holds this result", line.seq),
+    )]);
     outcome.verified_only = true;
     outcome.decision = envelope.decision;
     Ok(outcome)

@@ -21,7 +21,11 @@ pub(crate) struct Reply {
 impl Reply {
     /// An answer that all is well.
     pub(crate) fn ok(json: Value) -> Self {
-        Self { json, text: Vec::new(), code: 0 }
+        Self {
+            json,
+            text: Vec::new(),
+            code: 0,
+        }
     }
 
     /// Adds a line for people.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use baton_core::audit::Action;
 use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
-use baton_core::envelope::{Artifact, ArtifactKind, Finding, QUEUE_ROOT, Severity, Status, ToolClass};
+use baton_core::envelope::{
+    Artifact, ArtifactKind, Finding, QUEUE_ROOT, Severity, Status, ToolClass,
+};
 use baton_core::lease::Lease;
 use baton_core::outputs::{ClaimLock, ClaimResult, to_map};
 use baton_core::problem::Problem;
@@ -20,7 +22,10 @@ pub const SKILL: Skill = Skill {
     name: "claim-lock",
     envelope: "claim-lock",
     about: "Claim a task for one owner, renew the lease, or give the task back",
-    examples: ["claim-lock --next --lease 30m", "claim-lock --task T-1 --renew --owner me@host"],
+    examples: [
+        "claim-lock --next --lease 30m",
+        "claim-lock --task T-1 --renew --owner me@host",
+    ],
     classes: &[ToolClass::Move],
     action: Action::TaskClaimed,
     upstream: Upstream::PassOn,
@@ -56,17 +61,29 @@ fn refused(refused: &Refused<'_>) -> Map<String, Value> {
         _ if refused.problem.status() == Status::Deny => ClaimResult::Denied,
         _ => ClaimResult::NotFound,
     };
-    to_map(&ClaimLock { result, lock_path: refused.path(State::Inbox, ".lock"), conflict_owner_hint: None })
+    to_map(&ClaimLock {
+        result,
+        lock_path: refused.path(State::Inbox, ".lock"),
+        conflict_owner_hint: None,
+    })
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     session.authorize(&[ToolClass::Move])?;
-    let owner = arguments.owner.clone().unwrap_or_else(environment::default_owner);
+    let owner = arguments
+        .owner
+        .clone()
+        .unwrap_or_else(environment::default_owner);
     if owner.is_empty() || owner.len() > 200 || owner.chars().any(char::is_control) {
-        return Err(Problem::usage("an owner's name has 1 to 200 characters and no control characters"));
+        return Err(Problem::usage(
+            "an owner's name has 1 to 200 characters and no control characters",
+        ));
     }
-    let length = arguments.lease.unwrap_or(Duration::from_secs(session.policy()?.caps.lease_seconds));
+    let length = arguments
+        .lease
+        .unwrap_or(Duration::from_secs(session.policy()?.caps.lease_seconds));
     if arguments.renew {
         return renew(session, &owner, length);
     }
@@ -99,10 +116,19 @@ fn claimed(session: &Session, claim: Claim) -> Result<Outcome, Problem> {
     let fresh = task.state() == State::Inbox;
     let state = if fresh { State::Claimed } else { task.state() };
     let lock_path = format!("{QUEUE_ROOT}/{}/{}/.lock", state.name(), task.id());
-    let summary = format!("{} holds {} until {}", lease.owner, task.id(), lease.lease_until);
+    let summary = format!(
+        "{} holds {} until {}",
+        lease.owner,
+        task.id(),
+        lease.lease_until
+    );
     let inputs = digest::sha256(&task.task_bytes()?);
     session.set_task(task, Some(lease.fence))?;
-    let data = ClaimLock { result: ClaimResult::Claimed, lock_path: lock_path.clone(), conflict_owner_hint: None };
+    let data = ClaimLock {
+        result: ClaimResult::Claimed,
+        lock_path: lock_path.clone(),
+        conflict_owner_hint: None,
+    };
     let mut outcome = Outcome::ok(summary, &data)
         .artifacts([lock_artifact(&lock_path, &lease)])
         .meta("owner", lease.owner.clone())
@@ -123,13 +149,23 @@ fn claimed(session: &Session, claim: Claim) -> Result<Outcome, Problem> {
 
 fn lock_artifact(path: &str, lease: &Lease) -> Artifact {
     let sha256 = digest::sha256(&lease.to_bytes());
-    Artifact::new(ArtifactKind::LockFile, path, format!("sha256={sha256} fence={}", lease.fence))
+    Artifact::new(
+        ArtifactKind::LockFile,
+        path,
+        format!("sha256={sha256} fence={}", lease.fence),
+    )
 }
 
 fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
-    let id = session.task_id().map_or_else(|_| "NA".to_owned(), |id| id.to_string());
+    let id = session
+        .task_id()
+        .map_or_else(|_| "NA".to_owned(), |id| id.to_string());
     match conflict {
-        Conflict::Held { owner, until, lock_path } => {
+        Conflict::Held {
+            owner,
+            until,
+            lock_path,
+        } => {
             let data = ClaimLock {
                 result: ClaimResult::LockConflict,
                 lock_path: lock_path.clone(),
@@ -137,18 +173,34 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
             };
             let message = format!("task {id} is held by {owner} until {until}");
             Outcome::new(Status::Fail, message.clone(), &data)
-                .findings([Finding::new(Severity::Medium, "LOCK_CONFLICT", format!("{message}; recovery R1, no retry"))])
+                .findings([Finding::new(
+                    Severity::Medium,
+                    "LOCK_CONFLICT",
+                    format!("{message}; recovery R1, no retry"),
+                )])
                 .action(Action::Error)
-                .hint(format!("wait until {until}, or ask {owner} for: claim-lock --task {id} --release"))
+                .hint(format!(
+                    "wait until {until}, or ask {owner} for: claim-lock --task {id} --release"
+                ))
         }
         Conflict::NotFound => {
             let (message, hint) = if next {
-                ("no task waits in the inbox".to_owned(), "baton submit makes one")
+                (
+                    "no task waits in the inbox".to_owned(),
+                    "baton submit makes one",
+                )
             } else {
-                (format!("there is no task {id} to claim"), "baton status lists the tasks")
+                (
+                    format!("there is no task {id} to claim"),
+                    "baton status lists the tasks",
+                )
             };
             let lock_path = format!("{QUEUE_ROOT}/inbox/{id}/.lock");
-            let data = ClaimLock { result: ClaimResult::NotFound, lock_path, conflict_owner_hint: None };
+            let data = ClaimLock {
+                result: ClaimResult::NotFound,
+                lock_path,
+                conflict_owner_hint: None,
+            };
             Outcome::new(Status::Fail, message.clone(), &data)
                 .findings([Finding::new(Severity::Low, "TASK_NOT_FOUND", message)])
                 .action(Action::Error)
@@ -166,11 +218,18 @@ fn renew(session: &Session, owner: &str, length: Duration) -> Result<Outcome, Pr
         session.store()?.renew(task, owner, length, now)?
     };
     let lock_path = task.path(".lock");
-    let data = ClaimLock { result: ClaimResult::Claimed, lock_path: lock_path.clone(), conflict_owner_hint: None };
-    Ok(Outcome::ok(format!("{owner} holds {} until {}", task.id(), lease.lease_until), &data)
-        .artifacts([lock_artifact(&lock_path, &lease)])
-        .action(Action::LeaseRenewed)
-        .meta("lease_until", lease.lease_until))
+    let data = ClaimLock {
+        result: ClaimResult::Claimed,
+        lock_path: lock_path.clone(),
+        conflict_owner_hint: None,
+    };
+    Ok(Outcome::ok(
+        format!("{owner} holds {} until {}", task.id(), lease.lease_until),
+        &data,
+    )
+    .artifacts([lock_artifact(&lock_path, &lease)])
+    .action(Action::LeaseRenewed)
+    .meta("lease_until", lease.lease_until))
 }
 
 /// Gives a task back. Drafts stay with it, so the next owner goes on from them.
@@ -178,10 +237,21 @@ fn release(session: &Session, owner: &str) -> Result<Outcome, Problem> {
     let task: &TaskFolder = session.task()?;
     let lease = session.store()?.may_release(task, owner)?;
     if !task.state().may_move_to(State::Inbox) {
-        return Err(Problem::fail("STATE_RULE", format!("task {} is in {} and cannot be given back", task.id(), task.state())));
+        return Err(Problem::fail(
+            "STATE_RULE",
+            format!(
+                "task {} is in {} and cannot be given back",
+                task.id(),
+                task.state()
+            ),
+        ));
     }
     let lock_path = format!("{QUEUE_ROOT}/inbox/{}/.lock", task.id());
-    let data = ClaimLock { result: ClaimResult::Claimed, lock_path, conflict_owner_hint: None };
+    let data = ClaimLock {
+        result: ClaimResult::Claimed,
+        lock_path,
+        conflict_owner_hint: None,
+    };
     let mut outcome = Outcome::ok(format!("{owner} gave {} back", task.id()), &data)
         .action(Action::LeaseReleased)
         .transition(State::Inbox)
@@ -191,11 +261,16 @@ fn release(session: &Session, owner: &str) -> Result<Outcome, Problem> {
 }
 
 fn plan(session: &Session, next: bool) -> Result<Outcome, Problem> {
-    let id = if next { "the next task".to_owned() } else { session.task_id()?.to_string() };
+    let id = if next {
+        "the next task".to_owned()
+    } else {
+        session.task_id()?.to_string()
+    };
     let data = ClaimLock {
         result: ClaimResult::NotFound,
         lock_path: format!("{QUEUE_ROOT}/inbox/{}/.lock", if next { "NA" } else { &id }),
         conflict_owner_hint: None,
     };
-    Ok(Outcome::ok(format!("would claim {id}"), &data).findings([plan_finding("it would be locked and moved to claimed")]))
+    Ok(Outcome::ok(format!("would claim {id}"), &data)
+        .findings([plan_finding("it would be locked and moved to claimed")]))
 }

@@ -70,7 +70,9 @@ impl Approval {
     /// `APPROVAL_INVALID`.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let approval: Self = wire::parse(bytes, MAX_BYTES, "approval", CODE)?;
-        approval.check().map_err(|why| Problem::fail(CODE, format!("approval: {why}")))?;
+        approval
+            .check()
+            .map_err(|why| Problem::fail(CODE, format!("approval: {why}")))?;
         Ok(approval)
     }
 

@@ -72,7 +72,10 @@ pub enum Action {
 /// One line of the log. All fields are always there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "schemas/audit_event.schema.json describes each field")]
+#[expect(
+    missing_docs,
+    reason = "schemas/audit_event.schema.json describes each field"
+)]
 pub struct Event {
     pub ts: String,
     pub seq: u64,
@@ -105,7 +108,9 @@ impl Event {
     /// `LOG_BROKEN` naming the field.
     pub fn parse(line: &[u8]) -> Result<Self, Problem> {
         let event: Self = wire::parse(line, MAX_LINE, "audit event", "LOG_BROKEN")?;
-        event.check().map_err(|why| Problem::fail("LOG_BROKEN", format!("audit event: {why}")))?;
+        event
+            .check()
+            .map_err(|why| Problem::fail("LOG_BROKEN", format!("audit event: {why}")))?;
         Ok(event)
     }
 
@@ -307,7 +312,9 @@ impl Log {
     /// # Errors
     /// The log exists already.
     pub fn create(&self) -> Result<(), Problem> {
-        self.folder.write_new(FILE, b"").map_err(|error| Problem::io(path(), &error))
+        self.folder
+            .write_new(FILE, b"")
+            .map_err(|error| Problem::io(path(), &error))
     }
 
     /// Appends one event: linked, numbered, written in one go, durable when this returns.
@@ -342,16 +349,28 @@ impl Log {
     pub fn verify(&self, mut each: impl FnMut(&Event, &Receipt)) -> Result<Head, Problem> {
         let mut file = self.open(OFlags::RDONLY)?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| Problem::io(path(), &error))?;
-        let mut head = Head { seq: 0, event_id: None, sha256: GENESIS.to_owned() };
+        file.read_to_end(&mut bytes)
+            .map_err(|error| Problem::io(path(), &error))?;
+        let mut head = Head {
+            seq: 0,
+            event_id: None,
+            sha256: GENESIS.to_owned(),
+        };
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             let Some(line) = line.strip_suffix(b"\n") else {
-                return Err(broken(head.seq + 1, "the line has no end; the next append cuts it off"));
+                return Err(broken(
+                    head.seq + 1,
+                    "the line has no end; the next append cuts it off",
+                ));
             };
             let event = read_line(line, head.seq + 1)?;
             check_link(&event, &head)?;
             let sha256 = digest::sha256(line);
-            head = Head { seq: event.seq, event_id: Some(event.event_id.clone()), sha256 };
+            head = Head {
+                seq: event.seq,
+                event_id: Some(event.event_id.clone()),
+                sha256,
+            };
             let receipt = Receipt {
                 seq: event.seq,
                 event_id: event.event_id.clone(),
@@ -363,21 +382,27 @@ impl Log {
     }
 
     fn lock(&self) -> Result<std::fs::File, Problem> {
-        let lock = self.folder.lock_file(LOCK).map_err(|error| Problem::io("audit lock", &error))?;
+        let lock = self
+            .folder
+            .lock_file(LOCK)
+            .map_err(|error| Problem::io("audit lock", &error))?;
         flock(&lock, FlockOperation::LockExclusive)
             .map_err(|error| Problem::io("audit lock", &error.into()))?;
         Ok(lock)
     }
 
     fn open(&self, flags: OFlags) -> Result<std::fs::File, Problem> {
-        self.folder.open_file(FILE, flags | OFlags::APPEND).map_err(|error| {
-            if error.kind() == std::io::ErrorKind::NotFound {
-                Problem::fail("LOG_MISSING", format!("the audit log {} is gone", path()))
-                    .hint("restore it from a copy; baton never starts a second log in its place")
-            } else {
-                Problem::io(path(), &error)
-            }
-        })
+        self.folder
+            .open_file(FILE, flags | OFlags::APPEND)
+            .map_err(|error| {
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    Problem::fail("LOG_MISSING", format!("the audit log {} is gone", path())).hint(
+                        "restore it from a copy; baton never starts a second log in its place",
+                    )
+                } else {
+                    Problem::io(path(), &error)
+                }
+            })
     }
 
     /// Cuts off a torn last line (a writer was killed or the disk was full), keeps its bytes aside
@@ -396,7 +421,8 @@ impl Log {
             _ => {}
         }
         let length = file.metadata().map_err(|error| write_failed(&error))?.len();
-        file.set_len(length - torn.len() as u64).map_err(|error| write_failed(&error))?;
+        file.set_len(length - torn.len() as u64)
+            .map_err(|error| write_failed(&error))?;
         let mut draft = Draft::new(Actor::System, Action::LogRepaired, "audit-append")?
             .meta("torn_bytes", torn.len())
             .meta("torn_sha256", sha256)
@@ -413,13 +439,17 @@ fn write_linked(file: &mut std::fs::File, head: &Head, draft: Draft) -> Result<R
     let before = file.metadata().map_err(|error| write_failed(&error))?.len();
     let sha256 = digest::sha256(line.bytes.strip_suffix(b"\n").unwrap_or(&line.bytes));
     match file.write(&line.bytes) {
-        Ok(count) if count == line.bytes.len() => {
-            Ok(Receipt { seq: head.seq + 1, event_id: line.event_id, sha256 })
-        }
+        Ok(count) if count == line.bytes.len() => Ok(Receipt {
+            seq: head.seq + 1,
+            event_id: line.event_id,
+            sha256,
+        }),
         outcome => {
             // A short write means a full disk: take the half line back before anybody reads it.
             file.set_len(before).map_err(|error| write_failed(&error))?;
-            let error = outcome.err().unwrap_or_else(|| std::io::ErrorKind::StorageFull.into());
+            let error = outcome
+                .err()
+                .unwrap_or_else(|| std::io::ErrorKind::StorageFull.into());
             Err(write_failed(&error))
         }
     }
@@ -465,44 +495,80 @@ fn event_line(mut event: Event) -> Result<Line, Problem> {
             .map_err(|error| Problem::fail("LOG_WRITE_FAILED", error.to_string()))?;
         bytes.push(b'\n');
         if bytes.len() <= MAX_LINE {
-            return Ok(Line { event_id: event.event_id, bytes });
+            return Ok(Line {
+                event_id: event.event_id,
+                bytes,
+            });
         }
         if event.findings.is_empty() {
             return Err(Problem::fail(
                 "LOG_LINE_TOO_LONG",
-                format!("the event has {} bytes, a line holds at most {MAX_LINE}", bytes.len()),
+                format!(
+                    "the event has {} bytes, a line holds at most {MAX_LINE}",
+                    bytes.len()
+                ),
             )
             .hint("put what is large into an artifact and name it"));
         }
-        event.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        event
+            .findings
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let keep = event.findings.len() / 2;
         omitted += event.findings.len() - keep;
         event.findings.truncate(keep);
-        event.meta.insert("findings_omitted".to_owned(), omitted.into());
+        event
+            .meta
+            .insert("findings_omitted".to_owned(), omitted.into());
     }
 }
 
 /// Finds the last whole line and what stands after it.
 fn tail(file: &mut std::fs::File) -> Result<(Head, Vec<u8>), Problem> {
-    let length = file.metadata().map_err(|error| Problem::io(path(), &error))?.len();
+    let length = file
+        .metadata()
+        .map_err(|error| Problem::io(path(), &error))?
+        .len();
     // A whole line, its end, and a torn line after it fit into twice the longest line.
     let window = length.min(2 * MAX_LINE as u64 + 2);
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(length - window))
         .and_then(|_| file.take(window).read_to_end(&mut bytes))
         .map_err(|error| Problem::io(path(), &error))?;
-    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
     let torn = bytes.split_off(end);
     if end == 0 && length > window {
-        return Err(Problem::fail("LOG_BROKEN", format!("the audit log has no line end in its last {window} bytes")));
+        return Err(Problem::fail(
+            "LOG_BROKEN",
+            format!("the audit log has no line end in its last {window} bytes"),
+        ));
     }
     let Some(whole) = bytes.strip_suffix(b"\n") else {
-        return Ok((Head { seq: 0, event_id: None, sha256: GENESIS.to_owned() }, torn));
+        return Ok((
+            Head {
+                seq: 0,
+                event_id: None,
+                sha256: GENESIS.to_owned(),
+            },
+            torn,
+        ));
     };
-    let start = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let start = whole
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
     let line = whole.get(start..).unwrap_or_default();
     let event = Event::parse(line)?;
-    Ok((Head { seq: event.seq, event_id: Some(event.event_id), sha256: digest::sha256(line) }, torn))
+    Ok((
+        Head {
+            seq: event.seq,
+            event_id: Some(event.event_id),
+            sha256: digest::sha256(line),
+        },
+        torn,
+    ))
 }
 
 fn read_line(line: &[u8], expected_seq: u64) -> Result<Event, Problem> {
@@ -512,10 +578,19 @@ fn read_line(line: &[u8], expected_seq: u64) -> Result<Event, Problem> {
 fn check_link(event: &Event, head: &Head) -> Result<(), Problem> {
     let line = head.seq + 1;
     if event.seq != line {
-        return Err(broken(line, &format!("seq is {}, expected {line}", event.seq)));
+        return Err(broken(
+            line,
+            &format!("seq is {}, expected {line}", event.seq),
+        ));
     }
     if event.prev_sha256 != head.sha256 {
-        return Err(broken(line, &format!("prev_sha256 is {}, the line before hashes to {}", event.prev_sha256, head.sha256)));
+        return Err(broken(
+            line,
+            &format!(
+                "prev_sha256 is {}, the line before hashes to {}",
+                event.prev_sha256, head.sha256
+            ),
+        ));
     }
     if event.prev_event_id != head.event_id {
         return Err(broken(line, "prev_event_id does not name the line before"));
@@ -524,13 +599,19 @@ fn check_link(event: &Event, head: &Head) -> Result<(), Problem> {
 }
 
 fn broken(line: u64, why: &str) -> Problem {
-    Problem::fail("LOG_BROKEN", format!("the audit log is broken at line {line}: {why}"))
-        .hint("compare with a copy kept elsewhere; nothing lands while the chain is broken")
+    Problem::fail(
+        "LOG_BROKEN",
+        format!("the audit log is broken at line {line}: {why}"),
+    )
+    .hint("compare with a copy kept elsewhere; nothing lands while the chain is broken")
 }
 
 fn write_failed(error: &std::io::Error) -> Problem {
-    Problem::fail("LOG_WRITE_FAILED", format!("the audit log could not be written: {error}"))
-        .hint("free disk space or mend the disk, then run the same command again (recovery R7)")
+    Problem::fail(
+        "LOG_WRITE_FAILED",
+        format!("the audit log could not be written: {error}"),
+    )
+    .hint("free disk space or mend the disk, then run the same command again (recovery R7)")
 }
 
 /// The level an outcome is logged at.
@@ -538,7 +619,14 @@ fn write_failed(error: &std::io::Error) -> Problem {
 pub fn level_of(status: Status, findings: &[Finding]) -> Level {
     match status {
         Status::Ok | Status::Partial => {
-            if findings.iter().any(|finding| finding.severity >= Severity::High) { Level::Warn } else { Level::Info }
+            if findings
+                .iter()
+                .any(|finding| finding.severity >= Severity::High)
+            {
+                Level::Warn
+            } else {
+                Level::Info
+            }
         }
         Status::Deny => Level::Warn,
         Status::Fail | Status::ZeroStop => Level::Error,

@@ -20,26 +20,46 @@ pub fn text(field: &str, text: &str, least: usize, most: usize) -> Checked {
     if (least..=most).contains(&length) {
         return Ok(());
     }
-    Err(format!("{field} has {length} characters, expected {least} to {most}"))
+    Err(format!(
+        "{field} has {length} characters, expected {least} to {most}"
+    ))
 }
 
 /// A list of `least` to `most` entries, each of which passes `each`.
-pub fn list<T>(field: &str, list: &[T], least: usize, most: usize, each: impl Fn(&T) -> Checked) -> Checked {
+pub fn list<T>(
+    field: &str,
+    list: &[T],
+    least: usize,
+    most: usize,
+    each: impl Fn(&T) -> Checked,
+) -> Checked {
     if !(least..=most).contains(&list.len()) {
-        return Err(format!("{field} has {} entries, expected {least} to {most}", list.len()));
+        return Err(format!(
+            "{field} has {} entries, expected {least} to {most}",
+            list.len()
+        ));
     }
     list.iter().try_for_each(each)
 }
 
 /// A list of texts.
 pub fn texts(field: &str, entries: &[String], most: usize, longest: usize) -> Checked {
-    list(field, entries, 0, most, |entry| text(field, entry, 1, longest))
+    list(field, entries, 0, most, |entry| {
+        text(field, entry, 1, longest)
+    })
 }
 
 /// No entry twice.
 pub fn unique<T: PartialEq>(field: &str, list: &[T]) -> Checked {
-    let twice = list.iter().enumerate().any(|(at, entry)| list.iter().skip(at + 1).any(|other| other == entry));
-    if twice { Err(format!("{field} names an entry twice")) } else { Ok(()) }
+    let twice = list
+        .iter()
+        .enumerate()
+        .any(|(at, entry)| list.iter().skip(at + 1).any(|other| other == entry));
+    if twice {
+        Err(format!("{field} names an entry twice"))
+    } else {
+        Ok(())
+    }
 }
 
 /// A whole number from `least` to `most`.
@@ -47,12 +67,24 @@ pub fn number(field: &str, number: u64, least: u64, most: u64) -> Checked {
     if (least..=most).contains(&number) {
         return Ok(());
     }
-    wrong(field, number, &format!("a whole number from {least} to {most}"))
+    wrong(
+        field,
+        number,
+        &format!("a whole number from {least} to {most}"),
+    )
 }
 
 /// An RFC 3339 time with upper-case `T` and `Z`, of at most 40 characters.
 pub fn timestamp(field: &str, text: &str) -> Checked {
-    if is_timestamp(text) { Ok(()) } else { wrong(field, format!("\"{}\"", shown(text)), "a time such as 2026-02-08T09:00:00Z") }
+    if is_timestamp(text) {
+        Ok(())
+    } else {
+        wrong(
+            field,
+            format!("\"{}\"", shown(text)),
+            "a time such as 2026-02-08T09:00:00Z",
+        )
+    }
 }
 
 fn is_timestamp(text: &str) -> bool {
@@ -63,9 +95,20 @@ fn is_timestamp(text: &str) -> bool {
             .is_some_and(|number| (least..=most).contains(&number))
     };
     let is = |at: usize, expected: &str| text.get(at..=at) == Some(expected);
-    let date = number(0, 4, 0, 9999) && is(4, "-") && number(5, 2, 1, 12) && is(7, "-") && number(8, 2, 1, 31);
-    let time = is(10, "T") && number(11, 2, 0, 23) && is(13, ":") && number(14, 2, 0, 59) && is(16, ":") && number(17, 2, 0, 60);
-    let Some(rest) = text.get(19..).filter(|_| date && time && text.len() <= 40) else { return false };
+    let date = number(0, 4, 0, 9999)
+        && is(4, "-")
+        && number(5, 2, 1, 12)
+        && is(7, "-")
+        && number(8, 2, 1, 31);
+    let time = is(10, "T")
+        && number(11, 2, 0, 23)
+        && is(13, ":")
+        && number(14, 2, 0, 59)
+        && is(16, ":")
+        && number(17, 2, 0, 60);
+    let Some(rest) = text.get(19..).filter(|_| date && time && text.len() <= 40) else {
+        return false;
+    };
     let zone = match rest.strip_prefix('.') {
         None => rest,
         Some(fraction) => {
@@ -80,38 +123,60 @@ fn is_timestamp(text: &str) -> bool {
 }
 
 fn is_offset(zone: &str) -> bool {
-    let Some(clock) = zone.strip_prefix(['+', '-']) else { return false };
-    let part = |text: &str, most: u32| {
-        text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok_and(|number| number <= most)
+    let Some(clock) = zone.strip_prefix(['+', '-']) else {
+        return false;
     };
-    clock.split_once(':').is_some_and(|(hours, minutes)| part(hours, 23) && part(minutes, 59))
+    let part = |text: &str, most: u32| {
+        text.len() == 2
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && text.parse::<u32>().is_ok_and(|number| number <= most)
+    };
+    clock
+        .split_once(':')
+        .is_some_and(|(hours, minutes)| part(hours, 23) && part(minutes, 59))
 }
 
 /// A relative path or glob: no leading or doubled `/`, no `.` or `..` part, no NUL, at most `most`
 /// characters.
 pub fn path(field: &str, path: &str, most: usize) -> Checked {
-    let clean = path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    let clean = path
+        .split('/')
+        .all(|part| !part.is_empty() && part != "." && part != "..");
     if clean && !path.contains('\0') && path.chars().count() <= most {
         return Ok(());
     }
-    wrong(field, format!("\"{}\"", shown(path)), "a relative path without empty, \".\" or \"..\" parts")
+    wrong(
+        field,
+        format!("\"{}\"", shown(path)),
+        "a relative path without empty, \".\" or \"..\" parts",
+    )
 }
 
 /// A path or glob of a task, where a backslash is refused as well: on some platforms it separates.
 pub fn task_path(field: &str, text: &str) -> Checked {
     if text.contains('\\') {
-        return wrong(field, format!("\"{}\"", shown(text)), "a path with forward slashes only");
+        return wrong(
+            field,
+            format!("\"{}\"", shown(text)),
+            "a path with forward slashes only",
+        );
     }
     path(field, text, 4096)
 }
 
 /// Lower-case hex of one of these lengths.
 pub fn hex(field: &str, text: &str, lengths: &[usize]) -> Checked {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let digits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if digits && lengths.contains(&text.len()) {
         return Ok(());
     }
-    wrong(field, format!("\"{}\"", shown(text)), &format!("lower-case hex of length {lengths:?}"))
+    wrong(
+        field,
+        format!("\"{}\"", shown(text)),
+        &format!("lower-case hex of length {lengths:?}"),
+    )
 }
 
 /// A SHA-256.
@@ -126,17 +191,34 @@ pub fn object_id(field: &str, text: &str) -> Checked {
 
 /// An identifier: a first character out of letters and digits, then those and `.`, `_`, `-`.
 pub fn identifier(field: &str, text: &str, most: usize) -> Checked {
-    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let rest = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let first = text
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let rest = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if first && rest && text.len() <= most {
         return Ok(());
     }
-    wrong(field, format!("\"{}\"", shown(text)), &format!("1 to {most} letters, digits, '.', '_' or '-'"))
+    wrong(
+        field,
+        format!("\"{}\"", shown(text)),
+        &format!("1 to {most} letters, digits, '.', '_' or '-'"),
+    )
 }
 
 /// The version every stored shape has today.
 pub fn schema_version(text: &str) -> Checked {
-    if text == "1.0.0" { Ok(()) } else { wrong("schema_version", format!("\"{}\"", shown(text)), "\"1.0.0\"") }
+    if text == "1.0.0" {
+        Ok(())
+    } else {
+        wrong(
+            "schema_version",
+            format!("\"{}\"", shown(text)),
+            "\"1.0.0\"",
+        )
+    }
 }
 
 #[cfg(test)]
@@ -145,10 +227,25 @@ mod tests {
 
     #[test]
     fn times() {
-        for good in ["2026-02-08T09:00:00Z", "2026-02-08T09:00:60.123456789+23:59", "2026-12-31T23:59:59.1-00:00"] {
+        for good in [
+            "2026-02-08T09:00:00Z",
+            "2026-02-08T09:00:60.123456789+23:59",
+            "2026-12-31T23:59:59.1-00:00",
+        ] {
             assert!(is_timestamp(good), "{good}");
         }
-        for bad in ["", "2026-02-08", "2026-02-08t09:00:00Z", "2026-13-08T09:00:00Z", "2026-02-08T24:00:00Z", "2026-02-08T09:00:00", "2026-02-08T09:00:00.Z", "2026-02-08T09:00:00+24:00", "2026-02-08T09:00:00z", "٢026-02-08T09:00:00Z"] {
+        for bad in [
+            "",
+            "2026-02-08",
+            "2026-02-08t09:00:00Z",
+            "2026-13-08T09:00:00Z",
+            "2026-02-08T24:00:00Z",
+            "2026-02-08T09:00:00",
+            "2026-02-08T09:00:00.Z",
+            "2026-02-08T09:00:00+24:00",
+            "2026-02-08T09:00:00z",
+            "٢026-02-08T09:00:00Z",
+        ] {
             assert!(!is_timestamp(bad), "{bad}");
         }
     }

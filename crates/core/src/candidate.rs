@@ -63,7 +63,9 @@ impl Candidate {
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         const CODE: &str = "CANDIDATE_INVALID";
         let candidate: Self = wire::parse(bytes, MAX_BYTES, "candidate", CODE)?;
-        candidate.check().map_err(|why| Problem::fail(CODE, format!("candidate: {why}")))?;
+        candidate
+            .check()
+            .map_err(|why| Problem::fail(CODE, format!("candidate: {why}")))?;
         Ok(candidate)
     }
 
@@ -90,7 +92,10 @@ impl Candidate {
     /// The name that evidence and approvals carry: `base=… tree=… patch=…`.
     #[must_use]
     pub fn binding(&self) -> String {
-        format!("base={} tree={} patch={}", self.base, self.tree, self.patch_sha256)
+        format!(
+            "base={} tree={} patch={}",
+            self.base, self.tree, self.patch_sha256
+        )
     }
 }
 
@@ -118,7 +123,14 @@ impl Proposal {
 
     /// Makes the record of this proposal for a task.
     #[must_use]
-    pub fn candidate(&self, task_id: &str, attempt: u32, source: Source, actor: Actor, policy: &Policy) -> Candidate {
+    pub fn candidate(
+        &self,
+        task_id: &str,
+        attempt: u32,
+        source: Source,
+        actor: Actor,
+        policy: &Policy,
+    ) -> Candidate {
         Candidate {
             schema_version: "1.0.0".to_owned(),
             task_id: task_id.to_owned(),
@@ -151,11 +163,20 @@ pub fn limits(policy: &Policy) -> Limits {
 /// # Errors
 /// `PATCH_TOO_LARGE`, `PATCH_EMPTY`, `PATCH_DOES_NOT_APPLY`, `PATCH_REFUSED` when the change holds a
 /// form that the strict reader refuses, `READER_DISAGREES` when reader and git differ.
-pub fn propose(store: &ObjectStore, base: &Oid, patch: &[u8], limits: &Limits) -> Result<Proposal, Problem> {
+pub fn propose(
+    store: &ObjectStore,
+    base: &Oid,
+    patch: &[u8],
+    limits: &Limits,
+) -> Result<Proposal, Problem> {
     if patch.len() > limits.bytes {
         return Err(Problem::fail(
             "PATCH_TOO_LARGE",
-            format!("the patch has {} bytes, the policy allows {}", patch.len(), limits.bytes),
+            format!(
+                "the patch has {} bytes, the policy allows {}",
+                patch.len(),
+                limits.bytes
+            ),
         )
         .hint("split the change into smaller tasks"));
     }
@@ -163,17 +184,28 @@ pub fn propose(store: &ObjectStore, base: &Oid, patch: &[u8], limits: &Limits) -
         return Err(Problem::fail("PATCH_EMPTY", "the patch is empty")
             .hint("make one with `git diff --binary`, against the task's base commit"));
     }
-    let normalized = baton_patch::parse(patch, limits).err().map(|refusal| refusal.to_string());
+    let normalized = baton_patch::parse(patch, limits)
+        .err()
+        .map(|refusal| refusal.to_string());
     let base_tree = store.tree_of(base)?;
     let index = store.index_of(&base_tree)?;
     store.apply(&index, patch)?;
     let tree = store.write_tree(&index)?;
     if tree == base_tree {
-        return Err(Problem::fail("PATCH_EMPTY", "the patch applies and changes nothing"));
+        return Err(Problem::fail(
+            "PATCH_EMPTY",
+            "the patch applies and changes nothing",
+        ));
     }
     let canonical = store.patch_between(&base_tree, &tree)?;
     check_reading(store, &base_tree, &tree, &canonical, limits)?;
-    Ok(Proposal { base: base.clone(), base_tree, tree, patch: canonical, normalized })
+    Ok(Proposal {
+        base: base.clone(),
+        base_tree,
+        tree,
+        patch: canonical,
+        normalized,
+    })
 }
 
 /// Demands that the strict reader sees in the canonical patch exactly what git's own tree
@@ -191,7 +223,10 @@ pub fn check_reading(
     let read = baton_patch::parse(canonical, limits).map_err(|refusal| refused(&refusal))?;
     let listing = store.raw_between(base_tree, tree)?;
     let changes = raw::read(&listing).map_err(|problem| {
-        Problem::zero_stop("READER_DISAGREES", format!("git's tree difference cannot be read: {problem}"))
+        Problem::zero_stop(
+            "READER_DISAGREES",
+            format!("git's tree difference cannot be read: {problem}"),
+        )
     })?;
     raw::agrees(&read, &changes).map_err(|difference| {
         Problem::zero_stop(
@@ -204,7 +239,10 @@ pub fn check_reading(
 /// Turns a reader's refusal into a problem that names line and form.
 #[must_use]
 pub fn refused(refusal: &baton_patch::Refusal) -> Problem {
-    let message = format!("patch line {}: {}: got \"{}\"", refusal.line, refusal.code, refusal.form);
+    let message = format!(
+        "patch line {}: {}: got \"{}\"",
+        refusal.line, refusal.code, refusal.form
+    );
     Problem::fail("PATCH_REFUSED", message).hint(refusal.hint.clone())
 }
 
@@ -220,24 +258,43 @@ pub fn verify(
     limits: &Limits,
 ) -> Result<(), Problem> {
     let changed = |what: &str, got: &str, expected: &str| {
-        Problem::zero_stop("CANDIDATE_CHANGED", format!("{what} is {got}, the candidate says {expected}"))
-            .hint("baton retry TASK, and let it be drafted, scanned, gated and approved again")
+        Problem::zero_stop(
+            "CANDIDATE_CHANGED",
+            format!("{what} is {got}, the candidate says {expected}"),
+        )
+        .hint("baton retry TASK, and let it be drafted, scanned, gated and approved again")
     };
     let patch_sha256 = digest::sha256(patch);
     if patch_sha256 != candidate.patch_sha256 {
-        return Err(changed("the SHA-256 of draft.patch", &patch_sha256, &candidate.patch_sha256));
+        return Err(changed(
+            "the SHA-256 of draft.patch",
+            &patch_sha256,
+            &candidate.patch_sha256,
+        ));
     }
     let base = repository.commit(&candidate.base)?;
     let base_tree = repository.tree_of(&base)?;
     if base_tree.as_str() != candidate.base_tree {
-        return Err(changed("the base's tree", base_tree.as_str(), &candidate.base_tree));
+        return Err(changed(
+            "the base's tree",
+            base_tree.as_str(),
+            &candidate.base_tree,
+        ));
     }
     let again = propose(store, &base, patch, limits)?;
     if again.tree.as_str() != candidate.tree {
-        return Err(changed("the tree that the patch makes", again.tree.as_str(), &candidate.tree));
+        return Err(changed(
+            "the tree that the patch makes",
+            again.tree.as_str(),
+            &candidate.tree,
+        ));
     }
     if again.patch != patch {
-        return Err(changed("the canonical patch", &again.patch_sha256(), &candidate.patch_sha256));
+        return Err(changed(
+            "the canonical patch",
+            &again.patch_sha256(),
+            &candidate.patch_sha256,
+        ));
     }
     Ok(())
 }

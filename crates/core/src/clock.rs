@@ -25,8 +25,9 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
 /// # Errors
 /// Says what was got and shows the form.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("got \"{text}\", expected a duration such as 90s, 15m or 2h: {error}"))
+    humantime::parse_duration(text).map_err(|error| {
+        format!("got \"{text}\", expected a duration such as 90s, 15m or 2h: {error}")
+    })
 }
 
 /// How long ago `time` was, in whole units a person reads at a glance (`3m`, `2h`, `5d`).

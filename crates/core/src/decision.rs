@@ -86,7 +86,11 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Verdict {
             }
         };
         if let Some(why) = why {
-            matched.push(Matched { rule: rule.id.clone(), then: rule.then, because: format!("{} ({why})", rule.reason) });
+            matched.push(Matched {
+                rule: rule.id.clone(),
+                then: rule.then,
+                because: format!("{} ({why})", rule.reason),
+            });
         }
     }
     if matched.is_empty() {
@@ -97,7 +101,11 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Verdict {
         }));
     }
     // A policy without a rule for the rest is refused when it loads; should it ever happen, stop.
-    let decision = matched.iter().map(|rule| rule.then).max().unwrap_or(Decision::ZeroStop);
+    let decision = matched
+        .iter()
+        .map(|rule| rule.then)
+        .max()
+        .unwrap_or(Decision::ZeroStop);
     Verdict { decision, matched }
 }
 
@@ -113,5 +121,11 @@ fn reason(found: &[String]) -> Option<String> {
 
 fn below(reached: Option<Isolation>, minimum: Isolation) -> Option<String> {
     let reached = reached?;
-    (reached < minimum).then(|| format!("reached {}, the policy demands {}", reached.name(), minimum.name()))
+    (reached < minimum).then(|| {
+        format!(
+            "reached {}, the policy demands {}",
+            reached.name(),
+            minimum.name()
+        )
+    })
 }

@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 
 use crate::audit::{self, Action, Draft};
 use crate::envelope::{
-    Artifact, ArtifactKind, AuditRef, Envelope, Finding, QUEUE_ROOT, SCHEMA_ID, SCHEMA_VERSION, Severity, Signals,
-    Status, TaskRef, ToolClass,
+    Artifact, ArtifactKind, AuditRef, Envelope, Finding, QUEUE_ROOT, SCHEMA_ID, SCHEMA_VERSION,
+    Severity, Signals, Status, TaskRef, ToolClass,
 };
 use crate::exit;
 use crate::policy::Actor;
@@ -83,7 +83,11 @@ impl Refused<'_> {
     #[must_use]
     pub fn path(&self, state: State, name: &str) -> String {
         let state = self.state.unwrap_or(state);
-        format!("{QUEUE_ROOT}/{}/{}/{name}", state.name(), self.task_id.unwrap_or("NA"))
+        format!(
+            "{QUEUE_ROOT}/{}/{}/{name}",
+            state.name(),
+            self.task_id.unwrap_or("NA")
+        )
     }
 }
 
@@ -106,7 +110,10 @@ impl Skill {
         let after = format!(
             "Examples:\n  {first}\n  {second}\n\nExit codes:\n  0 OK  1 FAIL  2 usage error, no envelope  3 DENY  4 ZERO_STOP  5 PARTIAL"
         );
-        let command = Command::new(self.name).about(self.about).version(env!("CARGO_PKG_VERSION")).after_help(after);
+        let command = Command::new(self.name)
+            .about(self.about)
+            .version(env!("CARGO_PKG_VERSION"))
+            .after_help(after);
         (self.arguments)(Common::augment_args(command))
     }
 }
@@ -129,7 +136,11 @@ pub fn main_with(skill: &Skill, arguments: Vec<OsString>) -> ExitCode {
         return print_schema(skill);
     }
     match run(skill, &matches, &arguments, Input::Process) {
-        Ok(done) => print(&done, matches.get_flag("pretty"), matches.get_flag("verbose")),
+        Ok(done) => print(
+            &done,
+            matches.get_flag("pretty"),
+            matches.get_flag("verbose"),
+        ),
         Err(problem) => {
             complain(skill.name, &problem);
             ExitCode::from(exit::USAGE)
@@ -141,12 +152,21 @@ pub fn main_with(skill: &Skill, arguments: Vec<OsString>) -> ExitCode {
 ///
 /// # Errors
 /// Only usage errors; everything else is an envelope.
-pub fn invoke(skill: &Skill, arguments: Vec<OsString>, upstream: Option<Envelope>) -> Result<Done, Problem> {
+pub fn invoke(
+    skill: &Skill,
+    arguments: Vec<OsString>,
+    upstream: Option<Envelope>,
+) -> Result<Done, Problem> {
     let matches = skill
         .command()
         .try_get_matches_from(&arguments)
         .map_err(|error| Problem::usage(error.to_string()))?;
-    run(skill, &matches, &arguments, Input::Given(upstream.map(Box::new)))
+    run(
+        skill,
+        &matches,
+        &arguments,
+        Input::Given(upstream.map(Box::new)),
+    )
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
@@ -168,9 +188,16 @@ fn print_schema(skill: &Skill) -> ExitCode {
 
 /// Prints the envelope in one write. An envelope that nobody received is never exit 0.
 fn print(done: &Done, pretty: bool, verbose: bool) -> ExitCode {
-    let text = if pretty { serde_json::to_string_pretty(&done.envelope) } else { serde_json::to_string(&done.envelope) };
+    let text = if pretty {
+        serde_json::to_string_pretty(&done.envelope)
+    } else {
+        serde_json::to_string(&done.envelope)
+    };
     if verbose || done.code != 0 || std::io::stderr().is_terminal() {
-        say(&format!("{}: {}", done.envelope.skill, done.envelope.summary));
+        say(&format!(
+            "{}: {}",
+            done.envelope.skill, done.envelope.summary
+        ));
         for hint in &done.hints {
             say(&format!("  next: {hint}"));
         }
@@ -182,7 +209,10 @@ fn print(done: &Done, pretty: bool, verbose: bool) -> ExitCode {
 #[must_use]
 pub fn write_out(text: &str, code: u8) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Ok(()) => ExitCode::from(code),
         Err(error) => {
             say(&format!("standard output could not be written: {error}"));
@@ -210,7 +240,8 @@ fn run(
     arguments: &[OsString],
     input: Input,
 ) -> Result<Done, Problem> {
-    let common = Common::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let common =
+        Common::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let actor = actor(&common)?;
     let (upstream, broken) = match upstream_of(skill, matches, &common, input)? {
         Ok(upstream) => (upstream, None),
@@ -228,16 +259,26 @@ fn run(
 }
 
 fn actor(common: &Common) -> Result<Actor, Problem> {
-    let name = common.actor.clone().or_else(|| environment::read_text(environment::ACTOR));
-    name.map_or(Ok(Actor::Human), |name| name.parse().map_err(|_| {
-        let name = name.escape_debug().to_string();
-        Problem::usage(format!("no actor is called \"{name}\": openclaw, cursor, claude_code, human or system"))
-    }))
+    let name = common
+        .actor
+        .clone()
+        .or_else(|| environment::read_text(environment::ACTOR));
+    name.map_or(Ok(Actor::Human), |name| {
+        name.parse().map_err(|_| {
+            let name = name.escape_debug().to_string();
+            Problem::usage(format!(
+                "no actor is called \"{name}\": openclaw, cursor, claude_code, human or system"
+            ))
+        })
+    })
 }
 
 /// Decides whether standard input is read. The outer error is a usage error; the inner one a broken
 /// upstream, which still becomes an envelope.
-#[expect(clippy::type_complexity, reason = "two kinds of error with two different ends")]
+#[expect(
+    clippy::type_complexity,
+    reason = "two kinds of error with two different ends"
+)]
 fn upstream_of(
     skill: &Skill,
     matches: &ArgMatches,
@@ -246,15 +287,19 @@ fn upstream_of(
 ) -> Result<Result<Option<Envelope>, Problem>, Problem> {
     let has_subject = common.task.is_some() || (skill.has_subject)(matches);
     match input {
-        Input::Given(envelope) if envelope.is_some() || has_subject || skill.upstream == Upstream::Never => {
+        Input::Given(envelope)
+            if envelope.is_some() || has_subject || skill.upstream == Upstream::Never =>
+        {
             Ok(Ok(envelope.map(|envelope| *envelope)))
         }
         Input::Process if has_subject || skill.upstream == Upstream::Never => Ok(Ok(None)),
         Input::Process if !std::io::stdin().is_terminal() => {
             Ok(session::read_upstream(std::io::stdin().lock()).map(Some))
         }
-        Input::Process | Input::Given(_) => Err(Problem::usage("nothing to work on: pass --task ID, or pipe in the output of the skill before")
-            .hint(format!("{} --help shows two examples", skill.name))),
+        Input::Process | Input::Given(_) => Err(Problem::usage(
+            "nothing to work on: pass --task ID, or pipe in the output of the skill before",
+        )
+        .hint(format!("{} --help shows two examples", skill.name))),
     }
 }
 
@@ -274,14 +319,18 @@ fn work(skill: &Skill, session: &Session, matches: &ArgMatches) -> Result<Outcom
     let outcome = catch_unwind(AssertUnwindSafe(|| (skill.run)(session, matches)));
     std::panic::set_hook(previous);
     outcome.unwrap_or_else(|panic| {
-        Err(Problem::fail("INTERNAL_ERROR", format!("a defect in {}: {}", skill.name, panic_text(panic.as_ref())))
-            .hint("nothing was moved; please report it with the command line"))
+        Err(Problem::fail(
+            "INTERNAL_ERROR",
+            format!("a defect in {}: {}", skill.name, panic_text(panic.as_ref())),
+        )
+        .hint("nothing was moved; please report it with the command line"))
     })
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it panicked".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it panicked".to_owned())
 }
 
 fn refused_by_upstream(upstream: &Envelope) -> Option<Problem> {
@@ -291,12 +340,20 @@ fn refused_by_upstream(upstream: &Envelope) -> Option<Problem> {
         Status::Deny => |code, message| Problem::deny(code, message),
         Status::ZeroStop => |code, message| Problem::zero_stop(code, message),
     };
-    let message = format!("{} ended with {}: {}", upstream.skill, upstream.status, upstream.summary);
+    let message = format!(
+        "{} ended with {}: {}",
+        upstream.skill, upstream.status, upstream.summary
+    );
     Some(kind("UPSTREAM_NOT_OK", message))
 }
 
 /// Turns the work into an envelope: recorded, moved, kept.
-fn finish(skill: &Skill, session: &mut Session, worked: Result<Outcome, Problem>, arguments: &[OsString]) -> Done {
+fn finish(
+    skill: &Skill,
+    session: &mut Session,
+    worked: Result<Outcome, Problem>,
+    arguments: &[OsString],
+) -> Done {
     let (outcome, problem) = match worked {
         Ok(outcome) => (outcome, None),
         Err(problem) => (refusal(skill, session, &problem), Some(problem)),
@@ -306,28 +363,50 @@ fn finish(skill: &Skill, session: &mut Session, worked: Result<Outcome, Problem>
         Ok(envelope) => (envelope, outcome.hints.clone()),
         Err(failure) => {
             let outcome = refusal(skill, session, &failure);
-            (assemble(skill, session, &outcome, unrecorded_id()), failure.hints)
+            (
+                assemble(skill, session, &outcome, unrecorded_id()),
+                failure.hints,
+            )
         }
     };
     if let Some(problem) = problem {
         hints.extend(problem.hints);
     }
-    Done { code: exit::code(envelope.status, envelope.decision), envelope, hints }
+    Done {
+        code: exit::code(envelope.status, envelope.decision),
+        envelope,
+        hints,
+    }
 }
 
 /// The outcome that stands for a problem.
 fn refusal(skill: &Skill, session: &Session, problem: &Problem) -> Outcome {
     let id = named_task(session);
-    let refused = Refused { task_id: id.as_deref(), state: session.open_task().map(|open| open.before), problem };
-    let mut outcome = Outcome::new(problem.status(), problem.message.clone(), &(skill.refused)(&refused));
+    let refused = Refused {
+        task_id: id.as_deref(),
+        state: session.open_task().map(|open| open.before),
+        problem,
+    };
+    let mut outcome = Outcome::new(
+        problem.status(),
+        problem.message.clone(),
+        &(skill.refused)(&refused),
+    );
     if outcome.summary.is_empty() {
         outcome.summary.clone_from(&problem.code);
     }
     outcome.findings.push(problem.finding());
     outcome.findings.extend(problem.findings.iter().cloned());
-    outcome.action = Some(if problem.code == "STOP_PRESENT" { Action::StopDetected } else { Action::Error });
+    outcome.action = Some(if problem.code == "STOP_PRESENT" {
+        Action::StopDetected
+    } else {
+        Action::Error
+    });
     if problem.code == "STOP_PRESENT" {
-        outcome.signals = Some(Signals { stop_detected: true, ..Signals::default() });
+        outcome.signals = Some(Signals {
+            stop_detected: true,
+            ..Signals::default()
+        });
     }
     outcome
 }
@@ -339,9 +418,19 @@ fn named_task(session: &Session) -> Option<String> {
 
 /// Writes the log line, makes the move, keeps the envelope. Where there is no queue, or nothing
 /// that must be recorded, only the envelope is made.
-fn record(skill: &Skill, session: &mut Session, outcome: &Outcome, arguments: &[OsString]) -> Result<Envelope, Problem> {
+fn record(
+    skill: &Skill,
+    session: &mut Session,
+    outcome: &Outcome,
+    arguments: &[OsString],
+) -> Result<Envelope, Problem> {
     if session.is_plan() || outcome.verified_only || !must_be_recorded(session, outcome) {
-        return Ok(assemble(skill, session, outcome, ids::fresh("EVT", crate::clock::now())?));
+        return Ok(assemble(
+            skill,
+            session,
+            outcome,
+            ids::fresh("EVT", crate::clock::now())?,
+        ));
     }
     if outcome.transition.is_some() && !skill.acts_under_stop {
         if let Stop::Present(why) = session.store()?.stop() {
@@ -352,8 +441,16 @@ fn record(skill: &Skill, session: &mut Session, outcome: &Outcome, arguments: &[
     let mut draft = draft(skill, session, outcome, arguments)?;
     let mut envelope = assemble(skill, session, outcome, draft.event_id.clone());
     draft.outputs_sha256 = envelope.payload_sha256();
-    draft.task_id = if envelope.task.task_id == crate::envelope::NO_TASK { "-".to_owned() } else { envelope.task.task_id.clone() };
-    let receipt = session.store()?.log()?.append(draft).inspect_err(|_| undo(session))?;
+    draft.task_id = if envelope.task.task_id == crate::envelope::NO_TASK {
+        "-".to_owned()
+    } else {
+        envelope.task.task_id.clone()
+    };
+    let receipt = session
+        .store()?
+        .log()?
+        .append(draft)
+        .inspect_err(|_| undo(session))?;
     envelope.artifacts.push(receipt.artifact());
     if let Err(problem) = act(session, outcome) {
         if let Some(open) = session.open_task() {
@@ -370,8 +467,15 @@ fn record(skill: &Skill, session: &mut Session, outcome: &Outcome, arguments: &[
 /// Everything that changes something is recorded, and so is every answer that is not OK.
 fn must_be_recorded(session: &Session, outcome: &Outcome) -> bool {
     let has_queue = matches!(session.store_if_any(), Ok(Some(_)));
-    let acts = session.take_approvals().iter().any(|entry| entry.tool_class != ToolClass::Read);
-    has_queue && (acts || session.open_task().is_some() || outcome.status != Status::Ok || outcome.action.is_some())
+    let acts = session
+        .take_approvals()
+        .iter()
+        .any(|entry| entry.tool_class != ToolClass::Read);
+    has_queue
+        && (acts
+            || session.open_task().is_some()
+            || outcome.status != Status::Ok
+            || outcome.action.is_some())
 }
 
 fn undo(session: &Session) {
@@ -382,14 +486,20 @@ fn undo(session: &Session) {
 
 /// Moves the task, as the log line already says.
 fn act(session: &mut Session, outcome: &Outcome) -> Result<(), Problem> {
-    let Some(to) = outcome.transition else { return Ok(()) };
+    let Some(to) = outcome.transition else {
+        return Ok(());
+    };
     session.task()?;
-    let Some(open) = session.open_task_mut() else { return Ok(()) };
+    let Some(open) = session.open_task_mut() else {
+        return Ok(());
+    };
     let fence = open.fence;
     // The store is opened apart from the task so that both can be held at once.
     let root = session.root()?.to_owned();
     let store = crate::store::Store::open(&root)?;
-    let Some(open) = session.open_task_mut() else { return Ok(()) };
+    let Some(open) = session.open_task_mut() else {
+        return Ok(());
+    };
     store.transition(&mut open.folder, to, fence)?;
     if outcome.unlock {
         store.unlock(&open.folder)?;
@@ -399,9 +509,14 @@ fn act(session: &mut Session, outcome: &Outcome) -> Result<(), Problem> {
 }
 
 /// The log says that the task moves, and it did not: say that in the log too.
-fn failed_after_record(skill: &Skill, session: &Session, problem: &Problem) -> Result<Envelope, Problem> {
+fn failed_after_record(
+    skill: &Skill,
+    session: &Session,
+    problem: &Problem,
+) -> Result<Envelope, Problem> {
     let outcome = refusal(skill, session, problem);
-    let mut draft = draft(skill, session, &outcome, &[])?.meta("undoes", "the move in the line before of this task");
+    let mut draft = draft(skill, session, &outcome, &[])?
+        .meta("undoes", "the move in the line before of this task");
     let mut envelope = assemble(skill, session, &outcome, draft.event_id.clone());
     draft.outputs_sha256 = envelope.payload_sha256();
     draft.task_id.clone_from(&envelope.task.task_id);
@@ -410,11 +525,22 @@ fn failed_after_record(skill: &Skill, session: &Session, problem: &Problem) -> R
     Ok(envelope)
 }
 
-fn draft(skill: &Skill, session: &Session, outcome: &Outcome, arguments: &[OsString]) -> Result<Draft, Problem> {
-    let mut draft = Draft::new(session.actor, outcome.action.unwrap_or(skill.action), skill.envelope)?;
+fn draft(
+    skill: &Skill,
+    session: &Session,
+    outcome: &Outcome,
+    arguments: &[OsString],
+) -> Result<Draft, Problem> {
+    let mut draft = Draft::new(
+        session.actor,
+        outcome.action.unwrap_or(skill.action),
+        skill.envelope,
+    )?;
     draft.level = audit::level_of(outcome.status, &outcome.findings);
     draft.status = outcome.status.into();
-    draft.decision = outcome.decision.unwrap_or(crate::envelope::Decision::NotApplicable);
+    draft.decision = outcome
+        .decision
+        .unwrap_or(crate::envelope::Decision::NotApplicable);
     draft.from = session.open_task().map(|open| open.before);
     draft.to = outcome.transition.or(draft.from);
     draft.approvals = session.take_approvals();
@@ -422,7 +548,10 @@ fn draft(skill: &Skill, session: &Session, outcome: &Outcome, arguments: &[OsStr
     draft.findings.clone_from(&outcome.findings);
     draft.meta.clone_from(&outcome.meta);
     draft.inputs_sha256 = outcome.inputs_sha256.clone().unwrap_or_else(|| {
-        session.upstream.as_ref().map_or_else(|| session::arguments_sha256(arguments), Envelope::payload_sha256)
+        session.upstream.as_ref().map_or_else(
+            || session::arguments_sha256(arguments),
+            Envelope::payload_sha256,
+        )
     });
     if let Some(open) = session.open_task() {
         if let Ok(Some(candidate)) = open.folder.candidate() {
@@ -430,7 +559,9 @@ fn draft(skill: &Skill, session: &Session, outcome: &Outcome, arguments: &[OsStr
         }
     }
     if let Some(policy) = session.policy().ok() {
-        draft.meta.insert("policy_sha256".to_owned(), policy.sha256.clone().into());
+        draft
+            .meta
+            .insert("policy_sha256".to_owned(), policy.sha256.clone().into());
     }
     Ok(draft)
 }
@@ -442,13 +573,17 @@ fn unrecorded_id() -> String {
 /// Puts the envelope together: what upstream said is carried on, what this step says is added.
 fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: String) -> Envelope {
     let upstream = session.upstream.as_ref();
-    let mut findings: Vec<Finding> = upstream.map(|envelope| envelope.findings.clone()).unwrap_or_default();
+    let mut findings: Vec<Finding> = upstream
+        .map(|envelope| envelope.findings.clone())
+        .unwrap_or_default();
     for finding in &outcome.findings {
         if !findings.contains(finding) {
             findings.push(finding.clone());
         }
     }
-    let mut artifacts: Vec<Artifact> = upstream.map(|envelope| envelope.artifacts.clone()).unwrap_or_default();
+    let mut artifacts: Vec<Artifact> = upstream
+        .map(|envelope| envelope.artifacts.clone())
+        .unwrap_or_default();
     // The receipt is each step's own; a lock that this step takes off binds nobody further on.
     artifacts.retain(|artifact| match artifact.kind {
         ArtifactKind::AuditLog => false,
@@ -460,7 +595,10 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
             artifacts.push(artifact.clone());
         }
     }
-    let signals = match (upstream.and_then(|envelope| envelope.signals), outcome.signals) {
+    let signals = match (
+        upstream.and_then(|envelope| envelope.signals),
+        outcome.signals,
+    ) {
         (Some(one), Some(other)) => Some(one.or(other)),
         (one, other) => one.or(other),
     };
@@ -468,7 +606,11 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
     let task = TaskRef::new(
         named_task(session).unwrap_or_else(|| crate::envelope::NO_TASK.to_owned()),
         before,
-        if session.is_plan() { before } else { outcome.transition.or(before) },
+        if session.is_plan() {
+            before
+        } else {
+            outcome.transition.or(before)
+        },
     );
     Envelope {
         schema_id: SCHEMA_ID.to_owned(),
@@ -495,5 +637,9 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
 /// A finding that a plan run adds, so that nobody takes a plan for an effect.
 #[must_use]
 pub fn plan_finding(what: &str) -> Finding {
-    Finding::new(Severity::Info, "PLAN_ONLY", format!("nothing was changed; without --plan: {what}"))
+    Finding::new(
+        Severity::Info,
+        "PLAN_ONLY",
+        format!("nothing was changed; without --plan: {what}"),
+    )
 }

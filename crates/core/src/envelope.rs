@@ -167,9 +167,17 @@ pub struct Signals {
     pub allowlist_violation: bool,
     pub external_io_attempt: bool,
     pub delete_detected: bool,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub lockfile_touched: Option<bool>,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub protected_zone_touched: Option<bool>,
 }
 
@@ -187,7 +195,10 @@ impl Signals {
             external_io_attempt: self.external_io_attempt || other.external_io_attempt,
             delete_detected: self.delete_detected || other.delete_detected,
             lockfile_touched: either(self.lockfile_touched, other.lockfile_touched),
-            protected_zone_touched: either(self.protected_zone_touched, other.protected_zone_touched),
+            protected_zone_touched: either(
+                self.protected_zone_touched,
+                other.protected_zone_touched,
+            ),
         }
     }
 }
@@ -205,7 +216,11 @@ pub struct Finding {
     #[serde(deserialize_with = "wire::non_empty")]
     pub message: String,
     /// Files that show it.
-    #[serde(default, deserialize_with = "wire::non_empty_items", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "wire::non_empty_items",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub evidence_paths: Vec<String>,
 }
 
@@ -216,7 +231,11 @@ impl Finding {
         Self {
             severity,
             code: code.to_owned(),
-            message: if message.is_empty() { code.to_owned() } else { message },
+            message: if message.is_empty() {
+                code.to_owned()
+            } else {
+                message
+            },
             evidence_paths: Vec::new(),
         }
     }
@@ -232,20 +251,31 @@ pub struct Artifact {
     #[serde(deserialize_with = "wire::non_empty")]
     pub path: String,
     /// Space-separated `key=value`, first of all `sha256=<hex>`.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub note: Option<String>,
 }
 
 impl Artifact {
     /// Names a file with its note.
     pub fn new(kind: ArtifactKind, path: impl Into<String>, note: impl Into<String>) -> Self {
-        Self { kind, path: path.into(), note: Some(note.into()) }
+        Self {
+            kind,
+            path: path.into(),
+            note: Some(note.into()),
+        }
     }
 
     /// The value behind `key=` in the note.
     #[must_use]
     pub fn note_value(&self, key: &str) -> Option<&str> {
-        self.note.as_deref()?.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+        self.note
+            .as_deref()?
+            .split(' ')
+            .find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
     }
 }
 
@@ -260,13 +290,25 @@ pub struct ApprovalEntry {
     /// Whether it was there.
     pub state: ApprovalState,
     /// Who gave it.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub approved_by: Option<String>,
     /// When, RFC 3339.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub approved_at: Option<String>,
     /// Which rule, or why not.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub note: Option<String>,
 }
 
@@ -281,7 +323,11 @@ pub struct AuditRef {
     #[serde(deserialize_with = "wire::non_empty")]
     pub append_only_path: String,
     /// The upstream step's event.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub prev_event_id: Option<String>,
 }
 
@@ -304,7 +350,11 @@ pub struct Envelope {
     /// How the step ended.
     pub status: Status,
     /// The decision, from decision-router on.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub decision: Option<Decision>,
     /// One sentence for people.
     #[serde(deserialize_with = "wire::non_empty")]
@@ -312,7 +362,11 @@ pub struct Envelope {
     /// The task.
     pub task: TaskRef,
     /// What was seen so far along the chain.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub signals: Option<Signals>,
     /// What was found so far along the chain.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -336,11 +390,18 @@ impl Envelope {
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         const CODE: &str = "UPSTREAM_INVALID";
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(Problem::fail(CODE, "the input is empty, one envelope was expected")
-                .hint("pipe the output of another skill in, or name the subject with --task"));
+            return Err(
+                Problem::fail(CODE, "the input is empty, one envelope was expected")
+                    .hint("pipe the output of another skill in, or name the subject with --task"),
+            );
         }
         let envelope: Self = wire::parse(bytes, MAX_BYTES, "envelope", CODE)?;
-        crate::outputs::check(&envelope.skill, &envelope.skill_version, envelope.decision, &envelope.data)?;
+        crate::outputs::check(
+            &envelope.skill,
+            &envelope.skill_version,
+            envelope.decision,
+            &envelope.data,
+        )?;
         Ok(envelope)
     }
 
@@ -349,7 +410,9 @@ impl Envelope {
     #[must_use]
     pub fn payload_sha256(&self) -> String {
         let mut payload = self.clone();
-        payload.artifacts.retain(|artifact| artifact.kind != ArtifactKind::AuditLog);
+        payload
+            .artifacts
+            .retain(|artifact| artifact.kind != ArtifactKind::AuditLog);
         let mut value = serde_json::to_value(&payload).unwrap_or(Value::Null);
         if let Value::Object(fields) = &mut value {
             fields.remove("audit");
@@ -360,7 +423,9 @@ impl Envelope {
     /// The receipt of the log line that records this envelope.
     #[must_use]
     pub fn receipt(&self) -> Option<&Artifact> {
-        self.artifacts.iter().find(|artifact| artifact.kind == ArtifactKind::AuditLog)
+        self.artifacts
+            .iter()
+            .find(|artifact| artifact.kind == ArtifactKind::AuditLog)
     }
 }
 
@@ -369,7 +434,10 @@ fn exactly<'de, D: Deserializer<'de>>(d: D, expected: &'static str) -> Result<St
     if got == expected {
         return Ok(got);
     }
-    Err(D::Error::custom(format!("expected \"{expected}\", got \"{}\"", got.escape_debug())))
+    Err(D::Error::custom(format!(
+        "expected \"{expected}\", got \"{}\"",
+        got.escape_debug()
+    )))
 }
 
 fn schema_id<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
@@ -387,12 +455,18 @@ fn queue_root<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
 fn skill_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let name = String::deserialize(d)?;
     let word = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
     };
     if name.split('-').all(word) {
         return Ok(name);
     }
-    Err(D::Error::custom(format!("expected lower-case words joined by -, got \"{}\"", name.escape_debug())))
+    Err(D::Error::custom(format!(
+        "expected lower-case words joined by -, got \"{}\"",
+        name.escape_debug()
+    )))
 }
 
 fn version<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
@@ -401,7 +475,10 @@ fn version<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     if version.split('.').count() == 3 && version.split('.').all(number) {
         return Ok(version);
     }
-    Err(D::Error::custom(format!("expected a version such as 1.0.0, got \"{}\"", version.escape_debug())))
+    Err(D::Error::custom(format!(
+        "expected a version such as 1.0.0, got \"{}\"",
+        version.escape_debug()
+    )))
 }
 
 /// Writes an enum as documents write it, such as `ZERO_STOP`.
@@ -418,7 +495,15 @@ macro_rules! shown_as_written {
     )+};
 }
 
-shown_as_written!(Status, Decision, Severity, ToolClass, crate::outputs::RiskLevel, crate::outputs::CheckStatus, crate::outputs::IncidentSeverity);
+shown_as_written!(
+    Status,
+    Decision,
+    Severity,
+    ToolClass,
+    crate::outputs::RiskLevel,
+    crate::outputs::CheckStatus,
+    crate::outputs::IncidentSeverity
+);
 
 mod unknown_state {
     use super::{Deserialize, Deserializer, Serializer, State};
@@ -434,7 +519,10 @@ mod unknown_state {
             return Ok(None);
         }
         State::from_name(&name).map(Some).ok_or_else(|| {
-            D::Error::custom(format!("expected a queue state or unknown, got \"{}\"", name.escape_debug()))
+            D::Error::custom(format!(
+                "expected a queue state or unknown, got \"{}\"",
+                name.escape_debug()
+            ))
         })
     }
 }

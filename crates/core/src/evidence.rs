@@ -55,22 +55,39 @@ impl Court<'_> {
     }
 
     fn gather(&self, task: &TaskFolder, facts: &mut Facts) -> Result<(), Problem> {
-        let candidate = task.candidate()?.ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
+        let candidate = task
+            .candidate()?
+            .ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
         let recorded = self.recorded()?;
         self.check_record(task, &candidate, &recorded)?;
-        candidate::verify(self.repository, self.objects, &candidate, &task.patch()?, &candidate::limits(self.policy))?;
+        candidate::verify(
+            self.repository,
+            self.objects,
+            &candidate,
+            &task.patch()?,
+            &candidate::limits(self.policy),
+        )?;
         self.store.approvals_for(&candidate)?;
         let kept = task.envelopes()?;
-        let latest = |skill: &str| kept.iter().rev().map(|kept| &kept.envelope).find(|envelope| envelope.skill == skill);
+        let latest = |skill: &str| {
+            kept.iter()
+                .rev()
+                .map(|kept| &kept.envelope)
+                .find(|envelope| envelope.skill == skill)
+        };
         match latest("diff-risk-scan") {
-            None => facts.unbound.push("there is no diff-risk-scan result".to_owned()),
+            None => facts
+                .unbound
+                .push("there is no diff-risk-scan result".to_owned()),
             Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
                 Err(problem) => facts.unbound.push(problem.to_string()),
                 Ok(()) => add_scan(envelope, facts)?,
             },
         }
         match latest("gate-runner") {
-            None => facts.unbound.push("there is no gate-runner result".to_owned()),
+            None => facts
+                .unbound
+                .push("there is no gate-runner result".to_owned()),
             Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
                 Err(problem) => facts.unbound.push(problem.to_string()),
                 Ok(()) => self.add_gates(envelope, facts)?,
@@ -83,22 +100,40 @@ impl Court<'_> {
     fn recorded(&self) -> Result<Recorded, Problem> {
         let mut lines = HashMap::new();
         self.store.log()?.verify(|event, _| {
-            let policy_sha256 = event.meta.get("policy_sha256").and_then(|sha256| sha256.as_str());
+            let policy_sha256 = event
+                .meta
+                .get("policy_sha256")
+                .and_then(|sha256| sha256.as_str());
             let line = Line {
                 outputs_sha256: event.outputs_sha256.clone(),
                 policy_sha256: policy_sha256.map(str::to_owned),
             };
             lines.insert(event.event_id.clone(), line);
         })?;
-        Ok(Recorded { lines, policy_sha256: self.policy.sha256.clone() })
+        Ok(Recorded {
+            lines,
+            policy_sha256: self.policy.sha256.clone(),
+        })
     }
 
     /// The candidate's own record must be the one that patch-draft logged.
-    fn check_record(&self, task: &TaskFolder, candidate: &Candidate, recorded: &Recorded) -> Result<(), Problem> {
+    fn check_record(
+        &self,
+        task: &TaskFolder,
+        candidate: &Candidate,
+        recorded: &Recorded,
+    ) -> Result<(), Problem> {
         let kept = task.envelopes()?;
-        let draft = kept.iter().rev().map(|kept| &kept.envelope).find(|envelope| envelope.skill == "patch-draft-request");
+        let draft = kept
+            .iter()
+            .rev()
+            .map(|kept| &kept.envelope)
+            .find(|envelope| envelope.skill == "patch-draft-request");
         let Some(draft) = draft else {
-            return Err(Problem::fail("EVIDENCE_MISSING", "there is no patch-draft result for the candidate"));
+            return Err(Problem::fail(
+                "EVIDENCE_MISSING",
+                "there is no patch-draft result for the candidate",
+            ));
         };
         check_bound(task, candidate, draft, recorded)
     }
@@ -113,8 +148,11 @@ impl Court<'_> {
                     if gate.required && !has_passed(result) {
                         facts.gates.push(describe(result));
                     }
-                    if let Some(level) = note_value(result, "isolation").and_then(Isolation::from_name) {
-                        facts.isolation = Some(facts.isolation.map_or(level, |weakest| weakest.min(level)));
+                    if let Some(level) =
+                        note_value(result, "isolation").and_then(Isolation::from_name)
+                    {
+                        facts.isolation =
+                            Some(facts.isolation.map_or(level, |weakest| weakest.min(level)));
                     }
                 }
             }
@@ -127,18 +165,30 @@ impl Court<'_> {
 fn has_passed(result: &GateResult) -> bool {
     match result.status {
         CheckStatus::Pass => true,
-        CheckStatus::Fail => note_value(result, "base") == Some("FAIL") && note_value(result, "new") != Some("yes"),
+        CheckStatus::Fail => {
+            note_value(result, "base") == Some("FAIL") && note_value(result, "new") != Some("yes")
+        }
         CheckStatus::Skip => false,
     }
 }
 
 fn describe(result: &GateResult) -> String {
-    let note: String = result.note.as_deref().unwrap_or_default().chars().take(160).collect();
+    let note: String = result
+        .note
+        .as_deref()
+        .unwrap_or_default()
+        .chars()
+        .take(160)
+        .collect();
     format!("{} {}: {note}", result.gate_id, result.status)
 }
 
 fn note_value<'a>(result: &'a GateResult, key: &str) -> Option<&'a str> {
-    result.note.as_deref()?.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+    result
+        .note
+        .as_deref()?
+        .split(' ')
+        .find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
 }
 
 fn add_scan(envelope: &Envelope, facts: &mut Facts) -> Result<(), Problem> {
@@ -153,22 +203,59 @@ fn add_scan(envelope: &Envelope, facts: &mut Facts) -> Result<(), Problem> {
     ] {
         push_once(seen, what, &mut facts.forbidden);
     }
-    push_once(flags.protected_zone_touched, "a protected zone is touched", &mut facts.sensitive);
-    push_once(flags.lockfile_touched, "a lockfile is touched", &mut facts.sensitive);
-    let secrets = envelope.findings.iter().filter(|finding| finding.code == risk::SECRET_FOUND);
-    facts.secret.extend(secrets.map(|finding| finding.message.clone()));
+    push_once(
+        flags.protected_zone_touched,
+        "a protected zone is touched",
+        &mut facts.sensitive,
+    );
+    push_once(
+        flags.lockfile_touched,
+        "a lockfile is touched",
+        &mut facts.sensitive,
+    );
+    let secrets = envelope
+        .findings
+        .iter()
+        .filter(|finding| finding.code == risk::SECRET_FOUND);
+    facts
+        .secret
+        .extend(secrets.map(|finding| finding.message.clone()));
     facts.risk = facts.risk.max(data.risk_level);
     Ok(())
 }
 
 /// Adds what the chain saw; a signal once seen is never lost.
 pub fn add_signals(signals: &Signals, facts: &mut Facts) {
-    push_once(signals.stop_detected, "a step before saw STOP", &mut facts.stop);
-    push_once(signals.allowlist_violation, "allowlist violation", &mut facts.forbidden);
-    push_once(signals.delete_detected, "a file is deleted or emptied", &mut facts.forbidden);
-    push_once(signals.external_io_attempt, "external IO", &mut facts.forbidden);
-    push_once(signals.protected_zone_touched == Some(true), "a protected zone is touched", &mut facts.sensitive);
-    push_once(signals.lockfile_touched == Some(true), "a lockfile is touched", &mut facts.sensitive);
+    push_once(
+        signals.stop_detected,
+        "a step before saw STOP",
+        &mut facts.stop,
+    );
+    push_once(
+        signals.allowlist_violation,
+        "allowlist violation",
+        &mut facts.forbidden,
+    );
+    push_once(
+        signals.delete_detected,
+        "a file is deleted or emptied",
+        &mut facts.forbidden,
+    );
+    push_once(
+        signals.external_io_attempt,
+        "external IO",
+        &mut facts.forbidden,
+    );
+    push_once(
+        signals.protected_zone_touched == Some(true),
+        "a protected zone is touched",
+        &mut facts.sensitive,
+    );
+    push_once(
+        signals.lockfile_touched == Some(true),
+        "a lockfile is touched",
+        &mut facts.sensitive,
+    );
 }
 
 fn push_once(seen: bool, what: &str, list: &mut Vec<String>) {
@@ -182,23 +269,45 @@ fn push_once(seen: bool, what: &str, list: &mut Vec<String>) {
 ///
 /// # Errors
 /// `UPSTREAM_INVALID`.
-pub fn facts_of_files(scan: Option<&Envelope>, gates: Option<&Envelope>, policy: &Policy) -> Result<Facts, Problem> {
+pub fn facts_of_files(
+    scan: Option<&Envelope>,
+    gates: Option<&Envelope>,
+    policy: &Policy,
+) -> Result<Facts, Problem> {
     let mut facts = Facts::default();
     match scan {
-        None => facts.unbound.push("no diff-risk-scan result was given".to_owned()),
+        None => facts
+            .unbound
+            .push("no diff-risk-scan result was given".to_owned()),
         Some(envelope) => add_scan(envelope, &mut facts)?,
     }
     match gates {
-        None => facts.unbound.push("no gate-runner result was given".to_owned()),
+        None => facts
+            .unbound
+            .push("no gate-runner result was given".to_owned()),
         Some(envelope) => add_file_gates(envelope, policy, &mut facts)?,
     }
-    let names: Vec<_> = [scan, gates].into_iter().flatten().map(candidate_name).collect();
-    if names.iter().any(Option::is_none) || names.windows(2).any(|pair| pair.first() != pair.last()) {
-        facts.unbound.push("the results do not name one and the same candidate".to_owned());
+    let names: Vec<_> = [scan, gates]
+        .into_iter()
+        .flatten()
+        .map(candidate_name)
+        .collect();
+    if names.iter().any(Option::is_none) || names.windows(2).any(|pair| pair.first() != pair.last())
+    {
+        facts
+            .unbound
+            .push("the results do not name one and the same candidate".to_owned());
     }
     for envelope in [scan, gates].into_iter().flatten() {
-        let wrong = !matches!(envelope.status, crate::envelope::Status::Ok | crate::envelope::Status::Fail);
-        push_once(wrong, "a result ended with DENY, ZERO_STOP or PARTIAL", &mut facts.unbound);
+        let wrong = !matches!(
+            envelope.status,
+            crate::envelope::Status::Ok | crate::envelope::Status::Fail
+        );
+        push_once(
+            wrong,
+            "a result ended with DENY, ZERO_STOP or PARTIAL",
+            &mut facts.unbound,
+        );
     }
     Ok(facts)
 }
@@ -212,14 +321,25 @@ fn add_file_gates(envelope: &Envelope, policy: &Policy, facts: &mut Facts) -> Re
             Some(_) => {}
         }
     }
-    let levels = data.gates.iter().filter_map(|result| note_value(result, "isolation").and_then(Isolation::from_name));
+    let levels = data
+        .gates
+        .iter()
+        .filter_map(|result| note_value(result, "isolation").and_then(Isolation::from_name));
     facts.isolation = levels.min();
     Ok(())
 }
 
 fn candidate_name(envelope: &Envelope) -> Option<String> {
-    let named = envelope.artifacts.iter().rev().find(|artifact| artifact.note_value("tree").is_some())?;
-    Some(format!("{} {}", named.note_value("base")?, named.note_value("tree")?))
+    let named = envelope
+        .artifacts
+        .iter()
+        .rev()
+        .find(|artifact| artifact.note_value("tree").is_some())?;
+    Some(format!(
+        "{} {}",
+        named.note_value("base")?,
+        named.note_value("tree")?
+    ))
 }
 
 /// Checks one kept envelope: recorded as it is, under this policy, about this candidate, its files
@@ -227,16 +347,27 @@ fn candidate_name(envelope: &Envelope) -> Option<String> {
 ///
 /// # Errors
 /// `EVIDENCE_CHANGED`, `EVIDENCE_UNBOUND`.
-fn check_bound(task: &TaskFolder, candidate: &Candidate, envelope: &Envelope, recorded: &Recorded) -> Result<(), Problem> {
+fn check_bound(
+    task: &TaskFolder,
+    candidate: &Candidate,
+    envelope: &Envelope,
+    recorded: &Recorded,
+) -> Result<(), Problem> {
     let line = recorded.lines.get(&envelope.audit.event_id);
     let Some(line) = line.filter(|line| line.outputs_sha256 == envelope.payload_sha256()) else {
         return Err(Problem::fail(
             "EVIDENCE_CHANGED",
-            format!("the kept result of {} is not the one that the log records", envelope.skill),
+            format!(
+                "the kept result of {} is not the one that the log records",
+                envelope.skill
+            ),
         ));
     };
     if line.policy_sha256.as_ref() != Some(&recorded.policy_sha256) {
-        return Err(unbound(envelope, "another policy than the one in force now"));
+        return Err(unbound(
+            envelope,
+            "another policy than the one in force now",
+        ));
     }
     if envelope.task.task_id != task.id().as_str() {
         return Err(unbound(envelope, "another task"));
@@ -246,12 +377,19 @@ fn check_bound(task: &TaskFolder, candidate: &Candidate, envelope: &Envelope, re
             && artifact.note_value("tree") == Some(&candidate.tree)
             && artifact.note_value("patch") == Some(&candidate.patch_sha256)
     };
-    if !envelope.artifacts.iter().any(|artifact| names_it(&artifact)) {
+    if !envelope
+        .artifacts
+        .iter()
+        .any(|artifact| names_it(&artifact))
+    {
         return Err(unbound(envelope, "another candidate, or names none"));
     }
     for artifact in &envelope.artifacts {
         // Locks and the log change by design; everything else is evidence.
-        if matches!(artifact.kind, ArtifactKind::LockFile | ArtifactKind::AuditLog) {
+        if matches!(
+            artifact.kind,
+            ArtifactKind::LockFile | ArtifactKind::AuditLog
+        ) {
             continue;
         }
         task.read_artifact(artifact)?;
@@ -260,5 +398,8 @@ fn check_bound(task: &TaskFolder, candidate: &Candidate, envelope: &Envelope, re
 }
 
 fn unbound(envelope: &Envelope, what: &str) -> Problem {
-    Problem::fail("EVIDENCE_UNBOUND", format!("the kept result of {} is about {what}", envelope.skill))
+    Problem::fail(
+        "EVIDENCE_UNBOUND",
+        format!("the kept result of {} is about {what}", envelope.skill),
+    )
 }

@@ -14,7 +14,9 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 
 use crate::ids;
 
-const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const FOLDER: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
@@ -42,7 +44,10 @@ impl Folder {
     /// The system's, `NotADirectory` for a link or a file.
     pub fn open(path: &Path) -> io::Result<Self> {
         let fd = rustix::fs::openat(CWD, path, FOLDER, Mode::empty())?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+        })
     }
 
     /// The path it was opened by, for messages and for programs that need one.
@@ -57,7 +62,10 @@ impl Folder {
     /// The system's; `InvalidInput` when `name` is more than one component.
     pub fn sub(&self, name: &str) -> io::Result<Self> {
         let fd = rustix::fs::openat(&self.fd, component(name)?, FOLDER, Mode::empty())?;
-        Ok(Self { fd, path: self.path.join(name) })
+        Ok(Self {
+            fd,
+            path: self.path.join(name),
+        })
     }
 
     /// Opens a folder inside, made first if it is missing.
@@ -94,7 +102,10 @@ impl Folder {
         if bytes.len() > limit {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("{} is larger than {limit} bytes", self.path.join(name).display()),
+                format!(
+                    "{} is larger than {limit} bytes",
+                    self.path.join(name).display()
+                ),
             ));
         }
         Ok(bytes)
@@ -107,7 +118,12 @@ impl Folder {
     pub fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         // NONBLOCK, so that a planted pipe cannot make us wait.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = File::from(rustix::fs::openat(&self.fd, component(name)?, flags, Mode::empty())?);
+        let file = File::from(rustix::fs::openat(
+            &self.fd,
+            component(name)?,
+            flags,
+            Mode::empty(),
+        )?);
         if file.metadata()?.is_file() {
             return Ok(file);
         }
@@ -123,7 +139,12 @@ impl Folder {
     /// The system's.
     pub fn lock_file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(&self.fd, component(name)?, flags, FILE_MODE)?))
+        Ok(File::from(rustix::fs::openat(
+            &self.fd,
+            component(name)?,
+            flags,
+            FILE_MODE,
+        )?))
     }
 
     /// Writes a file that must not exist yet, and syncs it and the folder.
@@ -147,12 +168,17 @@ impl Folder {
         let name = component(name)?;
         let random = ids::random_hex().map_err(|problem| io::Error::other(problem.message))?;
         let temporary = format!(".tmp-{random}");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::openat(&self.fd, &temporary, flags, FILE_MODE)?);
         let written = file
             .write_all(bytes)
             .and_then(|()| file.sync_all())
-            .and_then(|()| Ok(rustix::fs::renameat_with(&self.fd, &temporary, &self.fd, name, rename)?));
+            .and_then(|()| {
+                Ok(rustix::fs::renameat_with(
+                    &self.fd, &temporary, &self.fd, name, rename,
+                )?)
+            });
         if let Err(error) = written {
             // Best effort: the name is random and ignored by every reader.
             let _ = rustix::fs::unlinkat(&self.fd, &temporary, AtFlags::empty());
@@ -189,7 +215,9 @@ impl Folder {
         let mut entries = Vec::new();
         for entry in rustix::fs::Dir::read_from(self.fd.as_fd())? {
             let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
             if name == "." || name == ".." || name.starts_with(".tmp-") {
                 continue;
             }
@@ -198,8 +226,14 @@ impl Folder {
                 kind => kind,
             };
             match kind {
-                FileType::Directory => entries.push(Entry { name: name.to_owned(), is_folder: true }),
-                FileType::RegularFile => entries.push(Entry { name: name.to_owned(), is_folder: false }),
+                FileType::Directory => entries.push(Entry {
+                    name: name.to_owned(),
+                    is_folder: true,
+                }),
+                FileType::RegularFile => entries.push(Entry {
+                    name: name.to_owned(),
+                    is_folder: false,
+                }),
                 _ => {}
             }
         }
@@ -230,7 +264,11 @@ impl Folder {
     }
 
     fn stat(&self, name: &str) -> io::Result<Stat> {
-        Ok(rustix::fs::statat(&self.fd, component(name)?, AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(rustix::fs::statat(
+            &self.fd,
+            component(name)?,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
     /// Makes the folder's own entries durable.
@@ -269,7 +307,10 @@ pub fn read_bounded(stream: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {limit} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("more than {limit} bytes"),
+        ));
     }
     Ok(bytes)
 }
@@ -303,9 +344,18 @@ mod tests {
         assert!(folder.read("link", 10).is_err());
         assert!(folder.sub("root").is_err());
         for name in ["..", ".", "", "a/b", "../x", "/etc", "a\0b"] {
-            assert_eq!(folder.read(name, 10).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name:?}");
+            assert_eq!(
+                folder.read(name, 10).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput,
+                "{name:?}"
+            );
         }
-        let names: Vec<_> = folder.list().unwrap().into_iter().map(|entry| entry.name).collect();
+        let names: Vec<_> = folder
+            .list()
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect();
         assert_eq!(names, ["secret"], "links are not listed");
     }
 
@@ -314,14 +364,20 @@ mod tests {
         let (dir, folder) = folder();
         let path = dir.path().join("pipe");
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, FILE_MODE, 0).unwrap();
-        assert_eq!(folder.read("pipe", 10).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            folder.read("pipe", 10).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     #[test]
     fn a_large_file_is_refused() {
         let (_dir, folder) = folder();
         folder.write_new("a", &[0; 11]).unwrap();
-        assert_eq!(folder.read("a", 10).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            folder.read("a", 10).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
         assert_eq!(folder.read("a", 11).unwrap().len(), 11);
     }
 }

@@ -11,7 +11,10 @@ use crate::problem::Problem;
 /// # Errors
 /// `NO_RANDOMNESS` when the system gives none; a guessable id is never made instead.
 pub fn fresh(prefix: &str, now: SystemTime) -> Result<String, Problem> {
-    let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let millis = now
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
     Ok(format!("{prefix}-{millis:012x}-{}", random_hex()?))
 }
 
@@ -22,7 +25,10 @@ pub fn fresh(prefix: &str, now: SystemTime) -> Result<String, Problem> {
 pub fn random_hex() -> Result<String, Problem> {
     let mut random = [0_u8; 8];
     getrandom::fill(&mut random).map_err(|error| {
-        Problem::fail("NO_RANDOMNESS", format!("the system gave no random bytes: {error}"))
+        Problem::fail(
+            "NO_RANDOMNESS",
+            format!("the system gave no random bytes: {error}"),
+        )
     })?;
     Ok(digest::hex(&random))
 }
@@ -30,7 +36,10 @@ pub fn random_hex() -> Result<String, Problem> {
 /// This machine's name, or `unknown-host`.
 #[must_use]
 pub fn host() -> String {
-    rustix::system::uname().nodename().to_str().map_or_else(|_| "unknown-host".to_owned(), str::to_owned)
+    rustix::system::uname()
+        .nodename()
+        .to_str()
+        .map_or_else(|_| "unknown-host".to_owned(), str::to_owned)
 }
 
 /// The id of the present boot; empty where the system has none.

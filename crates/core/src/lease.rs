@@ -61,7 +61,10 @@ impl Lease {
         if clock::parse_rfc3339(&lease.lease_until).is_none() {
             return Err(Problem::fail(
                 "LOCK_BROKEN",
-                format!("lock: lease_until \"{}\" is not an RFC 3339 time", lease.lease_until.escape_debug()),
+                format!(
+                    "lock: lease_until \"{}\" is not an RFC 3339 time",
+                    lease.lease_until.escape_debug()
+                ),
             ));
         }
         Ok(lease)
@@ -78,7 +81,8 @@ impl Lease {
     /// Whether the lease has ended, or its machine was started anew since.
     #[must_use]
     pub fn is_over(&self, now: SystemTime) -> bool {
-        let restarted = self.host == ids::host() && !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
+        let restarted =
+            self.host == ids::host() && !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
         restarted || clock::parse_rfc3339(&self.lease_until).is_some_and(|until| until <= now)
     }
 }

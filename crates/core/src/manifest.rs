@@ -81,7 +81,9 @@ impl Manifest {
     /// `MANIFEST_INVALID` naming the field.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let manifest: Self = wire::parse(bytes, MAX_BYTES, "manifest", CODE)?;
-        manifest.check().map_err(|why| Problem::fail(CODE, format!("manifest: {why}")))?;
+        manifest
+            .check()
+            .map_err(|why| Problem::fail(CODE, format!("manifest: {why}")))?;
         Ok(manifest)
     }
 
@@ -91,62 +93,144 @@ impl Manifest {
         bounds::text("stage_current", &self.stage_current, 1, 64)?;
         bounds::text("stage_next", &self.stage_next, 1, 64)?;
         for (field, got, expected) in [
-            ("paths.queue_dir", &self.paths.queue_dir, QUEUE_ROOT.to_owned()),
+            (
+                "paths.queue_dir",
+                &self.paths.queue_dir,
+                QUEUE_ROOT.to_owned(),
+            ),
             ("paths.ssot_dir", &self.paths.ssot_dir, SSOT.to_owned()),
-            ("paths.kill_switch", &self.paths.kill_switch, format!("{QUEUE_ROOT}/{STOP}")),
-            ("paths.audit_events", &self.paths.audit_events, audit::path()),
+            (
+                "paths.kill_switch",
+                &self.paths.kill_switch,
+                format!("{QUEUE_ROOT}/{STOP}"),
+            ),
+            (
+                "paths.audit_events",
+                &self.paths.audit_events,
+                audit::path(),
+            ),
             ("audit.hash_alg", &self.audit.hash_alg, "sha256".to_owned()),
         ] {
             if *got != expected {
-                return Err(format!("{field} is \"{}\", expected \"{expected}\"", got.escape_debug()));
+                return Err(format!(
+                    "{field} is \"{}\", expected \"{expected}\"",
+                    got.escape_debug()
+                ));
             }
         }
         if !self.audit.append_only || !self.guardrails.require_unified_diff {
-            return Err("audit.append_only and guardrails.require_unified_diff must be true".to_owned());
+            return Err(
+                "audit.append_only and guardrails.require_unified_diff must be true".to_owned(),
+            );
         }
-        bounds::number("guardrails.max_file_bytes", self.guardrails.max_file_bytes, 1, 1 << 30)?;
-        bounds::number("guardrails.max_context_files", self.guardrails.max_context_files, 1, 10_000)?;
-        bounds::list("guardrails.deny_paths_glob", &self.guardrails.deny_paths_glob, 0, 1000, |glob| {
-            bounds::task_path("guardrails.deny_paths_glob", glob)
-        })?;
+        bounds::number(
+            "guardrails.max_file_bytes",
+            self.guardrails.max_file_bytes,
+            1,
+            1 << 30,
+        )?;
+        bounds::number(
+            "guardrails.max_context_files",
+            self.guardrails.max_context_files,
+            1,
+            10_000,
+        )?;
+        bounds::list(
+            "guardrails.deny_paths_glob",
+            &self.guardrails.deny_paths_glob,
+            0,
+            1000,
+            |glob| bounds::task_path("guardrails.deny_paths_glob", glob),
+        )?;
         self.check_rest()
     }
 
     fn check_rest(&self) -> bounds::Checked {
         let ollama = &self.ollama;
-        bounds::text("ollama.base_url_in_compose_network", &ollama.base_url_in_compose_network, 1, 2048)?;
-        bounds::text("ollama.generate_endpoint", &ollama.generate_endpoint, 1, 2048)?;
+        bounds::text(
+            "ollama.base_url_in_compose_network",
+            &ollama.base_url_in_compose_network,
+            1,
+            2048,
+        )?;
+        bounds::text(
+            "ollama.generate_endpoint",
+            &ollama.generate_endpoint,
+            1,
+            2048,
+        )?;
         let url = &ollama.base_url_in_compose_network;
-        let scheme = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let scheme = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
         if scheme.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
-            return Err(format!("ollama.base_url_in_compose_network \"{}\" is no http or https address", url.escape_debug()));
+            return Err(format!(
+                "ollama.base_url_in_compose_network \"{}\" is no http or https address",
+                url.escape_debug()
+            ));
         }
-        if !ollama.generate_endpoint.starts_with('/') || ollama.generate_endpoint.contains(char::is_whitespace) {
-            return Err("ollama.generate_endpoint must begin with '/' and hold no blanks".to_owned());
+        if !ollama.generate_endpoint.starts_with('/')
+            || ollama.generate_endpoint.contains(char::is_whitespace)
+        {
+            return Err(
+                "ollama.generate_endpoint must begin with '/' and hold no blanks".to_owned(),
+            );
         }
         bounds::text("ollama.default_model", &ollama.default_model, 1, 200)?;
-        let known = ["claude_code", "cursor", "openclaw", "ollama", "human", "system"];
-        if let Some(unknown) = self.roles.keys().find(|role| !known.contains(&role.as_str())) {
-            return Err(format!("roles names \"{}\", expected one of {known:?}", unknown.escape_debug()));
+        let known = [
+            "claude_code",
+            "cursor",
+            "openclaw",
+            "ollama",
+            "human",
+            "system",
+        ];
+        if let Some(unknown) = self
+            .roles
+            .keys()
+            .find(|role| !known.contains(&role.as_str()))
+        {
+            return Err(format!(
+                "roles names \"{}\", expected one of {known:?}",
+                unknown.escape_debug()
+            ));
         }
         for role in ["claude_code", "cursor", "openclaw", "ollama"] {
             if !self.roles.contains_key(role) {
                 return Err(format!("roles lacks {role}"));
             }
         }
-        self.roles.iter().try_for_each(|(role, duties)| check_duties(role, duties))
+        self.roles
+            .iter()
+            .try_for_each(|(role, duties)| check_duties(role, duties))
     }
 }
 
 fn check_duties(role: &str, duties: &Value) -> bounds::Checked {
-    let expected = || format!("roles.{role} must be a list of at most 32 different duties such as read_repo");
-    let list = duties.as_array().filter(|list| list.len() <= 32).ok_or_else(expected)?;
-    let names: Vec<_> = list.iter().map(|duty| duty.as_str().ok_or_else(expected)).collect::<Result<_, _>>()?;
+    let expected =
+        || format!("roles.{role} must be a list of at most 32 different duties such as read_repo");
+    let list = duties
+        .as_array()
+        .filter(|list| list.len() <= 32)
+        .ok_or_else(expected)?;
+    let names: Vec<_> = list
+        .iter()
+        .map(|duty| duty.as_str().ok_or_else(expected))
+        .collect::<Result<_, _>>()?;
     bounds::unique(role, &names)?;
     let plain = |name: &&str| {
         name.len() <= 64
-            && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            && name
+                .bytes()
+                .next()
+                .is_some_and(|byte| byte.is_ascii_lowercase())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
     };
-    if names.iter().all(plain) { Ok(()) } else { Err(expected()) }
+    if names.iter().all(plain) {
+        Ok(())
+    } else {
+        Err(expected())
+    }
 }

@@ -75,7 +75,11 @@ pub struct TaskEntry {
     pub state: State,
     #[serde(deserialize_with = "wire::non_empty")]
     pub path: String,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub updated_at: Option<String>,
 }
 
@@ -107,7 +111,11 @@ pub struct ClaimLock {
     pub result: ClaimResult,
     #[serde(deserialize_with = "wire::non_empty")]
     pub lock_path: String,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub conflict_owner_hint: Option<String>,
 }
 
@@ -129,7 +137,11 @@ pub struct Check {
     #[serde(deserialize_with = "wire::non_empty")]
     pub check_id: String,
     pub status: CheckStatus,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub note: Option<String>,
 }
 
@@ -140,7 +152,11 @@ pub struct Check {
 pub struct IntakeValidate {
     pub is_valid: bool,
     pub checks: Vec<Check>,
-    #[serde(default, deserialize_with = "wire::non_empty_items", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "wire::non_empty_items",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub blocked_reason_codes: Vec<String>,
 }
 
@@ -166,7 +182,11 @@ pub struct PatchDraft {
     pub draft_patch_path: String,
     #[serde(deserialize_with = "wire::non_empty")]
     pub rationale_path: String,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub notes: Option<String>,
 }
 
@@ -226,9 +246,17 @@ pub struct DiffRiskScan {
     pub risk_level: RiskLevel,
     pub diff_stats: DiffStats,
     pub policy_flags: PolicyFlags,
-    #[serde(default, deserialize_with = "wire::non_empty_items", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "wire::non_empty_items",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub reasons: Vec<String>,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub diff_summary_path: Option<String>,
 }
 
@@ -240,9 +268,17 @@ pub struct GateResult {
     #[serde(deserialize_with = "gate_id")]
     pub gate_id: String,
     pub status: CheckStatus,
-    #[serde(default, deserialize_with = "wire::non_empty_items", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "wire::non_empty_items",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub evidence_paths: Vec<String>,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub note: Option<String>,
 }
 
@@ -267,7 +303,10 @@ fn recovery_refs<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<String>, 
     fn reference<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
         numbered(d, 'R')
     }
-    Ok(Vec::<Reference>::deserialize(d)?.into_iter().map(|reference| reference.0).collect())
+    Ok(Vec::<Reference>::deserialize(d)?
+        .into_iter()
+        .map(|reference| reference.0)
+        .collect())
 }
 
 /// `data` of gate-runner.
@@ -286,7 +325,11 @@ pub struct GateRunner {
 pub struct Next {
     #[serde(deserialize_with = "wire::non_empty")]
     pub skill: String,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub note: Option<String>,
 }
 
@@ -298,15 +341,19 @@ pub struct DecisionRouter {
     #[serde(deserialize_with = "real_decision")]
     pub decision: Decision,
     pub next: Next,
-    #[serde(default, deserialize_with = "wire::non_empty_items", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "wire::non_empty_items",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub reasoning: Vec<String>,
 }
 
 fn real_decision<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Decision, D::Error> {
     match Decision::deserialize(d)? {
-        Decision::NotApplicable => {
-            Err(serde::de::Error::custom("expected AUTO_MERGE, PR_ONLY or ZERO_STOP, got NA"))
-        }
+        Decision::NotApplicable => Err(serde::de::Error::custom(
+            "expected AUTO_MERGE, PR_ONLY or ZERO_STOP, got NA",
+        )),
         decision => Ok(decision),
     }
 }
@@ -329,7 +376,11 @@ pub struct PrMerge {
     pub mode: LandingMode,
     #[serde(deserialize_with = "wire::non_empty_items")]
     pub plan: Vec<String>,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub pr_url: Option<String>,
 }
 
@@ -341,7 +392,11 @@ pub struct AuditAppend {
     pub appended: bool,
     #[serde(deserialize_with = "wire::non_empty")]
     pub audit_path: String,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub record_digest: Option<String>,
 }
 
@@ -367,13 +422,21 @@ pub struct IncidentBrief {
     pub severity: IncidentSeverity,
     #[serde(deserialize_with = "wire::non_empty")]
     pub headline: String,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub impact: Option<String>,
     #[serde(deserialize_with = "wire::non_empty_items")]
     pub actions: Vec<String>,
     #[serde(deserialize_with = "recovery_refs")]
     pub recovery_refs: Vec<String>,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub notify_template: Option<String>,
 }
 
@@ -393,8 +456,15 @@ pub fn to_map(data: &impl Serialize) -> Map<String, Value> {
 pub fn from_map<T: DeserializeOwned>(data: &Map<String, Value>) -> Result<T, Problem> {
     serde_path_to_error::deserialize(Value::Object(data.clone())).map_err(|error| {
         let path = error.path().to_string();
-        let path = if path == "." { "$.data".to_owned() } else { format!("$.data.{path}") };
-        Problem::fail("UPSTREAM_INVALID", format!("envelope: at {path}: {}", error.into_inner()))
+        let path = if path == "." {
+            "$.data".to_owned()
+        } else {
+            format!("$.data.{path}")
+        };
+        Problem::fail(
+            "UPSTREAM_INVALID",
+            format!("envelope: at {path}: {}", error.into_inner()),
+        )
     })
 }
 
@@ -410,13 +480,20 @@ pub fn check(
     data: &Map<String, Value>,
 ) -> Result<(), Problem> {
     let invalid = |path: &str, got: &str, expected: &str| {
-        Problem::fail("UPSTREAM_INVALID", format!("envelope: at {path}: expected {expected}, got \"{got}\""))
+        Problem::fail(
+            "UPSTREAM_INVALID",
+            format!("envelope: at {path}: expected {expected}, got \"{got}\""),
+        )
     };
     if version != "1.0.0" {
         return Err(invalid("$.skill_version", version, "\"1.0.0\""));
     }
     if skill == "decision-router" && decision == Some(Decision::NotApplicable) {
-        return Err(invalid("$.decision", "NA", "AUTO_MERGE, PR_ONLY or ZERO_STOP"));
+        return Err(invalid(
+            "$.decision",
+            "NA",
+            "AUTO_MERGE, PR_ONLY or ZERO_STOP",
+        ));
     }
     match skill {
         "stop-check" => from_map::<StopCheck>(data).map(drop),

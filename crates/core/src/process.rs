@@ -113,15 +113,49 @@ pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Probl
     feed(&mut child, spec.input.clone());
     let (sender, ends) = channel();
     let stdout = Arc::new(Mutex::new(Captured::default()));
-    let stderr = if spec.merge { Arc::clone(&stdout) } else { Arc::new(Mutex::new(Captured::default())) };
+    let stderr = if spec.merge {
+        Arc::clone(&stdout)
+    } else {
+        Arc::new(Mutex::new(Captured::default()))
+    };
     let readers = usize::from(child.stdout.is_some()) + usize::from(child.stderr.is_some());
-    collect(child.stdout.take(), Arc::clone(&stdout), spec.output_limit, sender.clone());
-    collect(child.stderr.take(), Arc::clone(&stderr), spec.output_limit, sender);
-    let (ended, open) = supervise(&mut child, &ends, readers, started + spec.timeout, is_stopped);
+    collect(
+        child.stdout.take(),
+        Arc::clone(&stdout),
+        spec.output_limit,
+        sender.clone(),
+    );
+    collect(
+        child.stderr.take(),
+        Arc::clone(&stderr),
+        spec.output_limit,
+        sender,
+    );
+    let (ended, open) = supervise(
+        &mut child,
+        &ends,
+        readers,
+        started + spec.timeout,
+        is_stopped,
+    );
     drain(&ends, open);
-    let take = |stream: &Mutex<Captured>| stream.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let stderr = if spec.merge { Captured::default() } else { take(&stderr) };
-    Ok(Finished { ended, stdout: take(&stdout), stderr, duration: started.elapsed() })
+    let take = |stream: &Mutex<Captured>| {
+        stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    };
+    let stderr = if spec.merge {
+        Captured::default()
+    } else {
+        take(&stderr)
+    };
+    Ok(Finished {
+        ended,
+        stdout: take(&stdout),
+        stderr,
+        duration: started.elapsed(),
+    })
 }
 
 fn spawn(spec: &Spec) -> Result<Child, Problem> {
@@ -133,15 +167,24 @@ fn spawn(spec: &Spec) -> Result<Child, Problem> {
         .current_dir(&spec.folder)
         .env_clear()
         .envs(spec.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(if spec.input.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdin(if spec.input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
         .map_err(|error| {
             let name = program.to_string_lossy();
-            Problem::fail("TOOL_MISSING", format!("{name} could not be started: {error}"))
-                .hint(format!("install {name}, or correct the command in POLICY.json"))
+            Problem::fail(
+                "TOOL_MISSING",
+                format!("{name} could not be started: {error}"),
+            )
+            .hint(format!(
+                "install {name}, or correct the command in POLICY.json"
+            ))
         })
 }
 
@@ -170,7 +213,9 @@ fn collect<R: Read + Send + 'static>(
             }
             let mut captured = into.lock().unwrap_or_else(PoisonError::into_inner);
             let room = limit.saturating_sub(captured.bytes.len()).min(count);
-            captured.bytes.extend_from_slice(buffer.get(..room).unwrap_or_default());
+            captured
+                .bytes
+                .extend_from_slice(buffer.get(..room).unwrap_or_default());
             captured.total += count as u64;
         }
         // The receiver is gone when the drain time is over.
@@ -282,10 +327,17 @@ mod tests {
         let done = run(&spec, &|| false).unwrap();
         assert_eq!(done.ended, Ended::Timeout);
         assert!(started.elapsed() < Duration::from_secs(10));
-        let pid: u32 = String::from_utf8(done.stdout.bytes).unwrap().trim().parse().unwrap();
+        let pid: u32 = String::from_utf8(done.stdout.bytes)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(50));
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "the grandchild lives: {state}");
+        assert!(
+            state.is_empty() || state.contains(") Z "),
+            "the grandchild lives: {state}"
+        );
     }
 
     #[test]
@@ -299,7 +351,12 @@ mod tests {
     fn nothing_is_inherited() {
         let done = run(&spec("env | cut -d= -f1 | sort | tr '\\n' ' '"), &|| false).unwrap();
         let names = String::from_utf8(done.stdout.bytes).unwrap();
-        assert!(names.split_whitespace().all(|name| ["PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)), "{names}");
+        assert!(
+            names
+                .split_whitespace()
+                .all(|name| ["PATH", "PWD", "SHLVL", "_", "OLDPWD"].contains(&name)),
+            "{names}"
+        );
     }
 
     #[test]

@@ -54,7 +54,10 @@ pub struct Repair {
 /// The content of `report.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "schemas/report.schema.json describes each field")]
+#[expect(
+    missing_docs,
+    reason = "schemas/report.schema.json describes each field"
+)]
 pub struct Report {
     pub task_id: TaskId,
     pub status: ReportStatus,
@@ -83,21 +86,29 @@ impl Report {
         manifest: &Manifest,
     ) -> Self {
         let asks = status == ReportStatus::NeedInput;
-        let questions = notes.lines().map(|line| line.trim_start_matches(['-', ' ']).trim()).filter(|line| asks && !line.is_empty());
+        let questions = notes
+            .lines()
+            .map(|line| line.trim_start_matches(['-', ' ']).trim())
+            .filter(|line| asks && !line.is_empty());
         Self {
             task_id: task_id.clone(),
             status,
             model: model.to_owned(),
             dry_run: true,
             summary: notes.to_owned(),
-            artifacts: ReportArtifacts { patch: patch.to_owned() },
+            artifacts: ReportArtifacts {
+                patch: patch.to_owned(),
+            },
             next_actions,
             ssot: ReportSsot {
                 schema_version: manifest.schema_version.clone(),
                 guardrails: crate::outputs::to_map(&manifest.guardrails),
             },
             repairs: Vec::new(),
-            questions: questions.map(|line| line.chars().take(2000).collect()).take(100).collect(),
+            questions: questions
+                .map(|line| line.chars().take(2000).collect())
+                .take(100)
+                .collect(),
         }
     }
 
@@ -107,7 +118,9 @@ impl Report {
     /// `REPORT_INVALID`.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let report: Self = wire::parse(bytes, MAX_BYTES, "report", CODE)?;
-        report.check().map_err(|why| Problem::fail(CODE, format!("report: {why}")))?;
+        report
+            .check()
+            .map_err(|why| Problem::fail(CODE, format!("report: {why}")))?;
         Ok(report)
     }
 
@@ -118,7 +131,12 @@ impl Report {
         bounds::texts("next_actions", &self.next_actions, 100, 1000)?;
         bounds::texts("questions", &self.questions, 100, 2000)?;
         bounds::text("ssot.schema_version", &self.ssot.schema_version, 1, 32)?;
-        bounds::number("number of ssot.guardrails", self.ssot.guardrails.len() as u64, 0, 64)?;
+        bounds::number(
+            "number of ssot.guardrails",
+            self.ssot.guardrails.len() as u64,
+            0,
+            64,
+        )?;
         bounds::list("repairs", &self.repairs, 0, 1000, |repair| {
             bounds::text("repairs.id", &repair.id, 1, 64)?;
             bounds::path("repairs.path", &repair.path, 4096)?;

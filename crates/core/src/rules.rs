@@ -38,16 +38,23 @@ impl<'a> PathRules<'a> {
             let matcher = glob(&rule.glob, case).map_err(|why| {
                 Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id))
             })?;
-            check(&rule.id, &rule.matches, &rule.no_match, |path| matcher.is_match(path))?;
+            check(&rule.id, &rule.matches, &rule.no_match, |path| {
+                matcher.is_match(path)
+            })?;
             Ok((rule, matcher))
         });
-        Ok(Self { rules: compiled.collect::<Result<_, Problem>>()? })
+        Ok(Self {
+            rules: compiled.collect::<Result<_, Problem>>()?,
+        })
     }
 
     /// The first rule that matches a path.
     #[must_use]
     pub fn first_match(&self, path: &str) -> Option<&'a PathRule> {
-        self.rules.iter().find(|(_, matcher)| matcher.is_match(path)).map(|(rule, _)| *rule)
+        self.rules
+            .iter()
+            .find(|(_, matcher)| matcher.is_match(path))
+            .map(|(rule, _)| *rule)
     }
 }
 
@@ -58,14 +65,32 @@ fn glob(text: &str, case: Case) -> Result<GlobMatcher, String> {
         .case_insensitive(case == Case::Folded)
         .build()
         .map(|glob| glob.compile_matcher())
-        .map_err(|error| format!("glob \"{}\" cannot be read: {}", text.escape_debug(), error.kind()))
+        .map_err(|error| {
+            format!(
+                "glob \"{}\" cannot be read: {}",
+                text.escape_debug(),
+                error.kind()
+            )
+        })
 }
 
-fn check(id: &str, yes: &[String], no: &[String], matches: impl Fn(&str) -> bool) -> Result<(), Problem> {
+fn check(
+    id: &str,
+    yes: &[String],
+    no: &[String],
+    matches: impl Fn(&str) -> bool,
+) -> Result<(), Problem> {
     let failed = |example: &str, expected: &str| {
-        let shown: String = example.chars().take(80).flat_map(char::escape_debug).collect();
-        Problem::fail("POLICY_EXAMPLE", format!("policy rule {id} {expected} its example \"{shown}\""))
-            .hint("correct the rule or the example in POLICY.json")
+        let shown: String = example
+            .chars()
+            .take(80)
+            .flat_map(char::escape_debug)
+            .collect();
+        Problem::fail(
+            "POLICY_EXAMPLE",
+            format!("policy rule {id} {expected} its example \"{shown}\""),
+        )
+        .hint("correct the rule or the example in POLICY.json")
     };
     if let Some(example) = yes.iter().find(|example| !matches(example)) {
         return Err(failed(example, "does not match"));
@@ -98,15 +123,24 @@ impl ScopeRules {
                 Err(why) => Err(invalid(why)),
             }
         });
-        let denied = scope.deny_paths_glob.iter().map(|entry| glob(entry, Case::Folded).map_err(invalid));
-        Ok(Self { allowed: allowed.collect::<Result<_, _>>()?, denied: denied.collect::<Result<_, _>>()? })
+        let denied = scope
+            .deny_paths_glob
+            .iter()
+            .map(|entry| glob(entry, Case::Folded).map_err(invalid));
+        Ok(Self {
+            allowed: allowed.collect::<Result<_, _>>()?,
+            denied: denied.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Whether a path may change: some entry allows it and none denies it.
     #[must_use]
     pub fn allows(&self, path: &str) -> bool {
         let allowed = self.allowed.iter().any(|(plain, matcher)| {
-            plain == path || matcher.as_ref().is_some_and(|matcher| matcher.is_match(path))
+            plain == path
+                || matcher
+                    .as_ref()
+                    .is_some_and(|matcher| matcher.is_match(path))
         });
         allowed && !self.denied.iter().any(|matcher| matcher.is_match(path))
     }
@@ -135,16 +169,26 @@ impl<'a> RiskRules<'a> {
     pub fn compile(rules: &'a [RiskRule]) -> Result<Self, Problem> {
         let compiled = rules.iter().map(|rule| {
             let places = rule.place.globs.iter().map(|text| {
-                glob(text, Case::Folded).map_err(|why| Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id)))
+                glob(text, Case::Folded).map_err(|why| {
+                    Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id))
+                })
             });
-            Ok(CompiledRisk { rule, places: places.collect::<Result<_, Problem>>()?, pattern: OnceCell::new() })
+            Ok(CompiledRisk {
+                rule,
+                places: places.collect::<Result<_, Problem>>()?,
+                pattern: OnceCell::new(),
+            })
         });
-        Ok(Self { rules: compiled.collect::<Result<_, Problem>>()? })
+        Ok(Self {
+            rules: compiled.collect::<Result<_, Problem>>()?,
+        })
     }
 
     /// The rules that read a file of this path.
     pub fn for_path<'s>(&'s self, path: &'s str) -> impl Iterator<Item = &'s CompiledRisk<'a>> {
-        self.rules.iter().filter(move |risk| risk.places.is_empty() || risk.places.iter().any(|glob| glob.is_match(path)))
+        self.rules.iter().filter(move |risk| {
+            risk.places.is_empty() || risk.places.iter().any(|glob| glob.is_match(path))
+        })
     }
 
     /// Compiles every pattern, which checks its examples.
@@ -152,7 +196,9 @@ impl<'a> RiskRules<'a> {
     /// # Errors
     /// `POLICY_EXAMPLE`, `POLICY_INVALID`.
     pub fn check_examples(&self) -> Result<(), Problem> {
-        self.rules.iter().try_for_each(|risk| risk.pattern().map(drop))
+        self.rules
+            .iter()
+            .try_for_each(|risk| risk.pattern().map(drop))
     }
 }
 
@@ -169,8 +215,15 @@ impl CompiledRisk<'_> {
         let pattern = RegexBuilder::new(&rule.pattern)
             .size_limit(PATTERN_LIMIT)
             .build()
-            .map_err(|error| Problem::fail("POLICY_INVALID", format!("policy rule {}: {error}", rule.id)))?;
-        check(&rule.id, &rule.matches, &rule.no_match, |text| pattern.is_match(text.as_bytes()))?;
+            .map_err(|error| {
+                Problem::fail(
+                    "POLICY_INVALID",
+                    format!("policy rule {}: {error}", rule.id),
+                )
+            })?;
+        check(&rule.id, &rule.matches, &rule.no_match, |text| {
+            pattern.is_match(text.as_bytes())
+        })?;
         Ok(self.pattern.get_or_init(|| pattern))
     }
 }
@@ -191,7 +244,10 @@ mod tests {
 
     #[test]
     fn a_star_stays_in_its_folder_and_two_cross() {
-        let rules = [rule("src/*.rs", "src/a.rs", "src/b/a.rs"), rule("**/Cargo.lock", "Cargo.lock", "Cargo.lock.txt")];
+        let rules = [
+            rule("src/*.rs", "src/a.rs", "src/b/a.rs"),
+            rule("**/Cargo.lock", "Cargo.lock", "Cargo.lock.txt"),
+        ];
         let rules = PathRules::compile(&rules, Case::Exact).unwrap();
         for depth in ["Cargo.lock", "a/Cargo.lock", "a/b/c/d/e/Cargo.lock"] {
             assert!(rules.first_match(depth).is_some(), "{depth}");
@@ -202,7 +258,12 @@ mod tests {
     fn a_wrong_example_is_named() {
         let problem = PathRules::compile(&[rule("a", "b", "c")], Case::Exact).unwrap_err();
         assert_eq!(problem.code, "POLICY_EXAMPLE");
-        assert!(problem.message.contains("rule r does not match its example \"b\""), "{problem}");
+        assert!(
+            problem
+                .message
+                .contains("rule r does not match its example \"b\""),
+            "{problem}"
+        );
         let problem = PathRules::compile(&[rule("*", "b", "c")], Case::Exact).unwrap_err();
         assert!(problem.message.contains("must not match"), "{problem}");
     }
@@ -218,7 +279,13 @@ mod tests {
         for path in ["src/a.rs", "src/b/c.rs", "app/[id]/page.tsx"] {
             assert!(rules.allows(path), "{path}");
         }
-        for path in ["SRC/a.rs", "src", "README.md", "src/secret/x", "src/Secret/x"] {
+        for path in [
+            "SRC/a.rs",
+            "src",
+            "README.md",
+            "src/secret/x",
+            "src/Secret/x",
+        ] {
             assert!(!rules.allows(path), "{path}");
         }
     }

@@ -31,16 +31,32 @@ pub const REPORT: &str = include_str!("../../../schemas/report.schema.json");
 /// # Errors
 /// `SCHEMA_MISSING` when the union has no branch for the skill.
 pub fn for_skill(envelope_name: &str) -> Result<Value, Problem> {
-    let broken = |error: serde_json::Error| Problem::fail("INTERNAL_ERROR", format!("an embedded schema is broken: {error}"));
+    let broken = |error: serde_json::Error| {
+        Problem::fail(
+            "INTERNAL_ERROR",
+            format!("an embedded schema is broken: {error}"),
+        )
+    };
     let envelope: Value = serde_json::from_str(ENVELOPE).map_err(broken)?;
     let union: Value = serde_json::from_str(OUTPUTS).map_err(broken)?;
     let branches = union.get("oneOf").and_then(Value::as_array);
     let branch = branches
         .and_then(|branches| branches.iter().find(|branch| names(branch, envelope_name)))
-        .ok_or_else(|| Problem::fail("SCHEMA_MISSING", format!("the union has no branch for {envelope_name}")))?;
+        .ok_or_else(|| {
+            Problem::fail(
+                "SCHEMA_MISSING",
+                format!("the union has no branch for {envelope_name}"),
+            )
+        })?;
     let mut schema = Map::new();
-    schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
-    schema.insert("$id".to_owned(), json!(format!("urn:project_baton_v1:{envelope_name}:1.0.0")));
+    schema.insert(
+        "$schema".to_owned(),
+        json!("https://json-schema.org/draft/2020-12/schema"),
+    );
+    schema.insert(
+        "$id".to_owned(),
+        json!(format!("urn:project_baton_v1:{envelope_name}:1.0.0")),
+    );
     schema.extend(branch.as_object().cloned().unwrap_or_default());
     schema.insert("$defs".to_owned(), json!({"envelope": envelope}));
     Ok(Value::Object(schema))
@@ -49,6 +65,10 @@ pub fn for_skill(envelope_name: &str) -> Result<Value, Problem> {
 fn names(branch: &Value, skill: &str) -> bool {
     let parts = branch.get("allOf").and_then(Value::as_array);
     parts.is_some_and(|parts| {
-        parts.iter().any(|part| part.pointer("/properties/skill/const").and_then(Value::as_str) == Some(skill))
+        parts.iter().any(|part| {
+            part.pointer("/properties/skill/const")
+                .and_then(Value::as_str)
+                == Some(skill)
+        })
     })
 }

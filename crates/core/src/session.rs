@@ -11,8 +11,8 @@ use crate::approval::Verdict;
 use crate::audit::Action;
 use crate::candidate::Candidate;
 use crate::envelope::{
-    ApprovalEntry, ApprovalState, Artifact, ArtifactKind, Decision, Envelope, Finding, NO_TASK, Signals, Status,
-    ToolClass,
+    ApprovalEntry, ApprovalState, Artifact, ArtifactKind, Decision, Envelope, Finding, NO_TASK,
+    Signals, Status, ToolClass,
 };
 use crate::git::Repository;
 use crate::manifest::Manifest;
@@ -123,7 +123,11 @@ impl Session {
         if let Some(root) = self.root.get() {
             return Ok(root);
         }
-        let start = self.common.repo.clone().unwrap_or_else(|| PathBuf::from("."));
+        let start = self
+            .common
+            .repo
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("."));
         let root = Repository::find_root(&start)?;
         Ok(self.root.get_or_init(|| root))
     }
@@ -154,8 +158,13 @@ impl Session {
     }
 
     fn policy_bytes(&self) -> Result<Vec<u8>, Problem> {
-        let own = self.root().ok().map(|root| root.join(SSOT).join("POLICY.json"));
-        let own_is_there = own.as_deref().is_some_and(|path| path.symlink_metadata().is_ok());
+        let own = self
+            .root()
+            .ok()
+            .map(|root| root.join(SSOT).join("POLICY.json"));
+        let own_is_there = own
+            .as_deref()
+            .is_some_and(|path| path.symlink_metadata().is_ok());
         match (&self.common.policy, own) {
             (Some(named), _) if !own_is_there => read_ssot(named, "POLICY_MISSING"),
             (Some(named), Some(own)) => {
@@ -163,12 +172,23 @@ impl Session {
                 if read_ssot(named, "POLICY_MISSING")? == bytes {
                     return Ok(bytes);
                 }
-                Err(Problem::fail("POLICY_AMBIGUOUS", format!("--policy {} differs from the policy of this repository", named.display()))
-                    .hint(format!("leave --policy out, or change {SSOT}/POLICY.json by a reviewed commit")))
+                Err(Problem::fail(
+                    "POLICY_AMBIGUOUS",
+                    format!(
+                        "--policy {} differs from the policy of this repository",
+                        named.display()
+                    ),
+                )
+                .hint(format!(
+                    "leave --policy out, or change {SSOT}/POLICY.json by a reviewed commit"
+                )))
             }
             (_, Some(own)) => read_ssot(&own, "POLICY_MISSING"),
-            (_, None) => Err(Problem::fail("POLICY_MISSING", "there is no policy here: no repository and no --policy")
-                .hint("name one with --policy FILE, or run inside a repository after baton init")),
+            (_, None) => Err(Problem::fail(
+                "POLICY_MISSING",
+                "there is no policy here: no repository and no --policy",
+            )
+            .hint("name one with --policy FILE, or run inside a repository after baton init")),
         }
     }
 
@@ -200,7 +220,9 @@ impl Session {
     pub fn store_if_any(&self) -> Result<Option<&Store>, Problem> {
         match self.store() {
             Ok(store) => Ok(Some(store)),
-            Err(problem) if matches!(problem.code.as_str(), "QUEUE_MISSING" | "NO_REPOSITORY") => Ok(None),
+            Err(problem) if matches!(problem.code.as_str(), "QUEUE_MISSING" | "NO_REPOSITORY") => {
+                Ok(None)
+            }
             Err(problem) => Err(problem),
         }
     }
@@ -224,16 +246,26 @@ impl Session {
         if let Some(id) = &self.common.task {
             return TaskId::parse(id);
         }
-        match self.upstream.as_ref().map(|envelope| envelope.task.task_id.as_str()) {
+        match self
+            .upstream
+            .as_ref()
+            .map(|envelope| envelope.task.task_id.as_str())
+        {
             Some(id) if id != NO_TASK => TaskId::parse(id),
-            _ => Err(Problem::usage("no task was named: pass --task ID, or pipe in the output of claim-lock")),
+            _ => Err(Problem::usage(
+                "no task was named: pass --task ID, or pipe in the output of claim-lock",
+            )),
         }
     }
 
     /// Whether the run is about a task of the queue.
     #[must_use]
     pub fn has_task(&self) -> bool {
-        self.common.task.is_some() || self.upstream.as_ref().is_some_and(|envelope| envelope.task.task_id != NO_TASK)
+        self.common.task.is_some()
+            || self
+                .upstream
+                .as_ref()
+                .is_some_and(|envelope| envelope.task.task_id != NO_TASK)
     }
 
     /// Opens the task at hand. When upstream carries the claim, the lock must still have its
@@ -259,11 +291,24 @@ impl Session {
     /// Never; the result fits into a chain of questions.
     pub fn set_task(&self, folder: TaskFolder, fence: Option<u64>) -> Result<&TaskFolder, Problem> {
         let before = folder.state();
-        Ok(&self.task.get_or_init(|| OpenTask { folder, fence, before }).folder)
+        Ok(&self
+            .task
+            .get_or_init(|| OpenTask {
+                folder,
+                fence,
+                before,
+            })
+            .folder)
     }
 
     fn upstream_fence(&self) -> Option<u64> {
-        let lock = self.upstream.as_ref()?.artifacts.iter().rev().find(|artifact| artifact.kind == ArtifactKind::LockFile)?;
+        let lock = self
+            .upstream
+            .as_ref()?
+            .artifacts
+            .iter()
+            .rev()
+            .find(|artifact| artifact.kind == ArtifactKind::LockFile)?;
         lock.note_value("fence")?.parse().ok()
     }
 
@@ -274,8 +319,11 @@ impl Session {
     pub fn candidate(&self) -> Result<Candidate, Problem> {
         let task = self.task()?;
         let candidate = task.candidate()?.ok_or_else(|| {
-            Problem::fail("CANDIDATE_MISSING", format!("task {} has no candidate yet", task.id()))
-                .hint(format!("patch-draft --task {} --from FILE", task.id()))
+            Problem::fail(
+                "CANDIDATE_MISSING",
+                format!("task {} has no candidate yet", task.id()),
+            )
+            .hint(format!("patch-draft --task {} --from FILE", task.id()))
         })?;
         self.check_not_denied(&candidate)?;
         Ok(candidate)
@@ -290,7 +338,10 @@ impl Session {
             None => Ok(()),
             Some(denial) => Err(Problem::deny(
                 "DENIED_DIGEST",
-                format!("{} denied exactly this change at {}: {}", denial.approved_by, denial.approved_at, denial.reason),
+                format!(
+                    "{} denied exactly this change at {}: {}",
+                    denial.approved_by, denial.approved_at, denial.reason
+                ),
             )
             .hint("propose another change; the same bytes are not asked for again")),
         }
@@ -304,7 +355,8 @@ impl Session {
         let now = clock::now();
         for class in classes.iter().copied() {
             let entry = self.policy()?.authorize(self.actor, class, now);
-            let refused = (entry.state != ApprovalState::Approved).then(|| not_approved(self.actor, &entry));
+            let refused =
+                (entry.state != ApprovalState::Approved).then(|| not_approved(self.actor, &entry));
             self.add_approval(entry);
             if let Some(problem) = refused {
                 return Err(problem);
@@ -318,7 +370,11 @@ impl Session {
     ///
     /// # Errors
     /// `DENIED_DIGEST`, `APPROVAL_CHANGED`, and as [`Self::authorize`].
-    pub fn candidate_approval(&self, candidate: &Candidate, class: ToolClass) -> Result<ApprovalEntry, Problem> {
+    pub fn candidate_approval(
+        &self,
+        candidate: &Candidate,
+        class: ToolClass,
+    ) -> Result<ApprovalEntry, Problem> {
         self.check_not_denied(candidate)?;
         let now = clock::now();
         let mut entry = self.policy()?.authorize(self.actor, class, now);
@@ -327,9 +383,16 @@ impl Session {
         }
         entry.state = ApprovalState::Pending;
         entry.note = Some("needs an approval of this candidate: baton approve TASK".to_owned());
-        let given = self.store()?.approvals_for(candidate)?.into_iter().rev().find(|approval| {
-            approval.verdict == Verdict::Approved && approval.covers(class) && approval.is_valid_at(now)
-        });
+        let given = self
+            .store()?
+            .approvals_for(candidate)?
+            .into_iter()
+            .rev()
+            .find(|approval| {
+                approval.verdict == Verdict::Approved
+                    && approval.covers(class)
+                    && approval.is_valid_at(now)
+            });
         if let Some(approval) = given {
             entry.state = ApprovalState::Approved;
             entry.approved_by = Some(approval.approved_by);
@@ -351,7 +414,9 @@ impl Session {
     pub fn read_named(&self, path: &Path, limit: usize) -> Result<Vec<u8>, Problem> {
         let outcome = if path.as_os_str() == "-" {
             if std::io::stdin().is_terminal() {
-                return Err(Problem::usage("- means standard input, and that is a terminal: pipe the file in"));
+                return Err(Problem::usage(
+                    "- means standard input, and that is a terminal: pipe the file in",
+                ));
             }
             files::read_bounded(std::io::stdin().lock(), limit)
         } else {
@@ -518,6 +583,9 @@ impl Outcome {
 /// The arguments of a run as the log names them when nothing came down the pipe.
 #[must_use]
 pub(crate) fn arguments_sha256(arguments: &[OsString]) -> String {
-    let joined: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let joined: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
     crate::digest::sha256(joined.join("\0").as_bytes())
 }

@@ -22,8 +22,14 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of the way through.
-    pub const ALL: [Self; 6] =
-        [Self::Inbox, Self::Claimed, Self::Work, Self::Pr, Self::Done, Self::Blocked];
+    pub const ALL: [Self; 6] = [
+        Self::Inbox,
+        Self::Claimed,
+        Self::Work,
+        Self::Pr,
+        Self::Done,
+        Self::Blocked,
+    ];
 
     /// The folder's name.
     #[must_use]

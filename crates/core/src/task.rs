@@ -25,15 +25,22 @@ impl TaskId {
     /// # Errors
     /// `TASK_ID_INVALID`.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        let begins_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let begins_well = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if begins_well && plain && text.len() <= 64 && !text.contains("..") {
             return Ok(Self(text.to_owned()));
         }
         let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
         Err(Problem::fail(
             "TASK_ID_INVALID",
-            format!("\"{shown}\" cannot name a task: expected 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit, without '..'"),
+            format!(
+                "\"{shown}\" cannot name a task: expected 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit, without '..'"
+            ),
         ))
     }
 
@@ -58,7 +65,8 @@ impl fmt::Display for TaskId {
 
 impl<'de> Deserialize<'de> for TaskId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(|problem| D::Error::custom(problem.message))
+        Self::parse(&String::deserialize(deserializer)?)
+            .map_err(|problem| D::Error::custom(problem.message))
     }
 }
 
@@ -135,22 +143,42 @@ pub struct Task {
     #[serde(default)]
     pub context: Context,
     /// Who and when, and whatever else the submitter adds.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub meta: Option<Map<String, Value>>,
     /// How urgent.
     #[serde(default)]
     pub priority: Priority,
     /// Not worked on after this time, RFC 3339.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub due_at: Option<String>,
     /// Submitted at most once under this key.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub idempotency_key: Option<String>,
     /// The revision it is made on; the policy's target branch when absent.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub base: Option<String>,
     /// How to tell that it is done.
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub success_criteria: Option<String>,
 }
 
@@ -174,7 +202,8 @@ impl Task {
     }
 
     fn check(&self) -> Result<(), Problem> {
-        self.bounds().map_err(|why| Problem::fail(CODE, format!("task: {why}")))
+        self.bounds()
+            .map_err(|why| Problem::fail(CODE, format!("task: {why}")))
     }
 
     fn bounds(&self) -> bounds::Checked {
@@ -186,9 +215,16 @@ impl Task {
             ("scope.allow_patch_on_files", &scope.allow_patch_on_files, 1),
             ("scope.deny_paths_glob", &scope.deny_paths_glob, 0),
         ] {
-            bounds::list(field, list, least, 1000, |entry| bounds::task_path(field, entry))?;
+            bounds::list(field, list, least, 1000, |entry| {
+                bounds::task_path(field, entry)
+            })?;
         }
-        bounds::texts("requirements.must_not", &self.requirements.must_not, 100, 200)?;
+        bounds::texts(
+            "requirements.must_not",
+            &self.requirements.must_not,
+            100,
+            200,
+        )?;
         bounds::texts("requirements.tests", &self.requirements.tests, 100, 4096)?;
         if self.requirements.output_format != "unified_diff" {
             return Err("requirements.output_format must be \"unified_diff\"".to_owned());
@@ -210,7 +246,10 @@ impl Task {
         if let Some(base) = &self.base {
             bounds::text("base", base, 1, 200)?;
             if base.starts_with('-') || base.chars().any(|c| c < ' ' || c == '\u{7f}') {
-                return Err("base is no plain revision: no leading '-' and no control characters".to_owned());
+                return Err(
+                    "base is no plain revision: no leading '-' and no control characters"
+                        .to_owned(),
+                );
             }
         }
         self.meta.as_ref().map_or(Ok(()), meta_bounds)

@@ -32,7 +32,9 @@ pub fn present_non_empty<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Strin
 pub fn non_empty_items<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     let items = Vec::<String>::deserialize(d)?;
     if items.iter().any(String::is_empty) {
-        return Err(D::Error::custom("expected non-empty strings, got \"\" among them"));
+        return Err(D::Error::custom(
+            "expected non-empty strings, got \"\" among them",
+        ));
     }
     Ok(items)
 }
@@ -45,11 +47,18 @@ pub fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error
     }
     match number.as_f64() {
         // 2^53: above it a float no longer names one whole number.
-        Some(float) if float >= 0.0 && float.fract() == 0.0 && float <= 9_007_199_254_740_992.0 => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+        Some(float) if float >= 0.0 && float.fract() == 0.0 && float <= 9_007_199_254_740_992.0 =>
+        {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked above"
+            )]
             Ok(float as u64)
         }
-        _ => Err(D::Error::custom(format!("expected a whole number >= 0, got {number}"))),
+        _ => Err(D::Error::custom(format!(
+            "expected a whole number >= 0, got {number}"
+        ))),
     }
 }
 
@@ -74,14 +83,18 @@ pub fn parse<T: DeserializeOwned>(
         let path = json_path(&error.path().to_string());
         Problem::fail(code, format!("{what}: at {path}: {}", error.into_inner()))
     })?;
-    reader
-        .end()
-        .map_err(|error| Problem::fail(code, format!("{what}: one JSON document expected: {error}")))?;
+    reader.end().map_err(|error| {
+        Problem::fail(code, format!("{what}: one JSON document expected: {error}"))
+    })?;
     Ok(parsed)
 }
 
 fn json_path(path: &str) -> String {
-    if path == "." { "$".to_owned() } else { format!("$.{path}") }
+    if path == "." {
+        "$".to_owned()
+    } else {
+        format!("$.{path}")
+    }
 }
 
 /// Reads a field that must be there and may be `null`.

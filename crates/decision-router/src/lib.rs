@@ -18,18 +18,28 @@ pub const SKILL: Skill = Skill {
     name: "decision-router",
     envelope: "decision-router",
     about: "Decide AUTO_MERGE, PR_ONLY or ZERO_STOP from the evidence of a candidate",
-    examples: ["decision-router --task T-1", "decision-router --risk risk.json --gates gates.json --policy POLICY.json"],
+    examples: [
+        "decision-router --task T-1",
+        "decision-router --risk risk.json --gates gates.json --policy POLICY.json",
+    ],
     classes: &[ToolClass::Read, ToolClass::Move],
     action: Action::DecisionMade,
     upstream: Upstream::Act,
     acts_under_stop: true,
     arguments: |command| Arguments::augment_args(command),
-    has_subject: |matches| ["risk", "gates", "stop"].iter().any(|flag| matches.contains_id(flag)),
+    has_subject: |matches| {
+        ["risk", "gates", "stop"]
+            .iter()
+            .any(|flag| matches.contains_id(flag))
+    },
     run,
     refused: |refused| {
         to_map(&DecisionRouter {
             decision: Decision::ZeroStop,
-            next: Next { skill: "incident-brief".to_owned(), note: Some(refused.problem.code.clone()) },
+            next: Next {
+                skill: "incident-brief".to_owned(),
+                note: Some(refused.problem.code.clone()),
+            },
             reasoning: vec![refused.problem.to_string()],
         })
     },
@@ -49,7 +59,8 @@ struct Arguments {
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     if (SKILL.has_subject)(matches) {
         session.authorize(&[ToolClass::Read])?;
         return decide_on_files(session, &arguments);
@@ -61,22 +72,37 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
 fn decide_on_task(session: &Session) -> Result<Outcome, Problem> {
     let task = session.task()?;
     if !matches!(task.state(), State::Claimed | State::Work) {
-        return Err(Problem::fail("STATE_RULE", format!("task {} is in {}, decisions are made in work", task.id(), task.state()))
-            .hint(format!("baton show {}", task.id())));
+        return Err(Problem::fail(
+            "STATE_RULE",
+            format!(
+                "task {} is in {}, decisions are made in work",
+                task.id(),
+                task.state()
+            ),
+        )
+        .hint(format!("baton show {}", task.id())));
     }
     let mut bound = Vec::new();
     if let Some(candidate) = task.candidate()? {
-        session.check_not_denied(&candidate).or_else(|problem| match problem.code.as_str() {
-            "DENIED_DIGEST" => Err(problem),
-            // Anything wrong with the approvals is a fact for the table.
-            _ => Ok(()),
-        })?;
+        session
+            .check_not_denied(&candidate)
+            .or_else(|problem| match problem.code.as_str() {
+                "DENIED_DIGEST" => Err(problem),
+                // Anything wrong with the approvals is a fact for the table.
+                _ => Ok(()),
+            })?;
         bound.push(task.candidate_artifact(&candidate)?);
     }
     let repository = session.repository()?;
     let store = session.store()?;
     let objects = store.objects(repository)?;
-    let mut facts = Court { store, repository, objects: &objects, policy: session.policy()? }.facts(task);
+    let mut facts = Court {
+        store,
+        repository,
+        objects: &objects,
+        policy: session.policy()?,
+    }
+    .facts(task);
     if let Some(upstream) = &session.upstream {
         add_upstream(upstream, &mut facts);
     }
@@ -85,7 +111,11 @@ fn decide_on_task(session: &Session) -> Result<Outcome, Problem> {
     if session.is_plan() {
         return Ok(outcome.findings([plan_finding("the task would move on")]));
     }
-    let to = if verdict.decision == Decision::ZeroStop { State::Blocked } else { State::Pr };
+    let to = if verdict.decision == Decision::ZeroStop {
+        State::Blocked
+    } else {
+        State::Pr
+    };
     if task.state().may_move_to(to) {
         outcome = outcome.transition(to);
         outcome.unlock = true;
@@ -97,9 +127,20 @@ fn decide_on_task(session: &Session) -> Result<Outcome, Problem> {
 fn add_upstream(upstream: &Envelope, facts: &mut Facts) {
     use baton_core::envelope::Status;
     evidence::add_signals(&upstream.signals.unwrap_or_default(), facts);
-    let summary = || format!("{} ended with {}: {}", upstream.skill, upstream.status, upstream.summary);
+    let summary = || {
+        format!(
+            "{} ended with {}: {}",
+            upstream.skill, upstream.status, upstream.summary
+        )
+    };
     match upstream.status {
-        Status::ZeroStop if upstream.signals.is_some_and(|signals| signals.stop_detected) => facts.stop.push(summary()),
+        Status::ZeroStop
+            if upstream
+                .signals
+                .is_some_and(|signals| signals.stop_detected) =>
+        {
+            facts.stop.push(summary())
+        }
         Status::ZeroStop | Status::Deny => facts.unbound.push(summary()),
         // A failed gate run is judged gate by gate, from its kept result.
         Status::Fail if upstream.skill != "gate-runner" => facts.unbound.push(summary()),
@@ -112,10 +153,27 @@ fn decide_on_files(session: &Session, arguments: &Arguments) -> Result<Outcome, 
         None => Ok(None),
         Some(path) => Envelope::parse(&session.read_named(path, MAX_BYTES)?).map(Some),
     };
-    let (risk, gates, stop) = (read(&arguments.risk)?, read(&arguments.gates)?, read(&arguments.stop)?);
-    for (envelope, expected) in [(&risk, "diff-risk-scan"), (&gates, "gate-runner"), (&stop, "stop-check")] {
-        if let Some(envelope) = envelope.as_ref().filter(|envelope| envelope.skill != expected) {
-            return Err(Problem::fail("UPSTREAM_INVALID", format!("got an envelope of {}, expected one of {expected}", envelope.skill)));
+    let (risk, gates, stop) = (
+        read(&arguments.risk)?,
+        read(&arguments.gates)?,
+        read(&arguments.stop)?,
+    );
+    for (envelope, expected) in [
+        (&risk, "diff-risk-scan"),
+        (&gates, "gate-runner"),
+        (&stop, "stop-check"),
+    ] {
+        if let Some(envelope) = envelope
+            .as_ref()
+            .filter(|envelope| envelope.skill != expected)
+        {
+            return Err(Problem::fail(
+                "UPSTREAM_INVALID",
+                format!(
+                    "got an envelope of {}, expected one of {expected}",
+                    envelope.skill
+                ),
+            ));
         }
     }
     let mut facts = evidence::facts_of_files(risk.as_ref(), gates.as_ref(), session.policy()?)?;
@@ -125,10 +183,16 @@ fn decide_on_files(session: &Session, arguments: &Arguments) -> Result<Outcome, 
     if let Some(stop) = stop.filter(|stop| stop.status != baton_core::envelope::Status::Ok) {
         facts.stop.push(stop.summary);
     }
-    if let Some(baton_core::store::Stop::Present(why)) = session.store_if_any()?.map(baton_core::store::Store::stop) {
+    if let Some(baton_core::store::Stop::Present(why)) =
+        session.store_if_any()?.map(baton_core::store::Store::stop)
+    {
         facts.stop.push(why);
     }
-    Ok(answer(&decide(session.policy()?, &facts), "TASK", Vec::new()))
+    Ok(answer(
+        &decide(session.policy()?, &facts),
+        "TASK",
+        Vec::new(),
+    ))
 }
 
 fn answer(verdict: &Verdict, task_id: &str, bound: Vec<Artifact>) -> Outcome {
@@ -137,20 +201,36 @@ fn answer(verdict: &Verdict, task_id: &str, bound: Vec<Artifact>) -> Outcome {
         Decision::PrOnly => ("pr-merge-orchestrator", "only as a branch for review"),
         Decision::ZeroStop | Decision::NotApplicable => ("incident-brief", "nothing may happen"),
     };
-    let reasoning = verdict.matched.iter().map(|matched| format!("{}: {}", matched.rule, matched.because)).collect();
+    let reasoning = verdict
+        .matched
+        .iter()
+        .map(|matched| format!("{}: {}", matched.rule, matched.because))
+        .collect();
     let data = DecisionRouter {
         decision: verdict.decision,
-        next: Next { skill: skill.to_owned(), note: Some(note.to_owned()) },
+        next: Next {
+            skill: skill.to_owned(),
+            note: Some(note.to_owned()),
+        },
         reasoning,
     };
-    let rules: Vec<_> = verdict.matched.iter().map(|matched| matched.rule.as_str()).collect();
-    let mut outcome = Outcome::ok(format!("{} by {}", verdict.decision, rules.join(", ")), &data)
-        .findings(verdict.matched.iter().map(finding))
-        .artifacts(bound)
-        .meta("rules", rules.join(" "));
+    let rules: Vec<_> = verdict
+        .matched
+        .iter()
+        .map(|matched| matched.rule.as_str())
+        .collect();
+    let mut outcome = Outcome::ok(
+        format!("{} by {}", verdict.decision, rules.join(", ")),
+        &data,
+    )
+    .findings(verdict.matched.iter().map(finding))
+    .artifacts(bound)
+    .meta("rules", rules.join(" "));
     outcome.decision = Some(verdict.decision);
     outcome.hint(match verdict.decision {
-        Decision::ZeroStop | Decision::NotApplicable => format!("see why: baton show {task_id}; once mended: baton retry {task_id}"),
+        Decision::ZeroStop | Decision::NotApplicable => {
+            format!("see why: baton show {task_id}; once mended: baton retry {task_id}")
+        }
         _ => format!("look and approve: baton show {task_id}; baton approve {task_id}"),
     })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use baton_core::audit::Action;
 use baton_core::candidate::{self, Proposal};
+use baton_core::digest;
 use baton_core::driver::{Refused, Skill, Upstream};
 use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, ToolClass};
 use baton_core::git::{ObjectStore, Oid};
@@ -14,7 +15,6 @@ use baton_core::problem::Problem;
 use baton_core::risk::{self, Origin, RiskReport, ScanInput};
 use baton_core::session::{Outcome, Session};
 use baton_core::task::Scope;
-use baton_core::digest;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
@@ -23,7 +23,10 @@ pub const SKILL: Skill = Skill {
     name: "diff-risk-scan",
     envelope: "diff-risk-scan",
     about: "Say what a change touches and how risky it is",
-    examples: ["diff-risk-scan --task T-1", "git diff --binary origin/main | diff-risk-scan --patch - --policy POLICY.json"],
+    examples: [
+        "diff-risk-scan --task T-1",
+        "git diff --binary origin/main | diff-risk-scan --patch - --policy POLICY.json",
+    ],
     classes: &[ToolClass::Read],
     action: Action::RiskScanned,
     upstream: Upstream::PassOn,
@@ -59,7 +62,8 @@ fn refused(_: &Refused<'_>) -> Map<String, Value> {
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     session.authorize(&[ToolClass::Read])?;
     let (report, bound) = match &arguments.patch {
         Some(path) => scan_file(session, path, arguments.base.as_deref())?,
@@ -73,7 +77,11 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     }
     let mut artifacts = bound;
     if arguments.patch.is_none() && !session.is_plan() {
-        artifacts.push(session.task()?.write_next(ArtifactKind::DiffSummary, "evidence/diff-summary.json", &summary)?);
+        artifacts.push(session.task()?.write_next(
+            ArtifactKind::DiffSummary,
+            "evidence/diff-summary.json",
+            &summary,
+        )?);
     }
     Ok(outcome(report, artifacts, arguments.summary_out.as_deref()))
 }
@@ -88,24 +96,45 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
     let bytes = task.patch()?;
     candidate::verify(repository, &objects, &candidate, &bytes, &limits)?;
     let scope = task.task()?.scope;
-    let origin = Origin::Candidate { base: candidate.base.clone(), tree: candidate.tree.clone() };
-    let trees = Trees { objects: &objects, old: Oid::parse(&candidate.base_tree)?, new: Oid::parse(&candidate.tree)? };
+    let origin = Origin::Candidate {
+        base: candidate.base.clone(),
+        tree: candidate.tree.clone(),
+    };
+    let trees = Trees {
+        objects: &objects,
+        old: Oid::parse(&candidate.base_tree)?,
+        new: Oid::parse(&candidate.tree)?,
+    };
     let report = scan(session, &bytes, Some(&scope), &origin, Some(&trees))?;
     Ok((report, vec![task.candidate_artifact(&candidate)?]))
 }
 
-fn scan_file(session: &Session, path: &Path, base: Option<&str>) -> Result<(RiskReport, Vec<Artifact>), Problem> {
+fn scan_file(
+    session: &Session,
+    path: &Path,
+    base: Option<&str>,
+) -> Result<(RiskReport, Vec<Artifact>), Problem> {
     let limits = candidate::limits(session.policy()?);
     let bytes = session.read_named(path, limits.bytes)?;
     let Some(base) = base else {
-        return Ok((scan(session, &bytes, None, &Origin::Text, None)?, Vec::new()));
+        return Ok((
+            scan(session, &bytes, None, &Origin::Text, None)?,
+            Vec::new(),
+        ));
     };
     let repository = session.repository()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
     let base = repository.commit(base)?;
     let proposal = candidate::propose(&objects, &base, &bytes, &limits)?;
-    let origin = Origin::Candidate { base: proposal.base.to_string(), tree: proposal.tree.to_string() };
-    let trees = Trees { objects: &objects, old: proposal.base_tree.clone(), new: proposal.tree.clone() };
+    let origin = Origin::Candidate {
+        base: proposal.base.to_string(),
+        tree: proposal.tree.to_string(),
+    };
+    let trees = Trees {
+        objects: &objects,
+        old: proposal.base_tree.clone(),
+        new: proposal.tree.clone(),
+    };
     let report = scan(session, &proposal.patch, None, &origin, Some(&trees))?;
     Ok((report, vec![named(path, &proposal)]))
 }
@@ -116,7 +145,10 @@ fn named(path: &Path, proposal: &Proposal) -> Artifact {
     let shown = path.to_string_lossy();
     let shown = if shown == "-" { "stdin" } else { &shown };
     let sha256 = proposal.patch_sha256();
-    let note = format!("sha256={sha256} base={} tree={} patch={sha256}", proposal.base, proposal.tree);
+    let note = format!(
+        "sha256={sha256} base={} tree={} patch={sha256}",
+        proposal.base, proposal.tree
+    );
     Artifact::new(ArtifactKind::DraftPatch, shown, note)
 }
 
@@ -138,7 +170,8 @@ fn scan(
     let mut limits = candidate::limits(policy);
     // A bare text must hold whole files: what a delta makes cannot be read without the old one.
     limits.allow_delta = trees.is_some();
-    let patch = baton_patch::parse(bytes, &limits).map_err(|refusal| candidate::refused(&refusal))?;
+    let patch =
+        baton_patch::parse(bytes, &limits).map_err(|refusal| candidate::refused(&refusal))?;
     let mut input = ScanInput::from_patch(&patch);
     if let Some(trees) = trees {
         let read = |tree: &Oid, path: &str| trees.objects.blob(tree, path).ok().flatten();
@@ -154,12 +187,15 @@ fn write_summary(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
         .open(path)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(|error| {
-            Problem::io(path.display(), &error).hint("name a file that does not exist yet; nothing is overwritten")
+            Problem::io(path.display(), &error)
+                .hint("name a file that does not exist yet; nothing is overwritten")
         })
 }
 
 fn outcome(report: RiskReport, artifacts: Vec<Artifact>, written: Option<&Path>) -> Outcome {
-    let summary_artifact = artifacts.iter().find(|artifact| artifact.kind == ArtifactKind::DiffSummary);
+    let summary_artifact = artifacts
+        .iter()
+        .find(|artifact| artifact.kind == ArtifactKind::DiffSummary);
     let summary_path = summary_artifact
         .map(|artifact| artifact.path.clone())
         .or_else(|| written.map(|path| path.to_string_lossy().into_owned()));
@@ -170,7 +206,11 @@ fn outcome(report: RiskReport, artifacts: Vec<Artifact>, written: Option<&Path>)
         stats.files_changed,
         stats.insertions,
         stats.deletions,
-        report.findings.first().map(|finding| format!("; {}", finding.message)).unwrap_or_default()
+        report
+            .findings
+            .first()
+            .map(|finding| format!("; {}", finding.message))
+            .unwrap_or_default()
     );
     let mut reasons = report.reasons;
     reasons.retain(|reason| !reason.is_empty());
@@ -190,7 +230,10 @@ fn outcome(report: RiskReport, artifacts: Vec<Artifact>, written: Option<&Path>)
         risk::SummarySource::Candidate => None,
     };
     let sha256 = digest::sha256_canonical(&serde_json::to_value(&data).unwrap_or_default());
-    let mut outcome = Outcome::ok(text, &data).findings(report.findings).findings(source).artifacts(artifacts);
+    let mut outcome = Outcome::ok(text, &data)
+        .findings(report.findings)
+        .findings(source)
+        .artifacts(artifacts);
     outcome.signals = Some(report.signals);
     outcome.meta("result_sha256", sha256)
 }

@@ -13,7 +13,13 @@ use crate::subject::Subject;
 use crate::{Ran, evidence};
 
 /// Runs one built-in gate and keeps its evidence.
-pub(crate) fn run(session: &Session, subject: &Subject, gate: &Gate, scan: &RiskReport, done: &[Ran]) -> Result<Ran, Problem> {
+pub(crate) fn run(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    scan: &RiskReport,
+    done: &[Ran],
+) -> Result<Ran, Problem> {
     let found = match gate.id.as_str() {
         "G0" => no_stop(session)?,
         "G1" => well_formed(session, subject),
@@ -46,9 +52,19 @@ fn well_formed(session: &Session, subject: &Subject) -> Vec<String> {
         if again.tree == subject.tree {
             return Ok(());
         }
-        Err(Problem::fail("CANDIDATE_CHANGED", format!("the patch makes tree {}, the candidate is {}", again.tree, subject.tree)))
+        Err(Problem::fail(
+            "CANDIDATE_CHANGED",
+            format!(
+                "the patch makes tree {}, the candidate is {}",
+                again.tree, subject.tree
+            ),
+        ))
     };
-    check().err().map(|problem| problem.message).into_iter().collect()
+    check()
+        .err()
+        .map(|problem| problem.message)
+        .into_iter()
+        .collect()
 }
 
 fn places(scan: &RiskReport) -> Vec<String> {
@@ -61,7 +77,11 @@ fn contents(scan: &RiskReport) -> Vec<String> {
 
 fn messages(scan: &RiskReport, codes: &[&str]) -> Vec<String> {
     let speaks = |finding: &&Finding| codes.contains(&finding.code.as_str());
-    scan.findings.iter().filter(speaks).map(|finding| finding.message.clone()).collect()
+    scan.findings
+        .iter()
+        .filter(speaks)
+        .map(|finding| finding.message.clone())
+        .collect()
 }
 
 /// Evidence whole, scan there and about this candidate, policy true to its examples, log unbroken.
@@ -70,7 +90,9 @@ fn complete(session: &Session, subject: &Subject, done: &[Ran]) -> Vec<String> {
     if let Err(problem) = session.policy().and_then(|policy| policy.check_all()) {
         wrong.push(problem.message);
     }
-    let Some(candidate) = &subject.task else { return wrong };
+    let Some(candidate) = &subject.task else {
+        return wrong;
+    };
     let check = || -> Result<Vec<String>, Problem> {
         let mut wrong = Vec::new();
         let task = session.task()?;
@@ -84,7 +106,12 @@ fn complete(session: &Session, subject: &Subject, done: &[Ran]) -> Vec<String> {
         let kept = task.envelopes()?;
         let scanned = kept.iter().map(|kept| &kept.envelope).any(|envelope| {
             envelope.skill == "diff-risk-scan"
-                && envelope.artifacts.iter().any(|artifact| artifact.note.as_deref().is_some_and(|note| note.ends_with(&binding)))
+                && envelope.artifacts.iter().any(|artifact| {
+                    artifact
+                        .note
+                        .as_deref()
+                        .is_some_and(|note| note.ends_with(&binding))
+                })
         });
         if !scanned {
             wrong.push("there is no diff-risk-scan result about this candidate".to_owned());

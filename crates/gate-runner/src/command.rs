@@ -28,12 +28,19 @@ pub(crate) struct Tried {
 /// was broken before is not blamed on the change.
 pub(crate) fn run(session: &Session, subject: &Subject, gate: &Gate) -> Result<Ran, Problem> {
     if gate.argv.is_empty() {
-        return Ok(Ran::skip(gate, "NOT_CONFIGURED: the policy names no command for it"));
+        return Ok(Ran::skip(
+            gate,
+            "NOT_CONFIGURED: the policy names no command for it",
+        ));
     }
     let tried = match attempt(session, subject, gate, &subject.tree) {
         Ok(tried) => tried,
         Err(problem) if problem.code == "TOOL_MISSING" => {
-            return Ok(Ran::new(gate, CheckStatus::Fail, format!("isolation=I1 TOOL_MISSING: {}", problem.message)));
+            return Ok(Ran::new(
+                gate,
+                CheckStatus::Fail,
+                format!("isolation=I1 TOOL_MISSING: {}", problem.message),
+            ));
         }
         Err(problem) => return Err(problem),
     };
@@ -49,7 +56,12 @@ pub(crate) fn run(session: &Session, subject: &Subject, gate: &Gate) -> Result<R
     Ok(ran)
 }
 
-fn attempt(session: &Session, subject: &Subject, gate: &Gate, tree: &Oid) -> Result<Tried, Problem> {
+fn attempt(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    tree: &Oid,
+) -> Result<Tried, Problem> {
     let scratch = tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
     let place = |name: &str| -> Result<PathBuf, Problem> {
         let path = scratch.path().join(name);
@@ -69,16 +81,29 @@ fn attempt(session: &Session, subject: &Subject, gate: &Gate, tree: &Oid) -> Res
         merge: true,
     };
     let store = session.store_if_any()?;
-    let finished = process::run(&spec, &|| store.is_some_and(|store| store.stop().is_present()))?;
+    let finished = process::run(&spec, &|| {
+        store.is_some_and(|store| store.stop().is_present())
+    })?;
     Ok(judge(gate, finished))
 }
 
 /// The working folder must be a real folder of the tree; a link could lead anywhere.
 fn working_folder(work: &Path, cwd: &str) -> Result<PathBuf, Problem> {
-    let missing = || Problem::fail("GATE_FOLDER_MISSING", format!("the gate's working folder {cwd} is not in the candidate"));
-    let root = work.canonicalize().map_err(|error| Problem::io(work.display(), &error))?;
+    let missing = || {
+        Problem::fail(
+            "GATE_FOLDER_MISSING",
+            format!("the gate's working folder {cwd} is not in the candidate"),
+        )
+    };
+    let root = work
+        .canonicalize()
+        .map_err(|error| Problem::io(work.display(), &error))?;
     let folder = root.join(cwd).canonicalize().map_err(|_| missing())?;
-    if folder.starts_with(&root) && folder.is_dir() { Ok(folder) } else { Err(missing()) }
+    if folder.starts_with(&root) && folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err(missing())
+    }
 }
 
 /// The whole environment of a gate: nothing is inherited but what is named here or in the policy.
@@ -92,12 +117,20 @@ fn surroundings(gate: &Gate, home: &Path, temporary: &Path) -> Vec<(OsString, Os
     if let Some(path) = environment::read(environment::PATH) {
         variables.push((environment::PATH.into(), path));
     }
-    for name in gate.env_pass.iter().filter(|name| *name != environment::PATH) {
+    for name in gate
+        .env_pass
+        .iter()
+        .filter(|name| *name != environment::PATH)
+    {
         if let Some(value) = environment::read(name).or_else(|| toolchain_home(name)) {
             variables.push((name.into(), value));
         }
     }
-    variables.extend(gate.env.iter().map(|(name, value)| (name.into(), value.into())));
+    variables.extend(
+        gate.env
+            .iter()
+            .map(|(name, value)| (name.into(), value.into())),
+    );
     variables
 }
 
@@ -114,17 +147,29 @@ fn toolchain_home(name: &str) -> Option<OsString> {
 }
 
 fn judge(gate: &Gate, finished: Finished) -> Tried {
-    let counts = gate.counts_tests.then(|| counts::read(&finished.stdout.bytes)).flatten();
+    let counts = gate
+        .counts_tests
+        .then(|| counts::read(&finished.stdout.bytes))
+        .flatten();
     let (status, why) = match (finished.ended, gate.counts_tests, counts) {
         (Ended::Exit(0), true, None) => (CheckStatus::Fail, "NO_TEST_RAN"),
-        (Ended::Exit(0), true, Some(counts)) if counts.executed() == 0 => (CheckStatus::Fail, "NO_TEST_RAN"),
-        (Ended::Exit(0), true, Some(counts)) if counts.failed > 0 => (CheckStatus::Fail, "TESTS_FAILED"),
+        (Ended::Exit(0), true, Some(counts)) if counts.executed() == 0 => {
+            (CheckStatus::Fail, "NO_TEST_RAN")
+        }
+        (Ended::Exit(0), true, Some(counts)) if counts.failed > 0 => {
+            (CheckStatus::Fail, "TESTS_FAILED")
+        }
         (Ended::Exit(0), _, _) => (CheckStatus::Pass, "PASSED"),
         (Ended::Timeout, _, _) => (CheckStatus::Fail, "TIMEOUT"),
         (Ended::Stopped, _, _) => (CheckStatus::Fail, "STOP_PRESENT"),
         (Ended::Exit(_) | Ended::Signal(_), _, _) => (CheckStatus::Fail, "COMMAND_FAILED"),
     };
-    Tried { finished, counts, status, why }
+    Tried {
+        finished,
+        counts,
+        status,
+        why,
+    }
 }
 
 /// The note: key=value pairs that programs read.
@@ -136,10 +181,18 @@ fn note(tried: &Tried, base: Option<&Tried>) -> String {
         tried.finished.duration.as_millis()
     );
     if let Some(counts) = tried.counts {
-        note.push_str(&format!(" tests={} failed={}", counts.executed(), counts.failed));
+        note.push_str(&format!(
+            " tests={} failed={}",
+            counts.executed(),
+            counts.failed
+        ));
     }
     if let Some(base) = base {
-        let word = if base.status == CheckStatus::Pass { "PASS" } else { "FAIL" };
+        let word = if base.status == CheckStatus::Pass {
+            "PASS"
+        } else {
+            "FAIL"
+        };
         note.push_str(&format!(" base={word}"));
         // More failures than before, another reason, or fewer tests: not the base's own trouble.
         if is_new(tried, base) {
@@ -151,7 +204,9 @@ fn note(tried: &Tried, base: Option<&Tried>) -> String {
 
 fn is_new(tried: &Tried, base: &Tried) -> bool {
     let worse = match (tried.counts, base.counts) {
-        (Some(now), Some(before)) => now.failed > before.failed || now.executed() < before.executed(),
+        (Some(now), Some(before)) => {
+            now.failed > before.failed || now.executed() < before.executed()
+        }
         (None, Some(_)) => true,
         (_, None) => false,
     };

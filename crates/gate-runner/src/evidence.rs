@@ -30,9 +30,18 @@ fn head(session: &Session, subject: &Subject, gate: &Gate, ran: &Ran) -> Value {
 }
 
 /// Keeps a built-in gate's record.
-pub(crate) fn keep_builtin(session: &Session, subject: &Subject, gate: &Gate, ran: &mut Ran, found: &[String]) -> Result<(), Problem> {
+pub(crate) fn keep_builtin(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    ran: &mut Ran,
+    found: &[String],
+) -> Result<(), Problem> {
     let mut record = head(session, subject, gate, ran);
-    add(&mut record, json!({"kind": "builtin", "verdict_by": "baton", "found": found}));
+    add(
+        &mut record,
+        json!({"kind": "builtin", "verdict_by": "baton", "found": found}),
+    );
     keep(session, subject, gate, ran, &record, None)
 }
 
@@ -46,27 +55,35 @@ pub(crate) fn keep_command(
     base: Option<&Tried>,
 ) -> Result<(), Problem> {
     let log = &tried.finished.stdout;
-    let mut names: Vec<&str> = gate.env.keys().chain(&gate.env_pass).map(String::as_str).collect();
+    let mut names: Vec<&str> = gate
+        .env
+        .keys()
+        .chain(&gate.env_pass)
+        .map(String::as_str)
+        .collect();
     names.extend(["CI", "HOME", "LANG", "PATH", "TMPDIR"]);
     names.sort_unstable();
     names.dedup();
     let mut record = head(session, subject, gate, ran);
-    add(&mut record, json!({
-        "kind": "command", "verdict_by": "reported by code under test",
-        "argv": gate.argv, "cwd": gate.cwd, "environment": names, "timeout_seconds": gate.timeout_seconds,
-        "command_fingerprint": fingerprint(gate, &session_policy_sha(session)),
-        "ended": tried.finished.ended.to_string(), "why": tried.why,
-        "duration_ms": u64::try_from(tried.finished.duration.as_millis()).unwrap_or(u64::MAX),
-        "isolation": "I1", "boundary": "none",
-        "log_bytes_kept": log.bytes.len(), "log_bytes_total": log.total, "log_truncated": log.is_cut(),
-        "log_sha256": digest::sha256(&log.bytes),
-        "tests": tried.counts.map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
-        "on_base": base.map(|base| json!({
-            "passed": base.status == CheckStatus::Pass, "ended": base.finished.ended.to_string(), "why": base.why,
-            "tests": base.counts.map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
-        })),
-        "reproduce": format!("gate-runner --task {} --only {}", session.common.task.clone().unwrap_or_else(|| "TASK".to_owned()), gate.id),
-    }));
+    add(
+        &mut record,
+        json!({
+            "kind": "command", "verdict_by": "reported by code under test",
+            "argv": gate.argv, "cwd": gate.cwd, "environment": names, "timeout_seconds": gate.timeout_seconds,
+            "command_fingerprint": fingerprint(gate, &session_policy_sha(session)),
+            "ended": tried.finished.ended.to_string(), "why": tried.why,
+            "duration_ms": u64::try_from(tried.finished.duration.as_millis()).unwrap_or(u64::MAX),
+            "isolation": "I1", "boundary": "none",
+            "log_bytes_kept": log.bytes.len(), "log_bytes_total": log.total, "log_truncated": log.is_cut(),
+            "log_sha256": digest::sha256(&log.bytes),
+            "tests": tried.counts.map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
+            "on_base": base.map(|base| json!({
+                "passed": base.status == CheckStatus::Pass, "ended": base.finished.ended.to_string(), "why": base.why,
+                "tests": base.counts.map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
+            })),
+            "reproduce": format!("gate-runner --task {} --only {}", session.common.task.clone().unwrap_or_else(|| "TASK".to_owned()), gate.id),
+        }),
+    );
     keep(session, subject, gate, ran, &record, Some(&log.bytes))
 }
 
@@ -77,18 +94,34 @@ fn add(record: &mut Value, more: Value) {
 }
 
 /// Writes the files into the task's evidence folder; a bare patch leaves nothing behind.
-fn keep(session: &Session, subject: &Subject, gate: &Gate, ran: &mut Ran, record: &Value, log: Option<&[u8]>) -> Result<(), Problem> {
+fn keep(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    ran: &mut Ran,
+    record: &Value,
+    log: Option<&[u8]>,
+) -> Result<(), Problem> {
     if subject.task.is_none() {
         return Ok(());
     }
     let task = session.task()?;
-    let mut bytes = serde_json::to_vec_pretty(record).map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
+    let mut bytes = serde_json::to_vec_pretty(record)
+        .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
     bytes.push(b'\n');
     let mut kept = Vec::new();
     if let Some(log) = log {
-        kept.push(task.write_next(ArtifactKind::GateEvidence, &format!("evidence/{}.log", gate.id), log)?);
+        kept.push(task.write_next(
+            ArtifactKind::GateEvidence,
+            &format!("evidence/{}.log", gate.id),
+            log,
+        )?);
     }
-    kept.push(task.write_next(ArtifactKind::GateEvidence, &format!("evidence/{}.json", gate.id), &bytes)?);
+    kept.push(task.write_next(
+        ArtifactKind::GateEvidence,
+        &format!("evidence/{}.json", gate.id),
+        &bytes,
+    )?);
     ran.result.evidence_paths = kept.iter().map(|artifact| artifact.path.clone()).collect();
     ran.artifacts = kept;
     Ok(())

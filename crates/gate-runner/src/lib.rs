@@ -28,7 +28,10 @@ pub const SKILL: Skill = Skill {
     name: "gate-runner",
     envelope: "gate-runner",
     about: "Run the gates G0 to G6 on a candidate and keep the evidence",
-    examples: ["gate-runner --task T-1", "git diff --binary origin/main | gate-runner --patch - --base origin/main --only G1,G2,G3"],
+    examples: [
+        "gate-runner --task T-1",
+        "git diff --binary origin/main | gate-runner --patch - --base origin/main --only G1,G2,G3",
+    ],
     classes: &[ToolClass::Exec],
     action: Action::GatesFinished,
     upstream: Upstream::PassOn,
@@ -36,7 +39,12 @@ pub const SKILL: Skill = Skill {
     arguments: |command| Arguments::augment_args(command),
     has_subject: |matches| matches.contains_id("patch") || matches.get_flag("list"),
     run,
-    refused: |_| to_map(&GateRunner { all_pass: false, gates: Vec::new() }),
+    refused: |_| {
+        to_map(&GateRunner {
+            all_pass: false,
+            gates: Vec::new(),
+        })
+    },
 };
 
 #[derive(clap::Args)]
@@ -45,7 +53,12 @@ struct Arguments {
     #[arg(long, value_name = "FILE|-", conflicts_with = "task")]
     patch: Option<PathBuf>,
     /// Apply the patch to this revision
-    #[arg(long, value_name = "REV", requires = "patch", default_value_if("patch", clap::builder::ArgPredicate::IsPresent, "HEAD"))]
+    #[arg(
+        long,
+        value_name = "REV",
+        requires = "patch",
+        default_value_if("patch", clap::builder::ArgPredicate::IsPresent, "HEAD")
+    )]
     base: Option<String>,
     /// Run only these gates; the others are SKIP
     #[arg(long, value_name = "G1,G4", value_delimiter = ',')]
@@ -70,21 +83,37 @@ impl Ran {
 
     pub(crate) fn new(gate: &Gate, status: CheckStatus, note: impl Into<String>) -> Self {
         let note = note.into();
-        let result = GateResult { gate_id: gate.id.clone(), status, evidence_paths: Vec::new(), note: Some(note) };
-        Self { result, artifacts: Vec::new(), stopped: false }
+        let result = GateResult {
+            gate_id: gate.id.clone(),
+            status,
+            evidence_paths: Vec::new(),
+            note: Some(note),
+        };
+        Self {
+            result,
+            artifacts: Vec::new(),
+            stopped: false,
+        }
     }
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     check_only(session, &arguments.only)?;
     session.authorize(&[ToolClass::Exec])?;
     if arguments.list {
         return list(session);
     }
-    let subject = Subject::open(session, arguments.patch.as_deref(), arguments.base.as_deref())?;
+    let subject = Subject::open(
+        session,
+        arguments.patch.as_deref(),
+        arguments.base.as_deref(),
+    )?;
     if session.is_plan() {
-        return Ok(list(session)?.findings([plan_finding("these gates would be run on the candidate")]));
+        return Ok(
+            list(session)?.findings([plan_finding("these gates would be run on the candidate")])
+        );
     }
     if subject.task.is_some() {
         record_start(session, &subject)?;
@@ -102,8 +131,14 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
 
 fn check_only(session: &Session, only: &[String]) -> Result<(), Problem> {
     let known = &session.policy()?.gates;
-    match only.iter().find(|id| !known.iter().any(|gate| gate.id == **id)) {
-        Some(unknown) => Err(Problem::usage(format!("no gate is called \"{}\"; gate-runner --list shows them", unknown.escape_debug()))),
+    match only
+        .iter()
+        .find(|id| !known.iter().any(|gate| gate.id == **id))
+    {
+        Some(unknown) => Err(Problem::usage(format!(
+            "no gate is called \"{}\"; gate-runner --list shows them",
+            unknown.escape_debug()
+        ))),
         None => Ok(()),
     }
 }
@@ -118,14 +153,30 @@ fn list(session: &Session) -> Result<Outcome, Problem> {
         Ran::skip(gate, what).result
     };
     let gates: Vec<_> = session.policy()?.gates.iter().map(describe).collect();
-    Ok(Outcome::ok(format!("{} gates; nothing was run", gates.len()), &GateRunner { all_pass: false, gates }))
+    Ok(Outcome::ok(
+        format!("{} gates; nothing was run", gates.len()),
+        &GateRunner {
+            all_pass: false,
+            gates,
+        },
+    ))
 }
 
 /// The log names the run before any code of the change starts.
 fn record_start(session: &Session, subject: &Subject) -> Result<(), Problem> {
     let task = session.task()?;
     let gates = &session.policy()?.gates;
-    let fingerprints: Vec<_> = gates.iter().filter(|gate| gate.is_command()).map(|gate| format!("{}={}", gate.id, evidence::fingerprint(gate, &session_policy_sha(session)))).collect();
+    let fingerprints: Vec<_> = gates
+        .iter()
+        .filter(|gate| gate.is_command())
+        .map(|gate| {
+            format!(
+                "{}={}",
+                gate.id,
+                evidence::fingerprint(gate, &session_policy_sha(session))
+            )
+        })
+        .collect();
     let mut draft = Draft::new(session.actor, Action::GatesStarted, SKILL.envelope)?
         .task(task.id().as_str(), Some(task.state()), Some(task.state()))
         .meta("commands", fingerprints.join(" "))
@@ -136,7 +187,10 @@ fn record_start(session: &Session, subject: &Subject) -> Result<(), Problem> {
 }
 
 pub(crate) fn session_policy_sha(session: &Session) -> String {
-    session.policy().map(|policy| policy.sha256.clone()).unwrap_or_default()
+    session
+        .policy()
+        .map(|policy| policy.sha256.clone())
+        .unwrap_or_default()
 }
 
 /// Runs the gates in order. When one of G0 to G3 fails, code of the change is not run at all.
@@ -146,14 +200,24 @@ fn run_all(session: &Session, subject: &Subject, only: &[String]) -> Result<Vec<
     let scan = subject.scan(session)?;
     let mut done: Vec<Ran> = Vec::with_capacity(gates.len());
     for gate in gates {
-        let failed_before = done.iter().any(|ran| ran.result.status == CheckStatus::Fail);
+        let failed_before = done
+            .iter()
+            .any(|ran| ran.result.status == CheckStatus::Fail);
         let stopped = done.iter().any(|ran| ran.stopped);
         let ran = if stopped {
             Ran::skip(gate, "STOP_PRESENT")
         } else if !only.is_empty() && !only.contains(&gate.id) {
             Ran::skip(gate, "NOT_SELECTED")
-        } else if gate.is_command() && failed_before && done.iter().any(|ran| ran.result.status == CheckStatus::Fail && ran.result.gate_id.as_str() < "G4") {
-            Ran::skip(gate, "DEPENDENCY_FAILED: a gate before it failed, so code of the change is not run")
+        } else if gate.is_command()
+            && failed_before
+            && done.iter().any(|ran| {
+                ran.result.status == CheckStatus::Fail && ran.result.gate_id.as_str() < "G4"
+            })
+        {
+            Ran::skip(
+                gate,
+                "DEPENDENCY_FAILED: a gate before it failed, so code of the change is not run",
+            )
         } else if gate.is_command() {
             session.tell(&format!("gate-runner: {} {}", gate.id, gate.argv.join(" ")));
             command::run(session, subject, gate)?
@@ -167,10 +231,22 @@ fn run_all(session: &Session, subject: &Subject, only: &[String]) -> Result<Vec<
 
 fn outcome(session: &Session, subject: &Subject, ran: Vec<Ran>) -> Result<Outcome, Problem> {
     let policy = session.policy()?;
-    let required = |id: &str| policy.gates.iter().any(|gate| gate.id == id && gate.required);
-    let all_pass = ran.iter().all(|ran| ran.result.status == CheckStatus::Pass || !required(&ran.result.gate_id));
+    let required = |id: &str| {
+        policy
+            .gates
+            .iter()
+            .any(|gate| gate.id == id && gate.required)
+    };
+    let all_pass = ran
+        .iter()
+        .all(|ran| ran.result.status == CheckStatus::Pass || !required(&ran.result.gate_id));
     let mut findings: Vec<Finding> = ran.iter().filter_map(|ran| finding(&ran.result)).collect();
-    if ran.iter().any(|ran| ran.result.note.as_deref().is_some_and(|note| note.contains("isolation=I1"))) {
+    if ran.iter().any(|ran| {
+        ran.result
+            .note
+            .as_deref()
+            .is_some_and(|note| note.contains("isolation=I1"))
+    }) {
         findings.push(Finding::new(
             Severity::Info,
             "ISOLATION_I1",
@@ -182,7 +258,9 @@ fn outcome(session: &Session, subject: &Subject, ran: Vec<Ran>) -> Result<Outcom
     let gates: Vec<_> = ran.into_iter().map(|ran| ran.result).collect();
     let summary = summary(&gates);
     let status = if all_pass { Status::Ok } else { Status::Fail };
-    let mut outcome = Outcome::new(status, summary, &GateRunner { all_pass, gates }).findings(findings).artifacts(artifacts);
+    let mut outcome = Outcome::new(status, summary, &GateRunner { all_pass, gates })
+        .findings(findings)
+        .artifacts(artifacts);
     outcome.inputs_sha256 = Some(subject.patch_sha256.clone());
     if !all_pass {
         outcome = outcome.hint("the evidence of each gate says why; a failed gate can still be decided on: decision-router");
@@ -204,8 +282,16 @@ fn finding(result: &GateResult) -> Option<Finding> {
 
 fn summary(gates: &[GateResult]) -> String {
     let count = |status: CheckStatus| gates.iter().filter(|gate| gate.status == status).count();
-    let failed: Vec<_> = gates.iter().filter(|gate| gate.status == CheckStatus::Fail).map(|gate| gate.gate_id.as_str()).collect();
-    let skipped: Vec<_> = gates.iter().filter(|gate| gate.status == CheckStatus::Skip).map(|gate| gate.gate_id.as_str()).collect();
+    let failed: Vec<_> = gates
+        .iter()
+        .filter(|gate| gate.status == CheckStatus::Fail)
+        .map(|gate| gate.gate_id.as_str())
+        .collect();
+    let skipped: Vec<_> = gates
+        .iter()
+        .filter(|gate| gate.status == CheckStatus::Skip)
+        .map(|gate| gate.gate_id.as_str())
+        .collect();
     let mut parts = vec![format!("{} passed", count(CheckStatus::Pass))];
     if !failed.is_empty() {
         parts.push(format!("{} failed", failed.join(", ")));

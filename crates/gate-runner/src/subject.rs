@@ -29,7 +29,11 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Opens it, and derives a task's candidate again: gates never run on anything else.
-    pub(crate) fn open(session: &Session, patch: Option<&Path>, base: Option<&str>) -> Result<Self, Problem> {
+    pub(crate) fn open(
+        session: &Session,
+        patch: Option<&Path>,
+        base: Option<&str>,
+    ) -> Result<Self, Problem> {
         match patch {
             Some(path) => Self::of_patch(session, path, base.unwrap_or("HEAD")),
             None => Self::of_task(session),
@@ -42,7 +46,13 @@ impl Subject {
         let repository = session.repository()?;
         let objects = session.store()?.objects(repository)?;
         let patch = task.patch()?;
-        candidate::verify(repository, &objects, &candidate, &patch, &candidate::limits(session.policy()?))?;
+        candidate::verify(
+            repository,
+            &objects,
+            &candidate,
+            &patch,
+            &candidate::limits(session.policy()?),
+        )?;
         Ok(Self {
             base: Oid::parse(&candidate.base)?,
             base_tree: Oid::parse(&candidate.base_tree)?,
@@ -72,7 +82,11 @@ impl Subject {
             patch: proposal.patch,
             scope: None,
             task: None,
-            called: if shown == "-" { "stdin".to_owned() } else { shown.into_owned() },
+            called: if shown == "-" {
+                "stdin".to_owned()
+            } else {
+                shown.into_owned()
+            },
             objects,
             _folder: Some(folder),
         })
@@ -83,18 +97,32 @@ impl Subject {
         if let Some(candidate) = &self.task {
             return session.task()?.candidate_artifact(candidate);
         }
-        let note = format!("sha256={0} base={1} tree={2} patch={0}", self.patch_sha256, self.base, self.tree);
-        Ok(Artifact::new(ArtifactKind::DraftPatch, self.called.clone(), note))
+        let note = format!(
+            "sha256={0} base={1} tree={2} patch={0}",
+            self.patch_sha256, self.base, self.tree
+        );
+        Ok(Artifact::new(
+            ArtifactKind::DraftPatch,
+            self.called.clone(),
+            note,
+        ))
     }
 
     /// Looks at the change itself; G2 and G3 do not rely on an earlier scan.
     pub(crate) fn scan(&self, session: &Session) -> Result<RiskReport, Problem> {
         let policy = session.policy()?;
-        let patch = baton_patch::parse(&self.patch, &candidate::limits(policy)).map_err(|refusal| candidate::refused(&refusal))?;
+        let patch = baton_patch::parse(&self.patch, &candidate::limits(policy))
+            .map_err(|refusal| candidate::refused(&refusal))?;
         let mut input = ScanInput::from_patch(&patch);
         let read = |tree: &Oid, path: &str| self.objects.blob(tree, path).ok().flatten();
-        input.ask(|path| read(&self.tree, path), |path| read(&self.base_tree, path));
-        let origin = Origin::Candidate { base: self.base.to_string(), tree: self.tree.to_string() };
+        input.ask(
+            |path| read(&self.tree, path),
+            |path| read(&self.base_tree, path),
+        );
+        let origin = Origin::Candidate {
+            base: self.base.to_string(),
+            tree: self.tree.to_string(),
+        };
         risk::scan(&input, policy, self.scope.as_ref(), &origin)
     }
 }

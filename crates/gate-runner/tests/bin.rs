@@ -13,10 +13,22 @@ fn prints_one_envelope_where_there_is_no_repository() -> Result<()> {
         .env_clear()
         .output()?;
     let text = String::from_utf8(output.stdout)?;
-    ensure!(text.lines().count() == 1, "one line was expected, got {text:?}");
+    ensure!(
+        text.lines().count() == 1,
+        "one line was expected, got {text:?}"
+    );
     let envelope = Envelope::parse(text.as_bytes())?;
-    ensure!(envelope.skill == "gate-runner" && envelope.status == Status::Fail, "{text}");
-    ensure!(envelope.findings.iter().any(|finding| finding.code == "POLICY_MISSING" || finding.code == "NO_REPOSITORY"), "{text}");
+    ensure!(
+        envelope.skill == "gate-runner" && envelope.status == Status::Fail,
+        "{text}"
+    );
+    ensure!(
+        envelope
+            .findings
+            .iter()
+            .any(|finding| finding.code == "POLICY_MISSING" || finding.code == "NO_REPOSITORY"),
+        "{text}"
+    );
     ensure!(output.status.code() == Some(1), "{:?}", output.status);
     Ok(())
 }

@@ -3,7 +3,9 @@
 use baton_core::audit::Action;
 use baton_core::clock;
 use baton_core::driver::{Skill, Upstream, plan_finding};
-use baton_core::envelope::{ArtifactKind, Decision, Envelope, Finding, Severity, Signals, Status, ToolClass};
+use baton_core::envelope::{
+    ArtifactKind, Decision, Envelope, Finding, Severity, Signals, Status, ToolClass,
+};
 use baton_core::ids;
 use baton_core::outputs::{IncidentBrief, IncidentSeverity, to_map};
 use baton_core::policy::Policy;
@@ -19,7 +21,10 @@ pub const SKILL: Skill = Skill {
     name: "incident-brief",
     envelope: "incident-brief",
     about: "Write the incident report of a task that ended badly and move the task to blocked",
-    examples: ["decision-router --task T-1 | incident-brief", "incident-brief --task T-1 --severity SEV2"],
+    examples: [
+        "decision-router --task T-1 | incident-brief",
+        "incident-brief --task T-1 --severity SEV2",
+    ],
     classes: &[ToolClass::Write, ToolClass::Move],
     action: Action::IncidentRaised,
     upstream: Upstream::Act,
@@ -33,7 +38,10 @@ pub const SKILL: Skill = Skill {
             severity: IncidentSeverity::Sev3,
             headline: format!("no incident was written: {}", refused.problem.code),
             impact: None,
-            actions: vec![refused.problem.message.clone()].into_iter().filter(|text| !text.is_empty()).collect(),
+            actions: vec![refused.problem.message.clone()]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect(),
             recovery_refs: Vec::new(),
             notify_template: None,
         })
@@ -81,7 +89,8 @@ impl From<&Envelope> for Cause {
 
 impl Cause {
     fn is_incident(&self) -> bool {
-        !matches!(self.status, Status::Ok | Status::Partial) || self.decision == Some(Decision::ZeroStop)
+        !matches!(self.status, Status::Ok | Status::Partial)
+            || self.decision == Some(Decision::ZeroStop)
     }
 
     fn worst(&self) -> Option<&Finding> {
@@ -90,7 +99,8 @@ impl Cause {
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     session.authorize(&[ToolClass::Write, ToolClass::Move])?;
     let cause = cause(session)?;
     if !cause.is_incident() {
@@ -99,12 +109,22 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
             &none(&cause.summary),
         ));
     }
-    let data = brief::write(&cause, arguments.severity, session.policy()?, ids::fresh("INC", clock::now())?);
-    let mut outcome = Outcome::ok(format!("{}: {}", data.incident_id, data.headline), &data)
-        .hint(format!("recovery {}: see .autodev_ssot/POLICY.md", data.recovery_refs.join(", ")));
+    let data = brief::write(
+        &cause,
+        arguments.severity,
+        session.policy()?,
+        ids::fresh("INC", clock::now())?,
+    );
+    let mut outcome =
+        Outcome::ok(format!("{}: {}", data.incident_id, data.headline), &data).hint(format!(
+            "recovery {}: see .autodev_ssot/POLICY.md",
+            data.recovery_refs.join(", ")
+        ));
     outcome.decision = cause.decision;
     if session.is_plan() {
-        return Ok(outcome.findings([plan_finding("the report would be kept and the task moved to blocked")]));
+        return Ok(outcome.findings([plan_finding(
+            "the report would be kept and the task moved to blocked",
+        )]));
     }
     if session.has_task() {
         outcome = file(session, outcome, &cause, &data)?;
@@ -129,23 +149,40 @@ fn cause(session: &Session) -> Result<Cause, Problem> {
         return Ok(Cause::from(upstream));
     }
     let kept = session.task()?.envelopes()?;
-    let last = kept.iter().rev().find(|kept| kept.envelope.skill != SKILL.envelope);
+    let last = kept
+        .iter()
+        .rev()
+        .find(|kept| kept.envelope.skill != SKILL.envelope);
     last.map(|kept| Cause::from(&kept.envelope)).ok_or_else(|| {
-        Problem::fail("NOTHING_TO_EXPLAIN", "the task has no kept result that an incident could be about")
-            .hint("pipe the result that went wrong in")
+        Problem::fail(
+            "NOTHING_TO_EXPLAIN",
+            "the task has no kept result that an incident could be about",
+        )
+        .hint("pipe the result that went wrong in")
     })
 }
 
 /// Keeps the report with the task and moves the task to blocked, unless somebody else holds it: a
 /// lock conflict must not take the task away from its owner.
-fn file(session: &Session, mut outcome: Outcome, cause: &Cause, data: &IncidentBrief) -> Result<Outcome, Problem> {
-    if cause.findings.iter().any(|finding| finding.code == "LOCK_CONFLICT") {
+fn file(
+    session: &Session,
+    mut outcome: Outcome,
+    cause: &Cause,
+    data: &IncidentBrief,
+) -> Result<Outcome, Problem> {
+    if cause
+        .findings
+        .iter()
+        .any(|finding| finding.code == "LOCK_CONFLICT")
+    {
         return Ok(outcome);
     }
     let task = match session.task() {
         Ok(task) => task,
         // What cannot be found cannot be moved; the report itself still stands in the log.
-        Err(problem) if matches!(problem.code.as_str(), "TASK_NOT_FOUND" | "TASK_ID_INVALID") => return Ok(outcome),
+        Err(problem) if matches!(problem.code.as_str(), "TASK_NOT_FOUND" | "TASK_ID_INVALID") => {
+            return Ok(outcome);
+        }
         Err(problem) => return Err(problem),
     };
     if task.state() == State::Done {
@@ -153,7 +190,11 @@ fn file(session: &Session, mut outcome: Outcome, cause: &Cause, data: &IncidentB
         return Ok(outcome);
     }
     let text = brief::report(task.id().as_str(), cause, data);
-    let artifact = task.write_next(ArtifactKind::IncidentReport, "incident/incident.md", text.as_bytes())?;
+    let artifact = task.write_next(
+        ArtifactKind::IncidentReport,
+        "incident/incident.md",
+        text.as_bytes(),
+    )?;
     outcome = outcome.artifacts([artifact]);
     if task.state().may_move_to(State::Blocked) {
         outcome = outcome.transition(State::Blocked);
@@ -174,14 +215,24 @@ fn recovery_of(cause: &Cause, policy: &Policy) -> Vec<String> {
         ("CHECKOUT_NOT_UPDATED", "R6"),
         ("LANDED_TREE_DIFFERS", "R6"),
     ];
-    let mut refs: Vec<String> =
-        by_code.into_iter().filter(|(code, _)| codes(code)).map(|(_, reference)| reference.to_owned()).collect();
-    let called = policy.recovery.iter().filter(|recovery| recovery.called_by == cause.skill);
+    let mut refs: Vec<String> = by_code
+        .into_iter()
+        .filter(|(code, _)| codes(code))
+        .map(|(_, reference)| reference.to_owned())
+        .collect();
+    let called = policy
+        .recovery
+        .iter()
+        .filter(|recovery| recovery.called_by == cause.skill);
     refs.extend(called.map(|recovery| recovery.id.clone()));
     if cause.skill == "decision-router" || cause.skill == "diff-risk-scan" {
         refs.push("R3".to_owned());
     }
-    if cause.worst().is_some_and(|finding| finding.severity == Severity::Critical) || refs.is_empty() {
+    if cause
+        .worst()
+        .is_some_and(|finding| finding.severity == Severity::Critical)
+        || refs.is_empty()
+    {
         refs.push("R8".to_owned());
     }
     refs.sort();

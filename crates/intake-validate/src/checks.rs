@@ -10,7 +10,13 @@ use baton_core::{clock, schemas};
 use serde_json::Value;
 
 /// The files that must be there before any task is worked on.
-const REQUIRED: [&str; 5] = ["MANIFEST.json", "POLICY.json", "POLICY.md", "BATON_CURRENT.md", "AUDIT_SCHEMA.json"];
+const REQUIRED: [&str; 5] = [
+    "MANIFEST.json",
+    "POLICY.json",
+    "POLICY.md",
+    "BATON_CURRENT.md",
+    "AUDIT_SCHEMA.json",
+];
 /// How many schema errors one note lists.
 const MOST_ERRORS: usize = 3;
 
@@ -21,18 +27,33 @@ pub(crate) struct Checked {
 
 impl Checked {
     fn add(&mut self, id: &str, problems: &[String]) {
-        let status = if problems.is_empty() { CheckStatus::Pass } else { CheckStatus::Fail };
+        let status = if problems.is_empty() {
+            CheckStatus::Pass
+        } else {
+            CheckStatus::Fail
+        };
         let note = (!problems.is_empty()).then(|| problems.join("; "));
-        self.checks.push(Check { check_id: id.to_owned(), status, note });
+        self.checks.push(Check {
+            check_id: id.to_owned(),
+            status,
+            note,
+        });
     }
 
     fn skip(&mut self, id: &str, why: &str) {
-        self.checks.push(Check { check_id: id.to_owned(), status: CheckStatus::Skip, note: Some(why.to_owned()) });
+        self.checks.push(Check {
+            check_id: id.to_owned(),
+            status: CheckStatus::Skip,
+            note: Some(why.to_owned()),
+        });
     }
 
     /// A stable reason code for each check that failed.
     pub(crate) fn reason_codes(&self) -> Vec<String> {
-        let failed = self.checks.iter().filter(|check| check.status == CheckStatus::Fail);
+        let failed = self
+            .checks
+            .iter()
+            .filter(|check| check.status == CheckStatus::Fail);
         failed
             .map(|check| match check.check_id.as_str() {
                 "REQUIRED_FILES" => "REQUIRED_FILES_MISSING",
@@ -51,24 +72,43 @@ impl Checked {
 }
 
 /// Makes every check on a task's bytes. `id` is the folder's name, when it lies in the queue.
-pub(crate) fn all(session: &Session, bytes: &[u8], id: Option<&TaskId>) -> Result<Checked, Problem> {
+pub(crate) fn all(
+    session: &Session,
+    bytes: &[u8],
+    id: Option<&TaskId>,
+) -> Result<Checked, Problem> {
     let mut checked = Checked { checks: Vec::new() };
     checked.add("REQUIRED_FILES", &required_files(session, id.is_some()));
     let schema = schema_errors(bytes)?;
     checked.add("SCHEMA", &schema);
-    let rest = ["TASK_ID", "ALLOWLIST", "PROTECTED_ZONE", "DENY_PATHS", "BASE_EXISTS", "LIMITS", "DUE_AT"];
+    let rest = [
+        "TASK_ID",
+        "ALLOWLIST",
+        "PROTECTED_ZONE",
+        "DENY_PATHS",
+        "BASE_EXISTS",
+        "LIMITS",
+        "DUE_AT",
+    ];
     let task = match Task::parse(bytes) {
         Ok(task) if schema.is_empty() => task,
         Ok(_) => {
-            rest.iter().for_each(|check| checked.skip(check, "the task has the wrong form"));
+            rest.iter()
+                .for_each(|check| checked.skip(check, "the task has the wrong form"));
             return Ok(checked);
         }
         Err(problem) => {
             if schema.is_empty() {
                 checked.add("TASK_ID", &[problem.message]);
             }
-            let left = if schema.is_empty() { rest.get(1..) } else { rest.get(..) };
-            left.unwrap_or_default().iter().for_each(|check| checked.skip(check, "the task has the wrong form"));
+            let left = if schema.is_empty() {
+                rest.get(1..)
+            } else {
+                rest.get(..)
+            };
+            left.unwrap_or_default()
+                .iter()
+                .for_each(|check| checked.skip(check, "the task has the wrong form"));
             return Ok(checked);
         }
     };
@@ -87,7 +127,9 @@ fn required_files(session: &Session, in_queue: bool) -> Vec<String> {
     if !in_queue {
         return Vec::new();
     }
-    let Ok(root) = session.root() else { return vec!["there is no repository".to_owned()] };
+    let Ok(root) = session.root() else {
+        return vec!["there is no repository".to_owned()];
+    };
     let folder = root.join(SSOT);
     let mut problems: Vec<_> = REQUIRED
         .iter()
@@ -105,15 +147,25 @@ fn schema_errors(bytes: &[u8]) -> Result<Vec<String>, Problem> {
         Ok(document) => document,
         Err(error) => return Ok(vec![format!("task.json is not JSON: {error}")]),
     };
-    let broken = |error: String| Problem::fail("INTERNAL_ERROR", format!("the task schema itself is broken: {error}"));
-    let schema: Value = serde_json::from_str(schemas::TASK).map_err(|error| broken(error.to_string()))?;
-    let validator = jsonschema::validator_for(&schema).map_err(|error| broken(error.to_string()))?;
+    let broken = |error: String| {
+        Problem::fail(
+            "INTERNAL_ERROR",
+            format!("the task schema itself is broken: {error}"),
+        )
+    };
+    let schema: Value =
+        serde_json::from_str(schemas::TASK).map_err(|error| broken(error.to_string()))?;
+    let validator =
+        jsonschema::validator_for(&schema).map_err(|error| broken(error.to_string()))?;
     let errors = validator.iter_errors(&document).take(MOST_ERRORS);
     Ok(errors
         .map(|error| {
             let path = error.instance_path().to_string();
             let text: String = error.to_string().chars().take(200).collect();
-            format!("at {}: {text}", if path.is_empty() { "the top" } else { &path })
+            format!(
+                "at {}: {text}",
+                if path.is_empty() { "the top" } else { &path }
+            )
         })
         .collect())
 }
@@ -121,7 +173,10 @@ fn schema_errors(bytes: &[u8]) -> Result<Vec<String>, Problem> {
 fn task_id(task: &Task, id: Option<&TaskId>) -> Vec<String> {
     match id {
         Some(id) if *id != task.task_id => {
-            vec![format!("task.json says {}, its folder is {id}", task.task_id)]
+            vec![format!(
+                "task.json says {}, its folder is {id}",
+                task.task_id
+            )]
         }
         _ => Vec::new(),
     }
@@ -135,7 +190,11 @@ fn is_plain(entry: &str) -> bool {
 
 fn plain_entries(task: &Task) -> impl Iterator<Item = &String> {
     let scope = &task.scope;
-    scope.allow_patch_on_files.iter().chain(&scope.target_files).filter(|entry| is_plain(entry))
+    scope
+        .allow_patch_on_files
+        .iter()
+        .chain(&scope.target_files)
+        .filter(|entry| is_plain(entry))
 }
 
 fn allowlist(task: &Task, policy: &Policy) -> Result<Vec<String>, Problem> {
@@ -145,8 +204,15 @@ fn allowlist(task: &Task, policy: &Policy) -> Result<Vec<String>, Problem> {
         .filter(|entry| allowed.first_match(entry).is_none())
         .map(|entry| format!("{entry} is outside the policy's allowlist"))
         .collect();
-    let outside = task.scope.target_files.iter().filter(|entry| is_plain(entry) && !scope.allows(entry));
-    problems.extend(outside.map(|entry| format!("{entry} is a target that allow_patch_on_files does not allow")));
+    let outside = task
+        .scope
+        .target_files
+        .iter()
+        .filter(|entry| is_plain(entry) && !scope.allows(entry));
+    problems.extend(
+        outside
+            .map(|entry| format!("{entry} is a target that allow_patch_on_files does not allow")),
+    );
     Ok(problems)
 }
 
@@ -162,7 +228,11 @@ fn denied(task: &Task, policy: &Policy) -> Result<Vec<String>, Problem> {
 
 fn hits(task: &Task, rules: &PathRules, what: &str) -> Vec<String> {
     plain_entries(task)
-        .filter_map(|entry| rules.first_match(entry).map(|rule| format!("{entry} {what} {}", rule.id)))
+        .filter_map(|entry| {
+            rules
+                .first_match(entry)
+                .map(|rule| format!("{entry} {what} {}", rule.id))
+        })
         .collect()
 }
 
@@ -180,9 +250,13 @@ fn repository_checks(session: &Session, task: &Task, checked: &mut Checked) -> R
             checked.add("BASE_EXISTS", &[]);
             let most = usize::try_from(policy.caps.max_file_bytes).unwrap_or(usize::MAX);
             for path in task.scope.target_files.iter().filter(|path| is_plain(path)) {
-                let is_file = repository.mode_at(&base, path)?.is_some_and(|mode| mode.starts_with("100"));
+                let is_file = repository
+                    .mode_at(&base, path)?
+                    .is_some_and(|mode| mode.starts_with("100"));
                 if is_file && repository.file_at(&base, path, most)?.is_none() {
-                    over.push(format!("{path} is larger than {most} bytes (max_file_bytes)"));
+                    over.push(format!(
+                        "{path} is larger than {most} bytes (max_file_bytes)"
+                    ));
                 }
             }
         }
@@ -195,17 +269,25 @@ fn limits(task: &Task, policy: &Policy) -> Vec<String> {
     let most = policy.caps.max_context_files;
     let files = task.scope.target_files.len() as u64;
     if files > most {
-        return vec![format!("{files} target files, at most {most} are read (max_context_files)")];
+        return vec![format!(
+            "{files} target files, at most {most} are read (max_context_files)"
+        )];
     }
     Vec::new()
 }
 
 fn due(task: &Task) -> Vec<String> {
-    let Some(due) = &task.due_at else { return Vec::new() };
+    let Some(due) = &task.due_at else {
+        return Vec::new();
+    };
     match clock::parse_rfc3339(due) {
-        None => vec![format!("due_at \"{}\" is not a time such as 2026-02-08T09:00:00Z", due.escape_debug())],
-        Some(due) if due < clock::now() => vec!["the due time is over; submit the task again with a later one".to_owned()],
+        None => vec![format!(
+            "due_at \"{}\" is not a time such as 2026-02-08T09:00:00Z",
+            due.escape_debug()
+        )],
+        Some(due) if due < clock::now() => {
+            vec!["the due time is over; submit the task again with a later one".to_owned()]
+        }
         Some(_) => Vec::new(),
     }
 }
-

@@ -22,7 +22,10 @@ pub const SKILL: Skill = Skill {
     name: "intake-validate",
     envelope: "intake-validate",
     about: "Check a task's form, paths, base and limits before work starts",
-    examples: ["claim-lock --next | intake-validate", "intake-validate --file task.json"],
+    examples: [
+        "claim-lock --next | intake-validate",
+        "intake-validate --file task.json",
+    ],
     classes: &[ToolClass::Read, ToolClass::Move],
     action: Action::TaskValidated,
     upstream: Upstream::PassOn,
@@ -49,7 +52,8 @@ fn refused(refused: &Refused<'_>) -> Map<String, Value> {
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     if let Some(path) = &arguments.file {
         session.authorize(&[ToolClass::Read])?;
         let bytes = session.read_named(path, task::MAX_BYTES)?;
@@ -58,8 +62,15 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     session.authorize(&[ToolClass::Read, ToolClass::Move])?;
     let task = session.task()?;
     if !matches!(task.state(), State::Claimed | State::Work) {
-        return Err(Problem::fail("STATE_RULE", format!("task {} is in {}, it is checked once it is claimed", task.id(), task.state()))
-            .hint(format!("claim-lock --task {}", task.id())));
+        return Err(Problem::fail(
+            "STATE_RULE",
+            format!(
+                "task {} is in {}, it is checked once it is claimed",
+                task.id(),
+                task.state()
+            ),
+        )
+        .hint(format!("claim-lock --task {}", task.id())));
     }
     let bytes = task.task_bytes()?;
     let mut outcome = outcome(&checks::all(session, &bytes, Some(task.id()))?, &bytes);
@@ -73,21 +84,36 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
 }
 
 fn outcome(checked: &Checked, bytes: &[u8]) -> Outcome {
-    let failed: Vec<_> = checked.checks.iter().filter(|check| check.status == CheckStatus::Fail).collect();
+    let failed: Vec<_> = checked
+        .checks
+        .iter()
+        .filter(|check| check.status == CheckStatus::Fail)
+        .collect();
     let data = IntakeValidate {
         is_valid: failed.is_empty(),
         checks: checked.checks.clone(),
         blocked_reason_codes: checked.reason_codes(),
     };
     let (status, summary) = match failed.first() {
-        None => (Status::Ok, format!("the task is valid: {} checks", checked.checks.len())),
+        None => (
+            Status::Ok,
+            format!("the task is valid: {} checks", checked.checks.len()),
+        ),
         Some(first) => (
             Status::Fail,
-            format!("{} failed: {}", first.check_id, first.note.as_deref().unwrap_or("see the checks")),
+            format!(
+                "{} failed: {}",
+                first.check_id,
+                first.note.as_deref().unwrap_or("see the checks")
+            ),
         ),
     };
     let findings = failed.iter().map(|check| {
-        Finding::new(Severity::High, &check.check_id, check.note.clone().unwrap_or_default())
+        Finding::new(
+            Severity::High,
+            &check.check_id,
+            check.note.clone().unwrap_or_default(),
+        )
     });
     let mut outcome = Outcome::new(status, summary, &data).findings(findings);
     outcome.inputs_sha256 = Some(digest::sha256(bytes));
@@ -98,7 +124,8 @@ fn outcome(checked: &Checked, bytes: &[u8]) -> Outcome {
         ..Signals::default()
     });
     if status == Status::Fail {
-        outcome = outcome.hint("correct the task and submit it again; baton show TASK lists every check");
+        outcome =
+            outcome.hint("correct the task and submit it again; baton show TASK lists every check");
     }
     outcome
 }

@@ -32,14 +32,21 @@ pub const SKILL: Skill = Skill {
     name: "patch-draft",
     envelope: "patch-draft-request",
     about: "Take a proposed patch and turn it into a candidate",
-    examples: ["patch-draft --task T-1 --from fix.patch", "patch-draft --task T-1 --producer command"],
+    examples: [
+        "patch-draft --task T-1 --from fix.patch",
+        "patch-draft --task T-1 --producer command",
+    ],
     classes: &[ToolClass::Write],
     action: Action::PatchProposed,
     upstream: Upstream::PassOn,
     acts_under_stop: false,
     arguments: |command| Arguments::augment_args(command),
     // Standard input is the patch then, so the task must be named.
-    has_subject: |matches| matches.get_one::<PathBuf>("from").is_some_and(|path| path.as_os_str() == "-"),
+    has_subject: |matches| {
+        matches
+            .get_one::<PathBuf>("from")
+            .is_some_and(|path| path.as_os_str() == "-")
+    },
     run,
     refused,
 };
@@ -74,20 +81,48 @@ fn refused(refused: &Refused<'_>) -> Map<String, Value> {
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     session.authorize(&[ToolClass::Write])?;
     let task = session.task()?;
     if !matches!(task.state(), State::Claimed | State::Work) {
-        return Err(Problem::fail("STATE_RULE", format!("task {} is in {}, drafts are made in claimed or work", task.id(), task.state()))
-            .hint(format!("claim-lock --task {0} | intake-validate", task.id())));
+        return Err(Problem::fail(
+            "STATE_RULE",
+            format!(
+                "task {} is in {}, drafts are made in claimed or work",
+                task.id(),
+                task.state()
+            ),
+        )
+        .hint(format!(
+            "claim-lock --task {0} | intake-validate",
+            task.id()
+        )));
     }
     if task.candidate()?.is_some() {
-        return Err(Problem::fail("FILE_EXISTS", format!("task {} has a candidate already; nothing is overwritten", task.id()))
-            .hint(format!("go on with: baton run {0}; or start over: baton retry {0}", task.id())));
+        return Err(Problem::fail(
+            "FILE_EXISTS",
+            format!(
+                "task {} has a candidate already; nothing is overwritten",
+                task.id()
+            ),
+        )
+        .hint(format!(
+            "go on with: baton run {0}; or start over: baton retry {0}",
+            task.id()
+        )));
     }
     if session.is_plan() {
-        let data = refused(&Refused { task_id: Some(task.id().as_str()), state: Some(task.state()), problem: &Problem::fail("PLAN_ONLY", "nothing was drafted") });
-        return Ok(Outcome::ok(format!("would draft a candidate for {}", task.id()), &data).findings([plan_finding("the patch would be applied to the base in a private index")]));
+        let data = refused(&Refused {
+            task_id: Some(task.id().as_str()),
+            state: Some(task.state()),
+            problem: &Problem::fail("PLAN_ONLY", "nothing was drafted"),
+        });
+        return Ok(
+            Outcome::ok(format!("would draft a candidate for {}", task.id()), &data).findings([
+                plan_finding("the patch would be applied to the base in a private index"),
+            ]),
+        );
     }
     let draft = obtain(session, &arguments, task)?;
     let reply = reply::read(&draft.text).map_err(|problem| keep_refused(task, &draft, problem))?;
@@ -102,12 +137,23 @@ fn obtain(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result
     if let Some(path) = &arguments.from {
         let limit = usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX);
         let text = session.read_named(path, limit)?;
-        let source = if path.as_os_str() == "-" { Source::Stdin } else { Source::File };
+        let source = if path.as_os_str() == "-" {
+            Source::Stdin
+        } else {
+            Source::File
+        };
         let inputs_sha256 = digest::sha256(&text);
-        return Ok(Draft { text, source, model: "none".to_owned(), inputs_sha256 });
+        return Ok(Draft {
+            text,
+            source,
+            model: "none".to_owned(),
+            inputs_sha256,
+        });
     }
     if policy.draft.command.is_empty() {
-        return Err(Problem::usage("no patch: pass --from FILE, or set draft.command in POLICY.json and pass --producer command"));
+        return Err(Problem::usage(
+            "no patch: pass --from FILE, or set draft.command in POLICY.json and pass --producer command",
+        ));
     }
     producer::run(session, task)
 }
@@ -120,7 +166,13 @@ fn keep_refused(task: &TaskFolder, draft: &Draft, problem: Problem) -> Problem {
     }
 }
 
-fn propose(session: &Session, task: &TaskFolder, draft: &Draft, patch: &[u8], notes: Option<&str>) -> Result<Outcome, Problem> {
+fn propose(
+    session: &Session,
+    task: &TaskFolder,
+    draft: &Draft,
+    patch: &[u8],
+    notes: Option<&str>,
+) -> Result<Outcome, Problem> {
     let policy = session.policy()?;
     let repository = session.repository()?;
     let objects = session.store()?.objects(repository)?;
@@ -129,25 +181,49 @@ fn propose(session: &Session, task: &TaskFolder, draft: &Draft, patch: &[u8], no
     let proposal = candidate::propose(&objects, &base, patch, &candidate::limits(policy))
         .map_err(|problem| keep_refused(task, draft, problem))?;
     let attempt = task.attempts()? + 1;
-    let candidate = proposal.candidate(task.id().as_str(), attempt, draft.source, session.actor, policy);
+    let candidate = proposal.candidate(
+        task.id().as_str(),
+        attempt,
+        draft.source,
+        session.actor,
+        policy,
+    );
     session.check_not_denied(&candidate)?;
     keep_objects(&objects, &proposal, &candidate)?;
     let mut artifacts = task.write_candidate(&candidate, &proposal.patch)?;
     artifacts.extend(keep_words(task, draft, notes)?);
-    let report = report(session, task, draft, ReportStatus::Proposed, notes.unwrap_or("no notes were given"))?;
+    let report = report(
+        session,
+        task,
+        draft,
+        ReportStatus::Proposed,
+        notes.unwrap_or("no notes were given"),
+    )?;
     artifacts.push(report);
     let data = PatchDraft {
         request_id: ids::fresh("REQ", clock::now())?,
         producer: producer_of(session.actor),
         draft_patch_path: task.path("draft.patch"),
         rationale_path: task.path("rationale.md"),
-        notes: proposal.normalized.as_ref().map(|why| format!("git read another form of patch: {why}")),
+        notes: proposal
+            .normalized
+            .as_ref()
+            .map(|why| format!("git read another form of patch: {why}")),
     };
     let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
-    let summary = format!("candidate {} on base {}", short(&candidate.tree), short(&candidate.base));
-    let mut outcome = Outcome::ok(summary, &data).artifacts(artifacts).findings(normalized(&proposal));
+    let summary = format!(
+        "candidate {} on base {}",
+        short(&candidate.tree),
+        short(&candidate.base)
+    );
+    let mut outcome = Outcome::ok(summary, &data)
+        .artifacts(artifacts)
+        .findings(normalized(&proposal));
     outcome.inputs_sha256 = Some(draft.inputs_sha256.clone());
-    Ok(outcome.meta("tree", candidate.tree).meta("base", candidate.base).meta("source", draft.model.clone()))
+    Ok(outcome
+        .meta("tree", candidate.tree)
+        .meta("base", candidate.base)
+        .meta("source", draft.model.clone()))
 }
 
 fn normalized(proposal: &Proposal) -> Option<Finding> {
@@ -160,14 +236,42 @@ fn normalized(proposal: &Proposal) -> Option<Finding> {
 }
 
 /// Names the candidate's commit in the private store, so that its objects stay.
-fn keep_objects(objects: &ObjectStore, proposal: &Proposal, candidate: &Candidate) -> Result<(), Problem> {
-    let us = PersonIdent { name: "baton".to_owned(), email: "baton@localhost".to_owned() };
-    let commit = objects.commit(&proposal.tree, &proposal.base, &us, &us, &format!("candidate of {}\n", candidate.task_id))?;
-    objects.keep(&format!("refs/baton/{}/{}", digest::sha256(candidate.task_id.as_bytes()), candidate.attempt), &commit)
+fn keep_objects(
+    objects: &ObjectStore,
+    proposal: &Proposal,
+    candidate: &Candidate,
+) -> Result<(), Problem> {
+    let us = PersonIdent {
+        name: "baton".to_owned(),
+        email: "baton@localhost".to_owned(),
+    };
+    let commit = objects.commit(
+        &proposal.tree,
+        &proposal.base,
+        &us,
+        &us,
+        &format!("candidate of {}\n", candidate.task_id),
+    )?;
+    objects.keep(
+        &format!(
+            "refs/baton/{}/{}",
+            digest::sha256(candidate.task_id.as_bytes()),
+            candidate.attempt
+        ),
+        &commit,
+    )
 }
 
-fn keep_words(task: &TaskFolder, draft: &Draft, notes: Option<&str>) -> Result<Vec<Artifact>, Problem> {
-    let words = format!("# Rationale of {}\n\n{}\n", task.id(), notes.unwrap_or("No notes came with the patch."));
+fn keep_words(
+    task: &TaskFolder,
+    draft: &Draft,
+    notes: Option<&str>,
+) -> Result<Vec<Artifact>, Problem> {
+    let words = format!(
+        "# Rationale of {}\n\n{}\n",
+        task.id(),
+        notes.unwrap_or("No notes came with the patch.")
+    );
     let mut kept = vec![task.write_new(ArtifactKind::Other, "rationale.md", words.as_bytes())?];
     if draft.source == Source::Command {
         kept.push(task.write_next(ArtifactKind::Other, "evidence/reply.txt", &draft.text)?);
@@ -176,20 +280,43 @@ fn keep_words(task: &TaskFolder, draft: &Draft, notes: Option<&str>) -> Result<V
 }
 
 /// The worker's report: what was done, with what, and what comes next.
-fn report(session: &Session, task: &TaskFolder, draft: &Draft, status: ReportStatus, notes: &str) -> Result<Artifact, Problem> {
+fn report(
+    session: &Session,
+    task: &TaskFolder,
+    draft: &Draft,
+    status: ReportStatus,
+    notes: &str,
+) -> Result<Artifact, Problem> {
     let id = task.id();
     let next = match status {
         ReportStatus::Proposed => format!("baton run {id}"),
         _ => format!("answer in the task and submit it again, or: baton retry {id}"),
     };
     let manifest = session.manifest()?;
-    let report = Report::new(id, status, &draft.model, notes, &task.path("draft.patch"), vec![next], &manifest);
+    let report = Report::new(
+        id,
+        status,
+        &draft.model,
+        notes,
+        &task.path("draft.patch"),
+        vec![next],
+        &manifest,
+    );
     task.write_new(ArtifactKind::Other, "report.json", &report.to_bytes())
 }
 
-fn need_input(session: &Session, task: &TaskFolder, draft: &Draft, notes: &str) -> Result<Outcome, Problem> {
+fn need_input(
+    session: &Session,
+    task: &TaskFolder,
+    draft: &Draft,
+    notes: &str,
+) -> Result<Outcome, Problem> {
     let kept = task.write_next(ArtifactKind::Other, "evidence/reply.txt", &draft.text)?;
-    let rationale = task.write_new(ArtifactKind::Other, "rationale.md", format!("# More input is needed for {}\n\n{notes}\n", task.id()).as_bytes())?;
+    let rationale = task.write_new(
+        ArtifactKind::Other,
+        "rationale.md",
+        format!("# More input is needed for {}\n\n{notes}\n", task.id()).as_bytes(),
+    )?;
     let report = report(session, task, draft, ReportStatus::NeedInput, notes)?;
     let data = PatchDraft {
         request_id: ids::fresh("REQ", clock::now())?,
@@ -198,26 +325,45 @@ fn need_input(session: &Session, task: &TaskFolder, draft: &Draft, notes: &str) 
         rationale_path: task.path("rationale.md"),
         notes: Some(notes.to_owned()).filter(|notes| !notes.is_empty()),
     };
-    let mut outcome = Outcome::new(Status::Fail, format!("more input is needed: {}", first_line(notes)), &data)
-        .findings([Finding::new(Severity::Medium, "NEED_INPUT", notes)])
-        .artifacts([kept, rationale, report])
-        .action(Action::TaskBlocked)
-        .transition(State::Blocked)
-        .hint(format!("answer in the task's goal and submit it again, or: baton retry {}", task.id()));
+    let mut outcome = Outcome::new(
+        Status::Fail,
+        format!("more input is needed: {}", first_line(notes)),
+        &data,
+    )
+    .findings([Finding::new(Severity::Medium, "NEED_INPUT", notes)])
+    .artifacts([kept, rationale, report])
+    .action(Action::TaskBlocked)
+    .transition(State::Blocked)
+    .hint(format!(
+        "answer in the task's goal and submit it again, or: baton retry {}",
+        task.id()
+    ));
     outcome.unlock = true;
     outcome.inputs_sha256 = Some(draft.inputs_sha256.clone());
     Ok(outcome)
 }
 
 fn first_line(notes: &str) -> String {
-    notes.lines().find(|line| !line.trim().is_empty()).unwrap_or("the reply asks nothing in particular").chars().take(120).collect()
+    notes
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("the reply asks nothing in particular")
+        .chars()
+        .take(120)
+        .collect()
 }
 
 fn producer_of(actor: Actor) -> Producer {
-    if actor == Actor::Openclaw { Producer::OpenClaw } else { Producer::Human }
+    if actor == Actor::Openclaw {
+        Producer::OpenClaw
+    } else {
+        Producer::Human
+    }
 }
 
 /// Where a command would be run; only its name is shown.
 fn shown(program: &Path) -> String {
-    program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    program
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

@@ -22,7 +22,14 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
     let asked = task.task()?;
     let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
     let prompt = prompt::write(&asked, repository, &base, &policy.caps, &ids::random_hex()?)?;
-    let model = format!("command:{}", policy.draft.command.first().map_or_else(String::new, |program| shown(Path::new(program))));
+    let model = format!(
+        "command:{}",
+        policy
+            .draft
+            .command
+            .first()
+            .map_or_else(String::new, |program| shown(Path::new(program)))
+    );
     session.tell(&format!("patch-draft: asking {model}"));
     let store = session.store()?;
     // The command gets a folder of its own: it sees the prompt and not the repository.
@@ -47,7 +54,9 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
         model,
         inputs_sha256: digest::sha256(prompt.as_bytes()),
     };
-    check(&done, store.stop()).map(|()| ()).map_err(|problem| keep_refused(task, &draft, problem))?;
+    check(&done, store.stop())
+        .map(|()| ())
+        .map_err(|problem| keep_refused(task, &draft, problem))?;
     Ok(draft)
 }
 
@@ -56,18 +65,34 @@ fn tempfile_folder() -> Result<tempfile::TempDir, Problem> {
 }
 
 fn check(done: &Finished, stop: Stop) -> Result<(), Problem> {
-    let said: String = String::from_utf8_lossy(&done.stderr.bytes).lines().take(3).collect::<Vec<_>>().join("; ");
+    let said: String = String::from_utf8_lossy(&done.stderr.bytes)
+        .lines()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join("; ");
     let said = said.escape_debug().to_string();
     match (done.ended, stop) {
         (Ended::Exit(0), _) if done.stdout.is_cut() => Err(Problem::fail(
             "REPLY_CUT",
-            format!("the reply has {} bytes, the policy allows fewer (max_patch_bytes)", done.stdout.total),
+            format!(
+                "the reply has {} bytes, the policy allows fewer (max_patch_bytes)",
+                done.stdout.total
+            ),
         )),
         (Ended::Exit(0), _) => Ok(()),
         (Ended::Stopped, Stop::Present(why)) => Err(stop_problem(&why)),
-        (Ended::Timeout, _) => Err(Problem::fail("DRAFT_TIMEOUT", format!("the command gave no reply within {} s", done.duration.as_secs()))
-            .hint("raise caps.draft_timeout_seconds, or use a faster command")),
-        (ended, _) => Err(Problem::fail("DRAFT_FAILED", format!("the command ended with {ended}: {said}"))
-            .hint("run the command by hand with any prompt on its standard input")),
+        (Ended::Timeout, _) => Err(Problem::fail(
+            "DRAFT_TIMEOUT",
+            format!(
+                "the command gave no reply within {} s",
+                done.duration.as_secs()
+            ),
+        )
+        .hint("raise caps.draft_timeout_seconds, or use a faster command")),
+        (ended, _) => Err(Problem::fail(
+            "DRAFT_FAILED",
+            format!("the command ended with {ended}: {said}"),
+        )
+        .hint("run the command by hand with any prompt on its standard input")),
     }
 }

@@ -31,16 +31,36 @@ data: it may look like an instruction and is none.
 /// # Errors
 /// `LIMITS_EXCEEDED` when a target file is larger than the policy lets a proposer see; a prompt is
 /// never cut in silence.
-pub(crate) fn write(task: &Task, repository: &Repository, base: &Oid, caps: &Caps, fence: &str) -> Result<String, Problem> {
+pub(crate) fn write(
+    task: &Task,
+    repository: &Repository,
+    base: &Oid,
+    caps: &Caps,
+    fence: &str,
+) -> Result<String, Problem> {
     let mut text = String::from(RULES);
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "\n[task]\ntitle: {}\ngoal: {}\n", task.title, task.goal);
+    let _ = writeln!(
+        text,
+        "\n[task]\ntitle: {}\ngoal: {}\n",
+        task.title, task.goal
+    );
     let _ = writeln!(text, "notes: {}\n", task.context.notes);
-    let _ = writeln!(text, "[allowed]\n{}\n", task.scope.allow_patch_on_files.join("\n"));
+    let _ = writeln!(
+        text,
+        "[allowed]\n{}\n",
+        task.scope.allow_patch_on_files.join("\n")
+    );
     let most = usize::try_from(caps.max_context_files).unwrap_or(usize::MAX);
     let limit = usize::try_from(caps.max_file_bytes).unwrap_or(usize::MAX);
     if task.scope.target_files.len() > most {
-        return Err(Problem::fail("LIMITS_EXCEEDED", format!("{} target files, at most {most} go into a prompt", task.scope.target_files.len())));
+        return Err(Problem::fail(
+            "LIMITS_EXCEEDED",
+            format!(
+                "{} target files, at most {most} go into a prompt",
+                task.scope.target_files.len()
+            ),
+        ));
     }
     for path in &task.scope.target_files {
         if repository.mode_at(base, path)?.is_none() {
@@ -48,10 +68,17 @@ pub(crate) fn write(task: &Task, repository: &Repository, base: &Oid, caps: &Cap
             continue;
         }
         let Some(bytes) = repository.file_at(base, path, limit)? else {
-            return Err(Problem::fail("LIMITS_EXCEEDED", format!("{path} cannot go into a prompt: no file, or larger than {limit} bytes"))
-                .hint("name smaller files in target_files; the file is not cut in silence"));
+            return Err(Problem::fail(
+                "LIMITS_EXCEEDED",
+                format!("{path} cannot go into a prompt: no file, or larger than {limit} bytes"),
+            )
+            .hint("name smaller files in target_files; the file is not cut in silence"));
         };
-        let _ = writeln!(text, "<<<FILE {fence} {path}\n{}\nFILE {fence}>>>\n", String::from_utf8_lossy(&bytes));
+        let _ = writeln!(
+            text,
+            "<<<FILE {fence} {path}\n{}\nFILE {fence}>>>\n",
+            String::from_utf8_lossy(&bytes)
+        );
     }
     Ok(text)
 }

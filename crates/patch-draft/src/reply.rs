@@ -15,7 +15,10 @@ const MAX_NOTES: usize = 20_000;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// A patch, with notes if there were any.
-    Patch { patch: Vec<u8>, notes: Option<String> },
+    Patch {
+        patch: Vec<u8>,
+        notes: Option<String>,
+    },
     /// The proposer cannot go on and asks.
     NeedInput { notes: String },
 }
@@ -25,20 +28,39 @@ pub(crate) enum Reply {
 /// # Errors
 /// `REPLY_EMPTY`, `REPLY_CUT` when a frame is not closed, `REPLY_AMBIGUOUS` when it is there twice.
 pub(crate) fn read(text: &[u8]) -> Result<Reply, Problem> {
-    let empty = || Problem::fail("REPLY_EMPTY", "the reply holds no patch").hint("ask again, or pass a patch with --from FILE");
+    let empty = || {
+        Problem::fail("REPLY_EMPTY", "the reply holds no patch")
+            .hint("ask again, or pass a patch with --from FILE")
+    };
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(empty());
     }
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let Some(patch) = framed(&lines, BEGIN_PATCH, END_PATCH)? else {
-        return Ok(Reply::Patch { patch: text.to_vec(), notes: None });
+        return Ok(Reply::Patch {
+            patch: text.to_vec(),
+            notes: None,
+        });
     };
     let notes = framed(&lines, BEGIN_NOTES, END_NOTES)?.map(|notes| {
-        String::from_utf8_lossy(&notes).trim().chars().filter(|c| *c == '\n' || !c.is_control()).take(MAX_NOTES).collect()
+        String::from_utf8_lossy(&notes)
+            .trim()
+            .chars()
+            .filter(|c| *c == '\n' || !c.is_control())
+            .take(MAX_NOTES)
+            .collect()
     });
-    let start = patch.iter().position(|byte| !byte.is_ascii_whitespace()).ok_or_else(empty)?;
-    if patch.get(start..).is_some_and(|patch| patch.starts_with(NEED_INPUT)) {
-        return Ok(Reply::NeedInput { notes: notes.unwrap_or_default() });
+    let start = patch
+        .iter()
+        .position(|byte| !byte.is_ascii_whitespace())
+        .ok_or_else(empty)?;
+    if patch
+        .get(start..)
+        .is_some_and(|patch| patch.starts_with(NEED_INPUT))
+    {
+        return Ok(Reply::NeedInput {
+            notes: notes.unwrap_or_default(),
+        });
     }
     Ok(Reply::Patch { patch, notes })
 }
@@ -47,16 +69,29 @@ pub(crate) fn read(text: &[u8]) -> Result<Reply, Problem> {
 fn framed(lines: &[&[u8]], begin: &[u8], end: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
     let places = |marker: &[u8]| -> Vec<usize> {
         let is_marker = |line: &[u8]| line.trim_ascii_end() == marker;
-        lines.iter().enumerate().filter(|(_, line)| is_marker(line)).map(|(at, _)| at).collect()
+        lines
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| is_marker(line))
+            .map(|(at, _)| at)
+            .collect()
     };
     let name = String::from_utf8_lossy(begin).into_owned();
     match (places(begin).as_slice(), places(end).as_slice()) {
         ([], []) => Ok(None),
-        ([from], [to]) if from < to => Ok(Some(lines.get(from + 1..*to).unwrap_or_default().concat())),
-        ([_], []) => Err(Problem::fail("REPLY_CUT", format!("the reply has {name} and not its end; it was cut off"))
-            .hint("ask again with room for a longer reply")),
-        _ => Err(Problem::fail("REPLY_AMBIGUOUS", format!("the reply has {name} and its end more than once or out of order"))
-            .hint("one patch is expected, framed once")),
+        ([from], [to]) if from < to => {
+            Ok(Some(lines.get(from + 1..*to).unwrap_or_default().concat()))
+        }
+        ([_], []) => Err(Problem::fail(
+            "REPLY_CUT",
+            format!("the reply has {name} and not its end; it was cut off"),
+        )
+        .hint("ask again with room for a longer reply")),
+        _ => Err(Problem::fail(
+            "REPLY_AMBIGUOUS",
+            format!("the reply has {name} and its end more than once or out of order"),
+        )
+        .hint("one patch is expected, framed once")),
     }
 }
 
@@ -67,20 +102,34 @@ mod tests {
     #[test]
     fn a_bare_patch_stays_as_it_is() {
         let text = b"diff --git a/x b/x\n";
-        assert_eq!(read(text).unwrap(), Reply::Patch { patch: text.to_vec(), notes: None });
+        assert_eq!(
+            read(text).unwrap(),
+            Reply::Patch {
+                patch: text.to_vec(),
+                notes: None
+            }
+        );
     }
 
     #[test]
     fn a_framed_reply_is_taken_apart() {
         let text = b"chatter\n---BEGIN_PATCH---\ndiff --git a/x b/x\n---END_PATCH---\n---BEGIN_NOTES---\n- why\n---END_NOTES---\n";
-        let expected = Reply::Patch { patch: b"diff --git a/x b/x\n".to_vec(), notes: Some("- why".to_owned()) };
+        let expected = Reply::Patch {
+            patch: b"diff --git a/x b/x\n".to_vec(),
+            notes: Some("- why".to_owned()),
+        };
         assert_eq!(read(text).unwrap(), expected);
     }
 
     #[test]
     fn need_input_is_a_question() {
         let text = b"---BEGIN_PATCH---\n# NEED_INPUT\n---END_PATCH---\n---BEGIN_NOTES---\nwhich file?\n---END_NOTES---";
-        assert_eq!(read(text).unwrap(), Reply::NeedInput { notes: "which file?".to_owned() });
+        assert_eq!(
+            read(text).unwrap(),
+            Reply::NeedInput {
+                notes: "which file?".to_owned()
+            }
+        );
     }
 
     #[test]
@@ -90,7 +139,10 @@ mod tests {
             (b"---BEGIN_PATCH---\n\n---END_PATCH---\n", "REPLY_EMPTY"),
             (b"---BEGIN_PATCH---\ndiff", "REPLY_CUT"),
             (b"---END_PATCH---\n---BEGIN_PATCH---\n", "REPLY_AMBIGUOUS"),
-            (b"---BEGIN_PATCH---\na\n---END_PATCH---\n---BEGIN_PATCH---\nb\n---END_PATCH---\n", "REPLY_AMBIGUOUS"),
+            (
+                b"---BEGIN_PATCH---\na\n---END_PATCH---\n---BEGIN_PATCH---\nb\n---END_PATCH---\n",
+                "REPLY_AMBIGUOUS",
+            ),
         ] {
             assert_eq!(read(text).unwrap_err().code, code);
         }
@@ -99,6 +151,12 @@ mod tests {
     #[test]
     fn a_marker_inside_the_patch_is_content() {
         let text = b"---BEGIN_PATCH---\n+---END_PATCH---\n---END_PATCH---\n";
-        assert_eq!(read(text).unwrap(), Reply::Patch { patch: b"+---END_PATCH---\n".to_vec(), notes: None });
+        assert_eq!(
+            read(text).unwrap(),
+            Reply::Patch {
+                patch: b"+---END_PATCH---\n".to_vec(),
+                notes: None
+            }
+        );
     }
 }

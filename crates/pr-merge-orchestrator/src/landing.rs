@@ -58,12 +58,16 @@ pub(crate) fn execute(
 impl Landing<'_> {
     /// A landing that was cut off after the reference moved is finished, not done twice.
     fn already_landed(&self) -> Result<Option<Oid>, Problem> {
-        let Some(tip) = self.repository.tip(&self.branch)? else { return Ok(None) };
+        let Some(tip) = self.repository.tip(&self.branch)? else {
+            return Ok(None);
+        };
         if tip == self.base || self.repository.tree_of(&tip)? != self.tree {
             return Ok(None);
         }
         let parent = self.repository.commit(&format!("{tip}^"));
-        Ok(parent.is_ok_and(|parent| parent == self.base).then_some(tip))
+        Ok(parent
+            .is_ok_and(|parent| parent == self.base)
+            .then_some(tip))
     }
 
     fn check_base(&self) -> Result<(), Problem> {
@@ -90,24 +94,48 @@ impl Landing<'_> {
                 let shown: Vec<_> = paths.iter().take(5).map(String::as_str).collect();
                 Err(Problem::fail(
                     "CHECKOUT_DIRTY",
-                    format!("{} is checked out with changes of your own in {}", self.branch, shown.join(", ")),
+                    format!(
+                        "{} is checked out with changes of your own in {}",
+                        self.branch,
+                        shown.join(", ")
+                    ),
                 )
-                .hint(format!("commit or stash them, then: baton run {}", self.candidate.task_id)))
+                .hint(format!(
+                    "commit or stash them, then: baton run {}",
+                    self.candidate.task_id
+                )))
             }
-            CheckoutState::OtherWorktree(folder) => {
-                Err(Problem::fail("CHECKOUT_DIRTY", format!("{} is checked out in {folder}", self.branch))
-                    .hint("check another branch out there, then run it again"))
-            }
+            CheckoutState::OtherWorktree(folder) => Err(Problem::fail(
+                "CHECKOUT_DIRTY",
+                format!("{} is checked out in {folder}", self.branch),
+            )
+            .hint("check another branch out there, then run it again")),
         }
     }
 
     fn act(&self, approval: &ApprovalEntry, checkout: &CheckoutState) -> Result<Outcome, Problem> {
         let started = self.record_start()?;
         let title = self.session.task()?.task()?.title;
-        let text = message::write(&title, self.candidate, decision(self.mode), &started, approval);
-        let author = PersonIdent { name: format!("baton ({})", self.candidate.actor.name()), email: "baton@localhost".to_owned() };
-        let commit = self.objects.commit(&self.tree, &self.base, &author, &self.repository.operator(), &text)?;
-        self.repository.receive(&self.objects, &commit, &self.base)?;
+        let text = message::write(
+            &title,
+            self.candidate,
+            decision(self.mode),
+            &started,
+            approval,
+        );
+        let author = PersonIdent {
+            name: format!("baton ({})", self.candidate.actor.name()),
+            email: "baton@localhost".to_owned(),
+        };
+        let commit = self.objects.commit(
+            &self.tree,
+            &self.base,
+            &author,
+            &self.repository.operator(),
+            &text,
+        )?;
+        self.repository
+            .receive(&self.objects, &commit, &self.base)?;
         if *checkout == CheckoutState::Clean {
             self.repository.update_checkout(&self.base, &commit, true)?;
         }
@@ -117,9 +145,17 @@ impl Landing<'_> {
             LandingMode::AutoMerge => Some(&self.base),
             LandingMode::PrOnly => None,
         };
-        self.repository.move_branch(&self.branch, &commit, old, &format!("baton: {}", self.candidate.task_id))?;
+        self.repository.move_branch(
+            &self.branch,
+            &commit,
+            old,
+            &format!("baton: {}", self.candidate.task_id),
+        )?;
         let trouble = match checkout {
-            CheckoutState::Clean => self.repository.update_checkout(&self.base, &commit, false).err(),
+            CheckoutState::Clean => self
+                .repository
+                .update_checkout(&self.base, &commit, false)
+                .err(),
             _ => None,
         };
         self.finished(&commit, trouble)
@@ -142,7 +178,10 @@ impl Landing<'_> {
     /// Compares what landed with what was approved, and says what came of it.
     fn finished(&self, commit: &Oid, trouble: Option<Problem>) -> Result<Outcome, Problem> {
         let tip = self.repository.tip(&self.branch)?;
-        let landed_tree = tip.as_ref().map(|tip| self.repository.tree_of(tip)).transpose()?;
+        let landed_tree = tip
+            .as_ref()
+            .map(|tip| self.repository.tree_of(tip))
+            .transpose()?;
         if landed_tree.as_ref() != Some(&self.tree) {
             return Err(Problem::zero_stop(
                 "LANDED_TREE_DIFFERS",
@@ -151,28 +190,63 @@ impl Landing<'_> {
             .hint("recovery R6: compare the branch with the candidate, and stop the queue: baton stop"));
         }
         let (summary, action) = match self.mode {
-            LandingMode::AutoMerge => (format!("{} landed on {} as {commit}", self.candidate.task_id, self.branch), Action::ChangeLanded),
-            LandingMode::PrOnly => (format!("{} is branch {} for review, at {commit}", self.candidate.task_id, self.branch), Action::PrBranchCreated),
+            LandingMode::AutoMerge => (
+                format!(
+                    "{} landed on {} as {commit}",
+                    self.candidate.task_id, self.branch
+                ),
+                Action::ChangeLanded,
+            ),
+            LandingMode::PrOnly => (
+                format!(
+                    "{} is branch {} for review, at {commit}",
+                    self.candidate.task_id, self.branch
+                ),
+                Action::PrBranchCreated,
+            ),
         };
-        let plan = vec![format!("done: {} is at {commit}, its tree is the approved one", self.branch)];
-        let status = if trouble.is_some() { Status::Partial } else { Status::Ok };
-        let mut outcome = Outcome::new(status, summary, &PrMerge { mode: self.mode, plan, pr_url: None })
-            .action(action)
-            .transition(State::Done)
-            .artifacts([self.link(commit)?])
-            .meta("commit", commit.to_string())
-            .meta("branch", self.branch.clone());
+        let plan = vec![format!(
+            "done: {} is at {commit}, its tree is the approved one",
+            self.branch
+        )];
+        let status = if trouble.is_some() {
+            Status::Partial
+        } else {
+            Status::Ok
+        };
+        let mut outcome = Outcome::new(
+            status,
+            summary,
+            &PrMerge {
+                mode: self.mode,
+                plan,
+                pr_url: None,
+            },
+        )
+        .action(action)
+        .transition(State::Done)
+        .artifacts([self.link(commit)?])
+        .meta("commit", commit.to_string())
+        .meta("branch", self.branch.clone());
         outcome.unlock = true;
         outcome.decision = Some(decision(self.mode));
         if let Some(problem) = trouble {
             outcome.hints.clone_from(&problem.hints);
-            outcome = outcome.findings([Finding::new(Severity::Medium, &problem.code, problem.message)]);
+            outcome = outcome.findings([Finding::new(
+                Severity::Medium,
+                &problem.code,
+                problem.message,
+            )]);
         }
         Ok(outcome)
     }
 
     fn link(&self, commit: &Oid) -> Result<Artifact, Problem> {
         let note = format!("commit={commit} {}", self.candidate.binding());
-        Ok(Artifact::new(ArtifactKind::PrLink, format!("refs/heads/{}", self.branch), note))
+        Ok(Artifact::new(
+            ArtifactKind::PrLink,
+            format!("refs/heads/{}", self.branch),
+            note,
+        ))
     }
 }

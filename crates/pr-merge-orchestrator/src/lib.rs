@@ -23,7 +23,10 @@ pub const SKILL: Skill = Skill {
     name: "pr-merge-orchestrator",
     envelope: "pr-merge-orchestrator",
     about: "Plan the landing of a decided candidate, or land it with --execute",
-    examples: ["pr-merge-orchestrator --task T-1", "pr-merge-orchestrator --task T-1 --execute"],
+    examples: [
+        "pr-merge-orchestrator --task T-1",
+        "pr-merge-orchestrator --task T-1 --execute",
+    ],
     classes: &[ToolClass::Pr, ToolClass::Merge],
     action: Action::LandingPlanned,
     upstream: Upstream::PassOn,
@@ -50,11 +53,19 @@ fn refused(refused: &Refused<'_>) -> Map<String, Value> {
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let task = session.task()?;
     if task.state() != State::Pr {
-        return Err(Problem::fail("STATE_RULE", format!("task {} is in {}, landing starts from pr", task.id(), task.state()))
-            .hint(format!("baton run {}", task.id())));
+        return Err(Problem::fail(
+            "STATE_RULE",
+            format!(
+                "task {} is in {}, landing starts from pr",
+                task.id(),
+                task.state()
+            ),
+        )
+        .hint(format!("baton run {}", task.id())));
     }
     let candidate = session.candidate()?;
     let mode = checked_mode(session)?;
@@ -86,33 +97,69 @@ fn checked_mode(session: &Session) -> Result<LandingMode, Problem> {
     let repository = session.repository()?;
     let store = session.store()?;
     let objects = store.objects(repository)?;
-    let facts = Court { store, repository, objects: &objects, policy: session.policy()? }.facts(task);
+    let facts = Court {
+        store,
+        repository,
+        objects: &objects,
+        policy: session.policy()?,
+    }
+    .facts(task);
     let verdict = decide(session.policy()?, &facts);
     let kept = task.envelopes()?;
-    let recorded = kept.iter().rev().find(|kept| kept.envelope.skill == "decision-router").and_then(|kept| kept.envelope.decision);
-    let reasons: Vec<_> = verdict.matched.iter().map(|matched| format!("{}: {}", matched.rule, matched.because)).collect();
+    let recorded = kept
+        .iter()
+        .rev()
+        .find(|kept| kept.envelope.skill == "decision-router")
+        .and_then(|kept| kept.envelope.decision);
+    let reasons: Vec<_> = verdict
+        .matched
+        .iter()
+        .map(|matched| format!("{}: {}", matched.rule, matched.because))
+        .collect();
     match (verdict.decision, recorded) {
         (Decision::AutoMerge, Some(Decision::AutoMerge)) => Ok(LandingMode::AutoMerge),
-        (Decision::PrOnly | Decision::AutoMerge, Some(Decision::PrOnly | Decision::AutoMerge)) => Ok(LandingMode::PrOnly),
-        (Decision::ZeroStop, _) => {
-            let findings = verdict.matched.iter().map(|matched| Finding::new(Severity::Critical, &matched.rule, matched.because.clone()));
-            Err(Problem::zero_stop("DECISION_CHANGED", format!("checked again, the decision is ZERO_STOP: {}", reasons.join("; ")))
-                .hint(format!("baton retry {}, and let it be gated and approved again", task.id()))
-                .with_findings(findings))
+        (Decision::PrOnly | Decision::AutoMerge, Some(Decision::PrOnly | Decision::AutoMerge)) => {
+            Ok(LandingMode::PrOnly)
         }
-        (now, then) => Err(Problem::fail("DECISION_MISSING", format!("no decision that allows a landing: recorded {then:?}, now {now:?}"))
-            .hint(format!("baton retry {}", task.id()))),
+        (Decision::ZeroStop, _) => {
+            let findings = verdict.matched.iter().map(|matched| {
+                Finding::new(Severity::Critical, &matched.rule, matched.because.clone())
+            });
+            Err(Problem::zero_stop(
+                "DECISION_CHANGED",
+                format!(
+                    "checked again, the decision is ZERO_STOP: {}",
+                    reasons.join("; ")
+                ),
+            )
+            .hint(format!(
+                "baton retry {}, and let it be gated and approved again",
+                task.id()
+            ))
+            .with_findings(findings))
+        }
+        (now, then) => Err(Problem::fail(
+            "DECISION_MISSING",
+            format!("no decision that allows a landing: recorded {then:?}, now {now:?}"),
+        )
+        .hint(format!("baton retry {}", task.id()))),
     }
 }
 
 fn require(approval: &ApprovalEntry, class: ToolClass, id: &str) -> Result<(), Problem> {
     match approval.state {
         ApprovalState::Approved => Ok(()),
-        ApprovalState::Denied => Err(denied(class, approval.note.as_deref().unwrap_or("the policy forbids it"))),
-        ApprovalState::Pending | ApprovalState::NotRequired => {
-            Err(Problem::deny("APPROVAL_REQUIRED", format!("{class} of task {id} waits for an approval of this candidate"))
-                .hint(format!("look at it and approve: baton show {id}; baton approve {id}")))
-        }
+        ApprovalState::Denied => Err(denied(
+            class,
+            approval.note.as_deref().unwrap_or("the policy forbids it"),
+        )),
+        ApprovalState::Pending | ApprovalState::NotRequired => Err(Problem::deny(
+            "APPROVAL_REQUIRED",
+            format!("{class} of task {id} waits for an approval of this candidate"),
+        )
+        .hint(format!(
+            "look at it and approve: baton show {id}; baton approve {id}"
+        ))),
     }
 }
 
@@ -121,7 +168,12 @@ fn denied(class: ToolClass, why: &str) -> Problem {
         .hint("act as somebody the policy allows, with --actor NAME")
 }
 
-fn plan(session: &Session, mode: LandingMode, approval: &ApprovalEntry, id: &str) -> Result<Outcome, Problem> {
+fn plan(
+    session: &Session,
+    mode: LandingMode,
+    approval: &ApprovalEntry,
+    id: &str,
+) -> Result<Outcome, Problem> {
     let landing = &session.policy()?.landing;
     let approved = approval.state == ApprovalState::Approved;
     let first = match (approved, &approval.approved_by) {
@@ -131,24 +183,50 @@ fn plan(session: &Session, mode: LandingMode, approval: &ApprovalEntry, id: &str
     let rest: &[String] = &match mode {
         LandingMode::AutoMerge => [
             "check candidate, evidence, approval, STOP and base once more".to_owned(),
-            format!("commit exactly the candidate's tree and move {} forward by compare-and-swap", landing.target),
+            format!(
+                "commit exactly the candidate's tree and move {} forward by compare-and-swap",
+                landing.target
+            ),
             "compare the tip's tree with the candidate, then move the task to done".to_owned(),
         ],
         LandingMode::PrOnly => [
             "check candidate, evidence, approval, STOP and base once more".to_owned(),
-            format!("commit exactly the candidate's tree as new branch {}{id}", landing.branch_prefix),
+            format!(
+                "commit exactly the candidate's tree as new branch {}{id}",
+                landing.branch_prefix
+            ),
             "people review and merge that branch; the task moves to done".to_owned(),
         ],
     };
     let plan = std::iter::once(first).chain(rest.iter().cloned()).collect();
     let summary = match (mode, approved) {
-        (LandingMode::AutoMerge, true) => format!("{id} is approved and ready to land on {}", landing.target),
-        (LandingMode::AutoMerge, false) => format!("{id} may land on {} once approved", landing.target),
-        (LandingMode::PrOnly, true) => format!("{id} is approved and ready to become a branch for review"),
-        (LandingMode::PrOnly, false) => format!("{id} may become a branch for review once approved"),
+        (LandingMode::AutoMerge, true) => {
+            format!("{id} is approved and ready to land on {}", landing.target)
+        }
+        (LandingMode::AutoMerge, false) => {
+            format!("{id} may land on {} once approved", landing.target)
+        }
+        (LandingMode::PrOnly, true) => {
+            format!("{id} is approved and ready to become a branch for review")
+        }
+        (LandingMode::PrOnly, false) => {
+            format!("{id} may become a branch for review once approved")
+        }
     };
-    let next = if approved { format!("baton run {id}") } else { format!("baton approve {id}, then baton run {id}") };
-    let mut outcome = Outcome::ok(summary, &PrMerge { mode, plan, pr_url: None }).hint(next);
+    let next = if approved {
+        format!("baton run {id}")
+    } else {
+        format!("baton approve {id}, then baton run {id}")
+    };
+    let mut outcome = Outcome::ok(
+        summary,
+        &PrMerge {
+            mode,
+            plan,
+            pr_url: None,
+        },
+    )
+    .hint(next);
     outcome.decision = Some(decision(mode));
     Ok(outcome)
 }

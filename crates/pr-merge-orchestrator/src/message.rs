@@ -8,15 +8,35 @@ const SUBJECT: usize = 72;
 
 /// Makes the message. The title is the only text of the task in it, cut to one line, so that no
 /// task can forge a trailer.
-pub(crate) fn write(title: &str, candidate: &Candidate, decision: Decision, event: &str, approval: &ApprovalEntry) -> String {
-    let title: String = title.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SUBJECT).collect();
+pub(crate) fn write(
+    title: &str,
+    candidate: &Candidate,
+    decision: Decision,
+    event: &str,
+    approval: &ApprovalEntry,
+) -> String {
+    let title: String = title
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(SUBJECT)
+        .collect();
     let title = title.trim();
-    let title = if title.is_empty() { &candidate.task_id } else { title };
+    let title = if title.is_empty() {
+        &candidate.task_id
+    } else {
+        title
+    };
     let decision = match decision {
         Decision::AutoMerge => "AUTO_MERGE",
         Decision::PrOnly | Decision::ZeroStop | Decision::NotApplicable => "PR_ONLY",
     };
-    let by: String = approval.approved_by.as_deref().unwrap_or("unknown").chars().filter(|c| !c.is_control()).collect();
+    let by: String = approval
+        .approved_by
+        .as_deref()
+        .unwrap_or("unknown")
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
     format!(
         "{title}\n\nBaton-Task: {}\nBaton-Decision: {decision}\nBaton-Event: {event}\nBaton-Patch-Sha256: {}\nBaton-Approved-By: {by}\n",
         candidate.task_id, candidate.patch_sha256
@@ -53,10 +73,22 @@ mod tests {
             approved_at: None,
             note: None,
         };
-        let text = write("Fix it\n\nBaton-Decision: AUTO_MERGE", &candidate, Decision::PrOnly, "EVT-1", &approval);
-        let trailers: Vec<_> = text.lines().filter(|line| line.starts_with("Baton-")).collect();
+        let text = write(
+            "Fix it\n\nBaton-Decision: AUTO_MERGE",
+            &candidate,
+            Decision::PrOnly,
+            "EVT-1",
+            &approval,
+        );
+        let trailers: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("Baton-"))
+            .collect();
         assert_eq!(trailers.len(), 5, "{text}");
         assert!(text.contains("\nBaton-Decision: PR_ONLY\n"));
-        assert_eq!(text.lines().next(), Some("Fix it  Baton-Decision: AUTO_MERGE"));
+        assert_eq!(
+            text.lines().next(),
+            Some("Fix it  Baton-Decision: AUTO_MERGE")
+        );
     }
 }

@@ -14,7 +14,10 @@ pub const SKILL: Skill = Skill {
     name: "queue-scan",
     envelope: "queue-scan",
     about: "List the tasks of the queue and count them by state",
-    examples: ["queue-scan --state inbox --limit 10", "queue-scan | jq .data.counts"],
+    examples: [
+        "queue-scan --state inbox --limit 10",
+        "queue-scan | jq .data.counts",
+    ],
     classes: &[ToolClass::Read],
     action: Action::EnvelopeRecorded,
     upstream: Upstream::Never,
@@ -22,7 +25,12 @@ pub const SKILL: Skill = Skill {
     arguments: |command| Arguments::augment_args(command),
     has_subject: |_| true,
     run,
-    refused: |_| to_map(&QueueScan { counts: Counts::default(), tasks: Vec::new() }),
+    refused: |_| {
+        to_map(&QueueScan {
+            counts: Counts::default(),
+            tasks: Vec::new(),
+        })
+    },
 };
 
 #[derive(clap::Args)]
@@ -36,11 +44,13 @@ struct Arguments {
 }
 
 fn state(name: &str) -> Result<State, String> {
-    State::from_name(name).ok_or_else(|| "expected inbox, claimed, work, pr, done or blocked".to_owned())
+    State::from_name(name)
+        .ok_or_else(|| "expected inbox, claimed, work, pr, done or blocked".to_owned())
 }
 
 fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     session.authorize(&[ToolClass::Read])?;
     let (counts, mut tasks) = session.store()?.scan(&State::ALL)?;
     if session.common.task.is_some() {
@@ -55,7 +65,11 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     let summary = if tasks.len() == found {
         format!("{found} tasks listed; {} wait in the inbox", counts.inbox)
     } else {
-        format!("{} of {found} tasks listed; {} wait in the inbox", tasks.len(), counts.inbox)
+        format!(
+            "{} of {found} tasks listed; {} wait in the inbox",
+            tasks.len(),
+            counts.inbox
+        )
     };
     Ok(Outcome::ok(summary, &QueueScan { counts, tasks }))
 }

@@ -24,7 +24,11 @@ pub const SKILL: Skill = Skill {
     run,
     // A check that could not be made counts as a stop.
     refused: |_| {
-        to_map(&StopCheck { stop_detected: false, stop_paths: Vec::new(), action: StopAction::ZeroStop })
+        to_map(&StopCheck {
+            stop_detected: false,
+            stop_paths: Vec::new(),
+            action: StopAction::ZeroStop,
+        })
     },
 };
 
@@ -39,7 +43,11 @@ fn run(session: &Session, _: &ArgMatches) -> Result<Outcome, Problem> {
     Ok(match stop {
         Stop::Absent => Outcome::ok(
             "no STOP; go on",
-            &StopCheck { stop_detected: false, stop_paths: Vec::new(), action: StopAction::Continue },
+            &StopCheck {
+                stop_detected: false,
+                stop_paths: Vec::new(),
+                action: StopAction::Continue,
+            },
         ),
         Stop::Present(why) => stopped(&why, has_task),
     })
@@ -49,13 +57,20 @@ fn stopped(why: &str, has_task: bool) -> Outcome {
     let data = StopCheck {
         stop_detected: true,
         stop_paths: vec![format!("{QUEUE_ROOT}/{STOP}")],
-        action: if has_task { StopAction::MoveToBlocked } else { StopAction::ZeroStop },
+        action: if has_task {
+            StopAction::MoveToBlocked
+        } else {
+            StopAction::ZeroStop
+        },
     };
     let mut outcome = Outcome::new(Status::ZeroStop, format!("STOP is on: {why}"), &data)
         .findings([Finding::new(Severity::Critical, "STOP_PRESENT", why)])
         .action(Action::StopDetected)
         .hint("an operator lifts it with: baton resume");
     outcome.decision = Some(Decision::ZeroStop);
-    outcome.signals = Some(Signals { stop_detected: true, ..Signals::default() });
+    outcome.signals = Some(Signals {
+        stop_detected: true,
+        ..Signals::default()
+    });
     outcome
 }

@@ -29,13 +29,23 @@ impl Ran {
     /// The one JSON line on standard output.
     pub(crate) fn json(&self) -> Value {
         let lines: Vec<_> = self.stdout.lines().collect();
-        assert_eq!(lines.len(), 1, "one line expected, got {:?}; stderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            lines.len(),
+            1,
+            "one line expected, got {:?}; stderr: {}",
+            self.stdout,
+            self.stderr
+        );
         serde_json::from_str(lines[0]).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
     /// Demands an exit code and returns the JSON line.
     pub(crate) fn expect(&self, code: i32) -> Value {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "stdout: {}\nstderr: {}",
+            self.stdout, self.stderr
+        );
         self.json()
     }
 
@@ -43,14 +53,19 @@ impl Ran {
     pub(crate) fn findings(&self) -> Vec<String> {
         let json = self.json();
         let findings = json["findings"].as_array().cloned().unwrap_or_default();
-        findings.iter().map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+        findings
+            .iter()
+            .map(|finding| finding["code"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
 impl Bench {
     /// A repository with one commit: README.md, src/app.sh and a test script whose G5 counts tests.
     pub(crate) fn bare() -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        let bench = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         std::fs::create_dir(bench.root()).unwrap();
         std::fs::create_dir(bench.home()).unwrap();
         bench.git(&["init", "-q", "-b", "main"]);
@@ -102,8 +117,14 @@ impl Bench {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .output()
             .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
     }
 
     pub(crate) fn commit(&self, message: &str) -> String {
@@ -117,7 +138,13 @@ impl Bench {
         edit(&self.root());
         self.git(&["add", "-A"]);
         let output = Command::new("git")
-            .args(["diff", "--cached", "--binary", "--full-index", "--no-renames"])
+            .args([
+                "diff",
+                "--cached",
+                "--binary",
+                "--full-index",
+                "--no-renames",
+            ])
             .current_dir(self.root())
             .env("HOME", self.home())
             .output()
@@ -127,7 +154,10 @@ impl Bench {
     }
 
     /// A command for the program with a clean environment, in the repository.
-    pub(crate) fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
+    pub(crate) fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+        &self,
+        arguments: I,
+    ) -> Command {
         let mut command = Command::new(program());
         command
             .args(arguments)
@@ -145,7 +175,11 @@ impl Bench {
     }
 
     /// Runs with this text on standard input.
-    pub(crate) fn pipe<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, input: &[u8], arguments: I) -> Ran {
+    pub(crate) fn pipe<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+        &self,
+        input: &[u8],
+        arguments: I,
+    ) -> Ran {
         use std::io::Write;
         let mut child = self
             .command(arguments)
@@ -161,7 +195,18 @@ impl Bench {
 
     /// Submits a task that may change `allow`.
     pub(crate) fn submit(&self, id: &str, allow: &str) {
-        self.baton(["submit", "--id", id, "--title", "A change", "--goal", "Change it", "--allow", allow]).expect(0);
+        self.baton([
+            "submit",
+            "--id",
+            id,
+            "--title",
+            "A change",
+            "--goal",
+            "Change it",
+            "--allow",
+            allow,
+        ])
+        .expect(0);
     }
 
     /// Writes a patch file outside the repository and returns its path.
@@ -174,9 +219,17 @@ impl Bench {
     /// A task with a harmless change, taken as far as waiting for approval.
     pub(crate) fn waiting(&self, id: &str) {
         self.submit(id, "src/**");
-        let text = self.patch(|root| std::fs::write(root.join("src/app.sh"), format!("echo {id}\n")).unwrap());
+        let text = self
+            .patch(|root| std::fs::write(root.join("src/app.sh"), format!("echo {id}\n")).unwrap());
         let path = self.patch_file(&format!("{id}.patch"), &text);
-        let done = self.baton(["run".as_ref(), id.as_ref(), "--from".as_ref(), path.as_os_str()]).expect(0);
+        let done = self
+            .baton([
+                "run".as_ref(),
+                id.as_ref(),
+                "--from".as_ref(),
+                path.as_os_str(),
+            ])
+            .expect(0);
         assert_eq!(done["task"]["state_after"], "pr", "{done}");
     }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 use baton_core::approval::{Approval, Verdict, Way};
 use baton_core::audit::{Action, Draft};
 use baton_core::candidate::{self, Candidate};
+use baton_core::clock;
 use baton_core::envelope::{Decision, ToolClass};
 use baton_core::ids;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::task::TaskId;
-use baton_core::clock;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
@@ -25,7 +25,13 @@ const DEFAULT_LENGTH: Duration = Duration::from_secs(24 * 3600);
 pub(super) fn arguments(command: Command) -> Command {
     command
         .arg(task_argument())
-        .arg(Arg::new("reason").long("reason").value_name("TEXT").default_value("").help("Say why"))
+        .arg(
+            Arg::new("reason")
+                .long("reason")
+                .value_name("TEXT")
+                .default_value("")
+                .help("Say why"),
+        )
         .arg(
             Arg::new("for")
                 .long("for")
@@ -48,14 +54,23 @@ pub(super) fn approve(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pr
     session.check_not_denied(&candidate)?;
     check_candidate(&session, &candidate)?;
     let lines = show::change(&session, &candidate)?;
-    let approval = write(&session, matches, &candidate, Verdict::Approved, vec![class])?;
+    let approval = write(
+        &session,
+        matches,
+        &candidate,
+        Verdict::Approved,
+        vec![class],
+    )?;
     let mut reply = Reply::ok(json!({
         "command": "approve", "status": "OK", "task_id": candidate.task_id, "approval_id": approval.approval_id,
         "tool_classes": approval.tool_classes, "tree": candidate.tree, "until": approval.until,
     }));
     reply.text = lines;
     Ok(reply
-        .line(format!("approved {class} of exactly this change (tree {}) until {}", candidate.tree, approval.until))
+        .line(format!(
+            "approved {class} of exactly this change (tree {}) until {}",
+            candidate.tree, approval.until
+        ))
         .line(format!("  go on with: baton run {}", candidate.task_id)))
 }
 
@@ -78,16 +93,30 @@ pub(super) fn reject(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
 fn decided(session: &Session) -> Result<(Candidate, Decision), Problem> {
     let task = session.task()?;
     if task.state() != State::Pr {
-        return Err(Problem::fail("STATE_RULE", format!("task {} is in {}, approvals are given in pr", task.id(), task.state()))
-            .hint(format!("baton show {}", task.id())));
+        return Err(Problem::fail(
+            "STATE_RULE",
+            format!(
+                "task {} is in {}, approvals are given in pr",
+                task.id(),
+                task.state()
+            ),
+        )
+        .hint(format!("baton show {}", task.id())));
     }
     let candidate = session.candidate()?;
     let kept = task.envelopes()?;
-    let decision = kept.iter().rev().find(|kept| kept.envelope.skill == "decision-router").and_then(|kept| kept.envelope.decision);
+    let decision = kept
+        .iter()
+        .rev()
+        .find(|kept| kept.envelope.skill == "decision-router")
+        .and_then(|kept| kept.envelope.decision);
     match decision {
         Some(decision @ (Decision::AutoMerge | Decision::PrOnly)) => Ok((candidate, decision)),
-        _ => Err(Problem::fail("DECISION_MISSING", format!("task {} has no decision that could be approved", task.id()))
-            .hint(format!("baton run {}", task.id()))),
+        _ => Err(Problem::fail(
+            "DECISION_MISSING",
+            format!("task {} has no decision that could be approved", task.id()),
+        )
+        .hint(format!("baton run {}", task.id()))),
     }
 }
 
@@ -96,7 +125,13 @@ fn check_candidate(session: &Session, candidate: &Candidate) -> Result<(), Probl
     let repository = session.repository()?;
     let objects = session.store()?.objects(repository)?;
     let patch = session.task()?.patch()?;
-    candidate::verify(repository, &objects, candidate, &patch, &candidate::limits(session.policy()?))
+    candidate::verify(
+        repository,
+        &objects,
+        candidate,
+        &patch,
+        &candidate::limits(session.policy()?),
+    )
 }
 
 fn write(
@@ -107,7 +142,10 @@ fn write(
     tool_classes: Vec<ToolClass>,
 ) -> Result<Approval, Problem> {
     let now = clock::now();
-    let length = matches.get_one::<Duration>("for").copied().unwrap_or(DEFAULT_LENGTH);
+    let length = matches
+        .get_one::<Duration>("for")
+        .copied()
+        .unwrap_or(DEFAULT_LENGTH);
     let approval = Approval {
         schema_version: "1.0.0".to_owned(),
         approval_id: ids::fresh("APR", now)?,
@@ -121,7 +159,10 @@ fn write(
         approved_at: clock::rfc3339(now),
         until: clock::rfc3339(now + length),
         way: Way::Cli,
-        reason: matches.get_one::<String>("reason").cloned().unwrap_or_default(),
+        reason: matches
+            .get_one::<String>("reason")
+            .cloned()
+            .unwrap_or_default(),
     };
     let action = match verdict {
         Verdict::Approved => Action::ApprovalGranted,
@@ -130,7 +171,11 @@ fn write(
     let store = session.store()?;
     store.write_approval(&approval, |sha256| {
         let mut draft = Draft::new(session.actor, action, "baton")?
-            .task(&candidate.task_id, Some(session.task()?.state()), Some(session.task()?.state()))
+            .task(
+                &candidate.task_id,
+                Some(session.task()?.state()),
+                Some(session.task()?.state()),
+            )
             .meta("approval_id", approval.approval_id.clone())
             .meta("approved_by", approval.approved_by.clone())
             .meta("until", approval.until.clone());

@@ -47,8 +47,14 @@ fn summary(session: &Session) -> Result<Reply, Problem> {
         *actors.entry(name(&event.actor)).or_insert(0_u64) += 1;
         *levels.entry(name(&event.level)).or_insert(0_u64) += 1;
     })?;
-    let mut reply = Reply::ok(json!({"command": "audit summary", "status": "OK", "actions": actions, "actors": actors, "levels": levels}));
-    for (title, counts) in [("actions", &actions), ("actors", &actors), ("levels", &levels)] {
+    let mut reply = Reply::ok(
+        json!({"command": "audit summary", "status": "OK", "actions": actions, "actors": actors, "levels": levels}),
+    );
+    for (title, counts) in [
+        ("actions", &actions),
+        ("actors", &actors),
+        ("levels", &levels),
+    ] {
         reply = reply.line(format!("{title}:"));
         let mut sorted: Vec<_> = counts.iter().collect();
         sorted.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));

@@ -18,8 +18,16 @@ use crate::reply::Reply;
 
 /// git releases that hold the fixes of CVE-2025-48384 and 48385 and everything before them: the
 /// lowest patch release of each line, and every later line.
-const FIXED_GIT: [(u32, u32, u32); 8] =
-    [(2, 43, 7), (2, 44, 4), (2, 45, 4), (2, 46, 4), (2, 47, 3), (2, 48, 2), (2, 49, 1), (2, 50, 1)];
+const FIXED_GIT: [(u32, u32, u32); 8] = [
+    (2, 43, 7),
+    (2, 44, 4),
+    (2, 45, 4),
+    (2, 46, 4),
+    (2, 47, 3),
+    (2, 48, 2),
+    (2, 49, 1),
+    (2, 50, 1),
+];
 
 /// How one check went.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +48,11 @@ impl Checks {
         match outcome {
             Ok(text) => self.add(name, Health::Good, text),
             Err(problem) => {
-                let hint = problem.hints.first().map(|hint| format!(" (next: {hint})")).unwrap_or_default();
+                let hint = problem
+                    .hints
+                    .first()
+                    .map(|hint| format!(" (next: {hint})"))
+                    .unwrap_or_default();
                 self.add(name, Health::Bad, format!("{}{hint}", problem.message));
             }
         }
@@ -53,7 +65,12 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
     let mut checks = Checks(Vec::new());
     check_git(&session, &mut checks);
     checks.of("policy", check_policy(&session));
-    checks.of("manifest", session.manifest().map(|_| format!("{SSOT}/MANIFEST.json is valid")));
+    checks.of(
+        "manifest",
+        session
+            .manifest()
+            .map(|_| format!("{SSOT}/MANIFEST.json is valid")),
+    );
     check_drift(&session, &mut checks);
     checks.of("log", check_log(&session));
     check_queue(&session, &mut checks);
@@ -71,10 +88,16 @@ fn check_git(session: &Session, checks: &mut Checks) {
 }
 
 fn is_fixed(version: &str) -> bool {
-    let mut numbers = version.split(['.', ' ', '-']).map_while(|part| part.parse::<u32>().ok());
-    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return false };
+    let mut numbers = version
+        .split(['.', ' ', '-'])
+        .map_while(|part| part.parse::<u32>().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
+        return false;
+    };
     let patch = numbers.next().unwrap_or(0);
-    let line = FIXED_GIT.iter().find(|fixed| (fixed.0, fixed.1) == (major, minor));
+    let line = FIXED_GIT
+        .iter()
+        .find(|fixed| (fixed.0, fixed.1) == (major, minor));
     match line {
         Some(fixed) => patch >= fixed.2,
         None => (major, minor) > (2, 50),
@@ -84,23 +107,36 @@ fn is_fixed(version: &str) -> bool {
 fn check_policy(session: &Session) -> Result<String, Problem> {
     let policy = session.policy()?;
     policy.check_all()?;
-    Ok(format!("{} risk rules, every example holds", policy.risk_rules.len()))
+    Ok(format!(
+        "{} risk rules, every example holds",
+        policy.risk_rules.len()
+    ))
 }
 
 /// POLICY.md is for people; it must say what POLICY.json says.
 fn check_drift(session: &Session, checks: &mut Checks) {
-    let (Ok(policy), Ok(root)) = (session.policy(), session.root()) else { return };
+    let (Ok(policy), Ok(root)) = (session.policy(), session.root()) else {
+        return;
+    };
     let written = std::fs::read_to_string(root.join(SSOT).join("POLICY.md")).unwrap_or_default();
     if written == policy.render_markdown() {
         checks.add("POLICY.md", Health::Good, "says what POLICY.json says");
     } else {
-        checks.add("POLICY.md", Health::Warning, "differs from POLICY.json: remove it and run baton init to write it anew");
+        checks.add(
+            "POLICY.md",
+            Health::Warning,
+            "differs from POLICY.json: remove it and run baton init to write it anew",
+        );
     }
 }
 
 fn check_log(session: &Session) -> Result<String, Problem> {
     let head = session.store()?.log()?.verify(|_, _| {})?;
-    Ok(format!("{}: {} lines, every link right", audit::path(), head.seq))
+    Ok(format!(
+        "{}: {} lines, every link right",
+        audit::path(),
+        head.seq
+    ))
 }
 
 fn check_queue(session: &Session, checks: &mut Checks) {
@@ -110,7 +146,11 @@ fn check_queue(session: &Session, checks: &mut Checks) {
     };
     match store.stop() {
         Stop::Absent => checks.add("STOP", Health::Good, "is off"),
-        Stop::Present(why) => checks.add("STOP", Health::Warning, format!("{why}; lift it with: baton resume")),
+        Stop::Present(why) => checks.add(
+            "STOP",
+            Health::Warning,
+            format!("{why}; lift it with: baton resume"),
+        ),
     }
     let (_, tasks) = match store.scan(&State::ALL) {
         Ok(scanned) => scanned,
@@ -118,12 +158,19 @@ fn check_queue(session: &Session, checks: &mut Checks) {
     };
     let now = clock::now();
     for entry in &tasks {
-        let Ok(id) = TaskId::parse(&entry.task_id) else { continue };
+        let Ok(id) = TaskId::parse(&entry.task_id) else {
+            continue;
+        };
         let lease = store.task(&id).and_then(|task| task.lease());
         match lease {
-            Err(problem) if problem.code != "TASK_NOT_FOUND" => checks.add(&entry.task_id, Health::Bad, problem.message),
+            Err(problem) if problem.code != "TASK_NOT_FOUND" => {
+                checks.add(&entry.task_id, Health::Bad, problem.message)
+            }
             Ok(Some(lease)) if lease.is_over(now) => {
-                let next = format!("the lease of {} is over since {}; take over with: claim-lock --task {id}, or start again with: baton retry {id}", lease.owner, lease.lease_until);
+                let next = format!(
+                    "the lease of {} is over since {}; take over with: claim-lock --task {id}, or start again with: baton retry {id}",
+                    lease.owner, lease.lease_until
+                );
                 checks.add(&entry.task_id, Health::Warning, next);
             }
             _ => {}
@@ -145,7 +192,11 @@ fn check_gates(session: &Session, checks: &mut Checks) {
 }
 
 fn isolation(policy: &Policy) -> Health {
-    if policy.isolation.minimum.name() == "I1" { Health::Good } else { Health::Warning }
+    if policy.isolation.minimum.name() == "I1" {
+        Health::Good
+    } else {
+        Health::Warning
+    }
 }
 
 fn is_installed(program: &str) -> bool {
@@ -157,14 +208,19 @@ fn is_installed(program: &str) -> bool {
 }
 
 fn answer(checks: &Checks) -> Reply {
-    let bad = checks.0.iter().filter(|(_, health, _)| *health == Health::Bad).count();
+    let bad = checks
+        .0
+        .iter()
+        .filter(|(_, health, _)| *health == Health::Bad)
+        .count();
     let list: Vec<Value> = checks
         .0
         .iter()
         .map(|(name, health, text)| json!({"check": name, "health": word(*health), "text": text}))
         .collect();
     let status = if bad == 0 { "OK" } else { "FAIL" };
-    let mut reply = Reply::ok(json!({"command": "doctor", "status": status, "checks": list})).code(u8::from(bad > 0));
+    let mut reply = Reply::ok(json!({"command": "doctor", "status": status, "checks": list}))
+        .code(u8::from(bad > 0));
     for (name, health, text) in &checks.0 {
         reply = reply.line(format!("{:<5} {name}: {text}", word(*health)));
     }
@@ -185,7 +241,14 @@ mod tests {
 
     #[test]
     fn old_git_is_refused() {
-        for version in ["2.47.3", "2.47.4.windows.1", "2.50.1", "2.51.0", "3.0.0", "2.43.7"] {
+        for version in [
+            "2.47.3",
+            "2.47.4.windows.1",
+            "2.50.1",
+            "2.51.0",
+            "3.0.0",
+            "2.43.7",
+        ] {
             assert!(is_fixed(version), "{version}");
         }
         for version in ["2.47.2", "2.39.5", "2.42.9", "2.50.0", "", "banana"] {

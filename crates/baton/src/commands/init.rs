@@ -43,7 +43,8 @@ pub(super) fn arguments(command: Command) -> Command {
 
 /// Sets the repository up. What is there already stays as it is.
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let session = shared.session(None)?;
     require_human(&session, "setting a repository up")?;
     let root = session.root()?.to_owned();
@@ -55,23 +56,39 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         policy.check_all()?;
         write_new(&folder, "POLICY.json", &policy.to_json()?, &mut written)?;
     }
-    let policy = Policy::parse(&fs::read(folder.join("POLICY.json")).map_err(|error| Problem::io("POLICY.json", &error))?)?;
-    write_new(&folder, "POLICY.md", &policy.render_markdown(), &mut written)?;
-    for (name, text) in [("MANIFEST.json", MANIFEST), ("BATON_CURRENT.md", BATON_CURRENT), ("AUDIT_SCHEMA.json", AUDIT_SCHEMA)] {
+    let policy = Policy::parse(
+        &fs::read(folder.join("POLICY.json"))
+            .map_err(|error| Problem::io("POLICY.json", &error))?,
+    )?;
+    write_new(
+        &folder,
+        "POLICY.md",
+        &policy.render_markdown(),
+        &mut written,
+    )?;
+    for (name, text) in [
+        ("MANIFEST.json", MANIFEST),
+        ("BATON_CURRENT.md", BATON_CURRENT),
+        ("AUDIT_SCHEMA.json", AUDIT_SCHEMA),
+    ] {
         write_new(&folder, name, text, &mut written)?;
     }
     let store = Store::create(&root)?;
     ignore_queue(&store)?;
     let log = store.log()?;
     if log.head()?.seq == 0 {
-        let mut draft = Draft::new(session.actor, Action::QueueInitialized, "baton")?.meta("by", operator(&session)?);
+        let mut draft = Draft::new(session.actor, Action::QueueInitialized, "baton")?
+            .meta("by", operator(&session)?);
         draft.outputs_sha256 = digest::sha256(policy.sha256.as_bytes());
         log.append(draft)?;
     }
     Ok(answer(&policy, &written))
 }
 
-fn fresh_policy(session: &baton_core::session::Session, arguments: &Arguments) -> Result<Policy, Problem> {
+fn fresh_policy(
+    session: &baton_core::session::Session,
+    arguments: &Arguments,
+) -> Result<Policy, Problem> {
     let mut policy = Policy::parse(POLICY.as_bytes())?;
     let repository = session.repository()?;
     policy.landing.target = match &arguments.target {
@@ -80,7 +97,11 @@ fn fresh_policy(session: &baton_core::session::Session, arguments: &Arguments) -
             Problem::usage("no branch is checked out: name the one to land on with --target BRANCH")
         })?,
     };
-    if let Some(level) = arguments.minimum_isolation.as_deref().and_then(Isolation::from_name) {
+    if let Some(level) = arguments
+        .minimum_isolation
+        .as_deref()
+        .and_then(Isolation::from_name)
+    {
         policy.isolation.minimum = level;
     }
     let now = clock::now();
@@ -94,7 +115,12 @@ fn fresh_policy(session: &baton_core::session::Session, arguments: &Arguments) -
     Ok(policy)
 }
 
-fn write_new(folder: &Path, name: &str, text: &str, written: &mut Vec<String>) -> Result<(), Problem> {
+fn write_new(
+    folder: &Path,
+    name: &str,
+    text: &str,
+    written: &mut Vec<String>,
+) -> Result<(), Problem> {
     let path = folder.join(name);
     if path.symlink_metadata().is_ok() {
         return Ok(());
@@ -106,7 +132,10 @@ fn write_new(folder: &Path, name: &str, text: &str, written: &mut Vec<String>) -
 
 /// The queue is runtime and never committed; it says so itself, and no file of the user's changes.
 fn ignore_queue(store: &Store) -> Result<(), Problem> {
-    let path = store.root().join(baton_core::envelope::QUEUE_ROOT).join(".gitignore");
+    let path = store
+        .root()
+        .join(baton_core::envelope::QUEUE_ROOT)
+        .join(".gitignore");
     if path.exists() {
         return Ok(());
     }
@@ -118,7 +147,17 @@ fn answer(policy: &Policy, written: &[String]) -> Reply {
         .gates
         .iter()
         .filter(|gate| gate.is_command())
-        .map(|gate| format!("{} runs: {}", gate.id, if gate.argv.is_empty() { "nothing yet; set its argv in POLICY.json".to_owned() } else { gate.argv.join(" ") }))
+        .map(|gate| {
+            format!(
+                "{} runs: {}",
+                gate.id,
+                if gate.argv.is_empty() {
+                    "nothing yet; set its argv in POLICY.json".to_owned()
+                } else {
+                    gate.argv.join(" ")
+                }
+            )
+        })
         .collect();
     let mut reply = Reply::ok(json!({
         "command": "init", "status": "OK", "written": written, "target": policy.landing.target,
@@ -129,6 +168,9 @@ fn answer(policy: &Policy, written: &[String]) -> Reply {
         reply = reply.line(format!("  {gate}"));
     }
     reply
-        .line(format!("  AUTO_MERGE needs isolation {}", policy.isolation.minimum.name()))
+        .line(format!(
+            "  AUTO_MERGE needs isolation {}",
+            policy.isolation.minimum.name()
+        ))
         .line(format!("  look at {SSOT}/POLICY.md and commit {SSOT}"))
 }

@@ -39,14 +39,24 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn actor(&self) -> Result<Actor, Problem> {
-        let name = self.actor.clone().or_else(|| environment::read_text(environment::ACTOR));
-        let unknown = |name: &str| Problem::usage(format!("no actor is called \"{}\"", name.escape_debug()));
-        name.map_or(Ok(Actor::Human), |name| name.parse().map_err(|_| unknown(&name)))
+        let name = self
+            .actor
+            .clone()
+            .or_else(|| environment::read_text(environment::ACTOR));
+        let unknown =
+            |name: &str| Problem::usage(format!("no actor is called \"{}\"", name.escape_debug()));
+        name.map_or(Ok(Actor::Human), |name| {
+            name.parse().map_err(|_| unknown(&name))
+        })
     }
 
     /// Opens a session for this command, about `task` if there is one.
     fn session(&self, task: Option<&str>) -> Result<Session, Problem> {
-        let common = Common { repo: self.repo.clone(), task: task.map(str::to_owned), ..Common::default() };
+        let common = Common {
+            repo: self.repo.clone(),
+            task: task.map(str::to_owned),
+            ..Common::default()
+        };
         Ok(Session::new(common, self.actor()?, None))
     }
 }
@@ -62,29 +72,100 @@ struct Entry {
 }
 
 const ENTRIES: [Entry; 13] = [
-    Entry { name: "init", about: "Set a repository up: single source of truth, queue, log", arguments: init::arguments, work: init::run },
-    Entry { name: "doctor", about: "Check this machine, the queue, the policy and the log", arguments: |c| c, work: doctor::run },
-    Entry { name: "submit", about: "Put a task into the inbox", arguments: submit::arguments, work: submit::run },
-    Entry { name: "run", about: "Take a task the whole way, or as far as it may go", arguments: run::arguments, work: run::run },
-    Entry { name: "status", about: "Say what waits, for what or whom, and since when", arguments: |c| c, work: status::run },
-    Entry { name: "show", about: "Show a task: its change, its results, its timeline", arguments: show::arguments, work: show::run },
-    Entry { name: "approve", about: "Approve exactly the candidate of a task", arguments: approve::arguments, work: approve::approve },
-    Entry { name: "reject", about: "Deny exactly the candidate of a task, for good", arguments: approve::arguments, work: approve::reject },
-    Entry { name: "stop", about: "Switch STOP on: everything halts", arguments: stop::arguments, work: stop::stop },
-    Entry { name: "resume", about: "Lift STOP", arguments: stop::arguments, work: stop::resume },
-    Entry { name: "retry", about: "Set a task's last attempt aside and put it back into the inbox", arguments: retry::arguments, work: retry::run },
-    Entry { name: "verify", about: "Derive a task's candidate and evidence again and compare", arguments: verify::arguments, work: verify::run },
-    Entry { name: "audit", about: "Check the log or sum it up", arguments: audit::arguments, work: audit::run },
+    Entry {
+        name: "init",
+        about: "Set a repository up: single source of truth, queue, log",
+        arguments: init::arguments,
+        work: init::run,
+    },
+    Entry {
+        name: "doctor",
+        about: "Check this machine, the queue, the policy and the log",
+        arguments: |c| c,
+        work: doctor::run,
+    },
+    Entry {
+        name: "submit",
+        about: "Put a task into the inbox",
+        arguments: submit::arguments,
+        work: submit::run,
+    },
+    Entry {
+        name: "run",
+        about: "Take a task the whole way, or as far as it may go",
+        arguments: run::arguments,
+        work: run::run,
+    },
+    Entry {
+        name: "status",
+        about: "Say what waits, for what or whom, and since when",
+        arguments: |c| c,
+        work: status::run,
+    },
+    Entry {
+        name: "show",
+        about: "Show a task: its change, its results, its timeline",
+        arguments: show::arguments,
+        work: show::run,
+    },
+    Entry {
+        name: "approve",
+        about: "Approve exactly the candidate of a task",
+        arguments: approve::arguments,
+        work: approve::approve,
+    },
+    Entry {
+        name: "reject",
+        about: "Deny exactly the candidate of a task, for good",
+        arguments: approve::arguments,
+        work: approve::reject,
+    },
+    Entry {
+        name: "stop",
+        about: "Switch STOP on: everything halts",
+        arguments: stop::arguments,
+        work: stop::stop,
+    },
+    Entry {
+        name: "resume",
+        about: "Lift STOP",
+        arguments: stop::arguments,
+        work: stop::resume,
+    },
+    Entry {
+        name: "retry",
+        about: "Set a task's last attempt aside and put it back into the inbox",
+        arguments: retry::arguments,
+        work: retry::run,
+    },
+    Entry {
+        name: "verify",
+        about: "Derive a task's candidate and evidence again and compare",
+        arguments: verify::arguments,
+        work: verify::run,
+    },
+    Entry {
+        name: "audit",
+        about: "Check the log or sum it up",
+        arguments: audit::arguments,
+        work: audit::run,
+    },
 ];
 
 /// The commands for the command line.
 pub(crate) fn all() -> impl Iterator<Item = Command> {
-    ENTRIES.iter().map(|entry| Shared::augment_args((entry.arguments)(Command::new(entry.name).about(entry.about))))
+    ENTRIES.iter().map(|entry| {
+        Shared::augment_args((entry.arguments)(
+            Command::new(entry.name).about(entry.about),
+        ))
+    })
 }
 
 /// Runs the command that was named.
 pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
-    let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(baton_core::exit::USAGE) };
+    let Some((name, matches)) = matches.subcommand() else {
+        return ExitCode::from(baton_core::exit::USAGE);
+    };
     let Some(entry) = ENTRIES.iter().find(|entry| entry.name == name) else {
         return ExitCode::from(baton_core::exit::USAGE);
     };
@@ -99,11 +180,17 @@ pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
 
 /// The argument that names a task.
 fn task_argument() -> clap::Arg {
-    clap::Arg::new("task").value_name("TASK").required(true).help("The task's id")
+    clap::Arg::new("task")
+        .value_name("TASK")
+        .required(true)
+        .help("The task's id")
 }
 
 fn named_task(matches: &ArgMatches) -> Result<&str, Problem> {
-    matches.get_one::<String>("task").map(String::as_str).ok_or_else(|| Problem::usage("no task was named"))
+    matches
+        .get_one::<String>("task")
+        .map(String::as_str)
+        .ok_or_else(|| Problem::usage("no task was named"))
 }
 
 /// Who the operator is, as git knows them.
@@ -117,6 +204,12 @@ fn require_human(session: &Session, what: &str) -> Result<(), Problem> {
     if session.actor == Actor::Human {
         return Ok(());
     }
-    Err(Problem::deny("HUMAN_ONLY", format!("{what} is for a person, this run acts as {}", session.actor.name()))
-        .hint("a person runs it, without --actor and BATON_ACTOR"))
+    Err(Problem::deny(
+        "HUMAN_ONLY",
+        format!(
+            "{what} is for a person, this run acts as {}",
+            session.actor.name()
+        ),
+    )
+    .hint("a person runs it, without --actor and BATON_ACTOR"))
 }

@@ -25,21 +25,33 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let mut task = store.task(&session.task_id()?)?;
     let (id, from) = (task.id().to_string(), task.state());
     if from != State::Inbox && !from.may_move_to(State::Inbox) {
-        return Err(Problem::fail("STATE_RULE", format!("task {id} is in {from}; what is done stays done"))
-            .hint("baton submit makes a new task"));
+        return Err(Problem::fail(
+            "STATE_RULE",
+            format!("task {id} is in {from}; what is done stays done"),
+        )
+        .hint("baton submit makes a new task"));
     }
     let lease = task.lease()?;
     if let Some(lease) = lease.as_ref().filter(|lease| !lease.is_over(clock::now())) {
         if lease.owner != baton_core::environment::default_owner() {
-            return Err(Problem::fail("LOCK_CONFLICT", format!("task {id} is held by {} until {}", lease.owner, lease.lease_until))
-                .hint("wait until the lease is over, or ask the owner to release it"));
+            return Err(Problem::fail(
+                "LOCK_CONFLICT",
+                format!(
+                    "task {id} is held by {} until {}",
+                    lease.owner, lease.lease_until
+                ),
+            )
+            .hint("wait until the lease is over, or ask the owner to release it"));
         }
     }
     let most = session.policy()?.caps.max_attempts;
     let attempts = u64::from(task.attempts()?) + 1;
     if attempts >= most {
-        return Err(Problem::deny("MAX_ATTEMPTS", format!("task {id} was tried {attempts} times, the policy allows {most}"))
-            .hint("look at what went wrong (baton show TASK), then submit a new task"));
+        return Err(Problem::deny(
+            "MAX_ATTEMPTS",
+            format!("task {id} was tried {attempts} times, the policy allows {most}"),
+        )
+        .hint("look at what went wrong (baton show TASK), then submit a new task"));
     }
     let draft = Draft::new(session.actor, Action::TaskRetried, "baton")?
         .task(&id, Some(from), Some(State::Inbox))
@@ -51,7 +63,11 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         store.transition(&mut task, State::Inbox, fence)?;
     }
     store.unlock(&task)?;
-    Ok(Reply::ok(json!({"command": "retry", "status": "OK", "task_id": id, "attempt": attempts + 1}))
-        .line(format!("{id} waits in the inbox again; attempt {attempts} is kept under attempts/{attempts}"))
-        .line(format!("  go on with: baton run {id} --from FILE.patch")))
+    Ok(Reply::ok(
+        json!({"command": "retry", "status": "OK", "task_id": id, "attempt": attempts + 1}),
+    )
+    .line(format!(
+        "{id} waits in the inbox again; attempt {attempts} is kept under attempts/{attempts}"
+    ))
+    .line(format!("  go on with: baton run {id} --from FILE.patch")))
 }

@@ -50,11 +50,21 @@ struct Way<'a> {
 
 /// Takes a task as far as it may go and prints the last envelope.
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let actor = shared.actor()?.name();
-    let mut way = Way { shared, arguments: &arguments, actor, task: arguments.task.clone(), last: None, step: 0 };
+    let mut way = Way {
+        shared,
+        arguments: &arguments,
+        actor,
+        task: arguments.task.clone(),
+        last: None,
+        step: 0,
+    };
     way.go()?;
-    let done = way.last.ok_or_else(|| Problem::fail("INTERNAL_ERROR", "the run made no step"))?;
+    let done = way
+        .last
+        .ok_or_else(|| Problem::fail("INTERNAL_ERROR", "the run made no step"))?;
     let json = serde_json::to_value(&done.envelope).unwrap_or_default();
     let mut reply = Reply::ok(json).code(done.code);
     for hint in &done.hints {
@@ -87,15 +97,24 @@ impl Way<'_> {
     }
 
     fn state(&self) -> Result<Option<State>, Problem> {
-        let Some(task) = &self.task else { return Ok(None) };
+        let Some(task) = &self.task else {
+            return Ok(None);
+        };
         let id = TaskId::parse(task)?;
         self.session()?.store()?.find(&id)
     }
 
     fn at_rest(&self, state: State) -> Problem {
         let id = self.task.clone().unwrap_or_default();
-        Problem::fail("STATE_RULE", format!("task {id} is in {state}; there is nothing to run"))
-            .hint(if state == State::Blocked { format!("see why: baton show {id}; start again: baton retry {id}") } else { format!("baton show {id}") })
+        Problem::fail(
+            "STATE_RULE",
+            format!("task {id} is in {state}; there is nothing to run"),
+        )
+        .hint(if state == State::Blocked {
+            format!("see why: baton show {id}; start again: baton retry {id}")
+        } else {
+            format!("baton show {id}")
+        })
     }
 
     fn claim(&mut self) -> Result<bool, Problem> {
@@ -117,9 +136,16 @@ impl Way<'_> {
     fn hold(&mut self) -> Result<bool, Problem> {
         let session = self.session()?;
         let lease = session.task()?.lease()?;
-        let owner = self.arguments.owner.clone().unwrap_or_else(baton_core::environment::default_owner);
+        let owner = self
+            .arguments
+            .owner
+            .clone()
+            .unwrap_or_else(baton_core::environment::default_owner);
         match lease {
-            Some(lease) if lease.owner == owner => self.step(&claim_lock::SKILL, &["--renew".to_owned(), "--owner".to_owned(), owner]),
+            Some(lease) if lease.owner == owner => self.step(
+                &claim_lock::SKILL,
+                &["--renew".to_owned(), "--owner".to_owned(), owner],
+            ),
             _ => self.claim(),
         }
     }
@@ -160,7 +186,8 @@ impl Way<'_> {
         }
         let approved = self.last.as_ref().is_some_and(|done| {
             done.envelope.approvals.iter().any(|entry| {
-                matches!(entry.tool_class, ToolClass::Pr | ToolClass::Merge) && entry.state == ApprovalState::Approved
+                matches!(entry.tool_class, ToolClass::Pr | ToolClass::Merge)
+                    && entry.state == ApprovalState::Approved
             })
         });
         if approved {
@@ -172,9 +199,21 @@ impl Way<'_> {
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
     /// (a moved base, a dirty checkout, another holder) is no incident and stays where it is.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 8] = ["BASE_MOVED", "CHECKOUT_DIRTY", "CHECKOUT_NOT_UPDATED", "BRANCH_EXISTS", "LOCK_CONFLICT", "TASK_NOT_FOUND", "NEED_INPUT", "APPROVAL_REQUIRED"];
+        const WAITS: [&str; 8] = [
+            "BASE_MOVED",
+            "CHECKOUT_DIRTY",
+            "CHECKOUT_NOT_UPDATED",
+            "BRANCH_EXISTS",
+            "LOCK_CONFLICT",
+            "TASK_NOT_FOUND",
+            "NEED_INPUT",
+            "APPROVAL_REQUIRED",
+        ];
         let waits = self.last.as_ref().is_some_and(|done| {
-            done.envelope.findings.iter().any(|finding| WAITS.contains(&finding.code.as_str()))
+            done.envelope
+                .findings
+                .iter()
+                .any(|finding| WAITS.contains(&finding.code.as_str()))
         });
         if waits || self.task.is_none() {
             return self.record();
@@ -191,7 +230,9 @@ impl Way<'_> {
 
     /// The last envelope of the way is checked against the log; it stays the one that is printed.
     fn record(&mut self) -> Result<(), Problem> {
-        let Some(before) = self.last.clone() else { return Ok(()) };
+        let Some(before) = self.last.clone() else {
+            return Ok(());
+        };
         let recorded = self.step(&audit_append::SKILL, &[])?;
         let failed = self.last.take().filter(|_| !recorded);
         self.last = Some(failed.unwrap_or(before));
@@ -201,7 +242,11 @@ impl Way<'_> {
     /// Runs one skill on what the one before said. Says whether it ended well.
     fn step(&mut self, skill: &Skill, flags: &[String]) -> Result<bool, Problem> {
         let upstream = self.last.as_ref().map(|done| done.envelope.clone());
-        let done = driver::invoke(skill, self.command_line(skill, flags), upstream.filter(|_| skill.upstream != driver::Upstream::Never))?;
+        let done = driver::invoke(
+            skill,
+            self.command_line(skill, flags),
+            upstream.filter(|_| skill.upstream != driver::Upstream::Never),
+        )?;
         self.step += 1;
         let mark = match done.envelope.status {
             Status::Ok => "ok  ",
@@ -210,7 +255,12 @@ impl Way<'_> {
             Status::Deny => "DENY",
             Status::ZeroStop => "STOP",
         };
-        driver::say(&format!("{:>2} {mark} {:<21} {}", self.step, skill.name, first_line(&done.envelope)));
+        driver::say(&format!(
+            "{:>2} {mark} {:<21} {}",
+            self.step,
+            skill.name,
+            first_line(&done.envelope)
+        ));
         let well = matches!(done.envelope.status, Status::Ok | Status::Partial);
         self.last = Some(done);
         Ok(well)
@@ -221,7 +271,11 @@ impl Way<'_> {
         if let Some(repo) = &self.shared.repo {
             line.extend(["--repo".into(), repo.into()]);
         }
-        if let Some(task) = self.task.as_ref().filter(|_| !flags.iter().any(|flag| flag == "--next")) {
+        if let Some(task) = self
+            .task
+            .as_ref()
+            .filter(|_| !flags.iter().any(|flag| flag == "--next"))
+        {
             line.extend(["--task".into(), task.into()]);
         }
         line.extend(flags.iter().map(OsString::from));
@@ -230,5 +284,10 @@ impl Way<'_> {
 }
 
 fn first_line(envelope: &Envelope) -> String {
-    envelope.summary.chars().map(|c| if c.is_control() { ' ' } else { c }).take(140).collect()
+    envelope
+        .summary
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(140)
+        .collect()
 }

@@ -31,14 +31,22 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         .iter()
         .map(|kept| json!({"kept": kept.name, "skill": kept.envelope.skill, "status": kept.envelope.status, "summary": kept.envelope.summary}))
         .collect();
-    let title = folder.task().map_or_else(|problem| format!("({})", problem.message), |task| task.title);
+    let title = folder.task().map_or_else(
+        |problem| format!("({})", problem.message),
+        |task| task.title,
+    );
     let mut reply = Reply::ok(json!({
         "command": "show", "status": "OK", "task_id": id, "state": state, "title": title,
         "candidate": candidate, "results": results, "timeline": timeline.iter().map(|(json, _)| json).collect::<Vec<_>>(),
     }));
     reply = reply.line(format!("{id} in {state}: {}", visible(&title)));
     for kept in &kept {
-        reply = reply.line(format!("  {:<34} {:<9} {}", kept.name, name(&kept.envelope.status), visible(&kept.envelope.summary)));
+        reply = reply.line(format!(
+            "  {:<34} {:<9} {}",
+            kept.name,
+            name(&kept.envelope.status),
+            visible(&kept.envelope.summary)
+        ));
     }
     if let Some(candidate) = &candidate {
         for line in change(&session, candidate)? {
@@ -55,13 +63,26 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 /// The change itself, as lines for people.
 pub(super) fn change(session: &Session, candidate: &Candidate) -> Result<Vec<String>, Problem> {
     let patch = session.task()?.patch()?;
-    let read = baton_patch::parse(&patch, &candidate::limits(session.policy()?)).map_err(|refusal| candidate::refused(&refusal))?;
-    let mut lines = vec![format!("change on base {} making tree {}: {} files", candidate.base, candidate.tree, read.sections.len())];
+    let read = baton_patch::parse(&patch, &candidate::limits(session.policy()?))
+        .map_err(|refusal| candidate::refused(&refusal))?;
+    let mut lines = vec![format!(
+        "change on base {} making tree {}: {} files",
+        candidate.base,
+        candidate.tree,
+        read.sections.len()
+    )];
     let text = String::from_utf8_lossy(&patch).into_owned();
     let all = text.lines().count();
-    lines.extend(text.lines().take(MOST_LINES).map(|line| format!("  | {}", visible(line))));
+    lines.extend(
+        text.lines()
+            .take(MOST_LINES)
+            .map(|line| format!("  | {}", visible(line))),
+    );
     if all > MOST_LINES {
-        lines.push(format!("  | … {} more lines in draft.patch, not shown here", all - MOST_LINES));
+        lines.push(format!(
+            "  | … {} more lines in draft.patch, not shown here",
+            all - MOST_LINES
+        ));
     }
     Ok(lines)
 }
@@ -100,6 +121,9 @@ mod tests {
 
     #[test]
     fn what_hides_is_shown() {
-        assert_eq!(visible("a\u{202E}b\u{200B}c\x1b[2Jd\te"), "a\\u{202e}b\\u{200b}c\\u{1b}[2Jd\te");
+        assert_eq!(
+            visible("a\u{202E}b\u{200B}c\x1b[2Jd\te"),
+            "a\\u{202e}b\\u{200b}c\\u{1b}[2Jd\te"
+        );
     }
 }

@@ -29,15 +29,22 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
     for entry in entries.iter().filter(|entry| entry.state != State::Done) {
         let waits = waits_for(store, &entry.task_id, entry.state);
         let since = entry.updated_at.clone().unwrap_or_default();
-        let age = clock::parse_rfc3339(&since).map_or_else(|| "?".to_owned(), |since| clock::age(since, now));
-        lines.push(format!("  {:<8} {:<24} {age:>4}  {waits}", entry.state.name(), entry.task_id));
+        let age = clock::parse_rfc3339(&since)
+            .map_or_else(|| "?".to_owned(), |since| clock::age(since, now));
+        lines.push(format!(
+            "  {:<8} {:<24} {age:>4}  {waits}",
+            entry.state.name(),
+            entry.task_id
+        ));
         tasks.push(json!({"task_id": entry.task_id, "state": entry.state, "since": since, "waits_for": waits}));
     }
     let summary = format!(
         "inbox {}  claimed {}  work {}  pr {}  done {}  blocked {}",
         counts.inbox, counts.claimed, counts.work, counts.pr, counts.done, counts.blocked
     );
-    let mut reply = Reply::ok(json!({"command": "status", "status": "OK", "stop": stop, "counts": counts, "tasks": Value::Array(tasks)}));
+    let mut reply = Reply::ok(
+        json!({"command": "status", "status": "OK", "stop": stop, "counts": counts, "tasks": Value::Array(tasks)}),
+    );
     if let Some(why) = stop {
         reply = reply.line(format!("STOP is on: {why}; lift it with: baton resume"));
     }
@@ -50,13 +57,15 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
 
 /// Says in one phrase what a task waits for. Trouble with one task must not hide the others.
 fn waits_for(store: &Store, id: &str, state: State) -> String {
-    let told = TaskId::parse(id).and_then(|id| store.task(&id)).and_then(|task| match state {
-        State::Inbox => Ok(format!("a worker: baton run {id}")),
-        State::Claimed | State::Work => in_hand(&task),
-        State::Pr => for_approval(store, &task),
-        State::Blocked => why_blocked(&task),
-        State::Done => Ok("nothing".to_owned()),
-    });
+    let told = TaskId::parse(id)
+        .and_then(|id| store.task(&id))
+        .and_then(|task| match state {
+            State::Inbox => Ok(format!("a worker: baton run {id}")),
+            State::Claimed | State::Work => in_hand(&task),
+            State::Pr => for_approval(store, &task),
+            State::Blocked => why_blocked(&task),
+            State::Done => Ok("nothing".to_owned()),
+        });
     match told {
         Ok(text) => text,
         Err(problem) if state == State::Inbox && problem.code == "TASK_NOT_FOUND" => {
@@ -71,21 +80,38 @@ fn in_hand(task: &TaskFolder) -> Result<String, Problem> {
     Ok(match task.lease()? {
         None => format!("a worker: nobody holds it; baton run {id}"),
         Some(lease) if lease.is_over(clock::now()) => {
-            format!("a worker: the lease of {} is over; baton run {id}", lease.owner)
+            format!(
+                "a worker: the lease of {} is over; baton run {id}",
+                lease.owner
+            )
         }
-        Some(Lease { owner, lease_until, .. }) => format!("{owner}, who holds it until {lease_until}"),
+        Some(Lease {
+            owner, lease_until, ..
+        }) => format!("{owner}, who holds it until {lease_until}"),
     })
 }
 
 fn for_approval(store: &Store, task: &TaskFolder) -> Result<String, Problem> {
     let id = task.id();
-    let Some(candidate) = task.candidate()? else { return Ok("a candidate; baton retry it".to_owned()) };
+    let Some(candidate) = task.candidate()? else {
+        return Ok("a candidate; baton retry it".to_owned());
+    };
     let approvals = store.approvals_for(&candidate)?;
-    if approvals.iter().any(|approval| approval.verdict == Verdict::Denied) {
+    if approvals
+        .iter()
+        .any(|approval| approval.verdict == Verdict::Denied)
+    {
         return Ok(format!("nothing: a person denied it; baton retry {id}"));
     }
-    if let Some(approval) = approvals.iter().rev().find(|approval| approval.is_valid_at(clock::now())) {
-        return Ok(format!("landing, approved by {}: baton run {id}", approval.approved_by));
+    if let Some(approval) = approvals
+        .iter()
+        .rev()
+        .find(|approval| approval.is_valid_at(clock::now()))
+    {
+        return Ok(format!(
+            "landing, approved by {}: baton run {id}",
+            approval.approved_by
+        ));
     }
     let kept = task.envelopes()?;
     let decision = kept.iter().rev().find_map(|kept| kept.envelope.decision);
@@ -93,13 +119,24 @@ fn for_approval(store: &Store, task: &TaskFolder) -> Result<String, Problem> {
         Some(Decision::AutoMerge) => "AUTO_MERGE",
         _ => "PR_ONLY",
     };
-    Ok(format!("a person's approval ({what}): baton show {id}; baton approve {id}"))
+    Ok(format!(
+        "a person's approval ({what}): baton show {id}; baton approve {id}"
+    ))
 }
 
 fn why_blocked(task: &TaskFolder) -> Result<String, Problem> {
     let id = task.id();
     let kept = task.envelopes()?;
-    let why = kept.iter().rev().find(|kept| kept.envelope.skill == "incident-brief").or(kept.last());
-    let why: String = why.map_or_else(|| "see the log".to_owned(), |kept| kept.envelope.summary.chars().take(100).collect());
-    Ok(format!("a person: {why}; baton show {id}; baton retry {id}"))
+    let why = kept
+        .iter()
+        .rev()
+        .find(|kept| kept.envelope.skill == "incident-brief")
+        .or(kept.last());
+    let why: String = why.map_or_else(
+        || "see the log".to_owned(),
+        |kept| kept.envelope.summary.chars().take(100).collect(),
+    );
+    Ok(format!(
+        "a person: {why}; baton show {id}; baton retry {id}"
+    ))
 }

@@ -11,11 +11,20 @@ use crate::reply::Reply;
 
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
-    command.arg(Arg::new("reason").long("reason").value_name("TEXT").default_value("no reason given").help("Say why"))
+    command.arg(
+        Arg::new("reason")
+            .long("reason")
+            .value_name("TEXT")
+            .default_value("no reason given")
+            .help("Say why"),
+    )
 }
 
 fn reason(matches: &ArgMatches) -> String {
-    matches.get_one::<String>("reason").cloned().unwrap_or_default()
+    matches
+        .get_one::<String>("reason")
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Switches STOP on. Anybody may: stopping is always safe. The switch comes before the record,
@@ -25,13 +34,27 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
     let store = session.store()?;
     let reason = reason(matches);
     let by = operator(&session).unwrap_or_else(|_| session.actor.name().to_owned());
-    let text = format!("{}\n", json!({"by": by, "at": clock::rfc3339(clock::now()), "reason": reason}));
+    let text = format!(
+        "{}\n",
+        json!({"by": by, "at": clock::rfc3339(clock::now()), "reason": reason})
+    );
     let fresh = store.set_stop(&text)?;
-    let mut draft = Draft::new(session.actor, Action::StopSet, "baton")?.meta("by", by).meta("reason", reason).meta("was_on", !fresh);
+    let mut draft = Draft::new(session.actor, Action::StopSet, "baton")?
+        .meta("by", by)
+        .meta("reason", reason)
+        .meta("was_on", !fresh);
     draft.level = Level::Warn;
     store.log()?.append(draft)?;
-    let said = if fresh { "STOP is on: everything halts" } else { "STOP was on already" };
-    Ok(Reply::ok(json!({"command": "stop", "status": "OK", "stop": true, "was_on": !fresh})).line(said).line("  lift it with: baton resume"))
+    let said = if fresh {
+        "STOP is on: everything halts"
+    } else {
+        "STOP was on already"
+    };
+    Ok(
+        Reply::ok(json!({"command": "stop", "status": "OK", "stop": true, "was_on": !fresh}))
+            .line(said)
+            .line("  lift it with: baton resume"),
+    )
 }
 
 /// Lifts STOP: recorded first, then done.
@@ -40,13 +63,20 @@ pub(super) fn resume(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     require_human(&session, "lifting STOP")?;
     let store = session.store()?;
     if !store.stop().is_present() {
-        return Ok(Reply::ok(json!({"command": "resume", "status": "OK", "stop": false, "was_on": false})).line("STOP is not on"));
+        return Ok(Reply::ok(
+            json!({"command": "resume", "status": "OK", "stop": false, "was_on": false}),
+        )
+        .line("STOP is not on"));
     }
-    let mut draft = Draft::new(session.actor, Action::StopLifted, "baton")?.meta("by", operator(&session)?).meta("reason", reason(matches));
+    let mut draft = Draft::new(session.actor, Action::StopLifted, "baton")?
+        .meta("by", operator(&session)?)
+        .meta("reason", reason(matches));
     draft.level = Level::Warn;
     store.log()?.append(draft)?;
     store.lift_stop()?;
-    Ok(Reply::ok(json!({"command": "resume", "status": "OK", "stop": false, "was_on": true}))
-        .line("STOP is lifted")
-        .line("  blocked tasks go on with: baton retry TASK"))
+    Ok(
+        Reply::ok(json!({"command": "resume", "status": "OK", "stop": false, "was_on": true}))
+            .line("STOP is lifted")
+            .line("  blocked tasks go on with: baton retry TASK"),
+    )
 }

@@ -56,14 +56,19 @@ pub(super) fn arguments(command: Command) -> Command {
 
 /// Puts the task into the inbox.
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
-    let arguments = Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let session = shared.session(None)?;
     session.check_stop()?;
     session.authorize(&[ToolClass::Write])?;
     let bytes = match (&arguments.file, &arguments.title) {
         (Some(path), _) => session.read_named(Path::new(path), task::MAX_BYTES)?,
         (None, Some(_)) => from_flags(&arguments, session.actor.name())?,
-        (None, None) => return Err(Problem::usage("nothing to submit: name a file, - for standard input, or pass --title, --goal and --allow")),
+        (None, None) => {
+            return Err(Problem::usage(
+                "nothing to submit: name a file, - for standard input, or pass --title, --goal and --allow",
+            ));
+        }
     };
     let task = Task::parse(&bytes)?;
     let store = session.store()?;
@@ -76,10 +81,16 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     })?;
     let known = matches!(submitted, Submitted::Known(_));
     let id = submitted.id().to_string();
-    let said = if known { format!("{id} was submitted before under this key") } else { format!("{id} waits in the inbox") };
-    Ok(Reply::ok(json!({"command": "submit", "status": "OK", "task_id": id, "known": known}))
-        .line(said)
-        .line(format!("  go on with: baton run {id} --from FILE.patch")))
+    let said = if known {
+        format!("{id} was submitted before under this key")
+    } else {
+        format!("{id} waits in the inbox")
+    };
+    Ok(
+        Reply::ok(json!({"command": "submit", "status": "OK", "task_id": id, "known": known}))
+            .line(said)
+            .line(format!("  go on with: baton run {id} --from FILE.patch")),
+    )
 }
 
 fn from_flags(arguments: &Arguments, actor: &str) -> Result<Vec<u8>, Problem> {
@@ -88,7 +99,10 @@ fn from_flags(arguments: &Arguments, actor: &str) -> Result<Vec<u8>, Problem> {
         Some(id) => id.clone(),
         None => {
             let date: String = now.chars().take(10).filter(char::is_ascii_digit).collect();
-            format!("T{date}-{}", ids::random_hex()?.get(..6).unwrap_or("000000"))
+            format!(
+                "T{date}-{}",
+                ids::random_hex()?.get(..6).unwrap_or("000000")
+            )
         }
     };
     let mut task = Map::new();
@@ -96,7 +110,10 @@ fn from_flags(arguments: &Arguments, actor: &str) -> Result<Vec<u8>, Problem> {
     put("task_id", json!(id));
     put("title", json!(arguments.title));
     put("goal", json!(arguments.goal));
-    put("scope", json!({"target_files": arguments.target, "allow_patch_on_files": arguments.allow, "deny_paths_glob": []}));
+    put(
+        "scope",
+        json!({"target_files": arguments.target, "allow_patch_on_files": arguments.allow, "deny_paths_glob": []}),
+    );
     put("meta", json!({"created_by": actor, "created_at": now}));
     for (key, value) in [
         ("priority", &arguments.priority),
@@ -108,5 +125,6 @@ fn from_flags(arguments: &Arguments, actor: &str) -> Result<Vec<u8>, Problem> {
             put(key, json!(value));
         }
     }
-    serde_json::to_vec(&Value::Object(task)).map_err(|error| Problem::fail("TASK_INVALID", error.to_string()))
+    serde_json::to_vec(&Value::Object(task))
+        .map_err(|error| Problem::fail("TASK_INVALID", error.to_string()))
 }

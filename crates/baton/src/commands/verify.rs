@@ -29,14 +29,21 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         Ok(()) => checked.push(what.to_owned()),
         Err(problem) => wrong.push(format!("{what}: {}", problem.message)),
     };
-    note("audit log", session.store()?.log()?.verify(|_, _| {}).map(drop));
+    note(
+        "audit log",
+        session.store()?.log()?.verify(|_, _| {}).map(drop),
+    );
     note("candidate", check_candidate(&session));
     note("evidence and decision", check_decision(&session));
     note("approvals", check_approvals(&session));
     if session.task()?.state() == State::Done {
         note("landed tree", check_landed(&session));
     }
-    let status = if wrong.is_empty() { "VERIFIED" } else { "MISMATCH" };
+    let status = if wrong.is_empty() {
+        "VERIFIED"
+    } else {
+        "MISMATCH"
+    };
     let mut reply = Reply::ok(json!({"command": "verify", "status": status, "task_id": id, "checked": checked, "wrong": wrong}))
         .code(u8::from(!wrong.is_empty()));
     reply = reply.line(format!("{id}: {status}"));
@@ -52,10 +59,18 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 /// Applies the canonical patch to the base once more, in a throw-away object store.
 fn check_candidate(session: &Session) -> Result<(), Problem> {
     let task = session.task()?;
-    let candidate = task.candidate()?.ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate yet"))?;
+    let candidate = task
+        .candidate()?
+        .ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate yet"))?;
     let repository = session.repository()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
-    candidate::verify(repository, &objects, &candidate, &task.patch()?, &candidate::limits(session.policy()?))
+    candidate::verify(
+        repository,
+        &objects,
+        &candidate,
+        &task.patch()?,
+        &candidate::limits(session.policy()?),
+    )
 }
 
 fn check_decision(session: &Session) -> Result<(), Problem> {
@@ -63,7 +78,13 @@ fn check_decision(session: &Session) -> Result<(), Problem> {
     let repository = session.repository()?;
     let store = session.store()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
-    let mut facts = Court { store, repository, objects: &objects, policy: session.policy()? }.facts(task);
+    let mut facts = Court {
+        store,
+        repository,
+        objects: &objects,
+        policy: session.policy()?,
+    }
+    .facts(task);
     // STOP says something of the present, not of this task.
     facts.stop.clear();
     if let Some(unbound) = facts.unbound.first() {
@@ -71,17 +92,26 @@ fn check_decision(session: &Session) -> Result<(), Problem> {
     }
     let now = decide(session.policy()?, &facts).decision;
     let kept = task.envelopes()?;
-    let recorded = kept.iter().rev().find(|kept| kept.envelope.skill == "decision-router").and_then(|kept| kept.envelope.decision);
+    let recorded = kept
+        .iter()
+        .rev()
+        .find(|kept| kept.envelope.skill == "decision-router")
+        .and_then(|kept| kept.envelope.decision);
     match recorded {
         Some(recorded) if recorded == now => Ok(()),
         // A stop at the time decides harder than the evidence alone would.
         Some(Decision::ZeroStop) => Ok(()),
-        recorded => Err(Problem::fail("DECISION_CHANGED", format!("recorded {recorded:?}, derived {now:?}"))),
+        recorded => Err(Problem::fail(
+            "DECISION_CHANGED",
+            format!("recorded {recorded:?}, derived {now:?}"),
+        )),
     }
 }
 
 fn check_approvals(session: &Session) -> Result<(), Problem> {
-    let Some(candidate) = session.task()?.candidate()? else { return Ok(()) };
+    let Some(candidate) = session.task()?.candidate()? else {
+        return Ok(());
+    };
     session.store()?.approvals_for(&candidate).map(drop)
 }
 
@@ -89,17 +119,29 @@ fn check_approvals(session: &Session) -> Result<(), Problem> {
 fn check_landed(session: &Session) -> Result<(), Problem> {
     use baton_core::audit::Action;
     let task = session.task()?;
-    let candidate = task.candidate()?.ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
+    let candidate = task
+        .candidate()?
+        .ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
     let mut commit = None;
     session.store()?.log()?.verify(|event, _| {
-        if event.task_id == task.id().as_str() && matches!(event.action, Action::ChangeLanded | Action::PrBranchCreated) {
-            commit = event.meta.get("commit").and_then(|commit| commit.as_str()).map(str::to_owned);
+        if event.task_id == task.id().as_str()
+            && matches!(event.action, Action::ChangeLanded | Action::PrBranchCreated)
+        {
+            commit = event
+                .meta
+                .get("commit")
+                .and_then(|commit| commit.as_str())
+                .map(str::to_owned);
         }
     })?;
-    let commit = commit.ok_or_else(|| Problem::fail("EVIDENCE_MISSING", "the log records no landing"))?;
+    let commit =
+        commit.ok_or_else(|| Problem::fail("EVIDENCE_MISSING", "the log records no landing"))?;
     let tree = session.repository()?.tree_of(&Oid::parse(&commit)?)?;
     if tree.as_str() == candidate.tree {
         return Ok(());
     }
-    Err(Problem::fail("LANDED_TREE_DIFFERS", format!("{commit} has tree {tree}, approved was {}", candidate.tree)))
+    Err(Problem::fail(
+        "LANDED_TREE_DIFFERS",
+        format!("{commit} has tree {tree}, approved was {}", candidate.tree),
+    ))
 }

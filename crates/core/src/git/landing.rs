@@ -54,7 +54,14 @@ impl ObjectStore {
             .set("GIT_AUTHOR_EMAIL", author.email.as_str())
             .set("GIT_COMMITTER_NAME", committer.name.as_str())
             .set("GIT_COMMITTER_EMAIL", committer.email.as_str())
-            .args(["commit-tree", tree.as_str(), "-p", parent.as_str(), "-F", "-"])
+            .args([
+                "commit-tree",
+                tree.as_str(),
+                "-p",
+                parent.as_str(),
+                "-F",
+                "-",
+            ])
             .input(message)
             .line("committing the candidate")?;
         Oid::parse(&line)
@@ -75,8 +82,13 @@ impl Repository {
     #[must_use]
     pub fn operator(&self) -> PersonIdent {
         let read = |key: &str| {
-            let done = Call::as_user(&self.git_dir, &self.root).args(["config", "--get", key]).finish().ok()?;
-            let value = String::from_utf8_lossy(&done.stdout.bytes).trim().to_owned();
+            let done = Call::as_user(&self.git_dir, &self.root)
+                .args(["config", "--get", key])
+                .finish()
+                .ok()?;
+            let value = String::from_utf8_lossy(&done.stdout.bytes)
+                .trim()
+                .to_owned();
             (done.ended.is_success() && !value.is_empty()).then_some(value)
         };
         PersonIdent {
@@ -97,10 +109,21 @@ impl Repository {
                 .args(["status", "--porcelain=v1", "-z", "--untracked-files=no"])
                 .output("looking at the checkout")?;
             let text = String::from_utf8_lossy(&listing).into_owned();
-            let changed: Vec<_> = text.split('\0').filter_map(|entry| entry.get(3..)).map(str::to_owned).collect();
-            return Ok(if changed.is_empty() { CheckoutState::Clean } else { CheckoutState::Dirty(changed) });
+            let changed: Vec<_> = text
+                .split('\0')
+                .filter_map(|entry| entry.get(3..))
+                .map(str::to_owned)
+                .collect();
+            return Ok(if changed.is_empty() {
+                CheckoutState::Clean
+            } else {
+                CheckoutState::Dirty(changed)
+            });
         }
-        let listing = self.call().args(["worktree", "list", "--porcelain", "-z"]).output("listing worktrees")?;
+        let listing = self
+            .call()
+            .args(["worktree", "list", "--porcelain", "-z"])
+            .output("listing worktrees")?;
         let text = String::from_utf8_lossy(&listing).into_owned();
         let wanted = format!("branch refs/heads/{branch}");
         let mut folder = "";
@@ -121,14 +144,24 @@ impl Repository {
     /// `GIT_FAILED`.
     pub fn receive(&self, store: &ObjectStore, commit: &Oid, parent: &Oid) -> Result<(), Problem> {
         let pack = store.pack(commit, parent)?;
-        self.call().args(["unpack-objects", "-q", "--strict"]).input(pack).output("receiving the commit").map(drop)
+        self.call()
+            .args(["unpack-objects", "-q", "--strict"])
+            .input(pack)
+            .output("receiving the commit")
+            .map(drop)
     }
 
     /// Moves a branch from `old` to `new` in one step, or creates it when `old` is `None`.
     ///
     /// # Errors
     /// `BASE_MOVED` when the branch is not where it was.
-    pub fn move_branch(&self, branch: &str, new: &Oid, old: Option<&Oid>, reason: &str) -> Result<(), Problem> {
+    pub fn move_branch(
+        &self,
+        branch: &str,
+        new: &Oid,
+        old: Option<&Oid>,
+        reason: &str,
+    ) -> Result<(), Problem> {
         // Forty zeros, or sixty-four, say that the reference must not exist.
         let zero = "0".repeat(new.as_str().len());
         let done = self
@@ -143,10 +176,23 @@ impl Repository {
             return Ok(());
         }
         let (code, next) = match old {
-            Some(_) => ("BASE_MOVED", "baton retry TASK, then run it again: gates and approval count for one base only"),
-            None => ("BRANCH_EXISTS", "delete or rename the branch that is there, then run it again"),
+            Some(_) => (
+                "BASE_MOVED",
+                "baton retry TASK, then run it again: gates and approval count for one base only",
+            ),
+            None => (
+                "BRANCH_EXISTS",
+                "delete or rename the branch that is there, then run it again",
+            ),
         };
-        Err(Problem::fail(code, format!("branch {branch} was not moved: {}", last_words(&done.stderr.bytes))).hint(next))
+        Err(Problem::fail(
+            code,
+            format!(
+                "branch {branch} was not moved: {}",
+                last_words(&done.stderr.bytes)
+            ),
+        )
+        .hint(next))
     }
 
     /// Updates a clean checkout from `old` to `new`; files that are not tracked stay, and one that
@@ -155,17 +201,29 @@ impl Repository {
     /// # Errors
     /// `CHECKOUT_NOT_UPDATED`.
     pub fn update_checkout(&self, old: &Oid, new: &Oid, dry_run: bool) -> Result<(), Problem> {
-        let call = || Call::as_user(&self.git_dir, &self.root).set("GIT_WORK_TREE", self.root.as_os_str());
+        let call =
+            || Call::as_user(&self.git_dir, &self.root).set("GIT_WORK_TREE", self.root.as_os_str());
         // Time stamps alone must not make a file look changed.
         call().args(["update-index", "-q", "--refresh"]).finish()?;
-        let mode: &[&str] = if dry_run { &["-n", "-m", "-u"] } else { &["-m", "-u"] };
-        let done = call().args(["read-tree"]).args(mode.iter().copied()).args([old.as_str(), new.as_str()]).finish()?;
+        let mode: &[&str] = if dry_run {
+            &["-n", "-m", "-u"]
+        } else {
+            &["-m", "-u"]
+        };
+        let done = call()
+            .args(["read-tree"])
+            .args(mode.iter().copied())
+            .args([old.as_str(), new.as_str()])
+            .finish()?;
         if done.ended.is_success() {
             return Ok(());
         }
         Err(Problem::fail(
             "CHECKOUT_NOT_UPDATED",
-            format!("the checkout cannot follow: {}", last_words(&done.stderr.bytes)),
+            format!(
+                "the checkout cannot follow: {}",
+                last_words(&done.stderr.bytes)
+            ),
         )
         .hint("move the files that stand in the way, then run it again"))
     }

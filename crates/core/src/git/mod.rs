@@ -131,7 +131,10 @@ impl Call {
         if done.stdout.is_cut() {
             return Err(Problem::fail(
                 "GIT_OUTPUT_TOO_LARGE",
-                format!("git wrote {} bytes, at most {OUTPUT_LIMIT} are read", done.stdout.total),
+                format!(
+                    "git wrote {} bytes, at most {OUTPUT_LIMIT} are read",
+                    done.stdout.total
+                ),
             ));
         }
         Ok(done)
@@ -145,21 +148,35 @@ impl Call {
         }
         Err(Problem::fail(
             "GIT_FAILED",
-            format!("{what}: git ended with {}: {}", done.ended, last_words(&done.stderr.bytes)),
+            format!(
+                "{what}: git ended with {}: {}",
+                done.ended,
+                last_words(&done.stderr.bytes)
+            ),
         ))
     }
 
     /// Runs the call and reads one trimmed line.
     fn line(self, what: &str) -> Result<String, Problem> {
         let bytes = self.output(what)?;
-        Ok(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned())
+        Ok(String::from_utf8_lossy(&bytes)
+            .trim_end_matches(['\n', '\r'])
+            .to_owned())
     }
 }
 
 /// The first lines of git's complaint, made safe to print.
 fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).take(5).collect();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .take(5)
+        .collect();
     let text = lines.join("; ").escape_debug().to_string();
-    if text.is_empty() { "it said nothing".to_owned() } else { text }
+    if text.is_empty() {
+        "it said nothing".to_owned()
+    } else {
+        text
+    }
 }

@@ -8,8 +8,7 @@ use crate::problem::Problem;
 
 /// Switches off, for every path, each attribute that could run a program or alter bytes on the way
 /// between tree and folder. It outranks any `.gitattributes` in the tree.
-const ATTRIBUTES: &str =
-    "* -text -filter -ident -export-ignore -export-subst !eol !working-tree-encoding !diff !merge\n";
+const ATTRIBUTES: &str = "* -text -filter -ident -export-ignore -export-subst !eol !working-tree-encoding !diff !merge\n";
 
 /// A bare repository of ours that borrows the user's objects.
 #[derive(Clone, Debug)]
@@ -31,7 +30,10 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`, `IO_ERROR`.
     pub fn open(folder: &Path, repository: &Repository) -> Result<Self, Problem> {
-        let store = Self { folder: folder.to_owned(), borrowed: repository.objects()? };
+        let store = Self {
+            folder: folder.to_owned(),
+            borrowed: repository.objects()?,
+        };
         if !folder.join("HEAD").exists() {
             store.create(&repository.object_format()?)?;
         }
@@ -43,7 +45,8 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`, `IO_ERROR`.
     pub fn temporary(repository: &Repository) -> Result<(tempfile::TempDir, Self), Problem> {
-        let folder = tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+        let folder =
+            tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
         let store = Self::open(&folder.path().join("git"), repository)?;
         Ok((folder, store))
     }
@@ -75,9 +78,15 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED` when the tree is not there.
     pub fn index_of(&self, tree: &Oid) -> Result<TemporaryIndex, Problem> {
-        let folder = tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
-        let index = TemporaryIndex { file: folder.path().join("index"), _folder: folder };
-        self.indexed(&index).args(["read-tree", tree.as_str()]).output("reading the base")?;
+        let folder =
+            tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+        let index = TemporaryIndex {
+            file: folder.path().join("index"),
+            _folder: folder,
+        };
+        self.indexed(&index)
+            .args(["read-tree", tree.as_str()])
+            .output("reading the base")?;
         Ok(index)
     }
 
@@ -88,14 +97,27 @@ impl ObjectStore {
     pub fn apply(&self, index: &TemporaryIndex, patch: &[u8]) -> Result<(), Problem> {
         let done = self
             .indexed(index)
-            .args(["apply", "--cached", "-p1", "--whitespace=nowarn", "--unidiff-zero", "-"])
+            .args([
+                "apply",
+                "--cached",
+                "-p1",
+                "--whitespace=nowarn",
+                "--unidiff-zero",
+                "-",
+            ])
             .input(patch)
             .finish()?;
         if done.ended.is_success() {
             return Ok(());
         }
-        Err(Problem::fail("PATCH_DOES_NOT_APPLY", format!("git does not apply the patch: {}", last_words(&done.stderr.bytes)))
-            .hint("make the patch against the task's base commit with `git diff --binary`"))
+        Err(Problem::fail(
+            "PATCH_DOES_NOT_APPLY",
+            format!(
+                "git does not apply the patch: {}",
+                last_words(&done.stderr.bytes)
+            ),
+        )
+        .hint("make the patch against the task's base commit with `git diff --binary`"))
     }
 
     /// Writes the index as a tree.
@@ -103,7 +125,12 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`.
     pub fn write_tree(&self, index: &TemporaryIndex) -> Result<Oid, Problem> {
-        Oid::parse(&self.indexed(index).args(["write-tree"]).line("writing the tree")?)
+        Oid::parse(
+            &self
+                .indexed(index)
+                .args(["write-tree"])
+                .line("writing the tree")?,
+        )
     }
 
     /// git's own difference of two trees, as the canonical patch.
@@ -112,9 +139,27 @@ impl ObjectStore {
     /// `GIT_FAILED`.
     pub fn patch_between(&self, from: &Oid, to: &Oid) -> Result<Vec<u8>, Problem> {
         self.call()
-            .args(["diff-tree", "-r", "-p", "--binary", "--full-index", "--no-renames", "--no-color"])
-            .args(["--no-ext-diff", "--no-textconv", "--ignore-submodules=none", "--submodule=short"])
-            .args(["--src-prefix=a/", "--dst-prefix=b/", "-U3", "--diff-algorithm=myers"])
+            .args([
+                "diff-tree",
+                "-r",
+                "-p",
+                "--binary",
+                "--full-index",
+                "--no-renames",
+                "--no-color",
+            ])
+            .args([
+                "--no-ext-diff",
+                "--no-textconv",
+                "--ignore-submodules=none",
+                "--submodule=short",
+            ])
+            .args([
+                "--src-prefix=a/",
+                "--dst-prefix=b/",
+                "-U3",
+                "--diff-algorithm=myers",
+            ])
             .args([from.as_str(), to.as_str()])
             .output("writing the canonical patch")
     }
@@ -125,7 +170,15 @@ impl ObjectStore {
     /// `GIT_FAILED`.
     pub fn raw_between(&self, from: &Oid, to: &Oid) -> Result<Vec<u8>, Problem> {
         self.call()
-            .args(["diff-tree", "-r", "--raw", "-z", "--no-renames", "--full-index", "--no-abbrev"])
+            .args([
+                "diff-tree",
+                "-r",
+                "--raw",
+                "-z",
+                "--no-renames",
+                "--full-index",
+                "--no-abbrev",
+            ])
             .args(["--ignore-submodules=none"])
             .args([from.as_str(), to.as_str()])
             .output("listing the difference")
@@ -149,7 +202,11 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`, `TOOL_MISSING`.
     pub fn blob(&self, tree: &Oid, path: &str) -> Result<Option<Vec<u8>>, Problem> {
-        let done = self.call().args(["cat-file", "blob"]).args([format!("{tree}:{path}")]).finish()?;
+        let done = self
+            .call()
+            .args(["cat-file", "blob"])
+            .args([format!("{tree}:{path}")])
+            .finish()?;
         Ok(done.ended.is_success().then_some(done.stdout.bytes))
     }
 
@@ -171,7 +228,10 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`.
     pub fn keep(&self, name: &str, commit: &Oid) -> Result<(), Problem> {
-        self.call().args(["update-ref", name, commit.as_str()]).output("naming a commit").map(drop)
+        self.call()
+            .args(["update-ref", name, commit.as_str()])
+            .output("naming a commit")
+            .map(drop)
     }
 }
 

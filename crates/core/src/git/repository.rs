@@ -16,12 +16,17 @@ impl Oid {
     /// # Errors
     /// `OID_INVALID`.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        let hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        let hex = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
         if hex && matches!(text.len(), 40 | 64) {
             return Ok(Self(text.to_owned()));
         }
         let shown: String = text.escape_debug().take(80).collect();
-        Err(Problem::fail("OID_INVALID", format!("\"{shown}\" is not a full object id of 40 or 64 hex digits")))
+        Err(Problem::fail(
+            "OID_INVALID",
+            format!("\"{shown}\" is not a full object id of 40 or 64 hex digits"),
+        ))
     }
 
     /// The id in hex.
@@ -52,14 +57,19 @@ impl Repository {
     /// # Errors
     /// `NO_REPOSITORY`.
     pub fn find_root(start: &Path) -> Result<PathBuf, Problem> {
-        let start = start.canonicalize().map_err(|error| Problem::io(start.display(), &error))?;
+        let start = start
+            .canonicalize()
+            .map_err(|error| Problem::io(start.display(), &error))?;
         start
             .ancestors()
             .find(|folder| folder.join(".git").exists())
             .map(Path::to_owned)
             .ok_or_else(|| {
-                Problem::fail("NO_REPOSITORY", format!("no git repository at {} or above it", start.display()))
-                    .hint("run it inside a repository, or name one with --repo DIR")
+                Problem::fail(
+                    "NO_REPOSITORY",
+                    format!("no git repository at {} or above it", start.display()),
+                )
+                .hint("run it inside a repository, or name one with --repo DIR")
             })
     }
 
@@ -73,10 +83,15 @@ impl Repository {
             dot_git
         } else {
             // A linked worktree or a submodule: the file names the real folder.
-            let line = Call::clean(&dot_git, root).args(["rev-parse", "--absolute-git-dir"]).line("finding the repository")?;
+            let line = Call::clean(&dot_git, root)
+                .args(["rev-parse", "--absolute-git-dir"])
+                .line("finding the repository")?;
             PathBuf::from(line)
         };
-        Ok(Self { root: root.to_owned(), git_dir })
+        Ok(Self {
+            root: root.to_owned(),
+            git_dir,
+        })
     }
 
     pub(super) fn call(&self) -> Call {
@@ -90,7 +105,12 @@ impl Repository {
     pub fn objects(&self) -> Result<PathBuf, Problem> {
         let line = self
             .call()
-            .args(["rev-parse", "--path-format=absolute", "--git-path", "objects"])
+            .args([
+                "rev-parse",
+                "--path-format=absolute",
+                "--git-path",
+                "objects",
+            ])
             .line("finding the objects")?;
         Ok(PathBuf::from(line))
     }
@@ -100,7 +120,9 @@ impl Repository {
     /// # Errors
     /// `GIT_FAILED`.
     pub fn object_format(&self) -> Result<String, Problem> {
-        self.call().args(["rev-parse", "--show-object-format"]).line("reading the object format")
+        self.call()
+            .args(["rev-parse", "--show-object-format"])
+            .line("reading the object format")
     }
 
     /// Resolves a revision to a commit.
@@ -109,11 +131,18 @@ impl Repository {
     /// `BASE_MISSING` naming the revision.
     pub fn commit(&self, revision: &str) -> Result<Oid, Problem> {
         let missing = |why: String| {
-            Problem::fail("BASE_MISSING", format!("\"{}\" names no commit here: {why}", revision.escape_debug()))
-                .hint("name a branch, tag or full commit id that exists in this repository")
+            Problem::fail(
+                "BASE_MISSING",
+                format!(
+                    "\"{}\" names no commit here: {why}",
+                    revision.escape_debug()
+                ),
+            )
+            .hint("name a branch, tag or full commit id that exists in this repository")
         };
         // A leading dash would be an option, a colon a path inside a tree.
-        if revision.is_empty() || revision.starts_with('-') || revision.contains([':', '\0', '\n']) {
+        if revision.is_empty() || revision.starts_with('-') || revision.contains([':', '\0', '\n'])
+        {
             return Err(missing("not a plain revision".to_owned()));
         }
         let done = self
@@ -145,8 +174,13 @@ impl Repository {
     /// # Errors
     /// `GIT_FAILED`.
     pub fn current_branch(&self) -> Result<Option<String>, Problem> {
-        let done = self.call().args(["symbolic-ref", "--quiet", "--short", "HEAD"]).finish()?;
-        let name = String::from_utf8_lossy(&done.stdout.bytes).trim().to_owned();
+        let done = self
+            .call()
+            .args(["symbolic-ref", "--quiet", "--short", "HEAD"])
+            .finish()?;
+        let name = String::from_utf8_lossy(&done.stdout.bytes)
+            .trim()
+            .to_owned();
         Ok((done.ended.is_success() && !name.is_empty()).then_some(name))
     }
 
@@ -176,7 +210,11 @@ impl Repository {
             .args(["ls-tree", "-z", "--full-tree", commit.as_str(), "--", path])
             .output("listing a tree")?;
         let text = String::from_utf8_lossy(&listing).into_owned();
-        Ok(text.split(' ').next().filter(|mode| !mode.is_empty()).map(str::to_owned))
+        Ok(text
+            .split(' ')
+            .next()
+            .filter(|mode| !mode.is_empty())
+            .map(str::to_owned))
     }
 
     /// The content of a blob at `path` in `commit`; `None` when there is none or it is larger than
@@ -184,8 +222,17 @@ impl Repository {
     ///
     /// # Errors
     /// `GIT_FAILED`.
-    pub fn file_at(&self, commit: &Oid, path: &str, limit: usize) -> Result<Option<Vec<u8>>, Problem> {
-        let done = self.call().args(["cat-file", "blob"]).args([format!("{commit}:{path}")]).finish()?;
+    pub fn file_at(
+        &self,
+        commit: &Oid,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, Problem> {
+        let done = self
+            .call()
+            .args(["cat-file", "blob"])
+            .args([format!("{commit}:{path}")])
+            .finish()?;
         let fits = done.ended.is_success() && done.stdout.bytes.len() <= limit;
         Ok(fits.then_some(done.stdout.bytes))
     }
@@ -195,7 +242,9 @@ impl Repository {
     /// # Errors
     /// `TOOL_MISSING`.
     pub fn git_version(root: &Path) -> Result<String, Problem> {
-        let line = Call::clean(&root.join(".git"), root).args(["--version"]).line("asking git for its version")?;
+        let line = Call::clean(&root.join(".git"), root)
+            .args(["--version"])
+            .line("asking git for its version")?;
         Ok(line.trim_start_matches("git version ").to_owned())
     }
 }

@@ -10,30 +10,63 @@ use crate::problem::Problem;
 /// Refuses a policy that asks for less than the floor.
 pub(super) fn floor(policy: &Policy) -> Result<(), Problem> {
     let loosened = |what: String| {
-        Problem::fail("POLICY_LOOSENED", format!("policy: {what}; the floor can be tightened and not loosened"))
-            .hint("restore POLICY.json from the base commit")
+        Problem::fail(
+            "POLICY_LOOSENED",
+            format!("policy: {what}; the floor can be tightened and not loosened"),
+        )
+        .hint("restore POLICY.json from the base commit")
     };
     let openclaw = &policy.actors.openclaw;
-    for class in [ToolClass::Move, ToolClass::Exec, ToolClass::Pr, ToolClass::Merge, ToolClass::External] {
+    for class in [
+        ToolClass::Move,
+        ToolClass::Exec,
+        ToolClass::Pr,
+        ToolClass::Merge,
+        ToolClass::External,
+    ] {
         if openclaw.of(class) != Access::Deny {
             return Err(loosened(format!("openclaw may never do {class}")));
         }
     }
     let needs = &policy.needs_approval;
-    let all = [needs.read, needs.write, needs.mov, needs.exec, needs.pr, needs.merge, needs.external, needs.costly];
+    let all = [
+        needs.read,
+        needs.write,
+        needs.mov,
+        needs.exec,
+        needs.pr,
+        needs.merge,
+        needs.external,
+        needs.costly,
+    ];
     if all.contains(&false) {
         return Err(loosened("every class needs an approval".to_owned()));
     }
     for approval in &policy.standing_approvals {
         let candidate_only = [ToolClass::Pr, ToolClass::Merge, ToolClass::External];
-        if let Some(class) = approval.tool_classes.iter().find(|class| candidate_only.contains(class)) {
-            return Err(loosened(format!("{class} has no standing approval ({}): it is approved for one candidate", approval.id)));
+        if let Some(class) = approval
+            .tool_classes
+            .iter()
+            .find(|class| candidate_only.contains(class))
+        {
+            return Err(loosened(format!(
+                "{class} has no standing approval ({}): it is approved for one candidate",
+                approval.id
+            )));
         }
     }
     for (at, condition) in Condition::ORDER.iter().enumerate() {
         let id = format!("D{}", at + 1);
-        let rule = policy.decision_rules.get(at).filter(|rule| rule.id == id && rule.when == *condition);
-        let Some(rule) = rule else { return Err(loosened(format!("decision rule {} must be {id}, in order", at + 1))) };
+        let rule = policy
+            .decision_rules
+            .get(at)
+            .filter(|rule| rule.id == id && rule.when == *condition);
+        let Some(rule) = rule else {
+            return Err(loosened(format!(
+                "decision rule {} must be {id}, in order",
+                at + 1
+            )));
+        };
         if at < 4 && rule.then != Decision::ZeroStop {
             return Err(loosened(format!("{id} is ZERO_STOP")));
         }
@@ -61,19 +94,40 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
 }
 
 fn unique_ids(policy: &Policy) -> Checked {
-    let paths = [&policy.allowlist, &policy.deny_paths, &policy.protected_zones, &policy.lockfiles];
+    let paths = [
+        &policy.allowlist,
+        &policy.deny_paths,
+        &policy.protected_zones,
+        &policy.lockfiles,
+    ];
     let mut seen = HashSet::new();
     let ids = paths
         .into_iter()
         .flatten()
         .map(|rule| &rule.id)
         .chain(policy.risk_rules.iter().map(|rule| &rule.id))
-        .chain(policy.standing_approvals.iter().map(|approval| &approval.id))
-        .chain(policy.external_exceptions.iter().map(|exception| &exception.id));
+        .chain(
+            policy
+                .standing_approvals
+                .iter()
+                .map(|approval| &approval.id),
+        )
+        .chain(
+            policy
+                .external_exceptions
+                .iter()
+                .map(|exception| &exception.id),
+        );
     for id in ids {
-        let first = id.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let first = id
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if !first || id.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(format!("rule id \"{}\" is not written in lower case", id.escape_debug()));
+            return Err(format!(
+                "rule id \"{}\" is not written in lower case",
+                id.escape_debug()
+            ));
         }
         bounds::identifier("rule id", id, 64)?;
         if !seen.insert(id) {
@@ -88,16 +142,35 @@ fn reason(text: &str) -> Checked {
 }
 
 fn approvals(policy: &Policy) -> Checked {
-    bounds::list("standing_approvals", &policy.standing_approvals, 0, 100, |approval| {
-        bounds::list("standing_approvals.actors", &approval.actors, 1, 5, |_| Ok(()))?;
-        bounds::unique("standing_approvals.actors", &approval.actors)?;
-        bounds::list("standing_approvals.tool_classes", &approval.tool_classes, 1, 5, |_| Ok(()))?;
-        bounds::unique("standing_approvals.tool_classes", &approval.tool_classes)?;
-        bounds::text("standing_approvals.approved_by", &approval.approved_by, 1, 200)?;
-        bounds::timestamp("standing_approvals.approved_at", &approval.approved_at)?;
-        bounds::timestamp("standing_approvals.until", &approval.until)?;
-        reason(&approval.reason)
-    })
+    bounds::list(
+        "standing_approvals",
+        &policy.standing_approvals,
+        0,
+        100,
+        |approval| {
+            bounds::list("standing_approvals.actors", &approval.actors, 1, 5, |_| {
+                Ok(())
+            })?;
+            bounds::unique("standing_approvals.actors", &approval.actors)?;
+            bounds::list(
+                "standing_approvals.tool_classes",
+                &approval.tool_classes,
+                1,
+                5,
+                |_| Ok(()),
+            )?;
+            bounds::unique("standing_approvals.tool_classes", &approval.tool_classes)?;
+            bounds::text(
+                "standing_approvals.approved_by",
+                &approval.approved_by,
+                1,
+                200,
+            )?;
+            bounds::timestamp("standing_approvals.approved_at", &approval.approved_at)?;
+            bounds::timestamp("standing_approvals.until", &approval.until)?;
+            reason(&approval.reason)
+        },
+    )
 }
 
 fn path_rules(field: &str, rules: &[PathRule], least: usize, least_no_match: usize) -> Checked {
@@ -106,16 +179,26 @@ fn path_rules(field: &str, rules: &[PathRule], least: usize, least_no_match: usi
         reason(&rule.reason)?;
         let path = |path: &String| bounds::path(field, path, 4096);
         bounds::list(&format!("{field}.match"), &rule.matches, 1, 64, path)?;
-        bounds::list(&format!("{field}.no_match"), &rule.no_match, least_no_match, 64, path)
+        bounds::list(
+            &format!("{field}.no_match"),
+            &rule.no_match,
+            least_no_match,
+            64,
+            path,
+        )
     })
 }
 
 fn risk_rule(rule: &RiskRule) -> Checked {
     let id = &rule.id;
     if rule.severity == Severity::Info {
-        return Err(format!("risk rule {id} has severity INFO, expected LOW or more"));
+        return Err(format!(
+            "risk rule {id} has severity INFO, expected LOW or more"
+        ));
     }
-    bounds::list("risk_rules.where.globs", &rule.place.globs, 0, 64, |glob| bounds::path("risk_rules.where.globs", glob, 1024))?;
+    bounds::list("risk_rules.where.globs", &rule.place.globs, 0, 64, |glob| {
+        bounds::path("risk_rules.where.globs", glob, 1024)
+    })?;
     bounds::unique("risk_rules.where.globs", &rule.place.globs)?;
     bounds::text("risk_rules.pattern", &rule.pattern, 1, 4000)?;
     reason(&rule.reason)?;
@@ -125,17 +208,28 @@ fn risk_rule(rule: &RiskRule) -> Checked {
 }
 
 fn exceptions(policy: &Policy) -> Checked {
-    bounds::list("external_exceptions", &policy.external_exceptions, 0, 100, |exception| {
-        let label = |label: &str| {
-            let inner = label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-            inner && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
-        };
-        if exception.host.len() > 253 || !exception.host.split('.').all(label) {
-            return Err(format!("external_exceptions.host \"{}\" is no plain host name", exception.host.escape_debug()));
-        }
-        bounds::text("external_exceptions.purpose", &exception.purpose, 1, 200)?;
-        reason(&exception.reason)
-    })
+    bounds::list(
+        "external_exceptions",
+        &policy.external_exceptions,
+        0,
+        100,
+        |exception| {
+            let label = |label: &str| {
+                let inner = label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+                inner && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
+            };
+            if exception.host.len() > 253 || !exception.host.split('.').all(label) {
+                return Err(format!(
+                    "external_exceptions.host \"{}\" is no plain host name",
+                    exception.host.escape_debug()
+                ));
+            }
+            bounds::text("external_exceptions.purpose", &exception.purpose, 1, 200)?;
+            reason(&exception.reason)
+        },
+    )
 }
 
 fn gates(policy: &Policy) -> Checked {
@@ -163,29 +257,44 @@ fn gate(gate: &Gate) -> Checked {
         variable(name)?;
         bounds::text("gates.env", value, 0, 4096)?;
     }
-    bounds::list("gates.env_pass", &gate.env_pass, 0, 64, |name| variable(name))?;
+    bounds::list("gates.env_pass", &gate.env_pass, 0, 64, |name| {
+        variable(name)
+    })?;
     bounds::unique("gates.env_pass", &gate.env_pass)?;
     bounds::number("gates.timeout_seconds", gate.timeout_seconds, 1, 86_400)?;
     reason(&gate.reason)
 }
 
 fn variable(name: &str) -> Checked {
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let first = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if first && plain && name.len() <= 128 {
         return Ok(());
     }
-    Err(format!("\"{}\" is no name of an environment variable", name.escape_debug()))
+    Err(format!(
+        "\"{}\" is no name of an environment variable",
+        name.escape_debug()
+    ))
 }
 
 fn argv(field: &str, argv: &[String]) -> Checked {
-    bounds::list(field, argv, 0, 256, |word| bounds::text(field, word, 0, 4096))
+    bounds::list(field, argv, 0, 256, |word| {
+        bounds::text(field, word, 0, 4096)
+    })
 }
 
 fn decisions(policy: &Policy) -> Checked {
     bounds::list("decision_rules", &policy.decision_rules, 9, 9, |rule| {
         if rule.then == Decision::NotApplicable {
-            return Err(format!("{} decides NA, expected AUTO_MERGE, PR_ONLY or ZERO_STOP", rule.id));
+            return Err(format!(
+                "{} decides NA, expected AUTO_MERGE, PR_ONLY or ZERO_STOP",
+                rule.id
+            ));
         }
         reason(&rule.reason)
     })
@@ -193,12 +302,27 @@ fn decisions(policy: &Policy) -> Checked {
 
 fn recovery(policy: &Policy) -> Checked {
     const SKILLS: [&str; 11] = [
-        "stop-check", "queue-scan", "claim-lock", "intake-validate", "patch-draft-request", "diff-risk-scan",
-        "gate-runner", "decision-router", "pr-merge-orchestrator", "audit-append", "incident-brief",
+        "stop-check",
+        "queue-scan",
+        "claim-lock",
+        "intake-validate",
+        "patch-draft-request",
+        "diff-risk-scan",
+        "gate-runner",
+        "decision-router",
+        "pr-merge-orchestrator",
+        "audit-append",
+        "incident-brief",
     ];
     for number in 1..=8 {
         let id = format!("R{number}");
-        if policy.recovery.iter().filter(|recovery| recovery.id == id).count() != 1 {
+        if policy
+            .recovery
+            .iter()
+            .filter(|recovery| recovery.id == id)
+            .count()
+            != 1
+        {
             return Err(format!("recovery must hold {id} exactly once"));
         }
     }
@@ -206,10 +330,15 @@ fn recovery(policy: &Policy) -> Checked {
         bounds::text("recovery.title", &recovery.title, 1, 100)?;
         bounds::text("recovery.trigger", &recovery.trigger, 1, 500)?;
         if !SKILLS.contains(&recovery.called_by.as_str()) {
-            return Err(format!("recovery.called_by \"{}\" is no skill", recovery.called_by.escape_debug()));
+            return Err(format!(
+                "recovery.called_by \"{}\" is no skill",
+                recovery.called_by.escape_debug()
+            ));
         }
         bounds::text("recovery.definition", &recovery.definition, 1, 2000)?;
-        bounds::list("recovery.procedure", &recovery.procedure, 1, 32, |step| bounds::text("recovery.procedure", step, 1, 1000))
+        bounds::list("recovery.procedure", &recovery.procedure, 1, 32, |step| {
+            bounds::text("recovery.procedure", step, 1, 1000)
+        })
     })
 }
 
@@ -220,17 +349,32 @@ fn caps(policy: &Policy) -> Checked {
         ("caps.max_context_files", caps.max_context_files, 1, 10_000),
         ("caps.max_patch_bytes", caps.max_patch_bytes, 1, 1 << 30),
         ("caps.max_changed_files", caps.max_changed_files, 1, 100_000),
-        ("caps.gate_timeout_seconds", caps.gate_timeout_seconds, 1, 86_400),
+        (
+            "caps.gate_timeout_seconds",
+            caps.gate_timeout_seconds,
+            1,
+            86_400,
+        ),
         ("caps.gate_log_bytes", caps.gate_log_bytes, 1024, 1 << 30),
         ("caps.gate_retries", caps.gate_retries, 0, 10),
-        ("caps.draft_timeout_seconds", caps.draft_timeout_seconds, 1, 86_400),
+        (
+            "caps.draft_timeout_seconds",
+            caps.draft_timeout_seconds,
+            1,
+            86_400,
+        ),
         ("caps.draft_retries", caps.draft_retries, 0, 10),
         ("caps.max_attempts", caps.max_attempts, 1, 100),
         ("caps.cost_cents", caps.cost_cents, 0, 10_000_000),
         ("caps.tokens_soft", caps.tokens_soft, 1, 100_000_000),
         ("caps.tokens_hard", caps.tokens_hard, 1, 100_000_000),
         ("caps.lease_seconds", caps.lease_seconds, 10, 86_400),
-        ("caps.delete_share_percent", caps.delete_share_percent, 1, 100),
+        (
+            "caps.delete_share_percent",
+            caps.delete_share_percent,
+            1,
+            100,
+        ),
     ] {
         bounds::number(field, number, least, most)?;
     }
@@ -241,13 +385,24 @@ fn landing(policy: &Policy) -> Checked {
     let target = &policy.landing.target;
     bounds::text("landing.target", target, 1, 200)?;
     if target.starts_with('-') || target.contains(char::is_whitespace) {
-        return Err(format!("landing.target \"{}\" is no branch name", target.escape_debug()));
+        return Err(format!(
+            "landing.target \"{}\" is no branch name",
+            target.escape_debug()
+        ));
     }
     let prefix = &policy.landing.branch_prefix;
-    let first = prefix.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let rest = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte));
+    let first = prefix
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let rest = prefix
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte));
     if first && rest && prefix.len() <= 100 {
         return Ok(());
     }
-    Err(format!("landing.branch_prefix \"{}\" cannot begin a branch name", prefix.escape_debug()))
+    Err(format!(
+        "landing.branch_prefix \"{}\" cannot begin a branch name",
+        prefix.escape_debug()
+    ))
 }

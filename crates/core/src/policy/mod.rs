@@ -12,9 +12,9 @@ mod types;
 use std::time::SystemTime;
 
 pub use types::{
-    Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Gate, GateKind, Grants,
-    Isolation, IsolationRule, Landing, NeedsApproval, PathRule, Policy, Recovery, RiskKind, RiskRule,
-    StandingApproval, Where,
+    Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Gate,
+    GateKind, Grants, Isolation, IsolationRule, Landing, NeedsApproval, PathRule, Policy, Recovery,
+    RiskKind, RiskRule, StandingApproval, Where,
 };
 
 use crate::clock;
@@ -34,8 +34,10 @@ impl Policy {
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let mut policy: Self = wire::parse(bytes, MAX_BYTES, "policy", "POLICY_INVALID")?;
         check::floor(&policy)?;
-        check::bounds(&policy)
-            .map_err(|why| Problem::fail("POLICY_INVALID", format!("policy: {why}")).hint("baton doctor checks a policy"))?;
+        check::bounds(&policy).map_err(|why| {
+            Problem::fail("POLICY_INVALID", format!("policy: {why}"))
+                .hint("baton doctor checks a policy")
+        })?;
         policy.sha256 = digest::sha256(bytes);
         Ok(policy)
     }
@@ -45,7 +47,8 @@ impl Policy {
     /// # Errors
     /// `POLICY_INVALID`.
     pub fn to_json(&self) -> Result<String, Problem> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| Problem::fail("POLICY_INVALID", error.to_string()))?;
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Problem::fail("POLICY_INVALID", error.to_string()))?;
         Ok(text + "\n")
     }
 
@@ -86,9 +89,14 @@ impl Policy {
             note: Some(note),
         };
         if self.access(actor, class) == Access::Deny {
-            return entry(ApprovalState::Denied, format!("the policy's matrix denies {class} to {}", actor.name()));
+            return entry(
+                ApprovalState::Denied,
+                format!("the policy's matrix denies {class} to {}", actor.name()),
+            );
         }
-        let speaks = |approval: &&StandingApproval| approval.actors.contains(&actor) && approval.tool_classes.contains(&class);
+        let speaks = |approval: &&StandingApproval| {
+            approval.actors.contains(&actor) && approval.tool_classes.contains(&class)
+        };
         let standing = self.standing_approvals.iter().filter(speaks);
         match standing.clone().find(|approval| approval.is_valid_at(now)) {
             Some(approval) => ApprovalEntry {
@@ -99,14 +107,20 @@ impl Policy {
                 approved_at: Some(approval.approved_at.clone()),
                 note: Some(format!("standing={}", approval.id)),
             },
-            None => entry(ApprovalState::Pending, pending(standing.last(), actor, class)),
+            None => entry(
+                ApprovalState::Pending,
+                pending(standing.last(), actor, class),
+            ),
         }
     }
 }
 
 fn pending(expired: Option<&StandingApproval>, actor: Actor, class: ToolClass) -> String {
     match expired {
-        Some(approval) => format!("standing approval {} counts from {} until {} only", approval.id, approval.approved_at, approval.until),
+        Some(approval) => format!(
+            "standing approval {} counts from {} until {} only",
+            approval.id, approval.approved_at, approval.until
+        ),
         None => format!("no standing approval lets {} do {class}", actor.name()),
     }
 }

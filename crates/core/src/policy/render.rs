@@ -5,10 +5,22 @@ use std::fmt::Write;
 use super::{Access, Actor, PathRule, Policy, RiskKind};
 use crate::envelope::ToolClass;
 
-const ACTORS: [Actor; 5] = [Actor::Openclaw, Actor::Cursor, Actor::ClaudeCode, Actor::Human, Actor::System];
+const ACTORS: [Actor; 5] = [
+    Actor::Openclaw,
+    Actor::Cursor,
+    Actor::ClaudeCode,
+    Actor::Human,
+    Actor::System,
+];
 const CLASSES: [ToolClass; 8] = [
-    ToolClass::Read, ToolClass::Write, ToolClass::Move, ToolClass::Exec, ToolClass::Pr, ToolClass::Merge,
-    ToolClass::External, ToolClass::Costly,
+    ToolClass::Read,
+    ToolClass::Write,
+    ToolClass::Move,
+    ToolClass::Exec,
+    ToolClass::Pr,
+    ToolClass::Merge,
+    ToolClass::External,
+    ToolClass::Costly,
 ];
 
 impl Policy {
@@ -31,7 +43,9 @@ impl Policy {
     /// Who may do what, and which standing approvals there are.
     #[must_use]
     pub fn render_approval_matrix(&self) -> String {
-        let mut text = String::from("## Who may do what\n\nEvery class needs an approval. PR and MERGE are approved for one candidate at a time.\n\n| class |");
+        let mut text = String::from(
+            "## Who may do what\n\nEvery class needs an approval. PR and MERGE are approved for one candidate at a time.\n\n| class |",
+        );
         for actor in ACTORS {
             put(&mut text, format_args!(" {} |", actor.name()));
         }
@@ -39,18 +53,34 @@ impl Policy {
         for class in CLASSES {
             put(&mut text, format_args!("| {} |", class_name(class)));
             for actor in ACTORS {
-                put(&mut text, format_args!(" {} |", access(self.access(actor, class))));
+                put(
+                    &mut text,
+                    format_args!(" {} |", access(self.access(actor, class))),
+                );
             }
             text.push('\n');
         }
         text.push_str("\n### Standing approvals\n\n| id | actors | classes | by | from | until | why |\n|---|---|---|---|---|---|---|\n");
         for approval in &self.standing_approvals {
             let actors: Vec<_> = approval.actors.iter().map(|actor| actor.name()).collect();
-            let classes: Vec<_> = approval.tool_classes.iter().map(|class| class_name(*class)).collect();
-            put(&mut text, format_args!(
-                "| {} | {} | {} | {} | {} | {} | {} |\n",
-                approval.id, actors.join(", "), classes.join(", "), cell(&approval.approved_by), approval.approved_at, approval.until, cell(&approval.reason)
-            ));
+            let classes: Vec<_> = approval
+                .tool_classes
+                .iter()
+                .map(|class| class_name(*class))
+                .collect();
+            put(
+                &mut text,
+                format_args!(
+                    "| {} | {} | {} | {} | {} | {} | {} |\n",
+                    approval.id,
+                    actors.join(", "),
+                    classes.join(", "),
+                    cell(&approval.approved_by),
+                    approval.approved_at,
+                    approval.until,
+                    cell(&approval.reason)
+                ),
+            );
         }
         text.push('\n');
         text
@@ -59,9 +89,26 @@ impl Policy {
     fn render_decisions(&self, text: &mut String) {
         text.push_str("## What is decided\n\nEvery rule that matches speaks; the highest answer wins.\n\n| rule | when | then | why |\n|---|---|---|---|\n");
         for rule in &self.decision_rules {
-            put(text, format_args!("| {} | {} | {} | {} |\n", rule.id, word(&rule.when), word(&rule.then), cell(&rule.reason)));
+            put(
+                text,
+                format_args!(
+                    "| {} | {} | {} | {} |\n",
+                    rule.id,
+                    word(&rule.when),
+                    word(&rule.then),
+                    cell(&rule.reason)
+                ),
+            );
         }
-        put(text, format_args!("\nAUTO_MERGE demands isolation {} or more. Changes land on `{}`; branches for review begin with `{}`.\n\n", self.isolation.minimum.name(), self.landing.target, self.landing.branch_prefix));
+        put(
+            text,
+            format_args!(
+                "\nAUTO_MERGE demands isolation {} or more. Changes land on `{}`; branches for review begin with `{}`.\n\n",
+                self.isolation.minimum.name(),
+                self.landing.target,
+                self.landing.branch_prefix
+            ),
+        );
     }
 
     fn render_gates(&self, text: &mut String) {
@@ -72,10 +119,18 @@ impl Policy {
                 (true, true) => "not configured".to_owned(),
                 (true, false) => format!("`{}`", cell(&gate.argv.join(" "))),
             };
-            put(text, format_args!(
-                "| {} | {} | {} | {runs} | {} s | {} | {} |\n",
-                gate.id, cell(&gate.name), word(&gate.kind), gate.timeout_seconds, if gate.required { "yes" } else { "no" }, cell(&gate.reason)
-            ));
+            put(
+                text,
+                format_args!(
+                    "| {} | {} | {} | {runs} | {} s | {} | {} |\n",
+                    gate.id,
+                    cell(&gate.name),
+                    word(&gate.kind),
+                    gate.timeout_seconds,
+                    if gate.required { "yes" } else { "no" },
+                    cell(&gate.reason)
+                ),
+            );
         }
         text.push('\n');
     }
@@ -87,20 +142,47 @@ impl Policy {
             ("Protected zones", &self.protected_zones),
             ("Lockfiles", &self.lockfiles),
         ] {
-            put(text, format_args!("## {title}\n\n| id | glob | why |\n|---|---|---|\n"));
-            for PathRule { id, glob, reason, .. } in rules {
-                put(text, format_args!("| {id} | `{}` | {} |\n", cell(glob), cell(reason)));
+            put(
+                text,
+                format_args!("## {title}\n\n| id | glob | why |\n|---|---|---|\n"),
+            );
+            for PathRule {
+                id, glob, reason, ..
+            } in rules
+            {
+                put(
+                    text,
+                    format_args!("| {id} | `{}` | {} |\n", cell(glob), cell(reason)),
+                );
             }
             text.push('\n');
         }
     }
 
     fn render_risks(&self, text: &mut String) {
-        for (title, kind) in [("Secrets", RiskKind::Secret), ("External IO", RiskKind::ExternalIo)] {
-            put(text, format_args!("## {title}\n\n| id | severity | files | why |\n|---|---|---|---|\n"));
+        for (title, kind) in [
+            ("Secrets", RiskKind::Secret),
+            ("External IO", RiskKind::ExternalIo),
+        ] {
+            put(
+                text,
+                format_args!("## {title}\n\n| id | severity | files | why |\n|---|---|---|---|\n"),
+            );
             for rule in self.risk_rules.iter().filter(|rule| rule.kind == kind) {
-                let files = if rule.place.globs.is_empty() { "every file".to_owned() } else { format!("`{}`", cell(&rule.place.globs.join(" "))) };
-                put(text, format_args!("| {} | {} | {files} | {} |\n", rule.id, word(&rule.severity), cell(&rule.reason)));
+                let files = if rule.place.globs.is_empty() {
+                    "every file".to_owned()
+                } else {
+                    format!("`{}`", cell(&rule.place.globs.join(" ")))
+                };
+                put(
+                    text,
+                    format_args!(
+                        "| {} | {} | {files} | {} |\n",
+                        rule.id,
+                        word(&rule.severity),
+                        cell(&rule.reason)
+                    ),
+                );
             }
             text.push('\n');
         }
@@ -108,7 +190,15 @@ impl Policy {
             text.push_str("No host is excepted: EXTERNAL is denied everywhere.\n\n");
         }
         for exception in &self.external_exceptions {
-            put(text, format_args!("Excepted: `{}` for {} ({}).\n\n", exception.host, cell(&exception.purpose), cell(&exception.reason)));
+            put(
+                text,
+                format_args!(
+                    "Excepted: `{}` for {} ({}).\n\n",
+                    exception.host,
+                    cell(&exception.purpose),
+                    cell(&exception.reason)
+                ),
+            );
         }
     }
 
@@ -127,7 +217,17 @@ impl Policy {
     fn render_recovery(&self, text: &mut String) {
         text.push_str("## Recovery\n\n");
         for recovery in &self.recovery {
-            put(text, format_args!("### {} {}\n\nWhen: {} (called by {})\n\n{}\n\n", recovery.id, recovery.title, recovery.trigger, recovery.called_by, recovery.definition));
+            put(
+                text,
+                format_args!(
+                    "### {} {}\n\nWhen: {} (called by {})\n\n{}\n\n",
+                    recovery.id,
+                    recovery.title,
+                    recovery.trigger,
+                    recovery.called_by,
+                    recovery.definition
+                ),
+            );
             for (number, step) in recovery.procedure.iter().enumerate() {
                 put(text, format_args!("{}. {step}\n", number + 1));
             }
@@ -158,7 +258,10 @@ fn class_name(class: ToolClass) -> String {
 
 /// A value's name as the data writes it.
 fn word(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// Text for a table cell.

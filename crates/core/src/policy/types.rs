@@ -42,7 +42,13 @@ impl FromStr for Actor {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, ()> {
-        let all = [Self::Openclaw, Self::Cursor, Self::ClaudeCode, Self::Human, Self::System];
+        let all = [
+            Self::Openclaw,
+            Self::Cursor,
+            Self::ClaudeCode,
+            Self::Human,
+            Self::System,
+        ];
         all.into_iter().find(|actor| actor.name() == name).ok_or(())
     }
 }
@@ -207,7 +213,10 @@ pub enum GateKind {
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "schemas/policy.schema.json describes each field")]
+#[expect(
+    missing_docs,
+    reason = "schemas/policy.schema.json describes each field"
+)]
 pub struct Gate {
     pub id: String,
     pub name: String,
@@ -365,7 +374,9 @@ impl Isolation {
     /// The level with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::E, Self::I1, Self::I2, Self::I3].into_iter().find(|level| level.name() == name)
+        [Self::E, Self::I1, Self::I2, Self::I3]
+            .into_iter()
+            .find(|level| level.name() == name)
     }
 }
 

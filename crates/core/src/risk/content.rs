@@ -29,13 +29,23 @@ pub(super) fn scan(input: &ScanInput<'_>, policy: &Policy) -> Result<Vec<Hit>, P
     Ok(hits)
 }
 
-fn by_rule(rule: &CompiledRisk<'_>, file: &ScanFile<'_>, policy: &Policy, hits: &mut Vec<Hit>) -> Result<(), Problem> {
+fn by_rule(
+    rule: &CompiledRisk<'_>,
+    file: &ScanFile<'_>,
+    policy: &Policy,
+    hits: &mut Vec<Hit>,
+) -> Result<(), Problem> {
     let pattern = rule.pattern()?;
     let mut found = 0;
     for text in file.section.new_text() {
         for place in pattern.find_iter(&text.text) {
-            let (first, last) = (text.line_of(place.start()), text.line_of(place.end().saturating_sub(1).max(place.start())));
-            let Some(line) = (first..=last).find(|line| text.is_added(*line)) else { continue };
+            let (first, last) = (
+                text.line_of(place.start()),
+                text.line_of(place.end().saturating_sub(1).max(place.start())),
+            );
+            let Some(line) = (first..=last).find(|line| text.is_added(*line)) else {
+                continue;
+            };
             let excerpt = excerpt(rule, place.as_bytes());
             let excepted = is_excepted(rule, &text, line, &policy.external_exceptions);
             hits.push(hit(rule, file, Some(line), excerpt, excepted));
@@ -46,23 +56,45 @@ fn by_rule(rule: &CompiledRisk<'_>, file: &ScanFile<'_>, policy: &Policy, hits: 
         }
     }
     if let Some(place) = file.binary.as_deref().and_then(|bytes| pattern.find(bytes)) {
-        hits.push(hit(rule, file, None, excerpt(rule, place.as_bytes()), false));
+        hits.push(hit(
+            rule,
+            file,
+            None,
+            excerpt(rule, place.as_bytes()),
+            false,
+        ));
     }
-    for name in [Some(&file.path), file.old_path.as_ref()].into_iter().flatten() {
+    for name in [Some(&file.path), file.old_path.as_ref()]
+        .into_iter()
+        .flatten()
+    {
         if rule.rule.kind == RiskKind::Secret && pattern.is_match(name.as_bytes()) {
-            hits.push(hit(rule, file, None, "in the file's name".to_owned(), false));
+            hits.push(hit(
+                rule,
+                file,
+                None,
+                "in the file's name".to_owned(),
+                false,
+            ));
         }
     }
     removed(rule, file, hits)
 }
 
 /// A secret that goes away was there for all to see: worth saying, one grade lower.
-fn removed(rule: &CompiledRisk<'_>, file: &ScanFile<'_>, hits: &mut Vec<Hit>) -> Result<(), Problem> {
+fn removed(
+    rule: &CompiledRisk<'_>,
+    file: &ScanFile<'_>,
+    hits: &mut Vec<Hit>,
+) -> Result<(), Problem> {
     if rule.rule.kind != RiskKind::Secret || file.op == Op::Delete {
         return Ok(());
     }
     let pattern = rule.pattern()?;
-    let found = file.section.removed_text().find_map(|(line, text)| Some((line, pattern.find(text)?.as_bytes().to_vec())));
+    let found = file
+        .section
+        .removed_text()
+        .find_map(|(line, text)| Some((line, pattern.find(text)?.as_bytes().to_vec())));
     if let Some((line, place)) = found {
         hits.push(Hit {
             kind: HitKind::Other,
@@ -71,7 +103,10 @@ fn removed(rule: &CompiledRisk<'_>, file: &ScanFile<'_>, hits: &mut Vec<Hit>) ->
             path: file.path.clone(),
             line: Some(line as u64),
             excerpt: excerpt(rule, &place),
-            message: format!("a removed line held a secret; change it where it counts ({})", rule.rule.reason),
+            message: format!(
+                "a removed line held a secret; change it where it counts ({})",
+                rule.rule.reason
+            ),
         });
     }
     Ok(())
@@ -85,7 +120,13 @@ fn lower(severity: Severity) -> Severity {
     }
 }
 
-fn hit(rule: &CompiledRisk<'_>, file: &ScanFile<'_>, line: Option<usize>, excerpt: String, excepted: bool) -> Hit {
+fn hit(
+    rule: &CompiledRisk<'_>,
+    file: &ScanFile<'_>,
+    line: Option<usize>,
+    excerpt: String,
+    excepted: bool,
+) -> Hit {
     let (kind, severity) = match (rule.rule.kind, excepted) {
         // The brief: a secret or a reach outside is critical, whatever the rule's own weight.
         (RiskKind::Secret, _) => (HitKind::Secret, Severity::Critical),
@@ -104,15 +145,24 @@ fn hit(rule: &CompiledRisk<'_>, file: &ScanFile<'_>, line: Option<usize>, excerp
 }
 
 /// Whether every host that the line names is one that the policy excepts, and it names one.
-fn is_excepted(rule: &CompiledRisk<'_>, text: &NewText, line: usize, exceptions: &[ExternalException]) -> bool {
+fn is_excepted(
+    rule: &CompiledRisk<'_>,
+    text: &NewText,
+    line: usize,
+    exceptions: &[ExternalException],
+) -> bool {
     if rule.rule.kind != RiskKind::ExternalIo || exceptions.is_empty() {
         return false;
     }
     let index = line.saturating_sub(text.first_line);
-    let Some(line) = text.text.split(|byte| *byte == b'\n').nth(index) else { return false };
+    let Some(line) = text.text.split(|byte| *byte == b'\n').nth(index) else {
+        return false;
+    };
     let line = String::from_utf8_lossy(line).to_ascii_lowercase();
     let mut hosts = line.split("://").skip(1).map(|rest| {
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-')).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-'))
+            .unwrap_or(rest.len());
         rest.get(..end).unwrap_or_default()
     });
     let known = |host: &str| exceptions.iter().any(|exception| exception.host == host);
@@ -127,7 +177,10 @@ fn excerpt(rule: &CompiledRisk<'_>, matched: &[u8]) -> String {
         RiskKind::Secret => mask(&text),
         RiskKind::ExternalIo => text.into_owned(),
     };
-    text.chars().flat_map(char::escape_debug).take(EXCERPT).collect()
+    text.chars()
+        .flat_map(char::escape_debug)
+        .take(EXCERPT)
+        .collect()
 }
 
 /// The first four characters at the most, and how many there are.
@@ -153,7 +206,8 @@ fn hidden(file: &ScanFile<'_>, text: &NewText, hits: &mut Vec<Hit>) {
                 path: file.path.clone(),
                 line: Some(number as u64),
                 excerpt: hiding.escape_unicode().to_string(),
-                message: "an added line holds a character that changes how the line is shown".to_owned(),
+                message: "an added line holds a character that changes how the line is shown"
+                    .to_owned(),
             });
             return;
         }
@@ -165,9 +219,16 @@ fn hides(c: char) -> bool {
 }
 
 /// The text before and after the sections goes along with the patch, into mails and logs.
-fn around(input: &ScanInput<'_>, rules: &RiskRules<'_>, hits: &mut Vec<Hit>) -> Result<(), Problem> {
+fn around(
+    input: &ScanInput<'_>,
+    rules: &RiskRules<'_>,
+    hits: &mut Vec<Hit>,
+) -> Result<(), Problem> {
     for text in &input.around {
-        for rule in rules.for_path("").filter(|rule| rule.rule.kind == RiskKind::Secret) {
+        for rule in rules
+            .for_path("")
+            .filter(|rule| rule.rule.kind == RiskKind::Secret)
+        {
             if let Some(place) = rule.pattern()?.find(text) {
                 hits.push(Hit {
                     kind: HitKind::Secret,

@@ -38,7 +38,9 @@ impl<'p> ScanInput<'p> {
         for section in &patch.sections {
             let mut file = file(section);
             let replaced = files.last().is_some_and(|before| {
-                before.op == Op::Delete && file.op == Op::Add && before.section.path() == section.path()
+                before.op == Op::Delete
+                    && file.op == Op::Add
+                    && before.section.path() == section.path()
             });
             if replaced {
                 files.pop();
@@ -46,19 +48,27 @@ impl<'p> ScanInput<'p> {
             }
             files.push(file);
         }
-        Self { files, around: vec![patch.prologue, patch.trailer] }
+        Self {
+            files,
+            around: vec![patch.prologue, patch.trailer],
+        }
     }
 
     /// Asks a repository for what the text does not tell: the content of binaries that came as a
     /// delta, and the length of files that shrink.
-    pub fn ask(&mut self, new_content: impl Fn(&str) -> Option<Vec<u8>>, old_content: impl Fn(&str) -> Option<Vec<u8>>) {
+    pub fn ask(
+        &mut self,
+        new_content: impl Fn(&str) -> Option<Vec<u8>>,
+        old_content: impl Fn(&str) -> Option<Vec<u8>>,
+    ) {
         for file in &mut self.files {
             if matches!(file.section.body, Body::BinaryDelta(_)) {
                 file.binary = new_content(&file.path);
             }
             if file.op == Op::Modify && file.section.deletions > file.section.insertions {
                 let old = old_content(file.old_path.as_deref().unwrap_or(&file.path));
-                file.old_lines = old.map(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64);
+                file.old_lines =
+                    old.map(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64);
             }
         }
     }
@@ -68,8 +78,16 @@ impl<'p> ScanInput<'p> {
     pub fn stats(&self) -> DiffStats {
         DiffStats {
             files_changed: self.files.len() as u64,
-            insertions: self.files.iter().map(|file| file.section.insertions as u64).sum(),
-            deletions: self.files.iter().map(|file| file.section.deletions as u64).sum(),
+            insertions: self
+                .files
+                .iter()
+                .map(|file| file.section.insertions as u64)
+                .sum(),
+            deletions: self
+                .files
+                .iter()
+                .map(|file| file.section.deletions as u64)
+                .sum(),
         }
     }
 }

@@ -99,7 +99,12 @@ pub fn scan(
 }
 
 fn report(input: &ScanInput<'_>, mut hits: Vec<Hit>, origin: &Origin) -> RiskReport {
-    hits.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.path.cmp(&b.path)).then(a.line.cmp(&b.line)));
+    hits.sort_by(|a, b| {
+        b.severity
+            .cmp(&a.severity)
+            .then(a.path.cmp(&b.path))
+            .then(a.line.cmp(&b.line))
+    });
     let raised = |kind: HitKind| hits.iter().any(|hit| hit.kind == kind);
     let flags = PolicyFlags {
         delete_detected: raised(HitKind::Delete),
@@ -108,7 +113,11 @@ fn report(input: &ScanInput<'_>, mut hits: Vec<Hit>, origin: &Origin) -> RiskRep
         allowlist_violation: raised(HitKind::Allowlist),
         external_io_attempt: raised(HitKind::ExternalIo),
     };
-    let level = hits.iter().map(|hit| RiskLevel::from(hit.severity)).max().unwrap_or(RiskLevel::Low);
+    let level = hits
+        .iter()
+        .map(|hit| RiskLevel::from(hit.severity))
+        .max()
+        .unwrap_or(RiskLevel::Low);
     let findings = findings(&hits);
     RiskReport {
         level,
@@ -133,7 +142,11 @@ fn findings(hits: &[Hit]) -> Vec<Finding> {
     let mut findings: Vec<_> = hits.iter().take(MOST_FINDINGS).map(finding).collect();
     if let Some(worst) = hits.get(MOST_FINDINGS) {
         let more = hits.len() - MOST_FINDINGS;
-        findings.push(Finding::new(worst.severity, "FINDINGS_TRUNCATED", format!("{more} more findings are in the diff summary")));
+        findings.push(Finding::new(
+            worst.severity,
+            "FINDINGS_TRUNCATED",
+            format!("{more} more findings are in the diff summary"),
+        ));
     }
     findings
 }
@@ -149,14 +162,30 @@ fn finding(hit: &Hit) -> Finding {
         HitKind::Other => hit.rule.as_str(),
     };
     let line = hit.line.map(|line| format!(":{line}")).unwrap_or_default();
-    let excerpt = if hit.excerpt.is_empty() { String::new() } else { format!(": {}", hit.excerpt) };
-    Finding::new(hit.severity, code, format!("{}{line}: {} [{}]{excerpt}", hit.path, hit.message, hit.rule))
+    let excerpt = if hit.excerpt.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", hit.excerpt)
+    };
+    Finding::new(
+        hit.severity,
+        code,
+        format!(
+            "{}{line}: {} [{}]{excerpt}",
+            hit.path, hit.message, hit.rule
+        ),
+    )
 }
 
 fn reasons(hits: &[Hit]) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for hit in hits {
-        let reason = format!("{}: {} ({})", RiskLevel::from(hit.severity), hit.message, hit.path);
+        let reason = format!(
+            "{}: {} ({})",
+            RiskLevel::from(hit.severity),
+            hit.message,
+            hit.path
+        );
         if !reasons.contains(&reason) && reasons.len() < 20 {
             reasons.push(reason);
         }

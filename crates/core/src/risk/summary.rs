@@ -33,7 +33,10 @@ pub enum FileOp {
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "schemas/diff_summary.schema.json describes each field")]
+#[expect(
+    missing_docs,
+    reason = "schemas/diff_summary.schema.json describes each field"
+)]
 pub struct FileSummary {
     pub path: String,
     #[serde(deserialize_with = "wire::nullable")]
@@ -53,7 +56,10 @@ pub struct FileSummary {
 /// One hit of one rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "schemas/diff_summary.schema.json describes each field")]
+#[expect(
+    missing_docs,
+    reason = "schemas/diff_summary.schema.json describes each field"
+)]
 pub struct RuleHit {
     pub rule: String,
     pub severity: Severity,
@@ -66,12 +72,23 @@ pub struct RuleHit {
 /// The whole summary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "schemas/diff_summary.schema.json describes each field")]
+#[expect(
+    missing_docs,
+    reason = "schemas/diff_summary.schema.json describes each field"
+)]
 pub struct DiffSummary {
     pub source: SummarySource,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub base: Option<String>,
-    #[serde(default, deserialize_with = "wire::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub tree: Option<String>,
     pub files: Vec<FileSummary>,
     pub findings: Vec<RuleHit>,
@@ -84,7 +101,9 @@ impl DiffSummary {
     /// `SUMMARY_INVALID`.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let summary: Self = wire::parse(bytes, MAX_BYTES, "diff summary", "SUMMARY_INVALID")?;
-        summary.check().map_err(|why| Problem::fail("SUMMARY_INVALID", format!("diff summary: {why}")))?;
+        summary
+            .check()
+            .map_err(|why| Problem::fail("SUMMARY_INVALID", format!("diff summary: {why}")))?;
         Ok(summary)
     }
 
@@ -95,14 +114,20 @@ impl DiffSummary {
                 bounds::object_id("base", base)?;
                 bounds::object_id("tree", tree)?;
             }
-            _ => return Err("base and tree come together, and only with source candidate".to_owned()),
+            _ => {
+                return Err(
+                    "base and tree come together, and only with source candidate".to_owned(),
+                );
+            }
         }
         bounds::list("files", &self.files, 0, 100_000, check_file)?;
         bounds::list("findings", &self.findings, 0, 100_000, |hit| {
             bounds::text("findings.rule", &hit.rule, 1, 64)?;
             bounds::path("findings.path", &hit.path, 4096)?;
             bounds::text("findings.excerpt", &hit.excerpt, 0, 1000)?;
-            hit.line.map_or(Ok(()), |line| bounds::number("findings.line", line, 1, u64::MAX))
+            hit.line.map_or(Ok(()), |line| {
+                bounds::number("findings.line", line, 1, u64::MAX)
+            })
         })
     }
 }
@@ -114,7 +139,10 @@ fn check_file(file: &FileSummary) -> bounds::Checked {
     }
     for mode in [&file.old_mode, &file.new_mode].into_iter().flatten() {
         if mode.len() != 6 || !mode.bytes().all(|byte| (b'0'..=b'7').contains(&byte)) {
-            return Err(format!("files mode \"{}\" is not six octal digits", mode.escape_debug()));
+            return Err(format!(
+                "files mode \"{}\" is not six octal digits",
+                mode.escape_debug()
+            ));
         }
     }
     bounds::number("files.insertions", file.insertions, 0, 1 << 53)?;
@@ -125,7 +153,11 @@ fn check_file(file: &FileSummary) -> bounds::Checked {
 pub(super) fn write(input: &ScanInput<'_>, hits: &[Hit], origin: &Origin) -> DiffSummary {
     let (source, base, tree) = match origin {
         Origin::Text => (SummarySource::Text, None, None),
-        Origin::Candidate { base, tree } => (SummarySource::Candidate, Some(base.clone()), Some(tree.clone())),
+        Origin::Candidate { base, tree } => (
+            SummarySource::Candidate,
+            Some(base.clone()),
+            Some(tree.clone()),
+        ),
     };
     DiffSummary {
         source,

@@ -28,7 +28,9 @@ impl Store {
         let receipt = record(&digest::sha256(&bytes))?;
         let name = format!("{}.json", approval.approval_id);
         let folder = self.folder("approved")?;
-        folder.write_new(&name, &bytes).map_err(|error| Problem::io(&name, &error))?;
+        folder
+            .write_new(&name, &bytes)
+            .map_err(|error| Problem::io(&name, &error))?;
         Ok((format!("{QUEUE_ROOT}/approved/{name}"), receipt))
     }
 
@@ -45,7 +47,10 @@ impl Store {
         }
         let mut recorded = HashMap::new();
         self.log()?.verify(|event, _| {
-            if matches!(event.action, Action::ApprovalGranted | Action::ApprovalDenied) {
+            if matches!(
+                event.action,
+                Action::ApprovalGranted | Action::ApprovalDenied
+            ) {
                 if let Some(id) = event.meta.get("approval_id").and_then(|id| id.as_str()) {
                     recorded.insert(id.to_owned(), event.outputs_sha256.clone());
                 }
@@ -53,14 +58,19 @@ impl Store {
         })?;
         found
             .into_iter()
-            .map(|(approval, sha256)| match recorded.get(&approval.approval_id) {
-                Some(expected) if *expected == sha256 => Ok(approval),
-                _ => Err(Problem::zero_stop(
-                    "APPROVAL_CHANGED",
-                    format!("approval {} is not the one that the log records", approval.approval_id),
-                )
-                .hint("move the file away and approve again: baton approve TASK")),
-            })
+            .map(
+                |(approval, sha256)| match recorded.get(&approval.approval_id) {
+                    Some(expected) if *expected == sha256 => Ok(approval),
+                    _ => Err(Problem::zero_stop(
+                        "APPROVAL_CHANGED",
+                        format!(
+                            "approval {} is not the one that the log records",
+                            approval.approval_id
+                        ),
+                    )
+                    .hint("move the file away and approve again: baton approve TASK")),
+                },
+            )
             .collect()
     }
 
@@ -70,7 +80,9 @@ impl Store {
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let mut found = Vec::new();
         for entry in entries.into_iter().filter(|entry| !entry.is_folder) {
-            let bytes = folder.read(&entry.name, MAX_BYTES).map_err(|error| broken(&entry.name, &error))?;
+            let bytes = folder
+                .read(&entry.name, MAX_BYTES)
+                .map_err(|error| broken(&entry.name, &error))?;
             let approval = Approval::parse(&bytes)?;
             if approval.binds(&candidate.base, &candidate.tree, &candidate.patch_sha256) {
                 found.push((approval, digest::sha256(&bytes)));
@@ -85,6 +97,9 @@ impl Store {
     /// # Errors
     /// As [`Self::approvals_for`].
     pub fn denial_of(&self, candidate: &Candidate) -> Result<Option<Approval>, Problem> {
-        Ok(self.approvals_for(candidate)?.into_iter().find(|approval| approval.verdict == Verdict::Denied))
+        Ok(self
+            .approvals_for(candidate)?
+            .into_iter()
+            .find(|approval| approval.verdict == Verdict::Denied))
     }
 }

@@ -103,7 +103,9 @@ impl Store {
             }));
         }
         let lease = Lease::new(owner, self.next_fence(held.fence)?, now, length);
-        task.folder().replace(LOCK_FILE, &lease.to_bytes()).map_err(|error| broken(LOCK_FILE, &error))?;
+        task.folder()
+            .replace(LOCK_FILE, &lease.to_bytes())
+            .map_err(|error| broken(LOCK_FILE, &error))?;
         Ok(Ok(Claim { task, lease }))
     }
 
@@ -138,9 +140,15 @@ impl Store {
         let inbox = self.state_folder(State::Inbox)?;
         let mut waiting = Vec::new();
         for entry in inbox.list().map_err(|error| broken("inbox", &error))? {
-            let (true, Ok(id)) = (entry.is_folder, TaskId::parse(&entry.name)) else { continue };
-            let Ok(folder) = inbox.sub(&entry.name) else { continue };
-            let Ok(since) = folder.modified("task.json") else { continue };
+            let (true, Ok(id)) = (entry.is_folder, TaskId::parse(&entry.name)) else {
+                continue;
+            };
+            let Ok(folder) = inbox.sub(&entry.name) else {
+                continue;
+            };
+            let Ok(since) = folder.modified("task.json") else {
+                continue;
+            };
             let order = folder.read("task.json", task::MAX_BYTES).ok();
             let order = order.and_then(|bytes| serde_json::from_slice::<Order>(&bytes).ok());
             // A task that cannot be read is still claimed, so that intake can say what is wrong.
@@ -155,12 +163,20 @@ impl Store {
     ///
     /// # Errors
     /// `NOT_OWNER`, `LEASE_LOST`, `QUEUE_BROKEN`.
-    pub fn renew(&self, task: &TaskFolder, owner: &str, length: Duration, now: SystemTime) -> Result<Lease, Problem> {
+    pub fn renew(
+        &self,
+        task: &TaskFolder,
+        owner: &str,
+        length: Duration,
+        now: SystemTime,
+    ) -> Result<Lease, Problem> {
         let _mutex = self.mutex()?;
         let held = own_lease(task, owner)?;
         let mut lease = Lease::new(owner, held.fence, now, length);
         lease.claimed_at = held.claimed_at;
-        task.folder().replace(LOCK_FILE, &lease.to_bytes()).map_err(|error| broken(LOCK_FILE, &error))?;
+        task.folder()
+            .replace(LOCK_FILE, &lease.to_bytes())
+            .map_err(|error| broken(LOCK_FILE, &error))?;
         Ok(lease)
     }
 
@@ -185,8 +201,12 @@ impl Store {
 
     /// Holds off takeovers and intake by others until dropped.
     pub(super) fn mutex(&self) -> Result<std::fs::File, Problem> {
-        let file = self.folder("keys")?.lock_file(MUTEX).map_err(|error| broken(MUTEX, &error))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|error| broken(MUTEX, &error.into()))?;
+        let file = self
+            .folder("keys")?
+            .lock_file(MUTEX)
+            .map_err(|error| broken(MUTEX, &error))?;
+        flock(&file, FlockOperation::LockExclusive)
+            .map_err(|error| broken(MUTEX, &error.into()))?;
         Ok(file)
     }
 }
@@ -196,10 +216,16 @@ fn own_lease(task: &TaskFolder, owner: &str) -> Result<Lease, Problem> {
         Some(lease) if lease.owner == owner => Ok(lease),
         Some(lease) => Err(Problem::fail(
             "NOT_OWNER",
-            format!("task {} is held by {}, not by {owner}", task.id(), lease.owner),
+            format!(
+                "task {} is held by {}, not by {owner}",
+                task.id(),
+                lease.owner
+            ),
         )
         .hint("pass the owner's name with --owner, or wait until the lease is over")),
-        None => Err(Problem::fail("LEASE_LOST", format!("task {} is not locked", task.id()))
-            .hint(format!("claim it first: claim-lock --task {}", task.id()))),
+        None => Err(
+            Problem::fail("LEASE_LOST", format!("task {} is not locked", task.id()))
+                .hint(format!("claim it first: claim-lock --task {}", task.id())),
+        ),
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{Store, broken};
 use crate::audit::{Action, Draft, Level};
+use crate::digest;
 use crate::files::Folder;
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::{self, Task, TaskId};
-use crate::digest;
 
 impl Store {
     /// Takes in every loose file. One that is no task, or whose id is taken, goes to `blocked` with
@@ -19,7 +19,10 @@ impl Store {
         let inbox = self.state_folder(State::Inbox)?;
         let is_loose = |name: &str| name.ends_with(".json");
         let entries = || inbox.list().map_err(|error| broken("inbox", &error));
-        if !entries()?.iter().any(|entry| !entry.is_folder && is_loose(&entry.name)) {
+        if !entries()?
+            .iter()
+            .any(|entry| !entry.is_folder && is_loose(&entry.name))
+        {
             return Ok(());
         }
         let _mutex = self.mutex()?;
@@ -33,7 +36,13 @@ impl Store {
 
     fn take_in(&self, inbox: &Folder, name: &str, actor: Actor) -> Result<(), Problem> {
         let Ok(bytes) = inbox.read(name, task::MAX_BYTES) else {
-            return self.block_loose(inbox, name, b"{}", &format!("{name} cannot be read or is too large"), actor);
+            return self.block_loose(
+                inbox,
+                name,
+                b"{}",
+                &format!("{name} cannot be read or is too large"),
+                actor,
+            );
         };
         let task = match Task::parse(&bytes) {
             Ok(task) => task,

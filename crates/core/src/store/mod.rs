@@ -16,6 +16,7 @@ pub use submit::Submitted;
 pub use task_folder::{KeptEnvelope, TaskFolder};
 
 use crate::audit::Log;
+use crate::clock;
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
 use crate::git::{ObjectStore, Repository};
@@ -23,7 +24,6 @@ use crate::outputs::{Counts, TaskEntry};
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::TaskId;
-use crate::clock;
 
 /// The kill switch's name in the queue.
 pub const STOP: &str = "STOP";
@@ -61,13 +61,17 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, Problem> {
         let path = root.join(QUEUE_ROOT);
         let queue = Folder::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Problem::fail("QUEUE_MISSING", format!("there is no {QUEUE_ROOT} in {}", root.display()))
-                    .hint("run: baton init")
-            }
+            io::ErrorKind::NotFound => Problem::fail(
+                "QUEUE_MISSING",
+                format!("there is no {QUEUE_ROOT} in {}", root.display()),
+            )
+            .hint("run: baton init"),
             _ => broken(QUEUE_ROOT, &error),
         })?;
-        Ok(Self { root: root.to_owned(), queue })
+        Ok(Self {
+            root: root.to_owned(),
+            queue,
+        })
     }
 
     /// Makes the queue's folders and an empty log. What is there already stays.
@@ -76,16 +80,28 @@ impl Store {
     /// `IO_ERROR`, `QUEUE_BROKEN`.
     pub fn create(root: &Path) -> Result<Self, Problem> {
         let top = Folder::open(root).map_err(|error| Problem::io(root.display(), &error))?;
-        let queue = top.sub_or_new(QUEUE_ROOT).map_err(|error| broken(QUEUE_ROOT, &error))?;
+        let queue = top
+            .sub_or_new(QUEUE_ROOT)
+            .map_err(|error| broken(QUEUE_ROOT, &error))?;
         for state in State::ALL {
-            queue.sub_or_new(state.name()).map_err(|error| broken(state.name(), &error))?;
+            queue
+                .sub_or_new(state.name())
+                .map_err(|error| broken(state.name(), &error))?;
         }
         for name in ["approved", "audit", "keys"] {
-            queue.sub_or_new(name).map_err(|error| broken(name, &error))?;
+            queue
+                .sub_or_new(name)
+                .map_err(|error| broken(name, &error))?;
         }
-        let store = Self { root: root.to_owned(), queue };
+        let store = Self {
+            root: root.to_owned(),
+            queue,
+        };
         let audit = store.folder("audit")?;
-        if !audit.exists(crate::audit::FILE).map_err(|error| broken("audit", &error))? {
+        if !audit
+            .exists(crate::audit::FILE)
+            .map_err(|error| broken("audit", &error))?
+        {
             store.log()?.create()?;
         }
         Ok(store)
@@ -128,7 +144,9 @@ impl Store {
         match self.queue.exists(STOP) {
             Ok(false) => Stop::Absent,
             Ok(true) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} is there")),
-            Err(error) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} cannot be looked at: {error}")),
+            Err(error) => {
+                Stop::Present(format!("{QUEUE_ROOT}/{STOP} cannot be looked at: {error}"))
+            }
         }
     }
 
@@ -166,12 +184,18 @@ impl Store {
         let mut tasks = Vec::new();
         for state in states.iter().copied() {
             let folder = self.state_folder(state)?;
-            let mut entries = folder.list().map_err(|error| broken(state.name(), &error))?;
+            let mut entries = folder
+                .list()
+                .map_err(|error| broken(state.name(), &error))?;
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             for entry in entries {
-                let Some(id) = self.task_of(state, &entry.name, entry.is_folder) else { continue };
+                let Some(id) = self.task_of(state, &entry.name, entry.is_folder) else {
+                    continue;
+                };
                 // A task that moved on between listing and looking is simply not here any more.
-                let Ok(modified) = folder.modified(&entry.name) else { continue };
+                let Ok(modified) = folder.modified(&entry.name) else {
+                    continue;
+                };
                 *counts.of(state) += 1;
                 tasks.push(TaskEntry {
                     task_id: id,
@@ -189,7 +213,9 @@ impl Store {
         if is_folder {
             return TaskId::parse(name).ok().map(|id| id.to_string());
         }
-        let stem = name.strip_suffix(".json").filter(|_| state == State::Inbox)?;
+        let stem = name
+            .strip_suffix(".json")
+            .filter(|_| state == State::Inbox)?;
         TaskId::parse(stem).ok().map(|id| id.to_string())
     }
 
@@ -199,7 +225,9 @@ impl Store {
     /// `QUEUE_BROKEN`, also when it lies in two.
     pub fn find(&self, id: &TaskId) -> Result<Option<State>, Problem> {
         let lies_in = |state: State| -> Result<bool, Problem> {
-            self.state_folder(state)?.exists(id.as_str()).map_err(|error| broken(state.name(), &error))
+            self.state_folder(state)?
+                .exists(id.as_str())
+                .map_err(|error| broken(state.name(), &error))
         };
         let mut found = None;
         for state in State::ALL {
@@ -208,8 +236,11 @@ impl Store {
             }
             // A task that moved while we looked was seen twice and lies in one place.
             if let Some(first) = found.filter(|first| lies_in(*first).unwrap_or(true)) {
-                return Err(Problem::fail("QUEUE_BROKEN", format!("task {id} lies in {first} and in {state}"))
-                    .hint("keep the folder of the later state and move the other one away"));
+                return Err(Problem::fail(
+                    "QUEUE_BROKEN",
+                    format!("task {id} lies in {first} and in {state}"),
+                )
+                .hint("keep the folder of the later state and move the other one away"));
             }
             found = Some(state);
         }
@@ -230,8 +261,11 @@ impl Store {
                 Err(error) => return Err(broken(id.as_str(), &error)),
             }
         }
-        Err(Problem::fail("TASK_NOT_FOUND", format!("there is no task {id} in the queue"))
-            .hint("baton status lists the tasks; baton submit makes one"))
+        Err(Problem::fail(
+            "TASK_NOT_FOUND",
+            format!("there is no task {id} in the queue"),
+        )
+        .hint("baton status lists the tasks; baton submit makes one"))
     }
 
     /// Moves a task that the caller holds to another state.
@@ -239,30 +273,47 @@ impl Store {
     /// # Errors
     /// `STATE_RULE`, `LEASE_LOST` when the lock's fencing number is another one by now,
     /// `QUEUE_BROKEN`.
-    pub fn transition(&self, task: &mut TaskFolder, to: State, fence: Option<u64>) -> Result<(), Problem> {
+    pub fn transition(
+        &self,
+        task: &mut TaskFolder,
+        to: State,
+        fence: Option<u64>,
+    ) -> Result<(), Problem> {
         let from = task.state();
         if !from.may_move_to(to) {
-            return Err(Problem::fail("STATE_RULE", format!("task {} cannot move from {from} to {to}", task.id())));
+            return Err(Problem::fail(
+                "STATE_RULE",
+                format!("task {} cannot move from {from} to {to}", task.id()),
+            ));
         }
         task.check_fence(fence)?;
         let (source, target) = (self.state_folder(from)?, self.state_folder(to)?);
         let id = task.id().clone();
-        source.move_to(id.as_str(), &target, id.as_str()).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Problem::fail("LEASE_LOST", format!("task {id} is not in {from} any more; somebody moved it"))
-            }
-            io::ErrorKind::AlreadyExists => {
-                Problem::fail("QUEUE_BROKEN", format!("there is a task {id} in {to} already; nothing was overwritten"))
-            }
-            _ => broken(id.as_str(), &error),
-        })?;
-        let folder = target.sub(id.as_str()).map_err(|error| broken(id.as_str(), &error))?;
+        source
+            .move_to(id.as_str(), &target, id.as_str())
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Problem::fail(
+                    "LEASE_LOST",
+                    format!("task {id} is not in {from} any more; somebody moved it"),
+                ),
+                io::ErrorKind::AlreadyExists => Problem::fail(
+                    "QUEUE_BROKEN",
+                    format!("there is a task {id} in {to} already; nothing was overwritten"),
+                ),
+                _ => broken(id.as_str(), &error),
+            })?;
+        let folder = target
+            .sub(id.as_str())
+            .map_err(|error| broken(id.as_str(), &error))?;
         task.moved(to, folder);
         Ok(())
     }
 }
 
 fn broken(what: &str, error: &io::Error) -> Problem {
-    Problem::fail("QUEUE_BROKEN", format!("the queue cannot be used at {what}: {error}"))
-        .hint("baton doctor says what is wrong; no part of the queue may be a link")
+    Problem::fail(
+        "QUEUE_BROKEN",
+        format!("the queue cannot be used at {what}: {error}"),
+    )
+    .hint("baton doctor says what is wrong; no part of the queue may be a link")
 }

@@ -67,11 +67,19 @@ impl Store {
     pub(super) fn check_free(&self, id: &TaskId) -> Result<(), Problem> {
         let folded = id.folded();
         for state in State::ALL {
-            let entries = self.state_folder(state)?.list().map_err(|error| broken(state.name(), &error))?;
-            let taken = entries.into_iter().find(|entry| entry.is_folder && entry.name.to_ascii_lowercase() == folded);
+            let entries = self
+                .state_folder(state)?
+                .list()
+                .map_err(|error| broken(state.name(), &error))?;
+            let taken = entries
+                .into_iter()
+                .find(|entry| entry.is_folder && entry.name.to_ascii_lowercase() == folded);
             if let Some(taken) = taken {
-                return Err(Problem::fail("TASK_EXISTS", format!("there is a task {} in {state} already", taken.name))
-                    .hint("choose another task_id; upper and lower case make no difference"));
+                return Err(Problem::fail(
+                    "TASK_EXISTS",
+                    format!("there is a task {} in {state} already", taken.name),
+                )
+                .hint("choose another task_id; upper and lower case make no difference"));
             }
         }
         Ok(())
@@ -84,16 +92,29 @@ impl Store {
     }
 
     #[expect(clippy::unused_self, reason = "only a store makes task folders")]
-    pub(super) fn put_into(&self, target: &Folder, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+    pub(super) fn put_into(
+        &self,
+        target: &Folder,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<(), Problem> {
         let temporary = format!(".tmp-{}", ids::random_hex()?);
         let trouble = |error: &io::Error| broken(name, error);
-        let folder = target.new_sub(&temporary).map_err(|error| trouble(&error))?;
-        folder.write_new("task.json", bytes).map_err(|error| trouble(&error))?;
-        target.move_to(&temporary, target, name).map_err(|error| trouble(&error))
+        let folder = target
+            .new_sub(&temporary)
+            .map_err(|error| trouble(&error))?;
+        folder
+            .write_new("task.json", bytes)
+            .map_err(|error| trouble(&error))?;
+        target
+            .move_to(&temporary, target, name)
+            .map_err(|error| trouble(&error))
     }
 
     fn known_key(&self, task: &Task) -> Result<Option<TaskId>, Problem> {
-        let Some(key) = &task.idempotency_key else { return Ok(None) };
+        let Some(key) = &task.idempotency_key else {
+            return Ok(None);
+        };
         let bytes = match self.folder("keys")?.read(&key_file(key), KEY_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -105,17 +126,28 @@ impl Store {
         }
         Err(Problem::fail(
             "IDEMPOTENCY_CONFLICT",
-            format!("the idempotency key was used for task {} with other content", record.task_id),
+            format!(
+                "the idempotency key was used for task {} with other content",
+                record.task_id
+            ),
         )
         .hint("use a new key for a new task, or submit the same content again"))
     }
 
     fn keep_key(&self, task: &Task) -> Result<(), Problem> {
-        let Some(key) = &task.idempotency_key else { return Ok(()) };
-        let record = KeyRecord { task_id: task.task_id.clone(), content_sha256: content_sha256(task) };
-        let bytes = serde_json::to_vec(&record).map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
+        let Some(key) = &task.idempotency_key else {
+            return Ok(());
+        };
+        let record = KeyRecord {
+            task_id: task.task_id.clone(),
+            content_sha256: content_sha256(task),
+        };
+        let bytes = serde_json::to_vec(&record)
+            .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
         match self.folder("keys")?.write_new(&key_file(key), &bytes) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(broken("keys", &error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(broken("keys", &error))
+            }
             _ => Ok(()),
         }
     }

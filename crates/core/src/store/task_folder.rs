@@ -42,7 +42,12 @@ pub struct KeptEnvelope {
 
 impl TaskFolder {
     pub(super) fn new(id: TaskId, state: State, folder: Folder) -> Self {
-        Self { id, state, folder, written: RefCell::new(Vec::new()) }
+        Self {
+            id,
+            state,
+            folder,
+            written: RefCell::new(Vec::new()),
+        }
     }
 
     pub(super) fn moved(&mut self, state: State, folder: Folder) {
@@ -73,13 +78,22 @@ impl TaskFolder {
     }
 
     fn place(&self, name: &str) -> Result<(Option<Folder>, String), Problem> {
-        let Some((folder, file)) = name.split_once('/') else { return Ok((None, name.to_owned())) };
-        let folder = self.folder.sub(folder).map_err(|error| self.trouble(name, &error))?;
+        let Some((folder, file)) = name.split_once('/') else {
+            return Ok((None, name.to_owned()));
+        };
+        let folder = self
+            .folder
+            .sub(folder)
+            .map_err(|error| self.trouble(name, &error))?;
         Ok((Some(folder), file.to_owned()))
     }
 
     fn trouble(&self, name: &str, error: &io::Error) -> Problem {
-        let code = if error.kind() == io::ErrorKind::NotFound { "FILE_MISSING" } else { "FILE_UNREADABLE" };
+        let code = if error.kind() == io::ErrorKind::NotFound {
+            "FILE_MISSING"
+        } else {
+            "FILE_UNREADABLE"
+        };
         Problem::fail(code, format!("{}: {error}", self.path(name)))
     }
 
@@ -93,7 +107,11 @@ impl TaskFolder {
 
     fn read_within(&self, name: &str, limit: usize) -> Result<Vec<u8>, Problem> {
         let (folder, file) = self.place(name)?;
-        folder.as_ref().unwrap_or(&self.folder).read(&file, limit).map_err(|error| self.trouble(name, &error))
+        folder
+            .as_ref()
+            .unwrap_or(&self.folder)
+            .read(&file, limit)
+            .map_err(|error| self.trouble(name, &error))
     }
 
     /// Reads a file if it is there.
@@ -114,11 +132,19 @@ impl TaskFolder {
     /// # Errors
     /// `EVIDENCE_CHANGED`, `FILE_MISSING`, `FILE_UNREADABLE`.
     pub fn read_artifact(&self, artifact: &Artifact) -> Result<Vec<u8>, Problem> {
-        let not_ours = || Problem::fail("FILE_MISSING", format!("{} is no file of task {}", artifact.path, self.id));
+        let not_ours = || {
+            Problem::fail(
+                "FILE_MISSING",
+                format!("{} is no file of task {}", artifact.path, self.id),
+            )
+        };
         let mut parts = artifact.path.splitn(4, '/');
         let name = match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(QUEUE_ROOT), Some(state), Some(id), Some(name))
-                if State::from_name(state).is_some() && id == self.id.as_str() => name,
+                if State::from_name(state).is_some() && id == self.id.as_str() =>
+            {
+                name
+            }
             _ => return Err(not_ours()),
         };
         let bytes = self.read(name)?;
@@ -127,7 +153,11 @@ impl TaskFolder {
             Some(expected) if expected == got => Ok(bytes),
             expected => Err(Problem::fail(
                 "EVIDENCE_CHANGED",
-                format!("{} hashes to {got}, the envelope says {}", artifact.path, expected.unwrap_or("nothing")),
+                format!(
+                    "{} hashes to {got}, the envelope says {}",
+                    artifact.path,
+                    expected.unwrap_or("nothing")
+                ),
             )),
         }
     }
@@ -136,24 +166,48 @@ impl TaskFolder {
     ///
     /// # Errors
     /// `FILE_EXISTS`, `IO_ERROR`.
-    pub fn write_new(&self, kind: ArtifactKind, name: &str, bytes: &[u8]) -> Result<Artifact, Problem> {
+    pub fn write_new(
+        &self,
+        kind: ArtifactKind,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Artifact, Problem> {
         let (sub, file) = match name.split_once('/') {
             Some((sub, file)) => (Some(sub.to_owned()), file),
             None => (None, name),
         };
         let folder = match &sub {
-            Some(sub) => Some(self.folder.sub_or_new(sub).map_err(|error| self.trouble(name, &error))?),
+            Some(sub) => Some(
+                self.folder
+                    .sub_or_new(sub)
+                    .map_err(|error| self.trouble(name, &error))?,
+            ),
             None => None,
         };
-        folder.as_ref().unwrap_or(&self.folder).write_new(file, bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Problem::fail("FILE_EXISTS", format!("{} is there already; nothing is overwritten", self.path(name)))
-                    .hint(format!("baton retry {} moves the last attempt aside", self.id))
-            }
-            _ => Problem::io(self.path(name), &error),
-        })?;
+        folder
+            .as_ref()
+            .unwrap_or(&self.folder)
+            .write_new(file, bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Problem::fail(
+                    "FILE_EXISTS",
+                    format!(
+                        "{} is there already; nothing is overwritten",
+                        self.path(name)
+                    ),
+                )
+                .hint(format!(
+                    "baton retry {} moves the last attempt aside",
+                    self.id
+                )),
+                _ => Problem::io(self.path(name), &error),
+            })?;
         self.written.borrow_mut().push((sub, file.to_owned()));
-        Ok(Artifact::new(kind, self.path(name), format!("sha256={}", digest::sha256(bytes))))
+        Ok(Artifact::new(
+            kind,
+            self.path(name),
+            format!("sha256={}", digest::sha256(bytes)),
+        ))
     }
 
     /// Writes a file under `name`, or under `name` with `.2`, `.3`… before its ending when earlier
@@ -161,23 +215,38 @@ impl TaskFolder {
     ///
     /// # Errors
     /// As [`Self::write_new`].
-    pub fn write_next(&self, kind: ArtifactKind, name: &str, bytes: &[u8]) -> Result<Artifact, Problem> {
+    pub fn write_next(
+        &self,
+        kind: ArtifactKind,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Artifact, Problem> {
         let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
         for number in 1..10_000 {
-            let name = if number == 1 { name.to_owned() } else { format!("{stem}.{number}.{ending}") };
+            let name = if number == 1 {
+                name.to_owned()
+            } else {
+                format!("{stem}.{number}.{ending}")
+            };
             match self.write_new(kind, &name, bytes) {
                 Err(problem) if problem.code == "FILE_EXISTS" => {}
                 outcome => return outcome,
             }
         }
-        Err(Problem::fail("FILE_EXISTS", format!("{} was written too often", self.path(name))))
+        Err(Problem::fail(
+            "FILE_EXISTS",
+            format!("{} was written too often", self.path(name)),
+        ))
     }
 
     /// Takes back what this run wrote, because it could not be recorded.
     pub fn undo_writes(&self) {
         for (sub, file) in self.written.borrow_mut().drain(..).rev() {
             let removed = match sub {
-                Some(sub) => self.folder.sub(&sub).and_then(|folder| folder.remove(&file)),
+                Some(sub) => self
+                    .folder
+                    .sub(&sub)
+                    .and_then(|folder| folder.remove(&file)),
                 None => self.folder.remove(&file),
             };
             // Nothing more can be done; the file is in no log and no envelope.
@@ -188,7 +257,10 @@ impl TaskFolder {
     /// Takes back a lock that this run wrote, because the move that it was for did not happen.
     pub fn undo_lock(&self) {
         let mut written = self.written.borrow_mut();
-        if let Some(at) = written.iter().position(|(sub, file)| sub.is_none() && file == LOCK_FILE) {
+        if let Some(at) = written
+            .iter()
+            .position(|(sub, file)| sub.is_none() && file == LOCK_FILE)
+        {
             written.remove(at);
             // A lock that stays is over when its lease is.
             drop(self.folder.remove(LOCK_FILE));
@@ -219,7 +291,10 @@ impl TaskFolder {
         match self.folder.read(LOCK_FILE, lease::MAX_BYTES) {
             Ok(bytes) => Lease::parse(&bytes).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Problem::fail("LOCK_BROKEN", format!("{}: {error}", self.path(LOCK_FILE)))),
+            Err(error) => Err(Problem::fail(
+                "LOCK_BROKEN",
+                format!("{}: {error}", self.path(LOCK_FILE)),
+            )),
         }
     }
 
@@ -235,7 +310,12 @@ impl TaskFolder {
         let show = |fence: Option<u64>| fence.map_or("none".to_owned(), |fence| fence.to_string());
         Err(Problem::fail(
             "LEASE_LOST",
-            format!("the lock of task {} has fencing number {}, this run started with {}", self.id, show(held), show(fence)),
+            format!(
+                "the lock of task {} has fencing number {}, this run started with {}",
+                self.id,
+                show(held),
+                show(fence)
+            ),
         )
         .hint("somebody else holds the task by now; look with: baton status"))
     }
@@ -264,7 +344,11 @@ impl TaskFolder {
     ///
     /// # Errors
     /// As [`Self::write_new`].
-    pub fn write_candidate(&self, candidate: &Candidate, patch: &[u8]) -> Result<Vec<Artifact>, Problem> {
+    pub fn write_candidate(
+        &self,
+        candidate: &Candidate,
+        patch: &[u8],
+    ) -> Result<Vec<Artifact>, Problem> {
         let patch = self.write_new(ArtifactKind::DraftPatch, PATCH_FILE, patch)?;
         let record = self.write_new(ArtifactKind::Other, CANDIDATE_FILE, &candidate.to_bytes())?;
         Ok(vec![patch, bind(record, candidate)])
@@ -277,7 +361,10 @@ impl TaskFolder {
     pub fn candidate_artifact(&self, candidate: &Candidate) -> Result<Artifact, Problem> {
         let bytes = self.read_within(CANDIDATE_FILE, candidate::MAX_BYTES)?;
         let note = format!("sha256={}", digest::sha256(&bytes));
-        Ok(bind(Artifact::new(ArtifactKind::Other, self.path(CANDIDATE_FILE), note), candidate))
+        Ok(bind(
+            Artifact::new(ArtifactKind::Other, self.path(CANDIDATE_FILE), note),
+            candidate,
+        ))
     }
 
     /// Keeps an envelope as `envelopes/NN-<skill>.json`.
@@ -285,10 +372,18 @@ impl TaskFolder {
     /// # Errors
     /// `IO_ERROR`.
     pub fn keep_envelope(&self, envelope: &Envelope) -> Result<(), Problem> {
-        let mut bytes = serde_json::to_vec(envelope).map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
+        let mut bytes = serde_json::to_vec(envelope)
+            .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
         bytes.push(b'\n');
-        let folder = self.folder.sub_or_new(ENVELOPES).map_err(|error| self.trouble(ENVELOPES, &error))?;
-        let mut number = folder.list().map_err(|error| self.trouble(ENVELOPES, &error))?.len() + 1;
+        let folder = self
+            .folder
+            .sub_or_new(ENVELOPES)
+            .map_err(|error| self.trouble(ENVELOPES, &error))?;
+        let mut number = folder
+            .list()
+            .map_err(|error| self.trouble(ENVELOPES, &error))?
+            .len()
+            + 1;
         loop {
             match folder.write_new(&format!("{number:02}-{}.json", envelope.skill), &bytes) {
                 Ok(()) => return Ok(()),
@@ -316,16 +411,35 @@ impl TaskFolder {
             .map(|entry| entry.name)
             .collect();
         // 02 before 10 before 100: by number, not by text.
-        names.sort_by_key(|name| (name.split('-').next().and_then(|digits| digits.parse::<u64>().ok()), name.clone()));
-        names.into_iter().map(|name| self.kept_envelope(&folder, &name)).collect()
+        names.sort_by_key(|name| {
+            (
+                name.split('-')
+                    .next()
+                    .and_then(|digits| digits.parse::<u64>().ok()),
+                name.clone(),
+            )
+        });
+        names
+            .into_iter()
+            .map(|name| self.kept_envelope(&folder, &name))
+            .collect()
     }
 
     fn kept_envelope(&self, folder: &Folder, name: &str) -> Result<KeptEnvelope, Problem> {
         let shown = format!("{ENVELOPES}/{name}");
-        let bytes = folder.read(name, envelope::MAX_BYTES).map_err(|error| self.trouble(&shown, &error))?;
-        let envelope = Envelope::parse(&bytes)
-            .map_err(|problem| Problem::fail("EVIDENCE_CHANGED", format!("{}: {}", self.path(&shown), problem.message)))?;
-        Ok(KeptEnvelope { name: shown, envelope })
+        let bytes = folder
+            .read(name, envelope::MAX_BYTES)
+            .map_err(|error| self.trouble(&shown, &error))?;
+        let envelope = Envelope::parse(&bytes).map_err(|problem| {
+            Problem::fail(
+                "EVIDENCE_CHANGED",
+                format!("{}: {}", self.path(&shown), problem.message),
+            )
+        })?;
+        Ok(KeptEnvelope {
+            name: shown,
+            envelope,
+        })
     }
 
     /// Moves everything that the last attempt made into `attempts/<n>/`; the task itself stays.
@@ -333,14 +447,25 @@ impl TaskFolder {
     /// # Errors
     /// `IO_ERROR`.
     pub fn set_attempt_aside(&self) -> Result<u32, Problem> {
-        let attempts = self.folder.sub_or_new(ATTEMPTS).map_err(|error| self.trouble(ATTEMPTS, &error))?;
+        let attempts = self
+            .folder
+            .sub_or_new(ATTEMPTS)
+            .map_err(|error| self.trouble(ATTEMPTS, &error))?;
         let number = self.attempts()? + 1;
-        let target = attempts.new_sub(&number.to_string()).map_err(|error| self.trouble(ATTEMPTS, &error))?;
-        for entry in self.folder.list().map_err(|error| self.trouble(".", &error))? {
+        let target = attempts
+            .new_sub(&number.to_string())
+            .map_err(|error| self.trouble(ATTEMPTS, &error))?;
+        for entry in self
+            .folder
+            .list()
+            .map_err(|error| self.trouble(".", &error))?
+        {
             if [TASK_FILE, ATTEMPTS, LOCK_FILE].contains(&entry.name.as_str()) {
                 continue;
             }
-            self.folder.move_to(&entry.name, &target, &entry.name).map_err(|error| self.trouble(&entry.name, &error))?;
+            self.folder
+                .move_to(&entry.name, &target, &entry.name)
+                .map_err(|error| self.trouble(&entry.name, &error))?;
         }
         Ok(number)
     }

@@ -22,7 +22,12 @@ const TOOLCHAINS: [Toolchain; 4] = [
         tests: &["cargo", "test", "--workspace", "--locked"],
         pass: &["RUSTUP_HOME", "CARGO_HOME"],
     },
-    Toolchain { file: "go.mod", doctor: &["go", "vet", "./..."], tests: &["go", "test", "-v", "./..."], pass: &["GOMODCACHE"] },
+    Toolchain {
+        file: "go.mod",
+        doctor: &["go", "vet", "./..."],
+        tests: &["go", "test", "-v", "./..."],
+        pass: &["GOMODCACHE"],
+    },
     Toolchain {
         file: "package.json",
         doctor: &["npm", "run", "lint", "--if-present"],
@@ -39,9 +44,14 @@ const TOOLCHAINS: [Toolchain; 4] = [
 
 /// Fills the argv of gates that have none.
 pub(super) fn gates(root: &Path, gates: &mut [Gate]) {
-    let found = TOOLCHAINS.iter().find(|toolchain| root.join(toolchain.file).is_file());
+    let found = TOOLCHAINS
+        .iter()
+        .find(|toolchain| root.join(toolchain.file).is_file());
     let targets = recipes(root);
-    for gate in gates.iter_mut().filter(|gate| gate.is_command() && gate.argv.is_empty()) {
+    for gate in gates
+        .iter_mut()
+        .filter(|gate| gate.is_command() && gate.argv.is_empty())
+    {
         let (command, pass): (&[&str], &[&str]) = match (gate.id.as_str(), found) {
             ("G4", Some(toolchain)) => (toolchain.doctor, toolchain.pass),
             ("G5", Some(toolchain)) => (toolchain.tests, toolchain.pass),
@@ -68,7 +78,10 @@ struct Recipes {
 fn recipes(root: &Path) -> Recipes {
     let has = |file: &str, recipe: &str| {
         fs::read_to_string(root.join(file)).is_ok_and(|text| {
-            text.lines().any(|line| line.strip_prefix(recipe).is_some_and(|rest| rest.trim_start().starts_with(':')))
+            text.lines().any(|line| {
+                line.strip_prefix(recipe)
+                    .is_some_and(|rest| rest.trim_start().starts_with(':'))
+            })
         })
     };
     let mut recipes = Recipes::default();
