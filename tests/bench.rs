@@ -22,9 +22,7 @@ struct Subject {
 }
 
 fn main() {
-    let programs = PathBuf::from(
-        std::env::var("BATON_BIN").expect("BATON_BIN names the folder with the built programs"),
-    );
+    let programs = PathBuf::from(std::env::var("BATON_BIN").unwrap());
     let scratch = tempfile::tempdir().unwrap();
     let repository = set_up(scratch.path(), &programs);
     startup(&repository, &programs);

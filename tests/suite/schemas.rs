@@ -133,13 +133,12 @@ fn valid_cases_are_accepted_by_schema_and_type() {
             if let Some(error) = validator.iter_errors(&document).next() {
                 wrong.push(format!("{name}: the schema refuses it: {error}"));
             }
-            if let Err(why) = (kind.read)(document.to_string().as_bytes()) {
-                if !STRICTER
+            if let Err(why) = (kind.read)(document.to_string().as_bytes())
+                && !STRICTER
                     .iter()
                     .any(|(name, part)| *name == kind.name && why.contains(part))
-                {
-                    wrong.push(format!("{name}: the type refuses it: {why}"));
-                }
+            {
+                wrong.push(format!("{name}: the type refuses it: {why}"));
             }
         }
     }

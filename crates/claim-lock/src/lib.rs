@@ -8,9 +8,10 @@ use baton_core::envelope::{
     Artifact, ArtifactKind, Finding, QUEUE_ROOT, Severity, Status, ToolClass,
 };
 use baton_core::lease::Lease;
+use baton_core::outcome::Outcome;
 use baton_core::outputs::{ClaimLock, ClaimResult, to_map};
 use baton_core::problem::Problem;
-use baton_core::session::{Outcome, Session};
+use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Claim, Conflict, TaskFolder};
 use baton_core::{clock, digest, environment};

@@ -24,6 +24,7 @@ pub mod git;
 pub mod ids;
 pub mod lease;
 pub mod manifest;
+pub mod outcome;
 pub mod outputs;
 pub mod policy;
 pub mod problem;

@@ -8,12 +8,8 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use crate::approval::Verdict;
-use crate::audit::Action;
 use crate::candidate::Candidate;
-use crate::envelope::{
-    ApprovalEntry, ApprovalState, Artifact, ArtifactKind, Decision, Envelope, Finding, NO_TASK,
-    Signals, Status, ToolClass,
-};
+use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
 use crate::git::Repository;
 use crate::manifest::Manifest;
 use crate::policy::{Actor, Policy};
@@ -476,108 +472,6 @@ pub(crate) fn read_upstream(mut stdin: impl Read) -> Result<Envelope, Problem> {
     let bytes = files::read_bounded(&mut stdin, crate::envelope::MAX_BYTES)
         .map_err(|error| Problem::fail("UPSTREAM_INVALID", format!("standard input: {error}")))?;
     Envelope::parse(&bytes)
-}
-
-/// What a skill's work came to.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// How the step ended.
-    pub status: Status,
-    /// The decision, from decision-router on.
-    pub decision: Option<Decision>,
-    /// One sentence for people.
-    pub summary: String,
-    /// The skill's own part of the envelope.
-    pub data: serde_json::Map<String, serde_json::Value>,
-    /// What this step saw.
-    pub signals: Option<Signals>,
-    /// What this step found.
-    pub findings: Vec<Finding>,
-    /// What this step made.
-    pub artifacts: Vec<Artifact>,
-    /// Where the task goes now; the move is recorded first.
-    pub transition: Option<State>,
-    /// Whether the lock is taken off once the move is made.
-    pub unlock: bool,
-    /// What the log calls it; the skill's usual action when absent.
-    pub action: Option<Action>,
-    /// SHA-256 of what it looked at, when that is not simply the upstream envelope.
-    pub inputs_sha256: Option<String>,
-    /// More for the log line.
-    pub meta: serde_json::Map<String, serde_json::Value>,
-    /// The run only checked what is recorded already, so it adds no line of its own.
-    pub verified_only: bool,
-    /// What to do next, for people.
-    pub hints: Vec<String>,
-}
-
-impl Outcome {
-    /// Starts an outcome.
-    pub fn new(status: Status, summary: impl Into<String>, data: &impl serde::Serialize) -> Self {
-        Self {
-            status,
-            decision: None,
-            summary: summary.into(),
-            data: crate::outputs::to_map(data),
-            signals: None,
-            findings: Vec::new(),
-            artifacts: Vec::new(),
-            transition: None,
-            unlock: false,
-            action: None,
-            inputs_sha256: None,
-            meta: serde_json::Map::new(),
-            verified_only: false,
-            hints: Vec::new(),
-        }
-    }
-
-    /// Starts an outcome with status OK.
-    pub fn ok(summary: impl Into<String>, data: &impl serde::Serialize) -> Self {
-        Self::new(Status::Ok, summary, data)
-    }
-
-    /// Adds findings.
-    #[must_use]
-    pub fn findings(mut self, findings: impl IntoIterator<Item = Finding>) -> Self {
-        self.findings.extend(findings);
-        self
-    }
-
-    /// Adds artifacts.
-    #[must_use]
-    pub fn artifacts(mut self, artifacts: impl IntoIterator<Item = Artifact>) -> Self {
-        self.artifacts.extend(artifacts);
-        self
-    }
-
-    /// Moves the task.
-    #[must_use]
-    pub fn transition(mut self, to: State) -> Self {
-        self.transition = Some(to);
-        self
-    }
-
-    /// Says what the log calls it.
-    #[must_use]
-    pub fn action(mut self, action: Action) -> Self {
-        self.action = Some(action);
-        self
-    }
-
-    /// Adds one key to the log line's `meta`.
-    #[must_use]
-    pub fn meta(mut self, key: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.meta.insert(key.to_owned(), value.into());
-        self
-    }
-
-    /// Adds a hint.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
-        self
-    }
 }
 
 /// The arguments of a run as the log names them when nothing came down the pipe.

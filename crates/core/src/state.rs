@@ -53,15 +53,18 @@ impl State {
     /// Whether a task may move from here to `to`. Nothing leaves `done`.
     #[must_use]
     pub const fn may_move_to(self, to: Self) -> bool {
-        match (self, to) {
+        matches!(
+            (self, to),
             (Self::Inbox, Self::Claimed)
-            | (Self::Claimed, Self::Work | Self::Inbox)
-            | (Self::Work, Self::Pr | Self::Inbox)
-            | (Self::Pr, Self::Done | Self::Inbox)
-            | (Self::Blocked, Self::Inbox) => true,
-            (Self::Inbox | Self::Claimed | Self::Work | Self::Pr, Self::Blocked) => true,
-            _ => false,
-        }
+                | (Self::Claimed, Self::Work | Self::Inbox)
+                | (Self::Work, Self::Pr | Self::Inbox)
+                | (Self::Pr, Self::Done | Self::Inbox)
+                | (Self::Blocked, Self::Inbox)
+                | (
+                    Self::Inbox | Self::Claimed | Self::Work | Self::Pr,
+                    Self::Blocked
+                )
+        )
     }
 }
 

@@ -7,9 +7,10 @@ use baton_core::decision::{Facts, Verdict, decide};
 use baton_core::driver::{Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, Decision, Envelope, Finding, MAX_BYTES, Severity, ToolClass};
 use baton_core::evidence::{self, Court};
+use baton_core::outcome::Outcome;
 use baton_core::outputs::{DecisionRouter, Next, to_map};
 use baton_core::problem::Problem;
-use baton_core::session::{Outcome, Session};
+use baton_core::session::Session;
 use baton_core::state::State;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 

@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use baton_core::audit::{Action, Draft};
 use baton_core::driver::{Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, Finding, Severity, Status, ToolClass};
+use baton_core::outcome::Outcome;
 use baton_core::outputs::{CheckStatus, GateResult, GateRunner, to_map};
 use baton_core::policy::{Gate, GateKind};
 use baton_core::problem::Problem;
-use baton_core::session::{Outcome, Session, stop_problem};
+use baton_core::session::{Session, stop_problem};
 use baton_core::store::Stop;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
@@ -126,7 +127,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         };
         return Err(stop_problem(&why));
     }
-    Ok(outcome(session, &subject, ran)?)
+    outcome(session, &subject, ran)
 }
 
 fn check_only(session: &Session, only: &[String]) -> Result<(), Problem> {

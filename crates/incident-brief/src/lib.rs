@@ -7,10 +7,11 @@ use baton_core::envelope::{
     ArtifactKind, Decision, Envelope, Finding, Severity, Signals, Status, ToolClass,
 };
 use baton_core::ids;
+use baton_core::outcome::Outcome;
 use baton_core::outputs::{IncidentBrief, IncidentSeverity, to_map};
 use baton_core::policy::Policy;
 use baton_core::problem::Problem;
-use baton_core::session::{Outcome, Session};
+use baton_core::session::Session;
 use baton_core::state::State;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 

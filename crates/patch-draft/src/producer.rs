@@ -54,9 +54,7 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
         model,
         inputs_sha256: digest::sha256(prompt.as_bytes()),
     };
-    check(&done, store.stop())
-        .map(|()| ())
-        .map_err(|problem| keep_refused(task, &draft, problem))?;
+    check(&done, store.stop()).map_err(|problem| keep_refused(task, &draft, problem))?;
     Ok(draft)
 }
 

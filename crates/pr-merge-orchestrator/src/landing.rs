@@ -4,9 +4,10 @@ use baton_core::audit::{Action, Draft};
 use baton_core::candidate::Candidate;
 use baton_core::envelope::{ApprovalEntry, Artifact, ArtifactKind, Finding, Severity, Status};
 use baton_core::git::{CheckoutState, ObjectStore, Oid, PersonIdent, Repository};
+use baton_core::outcome::Outcome;
 use baton_core::outputs::{LandingMode, PrMerge};
 use baton_core::problem::Problem;
-use baton_core::session::{Outcome, Session};
+use baton_core::session::Session;
 use baton_core::state::State;
 
 use crate::{SKILL, decision, message};

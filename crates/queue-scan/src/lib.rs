@@ -3,9 +3,10 @@
 use baton_core::audit::Action;
 use baton_core::driver::{Skill, Upstream};
 use baton_core::envelope::ToolClass;
+use baton_core::outcome::Outcome;
 use baton_core::outputs::{Counts, QueueScan, to_map};
 use baton_core::problem::Problem;
-use baton_core::session::{Outcome, Session};
+use baton_core::session::Session;
 use baton_core::state::State;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 

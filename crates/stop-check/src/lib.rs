@@ -3,9 +3,10 @@
 use baton_core::audit::Action;
 use baton_core::driver::{Skill, Upstream};
 use baton_core::envelope::{Decision, Finding, QUEUE_ROOT, Severity, Signals, Status, ToolClass};
+use baton_core::outcome::Outcome;
 use baton_core::outputs::{StopAction, StopCheck, to_map};
 use baton_core::problem::Problem;
-use baton_core::session::{Outcome, Session};
+use baton_core::session::Session;
 use baton_core::store::{STOP, Stop};
 use clap::ArgMatches;
 

@@ -32,17 +32,17 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         .hint("baton submit makes a new task"));
     }
     let lease = task.lease()?;
-    if let Some(lease) = lease.as_ref().filter(|lease| !lease.is_over(clock::now())) {
-        if lease.owner != baton_core::environment::default_owner() {
-            return Err(Problem::fail(
-                "LOCK_CONFLICT",
-                format!(
-                    "task {id} is held by {} until {}",
-                    lease.owner, lease.lease_until
-                ),
-            )
-            .hint("wait until the lease is over, or ask the owner to release it"));
-        }
+    if let Some(lease) = lease.as_ref().filter(|lease| !lease.is_over(clock::now()))
+        && lease.owner != baton_core::environment::default_owner()
+    {
+        return Err(Problem::fail(
+            "LOCK_CONFLICT",
+            format!(
+                "task {id} is held by {} until {}",
+                lease.owner, lease.lease_until
+            ),
+        )
+        .hint("wait until the lease is over, or ask the owner to release it"));
     }
     let most = session.policy()?.caps.max_attempts;
     let attempts = u64::from(task.attempts()?) + 1;

@@ -97,7 +97,7 @@ impl Policy {
         let speaks = |approval: &&StandingApproval| {
             approval.actors.contains(&actor) && approval.tool_classes.contains(&class)
         };
-        let standing = self.standing_approvals.iter().filter(speaks);
+        let mut standing = self.standing_approvals.iter().filter(speaks);
         match standing.clone().find(|approval| approval.is_valid_at(now)) {
             Some(approval) => ApprovalEntry {
                 tool_class: class,
@@ -109,7 +109,7 @@ impl Policy {
             },
             None => entry(
                 ApprovalState::Pending,
-                pending(standing.last(), actor, class),
+                pending(standing.next_back(), actor, class),
             ),
         }
     }

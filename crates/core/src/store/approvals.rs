@@ -50,10 +50,9 @@ impl Store {
             if matches!(
                 event.action,
                 Action::ApprovalGranted | Action::ApprovalDenied
-            ) {
-                if let Some(id) = event.meta.get("approval_id").and_then(|id| id.as_str()) {
-                    recorded.insert(id.to_owned(), event.outputs_sha256.clone());
-                }
+            ) && let Some(id) = event.meta.get("approval_id").and_then(|id| id.as_str())
+            {
+                recorded.insert(id.to_owned(), event.outputs_sha256.clone());
             }
         })?;
         found

@@ -51,10 +51,10 @@ impl Store {
         record: impl FnOnce(&TaskId) -> Result<(), Problem>,
     ) -> Result<Submitted, Problem> {
         let _mutex = self.mutex()?;
-        if let Some(known) = self.known_key(task)? {
-            if self.find(&known)?.is_some() {
-                return Ok(Submitted::Known(known));
-            }
+        if let Some(known) = self.known_key(task)?
+            && self.find(&known)?.is_some()
+        {
+            return Ok(Submitted::Known(known));
         }
         self.check_free(&task.task_id)?;
         record(&task.task_id)?;

@@ -1,0 +1,301 @@
+//! From an outcome to an envelope: the log line first, then the move, then the kept result.
+
+use std::ffi::OsString;
+
+use super::{Done, Refused, SKILL_VERSION, Skill};
+use crate::audit::{self, Action, Draft};
+use crate::envelope::{
+    Artifact, ArtifactKind, AuditRef, Decision, Envelope, Finding, NO_TASK, SCHEMA_ID,
+    SCHEMA_VERSION, Signals, Status, TaskRef, ToolClass,
+};
+use crate::outcome::Outcome;
+use crate::problem::Problem;
+use crate::session::{self, Session};
+use crate::store::{Stop, Store};
+use crate::{clock, exit, ids};
+
+/// Turns the work into an envelope: recorded, moved, kept.
+pub(super) fn finish(
+    skill: &Skill,
+    session: &mut Session,
+    worked: Result<Outcome, Problem>,
+    arguments: &[OsString],
+) -> Done {
+    let (outcome, problem) = match worked {
+        Ok(outcome) => (outcome, None),
+        Err(problem) => (refusal(skill, session, &problem), Some(problem)),
+    };
+    let recorded = record(skill, session, &outcome, arguments);
+    let (envelope, mut hints) = match recorded {
+        Ok(envelope) => (envelope, outcome.hints.clone()),
+        Err(failure) => {
+            let outcome = refusal(skill, session, &failure);
+            (
+                assemble(skill, session, &outcome, unrecorded_id()),
+                failure.hints,
+            )
+        }
+    };
+    if let Some(problem) = problem {
+        hints.extend(problem.hints);
+    }
+    Done {
+        code: exit::code(envelope.status, envelope.decision),
+        envelope,
+        hints,
+    }
+}
+
+/// The outcome that stands for a problem.
+fn refusal(skill: &Skill, session: &Session, problem: &Problem) -> Outcome {
+    let id = named_task(session);
+    let refused = Refused {
+        task_id: id.as_deref(),
+        state: session.open_task().map(|open| open.before),
+        problem,
+    };
+    let mut outcome = Outcome::new(
+        problem.status(),
+        problem.message.clone(),
+        &(skill.refused)(&refused),
+    );
+    if outcome.summary.is_empty() {
+        outcome.summary.clone_from(&problem.code);
+    }
+    outcome.findings.push(problem.finding());
+    outcome.findings.extend(problem.findings.iter().cloned());
+    outcome.action = Some(if problem.code == "STOP_PRESENT" {
+        Action::StopDetected
+    } else {
+        Action::Error
+    });
+    if problem.code == "STOP_PRESENT" {
+        outcome.signals = Some(Signals {
+            stop_detected: true,
+            ..Signals::default()
+        });
+    }
+    outcome
+}
+
+fn named_task(session: &Session) -> Option<String> {
+    let open = session.open_task().map(|open| open.folder.id().to_string());
+    open.or_else(|| session.task_id().ok().map(|id| id.to_string()))
+}
+
+/// Writes the log line, makes the move, keeps the envelope. Where there is no queue, or nothing
+/// that must be recorded, only the envelope is made.
+fn record(
+    skill: &Skill,
+    session: &mut Session,
+    outcome: &Outcome,
+    arguments: &[OsString],
+) -> Result<Envelope, Problem> {
+    if session.is_plan() || outcome.verified_only || !must_be_recorded(session, outcome) {
+        return Ok(assemble(
+            skill,
+            session,
+            outcome,
+            ids::fresh("EVT", clock::now())?,
+        ));
+    }
+    if outcome.transition.is_some()
+        && !skill.acts_under_stop
+        && let Stop::Present(why) = session.store()?.stop()
+    {
+        undo(session);
+        return Err(session::stop_problem(&why));
+    }
+    let mut draft = draft(skill, session, outcome, arguments)?;
+    let mut envelope = assemble(skill, session, outcome, draft.event_id.clone());
+    draft.outputs_sha256 = envelope.payload_sha256();
+    draft.task_id = if envelope.task.task_id == NO_TASK {
+        "-".to_owned()
+    } else {
+        envelope.task.task_id.clone()
+    };
+    let receipt = session
+        .store()?
+        .log()?
+        .append(draft)
+        .inspect_err(|_| undo(session))?;
+    envelope.artifacts.push(receipt.artifact());
+    if let Err(problem) = act(session, outcome) {
+        if let Some(open) = session.open_task() {
+            open.folder.undo_lock();
+        }
+        return failed_after_record(skill, session, &problem);
+    }
+    if let Some(open) = session.open_task() {
+        open.folder.keep_envelope(&envelope)?;
+    }
+    Ok(envelope)
+}
+
+/// Everything that changes something is recorded, and so is every answer that is not OK.
+fn must_be_recorded(session: &Session, outcome: &Outcome) -> bool {
+    let has_queue = matches!(session.store_if_any(), Ok(Some(_)));
+    let acts = session
+        .take_approvals()
+        .iter()
+        .any(|entry| entry.tool_class != ToolClass::Read);
+    has_queue
+        && (acts
+            || session.open_task().is_some()
+            || outcome.status != Status::Ok
+            || outcome.action.is_some())
+}
+
+fn undo(session: &Session) {
+    if let Some(open) = session.open_task() {
+        open.folder.undo_writes();
+    }
+}
+
+/// Moves the task, as the log line already says.
+fn act(session: &mut Session, outcome: &Outcome) -> Result<(), Problem> {
+    let Some(to) = outcome.transition else {
+        return Ok(());
+    };
+    session.task()?;
+    let Some(open) = session.open_task_mut() else {
+        return Ok(());
+    };
+    let fence = open.fence;
+    // The store is opened apart from the task so that both can be held at once.
+    let root = session.root()?.to_owned();
+    let store = Store::open(&root)?;
+    let Some(open) = session.open_task_mut() else {
+        return Ok(());
+    };
+    store.transition(&mut open.folder, to, fence)?;
+    if outcome.unlock {
+        store.unlock(&open.folder)?;
+        open.fence = None;
+    }
+    Ok(())
+}
+
+/// The log says that the task moves, and it did not: say that in the log too.
+fn failed_after_record(
+    skill: &Skill,
+    session: &Session,
+    problem: &Problem,
+) -> Result<Envelope, Problem> {
+    let outcome = refusal(skill, session, problem);
+    let mut draft = draft(skill, session, &outcome, &[])?
+        .meta("undoes", "the move in the line before of this task");
+    let mut envelope = assemble(skill, session, &outcome, draft.event_id.clone());
+    draft.outputs_sha256 = envelope.payload_sha256();
+    draft.task_id.clone_from(&envelope.task.task_id);
+    let receipt = session.store()?.log()?.append(draft)?;
+    envelope.artifacts.push(receipt.artifact());
+    Ok(envelope)
+}
+
+fn draft(
+    skill: &Skill,
+    session: &Session,
+    outcome: &Outcome,
+    arguments: &[OsString],
+) -> Result<Draft, Problem> {
+    let mut draft = Draft::new(
+        session.actor,
+        outcome.action.unwrap_or(skill.action),
+        skill.envelope,
+    )?;
+    draft.level = audit::level_of(outcome.status, &outcome.findings);
+    draft.status = outcome.status.into();
+    draft.decision = outcome.decision.unwrap_or(Decision::NotApplicable);
+    draft.from = session.open_task().map(|open| open.before);
+    draft.to = outcome.transition.or(draft.from);
+    draft.approvals = session.take_approvals();
+    draft.artifacts.clone_from(&outcome.artifacts);
+    draft.findings.clone_from(&outcome.findings);
+    draft.meta.clone_from(&outcome.meta);
+    draft.inputs_sha256 = outcome.inputs_sha256.clone().unwrap_or_else(|| {
+        session.upstream.as_ref().map_or_else(
+            || session::arguments_sha256(arguments),
+            Envelope::payload_sha256,
+        )
+    });
+    if let Some(open) = session.open_task()
+        && let Ok(Some(candidate)) = open.folder.candidate()
+    {
+        draft.repo_ref = candidate.base;
+    }
+    if let Ok(policy) = session.policy() {
+        draft
+            .meta
+            .insert("policy_sha256".to_owned(), policy.sha256.clone().into());
+    }
+    Ok(draft)
+}
+
+fn unrecorded_id() -> String {
+    ids::fresh("EVT", clock::now()).unwrap_or_else(|_| "EVT-unrecorded".to_owned())
+}
+
+/// Puts the envelope together: what upstream said is carried on, what this step says is added.
+fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: String) -> Envelope {
+    let upstream = session.upstream.as_ref();
+    let mut findings: Vec<Finding> = upstream
+        .map(|envelope| envelope.findings.clone())
+        .unwrap_or_default();
+    for finding in &outcome.findings {
+        if !findings.contains(finding) {
+            findings.push(finding.clone());
+        }
+    }
+    let mut artifacts: Vec<Artifact> = upstream
+        .map(|envelope| envelope.artifacts.clone())
+        .unwrap_or_default();
+    // The receipt is each step's own; a lock that this step takes off binds nobody further on.
+    artifacts.retain(|artifact| match artifact.kind {
+        ArtifactKind::AuditLog => false,
+        ArtifactKind::LockFile => !outcome.unlock,
+        _ => true,
+    });
+    for artifact in &outcome.artifacts {
+        if !artifacts.contains(artifact) {
+            artifacts.push(artifact.clone());
+        }
+    }
+    let signals = match (
+        upstream.and_then(|envelope| envelope.signals),
+        outcome.signals,
+    ) {
+        (Some(one), Some(other)) => Some(one.or(other)),
+        (one, other) => one.or(other),
+    };
+    let before = session.open_task().map(|open| open.before);
+    let task = TaskRef::new(
+        named_task(session).unwrap_or_else(|| NO_TASK.to_owned()),
+        before,
+        if session.is_plan() {
+            before
+        } else {
+            outcome.transition.or(before)
+        },
+    );
+    Envelope {
+        schema_id: SCHEMA_ID.to_owned(),
+        schema_version: SCHEMA_VERSION.to_owned(),
+        skill: skill.envelope.to_owned(),
+        skill_version: SKILL_VERSION.to_owned(),
+        status: outcome.status,
+        decision: outcome.decision,
+        summary: outcome.summary.clone(),
+        task,
+        signals,
+        findings,
+        artifacts,
+        approvals: session.take_approvals(),
+        audit: AuditRef {
+            event_id,
+            append_only_path: audit::path(),
+            prev_event_id: upstream.map(|envelope| envelope.audit.event_id.clone()),
+        },
+        data: outcome.data.clone(),
+    }
+}
