@@ -10,7 +10,7 @@ use crate::decision::Facts;
 use crate::envelope::{Artifact, ArtifactKind, Envelope, Signals};
 use crate::git::{ObjectStore, Repository};
 use crate::outputs::{self, CheckStatus, DiffRiskScan, GateResult, GateRunner};
-use crate::policy::{Isolation, Policy};
+use crate::policy::{Gate, Isolation, Policy};
 use crate::problem::Problem;
 use crate::risk;
 use crate::store::{Stop, Store, TaskFolder};
@@ -90,7 +90,7 @@ impl Court<'_> {
                 .push("there is no gate-runner result".to_owned()),
             Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
                 Err(problem) => facts.unbound.push(problem.to_string()),
-                Ok(()) => self.add_gates(envelope, facts)?,
+                Ok(()) => add_gates(envelope, self.policy, facts)?,
             },
         }
         Ok(())
@@ -137,39 +137,26 @@ impl Court<'_> {
         };
         check_bound(task, candidate, draft, recorded)
     }
-
-    fn add_gates(&self, envelope: &Envelope, facts: &mut Facts) -> Result<(), Problem> {
-        let data: GateRunner = outputs::from_map(&envelope.data)?;
-        for gate in &self.policy.gates {
-            match data.gates.iter().find(|result| result.gate_id == gate.id) {
-                None if gate.required => facts.gates.push(format!("{} has no result", gate.id)),
-                None => {}
-                Some(result) => {
-                    if gate.required && !has_passed(result) {
-                        facts.gates.push(describe(result));
-                    }
-                    if let Some(level) =
-                        note_value(result, "isolation").and_then(Isolation::from_name)
-                    {
-                        facts.isolation =
-                            Some(facts.isolation.map_or(level, |weakest| weakest.min(level)));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
-/// A gate counts as passed when it passed, or when it failed on the base in the same way.
-fn has_passed(result: &GateResult) -> bool {
+/// A gate counts as passed when it passed, or when its command failed on the base in the same way.
+/// Only the note of a command gate is read so: a built-in gate's note quotes the change.
+fn has_passed(gate: &Gate, result: &GateResult) -> bool {
     match result.status {
         CheckStatus::Pass => true,
         CheckStatus::Fail => {
-            note_value(result, "base") == Some("FAIL") && note_value(result, "new") != Some("yes")
+            gate.is_command()
+                && note_value(result, "base") == Some("FAIL")
+                && note_value(result, "new") != Some("yes")
         }
         CheckStatus::Skip => false,
     }
+}
+
+fn isolation_of(gate: &Gate, result: &GateResult) -> Option<Isolation> {
+    note_value(result, "isolation")
+        .filter(|_| gate.is_command())
+        .and_then(Isolation::from_name)
 }
 
 fn describe(result: &GateResult) -> String {
@@ -285,7 +272,7 @@ pub fn facts_of_files(
         None => facts
             .unbound
             .push("no gate-runner result was given".to_owned()),
-        Some(envelope) => add_file_gates(envelope, policy, &mut facts)?,
+        Some(envelope) => add_gates(envelope, policy, &mut facts)?,
     }
     let names: Vec<_> = [scan, gates]
         .into_iter()
@@ -312,21 +299,27 @@ pub fn facts_of_files(
     Ok(facts)
 }
 
-fn add_file_gates(envelope: &Envelope, policy: &Policy, facts: &mut Facts) -> Result<(), Problem> {
+fn add_gates(envelope: &Envelope, policy: &Policy, facts: &mut Facts) -> Result<(), Problem> {
     let data: GateRunner = outputs::from_map(&envelope.data)?;
-    for gate in policy.gates.iter().filter(|gate| gate.required) {
-        match data.gates.iter().find(|result| result.gate_id == gate.id) {
-            None => facts.gates.push(format!("{} has no result", gate.id)),
-            Some(result) if !has_passed(result) => facts.gates.push(describe(result)),
-            Some(_) => {}
+    judge_gates(&data, policy, facts);
+    Ok(())
+}
+
+/// Holds every gate of the policy against its result.
+fn judge_gates(data: &GateRunner, policy: &Policy, facts: &mut Facts) {
+    for gate in &policy.gates {
+        let result = data.gates.iter().find(|result| result.gate_id == gate.id);
+        match result {
+            None if gate.required => facts.gates.push(format!("{} has no result", gate.id)),
+            Some(result) if gate.required && !has_passed(gate, result) => {
+                facts.gates.push(describe(result));
+            }
+            _ => {}
+        }
+        if let Some(level) = result.and_then(|result| isolation_of(gate, result)) {
+            facts.isolation = Some(facts.isolation.map_or(level, |weakest| weakest.min(level)));
         }
     }
-    let levels = data
-        .gates
-        .iter()
-        .filter_map(|result| note_value(result, "isolation").and_then(Isolation::from_name));
-    facts.isolation = levels.min();
-    Ok(())
 }
 
 fn candidate_name(envelope: &Envelope) -> Option<String> {

@@ -22,6 +22,9 @@ const STOP_POLL: Duration = Duration::from_millis(100);
 /// How long the pipes may stay open after the child ended; a leftover holding them is cut off.
 const DRAIN: Duration = Duration::from_millis(500);
 
+/// How much of the end of an output is kept beyond its limit, in bytes.
+const TAIL: usize = 64 << 10;
+
 /// What to run, and within which bounds.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -78,6 +81,8 @@ impl std::fmt::Display for Ended {
 pub struct Captured {
     /// The first bytes, up to the limit.
     pub bytes: Vec<u8>,
+    /// Of what did not fit, the last bytes: a test runner sums up at the end.
+    tail: Vec<u8>,
     /// How many there were in all.
     pub total: u64,
 }
@@ -87,6 +92,32 @@ impl Captured {
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.total > self.bytes.len() as u64
+    }
+
+    /// The beginning and the end, with a line between them that says how much is left out.
+    #[must_use]
+    pub fn log(&self) -> Vec<u8> {
+        let shown = (self.bytes.len() + self.tail.len()) as u64;
+        let mut log = self.bytes.clone();
+        if self.total > shown {
+            log.extend_from_slice(
+                format!("\n[{} bytes left out]\n", self.total - shown).as_bytes(),
+            );
+        }
+        log.extend_from_slice(&self.tail);
+        log
+    }
+
+    fn take_in(&mut self, bytes: &[u8], limit: usize) {
+        let room = limit.saturating_sub(self.bytes.len()).min(bytes.len());
+        let (head, rest) = bytes.split_at(room);
+        self.bytes.extend_from_slice(head);
+        self.tail.extend_from_slice(rest);
+        // Cut seldom, so that a long output costs linear time.
+        if self.tail.len() > 2 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
+        self.total += bytes.len() as u64;
     }
 }
 
@@ -212,11 +243,7 @@ fn collect<R: Read + Send + 'static>(
                 break;
             }
             let mut captured = into.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = limit.saturating_sub(captured.bytes.len()).min(count);
-            captured
-                .bytes
-                .extend_from_slice(buffer.get(..room).unwrap_or_default());
-            captured.total += count as u64;
+            captured.take_in(buffer.get(..count).unwrap_or_default(), limit);
         }
         // The receiver is gone when the drain time is over.
         let _ = ends.send(());
@@ -317,6 +344,22 @@ mod tests {
         let done = run(&spec, &|| false).unwrap();
         assert_eq!((done.stdout.bytes.len(), done.stdout.total), (100, 1 << 20));
         assert!(done.stdout.is_cut());
+    }
+
+    #[test]
+    fn the_end_of_a_long_output_is_kept() {
+        let mut spec =
+            spec("head -c 1000000 /dev/zero | tr '\\0' 'a'; echo; echo 3 passed, 0 failed");
+        spec.output_limit = 10;
+        let done = run(&spec, &|| false).unwrap();
+        let log = String::from_utf8(done.stdout.log()).unwrap();
+        assert!(
+            log.starts_with("aaaaaaaaaa\n[") && log.contains("bytes left out]\na"),
+            "{:.60}",
+            log
+        );
+        assert!(log.ends_with("\n3 passed, 0 failed\n"));
+        assert!(log.len() < 200_000);
     }
 
     #[test]

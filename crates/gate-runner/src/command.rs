@@ -149,7 +149,7 @@ fn toolchain_home(name: &str) -> Option<OsString> {
 fn judge(gate: &Gate, finished: Finished) -> Tried {
     let counts = gate
         .counts_tests
-        .then(|| counts::read(&finished.stdout.bytes))
+        .then(|| counts::read(&finished.stdout.log()))
         .flatten();
     let (status, why) = match (finished.ended, gate.counts_tests, counts) {
         (Ended::Exit(0), true, None) => (CheckStatus::Fail, "NO_TEST_RAN"),

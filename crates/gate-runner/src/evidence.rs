@@ -54,7 +54,8 @@ pub(crate) fn keep_command(
     tried: &Tried,
     base: Option<&Tried>,
 ) -> Result<(), Problem> {
-    let log = &tried.finished.stdout;
+    let stdout = &tried.finished.stdout;
+    let log = stdout.log();
     let mut names: Vec<&str> = gate
         .env
         .keys()
@@ -74,8 +75,8 @@ pub(crate) fn keep_command(
             "ended": tried.finished.ended.to_string(), "why": tried.why,
             "duration_ms": u64::try_from(tried.finished.duration.as_millis()).unwrap_or(u64::MAX),
             "isolation": "I1", "boundary": "none",
-            "log_bytes_kept": log.bytes.len(), "log_bytes_total": log.total, "log_truncated": log.is_cut(),
-            "log_sha256": digest::sha256(&log.bytes),
+            "log_bytes_kept": log.len(), "log_bytes_total": stdout.total, "log_truncated": stdout.is_cut(),
+            "log_sha256": digest::sha256(&log),
             "tests": tried.counts.map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
             "on_base": base.map(|base| json!({
                 "passed": base.status == CheckStatus::Pass, "ended": base.finished.ended.to_string(), "why": base.why,
@@ -84,7 +85,7 @@ pub(crate) fn keep_command(
             "reproduce": format!("gate-runner --task {} --only {}", session.common.task.clone().unwrap_or_else(|| "TASK".to_owned()), gate.id),
         }),
     );
-    keep(session, subject, gate, ran, &record, Some(&log.bytes))
+    keep(session, subject, gate, ran, &record, Some(&log))
 }
 
 fn add(record: &mut Value, more: Value) {
