@@ -4,7 +4,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use baton_core::driver;
+use baton_core::terminal;
 use serde_json::{Value, json};
 
 /// The answer of a command.
@@ -43,10 +43,10 @@ impl Reply {
     /// Prints it. On a terminal the text says it all, unless JSON was asked for.
     pub(crate) fn print(self, json_wanted: bool) -> ExitCode {
         for line in &self.text {
-            driver::say(line);
+            terminal::say(line);
         }
         if json_wanted || !std::io::stdout().is_terminal() {
-            return driver::write_out(&format!("{}\n", self.json), self.code);
+            return terminal::write_out(&format!("{}\n", self.json), self.code);
         }
         ExitCode::from(self.code)
     }

@@ -8,7 +8,7 @@ mod record;
 
 use std::any::Any;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ use crate::policy::Actor;
 use crate::problem::{Kind, Problem};
 use crate::session::{self, Common, Input, Session};
 use crate::state::State;
+use crate::terminal::{complain, say, write_out};
 use crate::{environment, schemas};
 
 /// The version of every skill's output.
@@ -202,35 +203,6 @@ fn print(done: &Done, pretty: bool, verbose: bool) -> ExitCode {
         }
     }
     write_out(&format!("{}\n", text.unwrap_or_default()), done.code)
-}
-
-/// Writes to standard output and makes sure that a failure shows in the exit code.
-#[must_use]
-pub fn write_out(text: &str, code: u8) -> ExitCode {
-    let mut stdout = std::io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Ok(()) => ExitCode::from(code),
-        Err(error) => {
-            say(&format!("standard output could not be written: {error}"));
-            ExitCode::from(code.max(1))
-        }
-    }
-}
-
-/// Writes one line to standard error; when that is gone too, there is nobody to tell.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
-}
-
-/// Says a problem and its hints on standard error.
-pub fn complain(name: &str, problem: &Problem) {
-    say(&format!("{name}: {}", problem.message));
-    for hint in &problem.hints {
-        say(&format!("  next: {hint}"));
-    }
 }
 
 fn run(

@@ -37,4 +37,5 @@ pub mod session;
 pub mod state;
 pub mod store;
 pub mod task;
+pub mod terminal;
 pub mod wire;

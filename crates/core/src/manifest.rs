@@ -6,10 +6,11 @@ use serde_json::{Map, Value};
 use crate::audit;
 use crate::envelope::QUEUE_ROOT;
 use crate::problem::Problem;
-use crate::session::SSOT;
 use crate::store::STOP;
 use crate::{bounds, wire};
 
+/// Where the single source of truth lies.
+pub const SSOT: &str = ".autodev_ssot";
 const CODE: &str = "MANIFEST_INVALID";
 const MAX_BYTES: usize = 1 << 20;
 

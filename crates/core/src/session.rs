@@ -11,16 +11,14 @@ use crate::approval::Verdict;
 use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
 use crate::git::Repository;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, SSOT};
 use crate::policy::{Actor, Policy};
 use crate::problem::Problem;
 use crate::state::State;
 use crate::store::{Stop, Store, TaskFolder};
 use crate::task::TaskId;
-use crate::{clock, files};
+use crate::{clock, files, terminal};
 
-/// Where the single source of truth lies.
-pub const SSOT: &str = ".autodev_ssot";
 /// The largest policy or manifest that is read, in bytes.
 const MAX_SSOT_BYTES: usize = 4 << 20;
 
@@ -427,7 +425,7 @@ impl Session {
     /// Prints progress or an explanation on standard error, for people.
     pub fn tell(&self, text: &str) {
         if self.common.verbose || std::io::stderr().is_terminal() {
-            crate::driver::say(text);
+            terminal::say(text);
         }
     }
 

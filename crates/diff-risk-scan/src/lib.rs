@@ -15,7 +15,6 @@ use baton_core::outputs::{DiffRiskScan, DiffStats, PolicyFlags, RiskLevel, to_ma
 use baton_core::problem::Problem;
 use baton_core::risk::{self, Origin, RiskReport, ScanInput};
 use baton_core::session::Session;
-use baton_core::task::Scope;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
@@ -97,16 +96,12 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
     let bytes = task.patch()?;
     candidate::verify(repository, &objects, &candidate, &bytes, &limits)?;
     let scope = task.task()?.scope;
-    let origin = Origin::Candidate {
-        base: candidate.base.clone(),
-        tree: candidate.tree.clone(),
-    };
-    let trees = Trees {
-        objects: &objects,
-        old: Oid::parse(&candidate.base_tree)?,
-        new: Oid::parse(&candidate.tree)?,
-    };
-    let report = scan(session, &bytes, Some(&scope), &origin, Some(&trees))?;
+    let (base, old, new) = (
+        Oid::parse(&candidate.base)?,
+        Oid::parse(&candidate.base_tree)?,
+        Oid::parse(&candidate.tree)?,
+    );
+    let report = candidate::scan(&objects, &base, (&old, &new), &bytes, policy, Some(&scope))?;
     Ok((report, vec![task.candidate_artifact(&candidate)?]))
 }
 
@@ -118,25 +113,21 @@ fn scan_file(
     let limits = candidate::limits(session.policy()?);
     let bytes = session.read_named(path, limits.bytes)?;
     let Some(base) = base else {
-        return Ok((
-            scan(session, &bytes, None, &Origin::Text, None)?,
-            Vec::new(),
-        ));
+        return Ok((scan_text(session, &bytes)?, Vec::new()));
     };
     let repository = session.repository()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
     let base = repository.commit(base)?;
     let proposal = candidate::propose(&objects, &base, &bytes, &limits)?;
-    let origin = Origin::Candidate {
-        base: proposal.base.to_string(),
-        tree: proposal.tree.to_string(),
-    };
-    let trees = Trees {
-        objects: &objects,
-        old: proposal.base_tree.clone(),
-        new: proposal.tree.clone(),
-    };
-    let report = scan(session, &proposal.patch, None, &origin, Some(&trees))?;
+    let trees = (&proposal.base_tree, &proposal.tree);
+    let report = candidate::scan(
+        &objects,
+        &proposal.base,
+        trees,
+        &proposal.patch,
+        session.policy()?,
+        None,
+    )?;
     Ok((report, vec![named(path, &proposal)]))
 }
 
@@ -153,32 +144,14 @@ fn named(path: &Path, proposal: &Proposal) -> Artifact {
     Artifact::new(ArtifactKind::DraftPatch, shown, note)
 }
 
-/// The two trees of a candidate, for what the text does not tell.
-struct Trees<'a> {
-    objects: &'a ObjectStore,
-    old: Oid,
-    new: Oid,
-}
-
-fn scan(
-    session: &Session,
-    bytes: &[u8],
-    scope: Option<&Scope>,
-    origin: &Origin,
-    trees: Option<&Trees<'_>>,
-) -> Result<RiskReport, Problem> {
+/// Scans a bare patch. It must hold whole files: what a delta makes cannot be read without the old one.
+fn scan_text(session: &Session, bytes: &[u8]) -> Result<RiskReport, Problem> {
     let policy = session.policy()?;
     let mut limits = candidate::limits(policy);
-    // A bare text must hold whole files: what a delta makes cannot be read without the old one.
-    limits.allow_delta = trees.is_some();
+    limits.allow_delta = false;
     let patch =
         baton_patch::parse(bytes, &limits).map_err(|refusal| candidate::refused(&refusal))?;
-    let mut input = ScanInput::from_patch(&patch);
-    if let Some(trees) = trees {
-        let read = |tree: &Oid, path: &str| trees.objects.blob(tree, path).ok().flatten();
-        input.ask(|path| read(&trees.new, path), |path| read(&trees.old, path));
-    }
-    risk::scan(&input, policy, scope, origin)
+    risk::scan(&ScanInput::from_patch(&patch), policy, None, &Origin::Text)
 }
 
 fn write_summary(path: &Path, bytes: &[u8]) -> Result<(), Problem> {

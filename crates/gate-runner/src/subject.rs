@@ -6,7 +6,7 @@ use baton_core::candidate::{self, Candidate};
 use baton_core::envelope::{Artifact, ArtifactKind};
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::problem::Problem;
-use baton_core::risk::{self, Origin, RiskReport, ScanInput};
+use baton_core::risk::RiskReport;
 use baton_core::session::Session;
 use baton_core::task::Scope;
 
@@ -110,19 +110,13 @@ impl Subject {
 
     /// Looks at the change itself; G2 and G3 do not rely on an earlier scan.
     pub(crate) fn scan(&self, session: &Session) -> Result<RiskReport, Problem> {
-        let policy = session.policy()?;
-        let patch = baton_patch::parse(&self.patch, &candidate::limits(policy))
-            .map_err(|refusal| candidate::refused(&refusal))?;
-        let mut input = ScanInput::from_patch(&patch);
-        let read = |tree: &Oid, path: &str| self.objects.blob(tree, path).ok().flatten();
-        input.ask(
-            |path| read(&self.tree, path),
-            |path| read(&self.base_tree, path),
-        );
-        let origin = Origin::Candidate {
-            base: self.base.to_string(),
-            tree: self.tree.to_string(),
-        };
-        risk::scan(&input, policy, self.scope.as_ref(), &origin)
+        candidate::scan(
+            &self.objects,
+            &self.base,
+            (&self.base_tree, &self.tree),
+            &self.patch,
+            session.policy()?,
+            self.scope.as_ref(),
+        )
     }
 }

@@ -1,10 +1,11 @@
 //! The checks, each with its id. A check that cannot be made because an earlier one failed is SKIP.
 
+use baton_core::manifest::SSOT;
 use baton_core::outputs::{Check, CheckStatus};
 use baton_core::policy::Policy;
 use baton_core::problem::Problem;
 use baton_core::rules::{Case, PathRules, ScopeRules};
-use baton_core::session::{SSOT, Session};
+use baton_core::session::Session;
 use baton_core::task::{Task, TaskId};
 use baton_core::{clock, schemas};
 use serde_json::Value;

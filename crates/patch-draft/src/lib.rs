@@ -189,7 +189,9 @@ fn propose(
         session.actor,
         policy,
     );
-    session.check_not_denied(&candidate)?;
+    session
+        .check_not_denied(&candidate)
+        .map_err(|problem| keep_refused(task, draft, problem))?;
     keep_objects(&objects, &proposal, &candidate)?;
     let mut artifacts = task.write_candidate(&candidate, &proposal.patch)?;
     artifacts.extend(keep_words(task, draft, notes)?);

@@ -106,12 +106,7 @@ fn checked_mode(session: &Session) -> Result<LandingMode, Problem> {
     }
     .facts(task);
     let verdict = decide(session.policy()?, &facts);
-    let kept = task.envelopes()?;
-    let recorded = kept
-        .iter()
-        .rev()
-        .find(|kept| kept.envelope.skill == "decision-router")
-        .and_then(|kept| kept.envelope.decision);
+    let recorded = task.recorded_decision()?;
     let reasons: Vec<_> = verdict
         .matched
         .iter()

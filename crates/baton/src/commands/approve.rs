@@ -104,12 +104,7 @@ fn decided(session: &Session) -> Result<(Candidate, Decision), Problem> {
         .hint(format!("baton show {}", task.id())));
     }
     let candidate = session.candidate()?;
-    let kept = task.envelopes()?;
-    let decision = kept
-        .iter()
-        .rev()
-        .find(|kept| kept.envelope.skill == "decision-router")
-        .and_then(|kept| kept.envelope.decision);
+    let decision = task.recorded_decision()?;
     match decision {
         Some(decision @ (Decision::AutoMerge | Decision::PrOnly)) => Ok((candidate, decision)),
         _ => Err(Problem::fail(

@@ -9,6 +9,7 @@ use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::task::TaskId;
+use baton_core::terminal;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 
 use super::Shared;
@@ -255,7 +256,7 @@ impl Way<'_> {
             Status::Deny => "DENY",
             Status::ZeroStop => "STOP",
         };
-        driver::say(&format!(
+        terminal::say(&format!(
             "{:>2} {mark} {:<21} {}",
             self.step,
             skill.name,

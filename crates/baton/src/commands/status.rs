@@ -113,9 +113,7 @@ fn for_approval(store: &Store, task: &TaskFolder) -> Result<String, Problem> {
             approval.approved_by
         ));
     }
-    let kept = task.envelopes()?;
-    let decision = kept.iter().rev().find_map(|kept| kept.envelope.decision);
-    let what = match decision {
+    let what = match task.recorded_decision()? {
         Some(Decision::AutoMerge) => "AUTO_MERGE",
         _ => "PR_ONLY",
     };

@@ -91,12 +91,7 @@ fn check_decision(session: &Session) -> Result<(), Problem> {
         return Err(Problem::fail("EVIDENCE_UNBOUND", unbound.clone()));
     }
     let now = decide(session.policy()?, &facts).decision;
-    let kept = task.envelopes()?;
-    let recorded = kept
-        .iter()
-        .rev()
-        .find(|kept| kept.envelope.skill == "decision-router")
-        .and_then(|kept| kept.envelope.decision);
+    let recorded = task.recorded_decision()?;
     match recorded {
         Some(recorded) if recorded == now => Ok(()),
         // A stop at the time decides harder than the evidence alone would.

@@ -151,7 +151,7 @@ impl Repository {
             .args([format!("{revision}^{{commit}}")])
             .finish()?;
         if !done.ended.is_success() {
-            return Err(missing(super::last_words(&done.stderr.bytes)));
+            return Err(missing("there is no such branch, tag or commit".to_owned()));
         }
         Oid::parse(String::from_utf8_lossy(&done.stdout.bytes).trim())
     }

@@ -5,7 +5,7 @@ use std::io;
 
 use super::broken;
 use crate::candidate::Candidate;
-use crate::envelope::{self, Artifact, ArtifactKind, Envelope, QUEUE_ROOT};
+use crate::envelope::{self, Artifact, ArtifactKind, Decision, Envelope, QUEUE_ROOT};
 use crate::files::Folder;
 use crate::lease::{self, Lease};
 use crate::problem::Problem;
@@ -423,6 +423,19 @@ impl TaskFolder {
             .into_iter()
             .map(|name| self.kept_envelope(&folder, &name))
             .collect()
+    }
+
+    /// The decision that decision-router recorded last.
+    ///
+    /// # Errors
+    /// `EVIDENCE_CHANGED`.
+    pub fn recorded_decision(&self) -> Result<Option<Decision>, Problem> {
+        let kept = self.envelopes()?;
+        let last = kept
+            .iter()
+            .rev()
+            .find(|kept| kept.envelope.skill == "decision-router");
+        Ok(last.and_then(|kept| kept.envelope.decision))
     }
 
     fn kept_envelope(&self, folder: &Folder, name: &str) -> Result<KeptEnvelope, Problem> {
