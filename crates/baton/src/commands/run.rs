@@ -68,6 +68,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         .ok_or_else(|| Problem::fail("INTERNAL_ERROR", "the run made no step"))?;
     let json = serde_json::to_value(&done.envelope).unwrap_or_default();
     let mut reply = Reply::ok(json).code(done.code);
+    reply.always_json = true;
     for hint in &done.hints {
         reply = reply.line(format!("next: {hint}"));
     }
