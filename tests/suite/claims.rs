@@ -413,3 +413,30 @@ fn a_question_goes_to_blocked_and_a_cut_reply_is_kept() {
         std::fs::read_to_string(bench.task("blocked", "T-2").join("evidence/refused.txt")).unwrap();
     assert!(kept.ends_with("diff --git"));
 }
+
+#[test]
+fn a_draft_that_a_killed_run_never_recorded_is_made_anew() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let text = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+    let path = bench.patch_file("x.patch", &text);
+    bench.baton(["claim-lock", "--task", "T-1"]).expect(0);
+    bench.baton(["intake-validate", "--task", "T-1"]).expect(0);
+    // As a run leaves it that is killed between writing the patch and recording it.
+    std::fs::write(bench.task("work", "T-1").join("draft.patch"), "half a pat").unwrap();
+    let line = [
+        "patch-draft",
+        "--task",
+        "T-1",
+        "--from",
+        path.to_str().unwrap(),
+    ];
+    bench.baton(line).expect(0);
+    let kept = bench.task("work", "T-1").join("unrecorded/1-draft.patch");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "half a pat");
+    assert_eq!(
+        bench.baton(line).findings(),
+        ["FILE_EXISTS"],
+        "a recorded draft stays"
+    );
+}

@@ -15,6 +15,7 @@ mod docs;
 mod envelopes;
 mod gates;
 mod hostile;
+mod kills;
 mod landing;
 mod schemas;
 mod skill_pack;

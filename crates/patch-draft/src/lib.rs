@@ -100,7 +100,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
             task.id()
         )));
     }
-    if task.candidate()?.is_some() {
+    if task.has_recorded_draft()? {
         return Err(Problem::fail(
             "FILE_EXISTS",
             format!(
@@ -125,6 +125,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
             ]),
         );
     }
+    task.set_unrecorded_aside()?;
     let draft = obtain(session, &arguments, task)?;
     let reply = reply::read(&draft.text).map_err(|problem| keep_refused(task, &draft, problem))?;
     match &reply {

@@ -49,7 +49,7 @@ pub(crate) fn execute(
         tree: Oid::parse(&candidate.tree)?,
     };
     if let Some(commit) = landing.already_landed()? {
-        return landing.finished(&commit, None);
+        return landing.finished(&commit, landing.checkout_left_behind(&commit)?);
     }
     landing.check_base()?;
     let checkout = landing.check_checkout()?;
@@ -69,6 +69,18 @@ impl Landing<'_> {
         Ok(parent
             .is_ok_and(|parent| parent == self.base)
             .then_some(tip))
+    }
+
+    /// Brings a checkout along that a killed landing left on the base. Where it followed already this
+    /// changes nothing, and what the user changed elsewhere stays.
+    fn checkout_left_behind(&self, commit: &Oid) -> Result<Option<Problem>, Problem> {
+        if self.repository.current_branch()?.as_deref() != Some(self.branch.as_str()) {
+            return Ok(None);
+        }
+        Ok(self
+            .repository
+            .update_checkout(&self.base, commit, false)
+            .err())
     }
 
     fn check_base(&self) -> Result<(), Problem> {

@@ -166,7 +166,7 @@ impl Way<'_> {
         if !self.step(&intake_validate::SKILL, &[])? {
             return Ok(false);
         }
-        let drafted = resumed && self.session()?.task()?.candidate()?.is_some();
+        let drafted = resumed && self.session()?.task()?.has_recorded_draft()?;
         if !drafted && !self.step(&patch_draft::SKILL, &self.draft_flags())? {
             return Ok(false);
         }

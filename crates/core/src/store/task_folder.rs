@@ -5,7 +5,7 @@ use std::io;
 
 use super::broken;
 use crate::candidate::Candidate;
-use crate::envelope::{self, Artifact, ArtifactKind, Decision, Envelope, QUEUE_ROOT};
+use crate::envelope::{self, Artifact, ArtifactKind, Decision, Envelope, QUEUE_ROOT, Status};
 use crate::files::Folder;
 use crate::lease::{self, Lease};
 use crate::problem::Problem;
@@ -330,6 +330,38 @@ impl TaskFolder {
             Err(problem) if problem.code == "FILE_MISSING" => Ok(None),
             Err(problem) => Err(problem),
         }
+    }
+
+    /// Whether a draft of this attempt was recorded. Files that a killed run left behind without a
+    /// record are no draft.
+    ///
+    /// # Errors
+    /// `EVIDENCE_CHANGED`.
+    pub fn has_recorded_draft(&self) -> Result<bool, Problem> {
+        let is_draft = |envelope: &Envelope| {
+            envelope.skill == "patch-draft-request" && envelope.status == Status::Ok
+        };
+        let kept = self.envelopes()?;
+        Ok(self.candidate()?.is_some() && kept.iter().any(|kept| is_draft(&kept.envelope)))
+    }
+
+    /// Moves what a killed run drafted and never recorded into `unrecorded/`.
+    ///
+    /// # Errors
+    /// `FILE_UNREADABLE`.
+    pub fn set_unrecorded_aside(&self) -> Result<(), Problem> {
+        for name in [CANDIDATE_FILE, PATCH_FILE, "rationale.md", "report.json"] {
+            let trouble = |error: io::Error| self.trouble(name, &error);
+            if !self.folder.exists(name).map_err(trouble)? {
+                continue;
+            }
+            let aside = self.folder.sub_or_new("unrecorded").map_err(trouble)?;
+            let number = aside.list().map_err(trouble)?.len() + 1;
+            self.folder
+                .move_to(name, &aside, &format!("{number}-{name}"))
+                .map_err(trouble)?;
+        }
+        Ok(())
     }
 
     /// The candidate's canonical patch.
