@@ -243,7 +243,15 @@ fn a_landing_that_was_cut_off_is_finished_once() {
     bench.git(&["commit", "-q", "-m", "landed"]);
     let landed = bench.git(&["rev-parse", "main"]);
     assert_eq!(bench.git(&["rev-parse", "main^{tree}"]), candidate["tree"]);
+    // The checkout is still on the base, as it is before a landing's last step.
+    bench.git(&["read-tree", "-m", "-u", "main", "main^"]);
+    assert_ne!(bench.git(&["status", "--porcelain"]), "");
     bench.baton(["run", "T-1"]).expect(0);
+    assert_eq!(
+        bench.git(&["status", "--porcelain"]),
+        "",
+        "the checkout was left behind"
+    );
     assert_eq!(
         bench.git(&["rev-parse", "main"]),
         landed,
