@@ -126,7 +126,12 @@ impl Store {
     /// # Errors
     /// `GIT_FAILED`.
     pub fn objects(&self, repository: &Repository) -> Result<ObjectStore, Problem> {
-        ObjectStore::open(&self.queue.path().join("git"), repository)
+        let path = self.queue.path().join("git");
+        if path.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+            let error = io::Error::from(io::ErrorKind::NotADirectory);
+            return Err(broken("git", &error));
+        }
+        ObjectStore::open(&path, repository)
     }
 
     fn folder(&self, name: &str) -> Result<Folder, Problem> {
@@ -170,7 +175,8 @@ impl Store {
         match self.queue.remove(STOP) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Problem::io(STOP, &error)),
+            Err(error) => Err(Problem::io(STOP, &error)
+                .hint("look at what lies there under that name and remove it by hand")),
         }
     }
 
