@@ -198,6 +198,15 @@ fn loose_files_are_taken_in_and_bad_ones_are_kept_in_blocked() {
             |folder| std::fs::read_to_string(folder.join("task.json")).unwrap() == "{ not json"
         )
     );
+    let large = blocked
+        .iter()
+        .map(|folder| folder.join("loose.json"))
+        .find(|path| path.is_file());
+    assert_eq!(
+        std::fs::metadata(large.unwrap()).unwrap().len(),
+        300 << 10,
+        "its bytes stay"
+    );
     assert!(
         inbox.join("link.json").symlink_metadata().is_ok(),
         "a link is left where it is"

@@ -2,12 +2,12 @@
 
 use super::{Store, broken};
 use crate::audit::{Action, Draft, Level};
-use crate::digest;
 use crate::files::Folder;
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::{self, Task, TaskId};
+use crate::{digest, ids};
 
 impl Store {
     /// Takes in every loose file. One that is no task, or whose id is taken, goes to `blocked` with
@@ -36,13 +36,7 @@ impl Store {
 
     fn take_in(&self, inbox: &Folder, name: &str, actor: Actor) -> Result<(), Problem> {
         let Ok(bytes) = inbox.read(name, task::MAX_BYTES) else {
-            return self.block_loose(
-                inbox,
-                name,
-                b"{}",
-                &format!("{name} cannot be read or is too large"),
-                actor,
-            );
+            return self.block_unread(inbox, name, actor);
         };
         let task = match Task::parse(&bytes) {
             Ok(task) => task,
@@ -93,5 +87,23 @@ impl Store {
             self.put_into(&blocked, &id, bytes)?;
         }
         inbox.remove(name).map_err(|error| broken(name, &error))
+    }
+
+    /// A file that cannot be read, or is too large to be a task, is moved as it is: its bytes stay.
+    fn block_unread(&self, inbox: &Folder, name: &str, actor: Actor) -> Result<(), Problem> {
+        let id = format!("INVALID-{}", ids::random_hex()?);
+        let why = format!("{name} cannot be read or is too large; it is kept as loose.json");
+        let mut draft = Draft::new(actor, Action::TaskBlocked, "claim-lock")?
+            .task(&id, Some(State::Inbox), Some(State::Blocked))
+            .meta("reason", why)
+            .meta("loose_file", name);
+        draft.level = Level::Error;
+        self.log()?.append(draft)?;
+        let blocked = self.state_folder(State::Blocked)?;
+        self.put_into(&blocked, &id, b"{}")?;
+        let folder = blocked.sub(&id).map_err(|error| broken(&id, &error))?;
+        inbox
+            .move_to(name, &folder, "loose.json")
+            .map_err(|error| broken(name, &error))
     }
 }
