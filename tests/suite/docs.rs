@@ -103,3 +103,56 @@ fn the_quick_start_of_the_readme_works_as_written() {
     // Without lowered isolation the change ends as a branch for review.
     assert_eq!(bench.git(&["show", "baton/T-1:src/app.sh"]), "echo 2");
 }
+
+#[test]
+fn every_help_text_says_what_the_command_is_for() {
+    let bench = Bench::bare();
+    for skill in baton::SKILLS {
+        let ran = bench.baton([skill.name, "--help"]);
+        assert_eq!(ran.code, 0);
+        assert!(ran.stdout.starts_with(skill.about), "{}", ran.stdout);
+        assert!(
+            skill
+                .examples
+                .iter()
+                .all(|example| ran.stdout.contains(example)),
+            "{}",
+            ran.stdout
+        );
+        assert!(ran.stdout.contains("Exit codes"), "{}", ran.stdout);
+    }
+    let command = baton::command();
+    let mut texts: Vec<_> = command
+        .get_subcommands()
+        .map(|sub| sub.get_about().unwrap().to_string())
+        .collect();
+    texts.sort();
+    let all = texts.len();
+    texts.dedup();
+    assert_eq!(texts.len(), all, "two commands say the same of themselves");
+}
+
+#[test]
+fn the_manual_and_the_completions_come_from_the_command_line() {
+    let bench = Bench::bare();
+    let page = bench.baton(["man", "claim-lock"]);
+    assert!(
+        page.code == 0 && page.stdout.contains(".TH claim-lock") && page.stdout.contains("lease"),
+        "{}",
+        page.stdout
+    );
+    assert!(
+        bench
+            .baton(["man"])
+            .stdout
+            .contains("pr\\-merge\\-orchestrator")
+    );
+    assert_eq!(bench.baton(["man", "nothing"]).code, 2);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = bench.baton(["completions", shell]);
+        assert!(
+            script.code == 0 && script.stdout.contains("claim-lock"),
+            "{shell}"
+        );
+    }
+}

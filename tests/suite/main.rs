@@ -9,11 +9,15 @@
     clippy::type_complexity
 )]
 
+mod changes;
 mod claims;
 mod docs;
 mod envelopes;
+mod gates;
+mod hostile;
 mod landing;
 mod schemas;
 mod skill_pack;
+mod streams;
 mod support;
 mod tamper;

@@ -2,6 +2,7 @@
 //! operator needs around them.
 
 mod commands;
+mod manual;
 mod registry;
 mod reply;
 
@@ -29,7 +30,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::from(if printed.is_err() { code.max(1) } else { code });
         }
     };
-    commands::run(&matches)
+    manual::print(&command(), &matches).unwrap_or_else(|| commands::run(&matches))
 }
 
 /// The whole command line.
@@ -48,4 +49,5 @@ pub fn command() -> Command {
         )
         .subcommands(commands::all())
         .subcommands(skills)
+        .subcommands(manual::commands())
 }

@@ -16,6 +16,8 @@ pub(crate) struct Reply {
     pub(crate) text: Vec<String>,
     /// The exit code.
     pub(crate) code: u8,
+    /// The JSON line is the answer itself and is printed on a terminal too.
+    pub(crate) always_json: bool,
 }
 
 impl Reply {
@@ -25,6 +27,7 @@ impl Reply {
             json,
             text: Vec::new(),
             code: 0,
+            always_json: false,
         }
     }
 
@@ -45,7 +48,7 @@ impl Reply {
         for line in &self.text {
             terminal::say(line);
         }
-        if json_wanted || !std::io::stdout().is_terminal() {
+        if json_wanted || self.always_json || !std::io::stdout().is_terminal() {
             return terminal::write_out(&format!("{}\n", self.json), self.code);
         }
         ExitCode::from(self.code)

@@ -110,11 +110,12 @@ impl Skill {
         let after = format!(
             "Examples:\n  {first}\n  {second}\n\nExit codes:\n  0 OK  1 FAIL  2 usage error, no envelope  3 DENY  4 ZERO_STOP  5 PARTIAL"
         );
-        let command = Command::new(self.name)
+        // The doc comment of a flags struct would become the text about the program, so that comes
+        // last.
+        (self.arguments)(Common::augment_args(Command::new(self.name)))
             .about(self.about)
             .version(env!("CARGO_PKG_VERSION"))
-            .after_help(after);
-        (self.arguments)(Common::augment_args(command))
+            .after_help(after)
     }
 }
 

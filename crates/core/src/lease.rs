@@ -78,11 +78,70 @@ impl Lease {
         bytes
     }
 
+    /// Whether the process that took the lease still runs on this machine. A shell chain outlives
+    /// the process that claimed for it, so a dead process says nothing; a living one is at work.
+    #[must_use]
+    pub fn is_in_living_hands(&self) -> bool {
+        let here = self.host == ids::host() && self.boot_id == ids::boot_id();
+        let running = ids::process_start(self.pid);
+        here && self.pid != std::process::id() && running.is_some() && running == self.pid_start
+    }
+
     /// Whether the lease has ended, or its machine was started anew since.
     #[must_use]
     pub fn is_over(&self, now: SystemTime) -> bool {
         let restarted =
             self.host == ids::host() && !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
         restarted || clock::parse_rfc3339(&self.lease_until).is_some_and(|until| until <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(length: Duration) -> Lease {
+        Lease::new("me", 7, clock::now(), length)
+    }
+
+    #[test]
+    fn a_lock_reads_back_and_a_broken_one_is_an_error() {
+        let lease = lease(Duration::from_secs(60));
+        assert_eq!(Lease::parse(&lease.to_bytes()).unwrap(), lease);
+        for bytes in [&b""[..], b"{}", b"not json"] {
+            assert_eq!(Lease::parse(bytes).unwrap_err().code, "LOCK_BROKEN");
+        }
+    }
+
+    #[test]
+    fn a_lease_ends_with_its_time_or_with_its_boot() {
+        let now = clock::now();
+        assert!(!lease(Duration::from_secs(60)).is_over(now));
+        assert!(lease(Duration::ZERO).is_over(now + Duration::from_secs(1)));
+        let mut other_boot = lease(Duration::from_secs(60));
+        "another".clone_into(&mut other_boot.boot_id);
+        assert!(other_boot.is_over(now));
+        "elsewhere".clone_into(&mut other_boot.host);
+        assert!(
+            !other_boot.is_over(now),
+            "another machine's boot says nothing"
+        );
+    }
+
+    #[test]
+    fn hands_are_living_when_another_process_with_the_same_start_runs() {
+        let mut lease = lease(Duration::from_secs(60));
+        assert!(
+            !lease.is_in_living_hands(),
+            "our own process is not somebody else"
+        );
+        lease.pid = 1;
+        lease.pid_start = ids::process_start(1);
+        assert!(lease.is_in_living_hands());
+        lease.pid_start = Some(u64::MAX);
+        assert!(
+            !lease.is_in_living_hands(),
+            "the pid was given to another process"
+        );
     }
 }

@@ -21,9 +21,20 @@ pub fn write_out(text: &str, code: u8) -> ExitCode {
     }
 }
 
-/// Writes one line to standard error; when that is gone too, there is nobody to tell.
+/// Writes one line to standard error; when that is gone too, there is nobody to tell. Control
+/// characters are shown as escapes: the line may quote what a patch or a task says.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let shown: String = line
+        .chars()
+        .fold(String::with_capacity(line.len()), |mut shown, c| {
+            if c.is_control() && c != '\t' {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+            shown
+        });
+    let _ = writeln!(std::io::stderr().lock(), "{shown}");
 }
 
 /// Says a problem and its hints on standard error.

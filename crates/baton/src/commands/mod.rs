@@ -27,13 +27,13 @@ use crate::reply::{self, Reply};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Shared {
     /// Work in the repository at this folder (default: search upward for .git)
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     repo: Option<PathBuf>,
     /// Act as openclaw, cursor, claude_code, human or system (default: BATON_ACTOR, else human)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     actor: Option<String>,
     /// Print the JSON line even on a terminal
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
 }
 
@@ -154,10 +154,10 @@ const ENTRIES: [Entry; 13] = [
 
 /// The commands for the command line.
 pub(crate) fn all() -> impl Iterator<Item = Command> {
+    // The doc comment of a flags struct would become the text about the command, so that comes last.
     ENTRIES.iter().map(|entry| {
-        Shared::augment_args((entry.arguments)(
-            Command::new(entry.name).about(entry.about),
-        ))
+        let command = Shared::augment_args(Command::new(entry.name));
+        (entry.arguments)(command).about(entry.about)
     })
 }
 

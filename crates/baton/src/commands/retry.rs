@@ -3,6 +3,7 @@
 use baton_core::audit::{Action, Draft};
 use baton_core::clock;
 use baton_core::envelope::ToolClass;
+use baton_core::environment;
 use baton_core::problem::Problem;
 use baton_core::state::State;
 use clap::{ArgMatches, Command};
@@ -33,7 +34,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     }
     let lease = task.lease()?;
     if let Some(lease) = lease.as_ref().filter(|lease| !lease.is_over(clock::now()))
-        && lease.owner != baton_core::environment::default_owner()
+        && (lease.is_in_living_hands() || lease.owner != environment::default_owner())
     {
         return Err(Problem::fail(
             "LOCK_CONFLICT",

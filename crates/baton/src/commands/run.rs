@@ -68,6 +68,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         .ok_or_else(|| Problem::fail("INTERNAL_ERROR", "the run made no step"))?;
     let json = serde_json::to_value(&done.envelope).unwrap_or_default();
     let mut reply = Reply::ok(json).code(done.code);
+    reply.always_json = true;
     for hint in &done.hints {
         reply = reply.line(format!("next: {hint}"));
     }
@@ -142,6 +143,16 @@ impl Way<'_> {
             .owner
             .clone()
             .unwrap_or_else(baton_core::environment::default_owner);
+        if let Some(lease) = lease.as_ref().filter(|lease| lease.is_in_living_hands()) {
+            let message = format!(
+                "task {} is being worked on by process {} of {}",
+                session.task()?.id(),
+                lease.pid,
+                lease.owner
+            );
+            return Err(Problem::fail("LOCK_CONFLICT", message)
+                .hint("wait for it; baton status shows how far it is"));
+        }
         match lease {
             Some(lease) if lease.owner == owner => self.step(
                 &claim_lock::SKILL,
@@ -200,7 +211,8 @@ impl Way<'_> {
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
     /// (a moved base, a dirty checkout, another holder) is no incident and stays where it is.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 8] = [
+        const WAITS: [&str; 9] = [
+            "FILE_EXISTS",
             "BASE_MOVED",
             "CHECKOUT_DIRTY",
             "CHECKOUT_NOT_UPDATED",

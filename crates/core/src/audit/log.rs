@@ -343,3 +343,133 @@ fn write_failed(error: &std::io::Error) -> Problem {
     )
     .hint("free disk space or mend the disk, then run the same command again (recovery R7)")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn log() -> (tempfile::TempDir, Log, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::new(Folder::open(dir.path()).unwrap());
+        log.create().unwrap();
+        let path = dir.path().join(FILE);
+        (dir, log, path)
+    }
+
+    fn append(log: &Log, text: &str) -> Receipt {
+        let draft = Draft::new(Actor::Human, Action::EventRecorded, "audit-append").unwrap();
+        log.append(draft.meta("text", text)).unwrap()
+    }
+
+    fn lines(path: &PathBuf) -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn lines_are_numbered_and_linked_by_the_digest_of_their_bytes() {
+        let (_dir, log, path) = log();
+        let first = append(&log, "a");
+        let second = append(&log, "b");
+        assert_eq!((first.seq, second.seq), (1, 2));
+        let lines = lines(&path);
+        assert_eq!(first.sha256, digest::sha256(lines[0].as_bytes()));
+        assert!(lines[1].contains(&format!("\"prev_sha256\":\"{}\"", first.sha256)));
+        assert!(lines[0].contains(GENESIS));
+        assert_eq!(log.verify(|_, _| {}).unwrap().sha256, second.sha256);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_kept_aside_cut_off_and_recorded() {
+        let (dir, log, path) = log();
+        append(&log, "a");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend_from_slice(b"{\"ts\":\"2026-");
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(log.verify(|_, _| {}).unwrap_err().code, "LOG_BROKEN");
+        assert_eq!(append(&log, "b").seq, 3);
+        let mut actions = Vec::new();
+        log.verify(|event, _| actions.push(event.action)).unwrap();
+        assert_eq!(
+            actions,
+            [
+                Action::EventRecorded,
+                Action::LogRepaired,
+                Action::EventRecorded
+            ]
+        );
+        let torn = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let kept: Vec<_> = torn
+            .filter(|path| path.to_string_lossy().contains("torn-"))
+            .collect();
+        assert_eq!(std::fs::read(&kept[0]).unwrap(), b"{\"ts\":\"2026-");
+    }
+
+    #[test]
+    fn every_change_to_a_line_in_the_middle_is_found() {
+        type Change = fn(&mut Vec<String>);
+        let changes: [(&str, Change); 5] = [
+            ("a changed byte", |lines| {
+                lines[1] = lines[1].replace("\"b\"", "\"B\"")
+            }),
+            ("a dropped line", |lines| drop(lines.remove(1))),
+            ("two lines swapped", |lines| lines.swap(1, 2)),
+            ("a line twice", |lines| lines.insert(1, lines[1].clone())),
+            ("a line that is no event", |lines| {
+                lines[1] = "{}".to_owned()
+            }),
+        ];
+        for (what, change) in changes {
+            let (_dir, log, path) = log();
+            for text in ["a", "b", "c", "d"] {
+                append(&log, text);
+            }
+            let mut lines = lines(&path);
+            change(&mut lines);
+            std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+            assert_eq!(
+                log.verify(|_, _| {}).unwrap_err().code,
+                "LOG_BROKEN",
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn writers_at_the_same_time_make_one_order() {
+        let (dir, log, _path) = log();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let log = Log::new(Folder::open(dir.path()).unwrap());
+                scope.spawn(move || (0..25).for_each(|_| drop(append(&log, &writer.to_string()))));
+            }
+        });
+        assert_eq!(log.verify(|_, _| {}).unwrap().seq, 100);
+    }
+
+    #[test]
+    fn a_long_event_loses_findings_and_says_how_many() {
+        use crate::envelope::{Finding, Severity};
+        let (_dir, log, path) = log();
+        let mut draft = Draft::new(Actor::Human, Action::RiskScanned, "diff-risk-scan").unwrap();
+        draft.findings = (0..1000)
+            .map(|_| Finding::new(Severity::Low, "X", "y".repeat(200)))
+            .collect();
+        draft
+            .findings
+            .push(Finding::new(Severity::Critical, "WORST", "kept"));
+        log.append(draft).unwrap();
+        let line = &lines(&path)[0];
+        assert!(
+            line.len() < MAX_LINE && line.contains("WORST") && line.contains("findings_omitted")
+        );
+        let draft = Draft::new(Actor::Human, Action::EventRecorded, "audit-append").unwrap();
+        let problem = log
+            .append(draft.meta("text", "z".repeat(MAX_LINE)))
+            .unwrap_err();
+        assert_eq!(problem.code, "LOG_LINE_TOO_LONG");
+    }
+}

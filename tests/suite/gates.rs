@@ -1,0 +1,255 @@
+//! What gates see, what they may claim, and how they end.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::changes::{gate, rules, take, write};
+use crate::support::Bench;
+
+#[test]
+fn a_failing_test_is_told_from_one_that_failed_before() {
+    let bench = Bench::new();
+    let done = take(&bench, "T-1", write("src/app.sh", "echo broken\n")).expect(0);
+    assert_eq!(done["decision"], "PR_ONLY");
+    let (status, note) = gate(&bench, "T-1", "G5");
+    assert_eq!(status, "FAIL");
+    assert!(
+        note.contains("base=PASS") && note.contains("tests=1 failed=1"),
+        "{note}"
+    );
+    assert!(rules(&bench, "T-1").contains(&"D6".to_owned()));
+    // Now the base itself is broken: the next change is not blamed for it.
+    bench.write("src/app.sh", "echo broken\n");
+    bench.commit("break it");
+    let done = take(&bench, "T-2", write("README.md", "# more\n")).expect(0);
+    let (status, note) = gate(&bench, "T-2", "G5");
+    assert!(
+        status == "FAIL" && note.contains("base=FAIL") && !note.contains("new=yes"),
+        "{note}"
+    );
+    assert_eq!(
+        (done["decision"].as_str(), rules(&bench, "T-2")),
+        (Some("AUTO_MERGE"), vec!["D9".to_owned()])
+    );
+}
+
+#[test]
+fn a_run_that_executes_no_test_is_no_pass() {
+    let bench = Bench::new();
+    take(
+        &bench,
+        "T-1",
+        write("Makefile", "check:\n\t@true\ntest:\n\t@echo all good\n"),
+    )
+    .expect(0);
+    let (status, note) = gate(&bench, "T-1", "G5");
+    assert_eq!(status, "FAIL");
+    assert!(note.starts_with("NO_TEST_RAN"), "{note}");
+}
+
+#[test]
+fn without_lowered_isolation_a_person_decides() {
+    let bench = Bench::bare();
+    bench.baton(["init"]).expect(0);
+    bench.commit("ssot");
+    let done = take(&bench, "T-1", write("src/app.sh", "echo 2\n")).expect(0);
+    assert_eq!(
+        (done["decision"].as_str(), rules(&bench, "T-1")),
+        (Some("PR_ONLY"), vec!["D8".to_owned()])
+    );
+}
+
+#[test]
+fn stop_ends_a_running_gate_within_two_seconds() {
+    let bench = Bench::new();
+    bench.submit("T-1", "**");
+    let marker = bench.scratch("started");
+    let text = bench.patch(|root| {
+        std::fs::write(
+            root.join("Makefile"),
+            format!(
+                "check:\n\t@true\ntest:\n\t@touch {}; sleep 60; echo '1 passed, 0 failed'\n",
+                marker.display()
+            ),
+        )
+        .unwrap();
+    });
+    let path = bench.patch_file("x.patch", &text);
+    let child = bench
+        .command(["run", "T-1", "--from", path.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let waited = Instant::now();
+    while !marker.exists() {
+        assert!(
+            waited.elapsed() < Duration::from_secs(60),
+            "the gate did not start"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    bench.baton(["stop"]).expect(0);
+    let stopped = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        stopped.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        stopped.elapsed()
+    );
+    assert_eq!(output.status.code(), Some(4));
+    assert!(rules(&bench, "T-1").contains(&"D1".to_owned()));
+}
+
+#[test]
+fn a_gate_sees_only_what_the_policy_names_and_leaves_nothing_behind() {
+    let bench = Bench::new();
+    bench.submit("T-1", "**");
+    let pid = bench.scratch("pid");
+    let text = bench.patch(|root| {
+        let recipe = format!("check:\n\t@env | cut -d= -f1 | sort | tr '\\n' ' '; sleep 300 & echo $$! > {}\ntest:\n\t@echo '1 passed, 0 failed'\n", pid.display());
+        std::fs::write(root.join("Makefile"), recipe).unwrap();
+    });
+    let path = bench.patch_file("x.patch", &text);
+    let ran = bench
+        .command(["run", "T-1", "--from", path.to_str().unwrap()])
+        .env("SECRET_TOKEN", "x")
+        .env("GIT_DIR", "/nowhere")
+        .output()
+        .unwrap();
+    assert_eq!(
+        ran.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&ran.stdout)
+    );
+    let log = std::fs::read_to_string(bench.task("pr", "T-1").join("evidence/G4.log")).unwrap();
+    let names: Vec<_> = log
+        .split_whitespace()
+        .filter(|name| !name.starts_with("MAKE") && !name.starts_with("MFLAGS"))
+        .collect();
+    for name in names {
+        assert!(
+            [
+                "CI", "HOME", "LANG", "PATH", "TMPDIR", "PWD", "SHLVL", "_", "OLDPWD"
+            ]
+            .contains(&name),
+            "{name} in {log}"
+        );
+    }
+    let pid = std::fs::read_to_string(&pid).unwrap();
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    assert!(
+        state.is_empty() || state.contains(") Z "),
+        "a grandchild of the gate lives on: {state}"
+    );
+}
+
+#[test]
+fn a_bare_diff_needs_no_queue() {
+    let bench = Bench::new();
+    std::fs::remove_dir_all(bench.queue()).unwrap();
+    let text = bench.patch(write("src/app.sh", "echo 2\n"));
+    let scan = bench.pipe(
+        text.as_bytes(),
+        [
+            "diff-risk-scan",
+            "--patch",
+            "-",
+            "--base",
+            "main",
+            "--summary-out",
+            "../summary.json",
+        ],
+    );
+    assert_eq!(scan.expect(0)["data"]["risk_level"], "LOW");
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(bench.scratch("summary.json")).unwrap()).unwrap();
+    assert_eq!(
+        (
+            summary["source"].as_str(),
+            summary["files"][0]["path"].as_str()
+        ),
+        (Some("candidate"), Some("src/app.sh"))
+    );
+    let gates = bench.pipe(
+        text.as_bytes(),
+        ["gate-runner", "--patch", "-", "--base", "main"],
+    );
+    assert_eq!(gates.expect(0)["data"]["all_pass"], true);
+    std::fs::write(bench.scratch("risk.json"), &scan.stdout).unwrap();
+    std::fs::write(bench.scratch("gates.json"), &gates.stdout).unwrap();
+    let decided = bench
+        .baton([
+            "decision-router",
+            "--risk",
+            "../risk.json",
+            "--gates",
+            "../gates.json",
+        ])
+        .expect(0);
+    assert_eq!(decided["decision"], "AUTO_MERGE");
+    let alone = bench
+        .baton(["decision-router", "--risk", "../risk.json"])
+        .expect(4);
+    assert_eq!(
+        alone["decision"], "ZERO_STOP",
+        "without gates the evidence is not whole"
+    );
+    // Only some gates: the others are SKIP, and a skipped gate is no pass.
+    let some = bench.pipe(
+        text.as_bytes(),
+        [
+            "gate-runner",
+            "--patch",
+            "-",
+            "--base",
+            "main",
+            "--only",
+            "G1,G2,G3",
+        ],
+    );
+    assert_eq!(some.expect(1)["data"]["all_pass"], false);
+    let text_only = bench.pipe(text.as_bytes(), ["diff-risk-scan", "--patch", "-"]);
+    assert!(text_only.findings().contains(&"TEXT_ONLY".to_owned()));
+}
+
+#[test]
+fn a_second_run_of_a_task_waits_for_the_first() {
+    let bench = Bench::new();
+    bench.submit("T-1", "**");
+    let marker = bench.scratch("started");
+    let text = bench.patch(|root| {
+        let recipe = format!(
+            "check:\n\t@true\ntest:\n\t@touch {}; sleep 2; echo '1 passed, 0 failed'\n",
+            marker.display()
+        );
+        std::fs::write(root.join("Makefile"), recipe).unwrap();
+    });
+    let path = bench.patch_file("x.patch", &text);
+    let line = ["run", "T-1", "--from", path.to_str().unwrap()];
+    let mut first = bench
+        .command(line)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let waited = Instant::now();
+    while !marker.exists() {
+        assert!(
+            waited.elapsed() < Duration::from_secs(60),
+            "the gate did not start"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = bench.baton(line);
+    assert_eq!(
+        (second.code, second.json()["code"].as_str().unwrap()),
+        (1, "LOCK_CONFLICT")
+    );
+    assert!(first.wait().unwrap().success());
+    assert!(
+        bench.task("pr", "T-1").is_dir(),
+        "the second run disturbed the first"
+    );
+}
