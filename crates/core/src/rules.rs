@@ -179,8 +179,8 @@ impl ScopeRules {
         })
     }
 
-    /// Whether a path may change: some entry allows it and none denies it or a folder that it lies
-    /// in.
+    /// Whether a path may change: some entry allows it, none denies it, and none is the plain name of
+    /// a folder that it lies in.
     #[must_use]
     pub fn allows(&self, path: impl AsRef<[u8]>) -> bool {
         let path = path.as_ref();
@@ -189,15 +189,13 @@ impl ScopeRules {
 
     fn denies(&self, path: &[u8]) -> bool {
         let folded = path::fold(path);
-        let folders = folded
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == b'/')
-            .filter_map(|(at, _)| folded.get(..at));
-        let names: Vec<&[u8]> = folders.chain([path, &folded]).collect();
+        let lies_in = |entry: &Entry| {
+            let rest = folded.strip_prefix(entry.plain.as_slice());
+            rest.is_some_and(|rest| rest.starts_with(b"/"))
+        };
         self.denied
             .iter()
-            .any(|entry| names.iter().any(|name| entry.names(name)))
+            .any(|entry| entry.names(path) || entry.names(&folded) || lies_in(entry))
     }
 }
 
@@ -363,12 +361,17 @@ mod tests {
         let scope = Scope {
             target_files: Vec::new(),
             allow_patch_on_files: ["src/**", "app/[id]/page.tsx"].map(str::to_owned).to_vec(),
-            deny_paths_glob: ["src/secret/**", "src/old", "src/[id]/page.tsx"]
+            deny_paths_glob: ["src/secret/**", "src/old", "src/[id]/page.tsx", "src/x/*"]
                 .map(str::to_owned)
                 .to_vec(),
         };
         let rules = ScopeRules::compile(&scope).unwrap();
-        for path in ["src/a.rs", "src/b/c.rs", "app/[id]/page.tsx"] {
+        for path in [
+            "src/a.rs",
+            "src/b/c.rs",
+            "src/x/y/z.rs",
+            "app/[id]/page.tsx",
+        ] {
             assert!(rules.allows(path), "{path}");
         }
         for path in [

@@ -52,13 +52,19 @@ impl Scan<'_> {
     ) -> Result<(), Problem> {
         let pattern = rule.pattern()?;
         let (mut found, mut excepted) = (0, 0);
+        // Many places may stand in one long line, which is judged once.
         for text in texts {
+            let mut judged: Option<(RangeInclusive<usize>, bool)> = None;
             for place in pattern.find_iter(text.bytes()) {
                 let lines = text.lines_of(place.range());
                 let Some(line) = text.first_added(&lines) else {
                     continue;
                 };
-                let spared = self.is_excepted(rule, text, &lines)?;
+                let spared = match judged.take() {
+                    Some((same, spared)) if same == lines => spared,
+                    _ => self.is_excepted(rule, text, &lines)?,
+                };
+                judged = Some((lines.clone(), spared));
                 let count = if spared { &mut excepted } else { &mut found };
                 *count += 1;
                 if *count <= MOST_PER_FILE {
