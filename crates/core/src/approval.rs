@@ -1,6 +1,6 @@
 //! A person's yes or no to exactly one candidate.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -107,8 +107,7 @@ impl Approval {
     /// Whether it counts at this time. A time that cannot be read counts for nothing.
     #[must_use]
     pub fn is_valid_at(&self, now: SystemTime) -> bool {
-        let from = clock::parse_rfc3339(&self.approved_at);
-        let until = clock::parse_rfc3339(&self.until);
+        let (from, until) = (instant(&self.approved_at), instant(&self.until));
         matches!((from, until), (Some(from), Some(until)) if from <= now && now < until)
     }
 
@@ -116,5 +115,88 @@ impl Approval {
     #[must_use]
     pub fn covers(&self, class: ToolClass) -> bool {
         self.tool_classes.contains(&class)
+    }
+}
+
+/// Reads a time that [`bounds::timestamp`] accepts, with its distance from UTC (`Z`, `+09:00`).
+/// None for what is no such time, and for days that the calendar does not have.
+pub(crate) fn instant(text: &str) -> Option<SystemTime> {
+    bounds::timestamp("time", text).ok()?;
+    if text.ends_with('Z') {
+        return clock::parse_rfc3339(text);
+    }
+    let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let local = clock::parse_rfc3339(&format!("{local}Z"))?;
+    let number = |range: std::ops::Range<usize>| zone.get(range)?.parse::<u64>().ok();
+    let distance = Duration::from_secs(number(1..3)? * 3600 + number(4..6)? * 60);
+    if zone.starts_with('+') {
+        local.checked_sub(distance)
+    } else {
+        local.checked_add(distance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"schema_version":"1.0.0","approval_id":"A-1","verdict":"APPROVED",
+        "task_id":"T1","tool_classes":["PR","MERGE"],
+        "base":"1111111111111111111111111111111111111111",
+        "tree":"2222222222222222222222222222222222222222",
+        "patch_sha256":"3333333333333333333333333333333333333333333333333333333333333333",
+        "approved_by":"a person","approved_at":"2026-03-01T09:00:00+09:00",
+        "until":"2026-03-02T00:00:00Z","way":"cli","reason":""}"#;
+
+    #[test]
+    fn an_approval_is_for_one_candidate_for_some_time() {
+        let approval = Approval::parse(TEXT.as_bytes()).unwrap();
+        let (base, tree, patch) = ("1".repeat(40), "2".repeat(40), "3".repeat(64));
+        assert!(approval.binds(&base, &tree, &patch));
+        assert!(!approval.binds(&tree, &tree, &patch));
+        assert!(!approval.binds(&base, &base, &patch));
+        assert!(!approval.binds(&base, &tree, &"4".repeat(64)));
+        assert!(approval.covers(ToolClass::Merge) && !approval.covers(ToolClass::Exec));
+        for (now, valid) in [
+            ("2026-02-28T23:59:59Z", false),
+            ("2026-03-01T00:00:00Z", true),
+            ("2026-03-01T23:59:59Z", true),
+            ("2026-03-02T00:00:00Z", false),
+        ] {
+            assert_eq!(approval.is_valid_at(instant(now).unwrap()), valid, "{now}");
+        }
+        assert_eq!(Approval::parse(&approval.to_bytes()).unwrap(), approval);
+    }
+
+    #[test]
+    fn what_is_no_approval_is_refused() {
+        for (from, to) in [
+            ("\"way\"", "\"more\":1,\"way\""),
+            ("\"way\":\"cli\"", "\"way\":\"cli\",\"way\":\"cli\""),
+            ("\"PR\",\"MERGE\"", "\"PR\",\"PR\""),
+            ("\"PR\",\"MERGE\"", ""),
+            ("\"T1\"", "\"../T1\""),
+            ("2222222222\"", "222\""),
+            ("2026-03-02T", "2026-13-02T"),
+        ] {
+            let problem = Approval::parse(TEXT.replace(from, to).as_bytes()).unwrap_err();
+            assert_eq!(problem.code, "APPROVAL_INVALID", "{to}");
+        }
+    }
+
+    #[test]
+    fn times_with_a_distance_from_utc() {
+        let same = instant("2026-02-28T23:30:00Z");
+        assert!(same.is_some());
+        assert_eq!(instant("2026-03-01T09:00:00+09:30"), same);
+        assert_eq!(instant("2026-02-28T15:30:00-08:00"), same);
+        for bad in [
+            "",
+            "2026-03-01",
+            "2026-02-30T00:00:00Z",
+            "2026-03-01T09:00:00",
+        ] {
+            assert_eq!(instant(bad), None, "{bad}");
+        }
     }
 }

@@ -10,6 +10,8 @@ use crate::{bounds, wire};
 
 const CODE: &str = "REPORT_INVALID";
 const MAX_BYTES: usize = 64 << 20;
+/// The longest summary, in characters: the schema's bound.
+const MOST_SUMMARY: usize = 20_000;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +97,7 @@ impl Report {
             status,
             model: model.to_owned(),
             dry_run: true,
-            summary: notes.to_owned(),
+            summary: notes.chars().take(MOST_SUMMARY).collect(),
             artifacts: ReportArtifacts {
                 patch: patch.to_owned(),
             },
@@ -126,7 +128,7 @@ impl Report {
 
     fn check(&self) -> bounds::Checked {
         bounds::text("model", &self.model, 1, 200)?;
-        bounds::text("summary", &self.summary, 0, 20_000)?;
+        bounds::text("summary", &self.summary, 0, MOST_SUMMARY)?;
         bounds::path("artifacts.patch", &self.artifacts.patch, 4096)?;
         bounds::texts("next_actions", &self.next_actions, 100, 1000)?;
         bounds::texts("questions", &self.questions, 100, 2000)?;

@@ -2,7 +2,11 @@
 //! does not do what its author thought is refused before it judges anything.
 
 use std::cell::OnceCell;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
+use baton_patch::path;
 use globset::{GlobBuilder, GlobMatcher};
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -39,7 +43,7 @@ impl<'a> PathRules<'a> {
                 Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id))
             })?;
             check(&rule.id, &rule.matches, &rule.no_match, |path| {
-                matcher.is_match(path)
+                fits(&matcher, path.as_bytes())
             })?;
             Ok((rule, matcher))
         });
@@ -48,14 +52,29 @@ impl<'a> PathRules<'a> {
         })
     }
 
-    /// The first rule that matches a path.
+    /// The first rule that matches a path, given as its bytes: a name that is not UTF-8 or holds
+    /// control characters is matched as it is, never as it is shown.
     #[must_use]
-    pub fn first_match(&self, path: &str) -> Option<&'a PathRule> {
+    pub fn first_match(&self, path: impl AsRef<[u8]>) -> Option<&'a PathRule> {
+        let path = path.as_ref();
         self.rules
             .iter()
-            .find(|(_, matcher)| matcher.is_match(path))
+            .find(|(_, matcher)| fits(matcher, path))
             .map(|(rule, _)| *rule)
     }
+
+    /// As [`Self::first_match`], and also under the name that other file systems make of the path:
+    /// `A.PEM.` is a key on some. For rules that forbid.
+    #[must_use]
+    pub fn first_match_folded(&self, path: impl AsRef<[u8]>) -> Option<&'a PathRule> {
+        let path = path.as_ref();
+        self.first_match(path)
+            .or_else(|| self.first_match(path::fold(path)))
+    }
+}
+
+fn fits(matcher: &GlobMatcher, path: &[u8]) -> bool {
+    matcher.is_match(Path::new(OsStr::from_bytes(path)))
 }
 
 fn glob(text: &str, case: Case) -> Result<GlobMatcher, String> {
@@ -101,11 +120,45 @@ fn check(
     }
 }
 
+/// One entry of a scope. A name such as `app/[id]/page.tsx` is a glob and a plain path, so both
+/// readings count.
+#[derive(Debug)]
+struct Entry {
+    plain: Vec<u8>,
+    matcher: Option<GlobMatcher>,
+}
+
+impl Entry {
+    /// Reads an entry. One that ends with `/` means everything below.
+    fn compile(text: &str, case: Case) -> Result<Self, String> {
+        let below = text.strip_suffix('/').map(|folder| format!("{folder}/**"));
+        let text = below.as_deref().unwrap_or(text);
+        let matcher = match glob(text, case) {
+            Ok(matcher) => Some(matcher),
+            Err(_) if !text.contains(['*', '?']) => None,
+            Err(why) => return Err(why),
+        };
+        let plain = match case {
+            Case::Exact => text.as_bytes().to_vec(),
+            Case::Folded => path::fold(text.as_bytes()),
+        };
+        Ok(Self { plain, matcher })
+    }
+
+    fn names(&self, path: &[u8]) -> bool {
+        self.plain == path
+            || self
+                .matcher
+                .as_ref()
+                .is_some_and(|matcher| fits(matcher, path))
+    }
+}
+
 /// What a task lets change.
 #[derive(Debug)]
 pub struct ScopeRules {
-    allowed: Vec<(String, Option<GlobMatcher>)>,
-    denied: Vec<GlobMatcher>,
+    allowed: Vec<Entry>,
+    denied: Vec<Entry>,
 }
 
 impl ScopeRules {
@@ -114,35 +167,35 @@ impl ScopeRules {
     /// # Errors
     /// `TASK_INVALID` for a glob that cannot be read.
     pub fn compile(scope: &Scope) -> Result<Self, Problem> {
-        let invalid = |why: String| Problem::fail("TASK_INVALID", format!("task: scope: {why}"));
-        let allowed = scope.allow_patch_on_files.iter().map(|entry| {
-            // A name such as `app/[id]/page.tsx` is also a plain path, so both readings count.
-            match glob(entry, Case::Exact) {
-                Ok(matcher) => Ok((entry.clone(), Some(matcher))),
-                Err(_) if !entry.contains(['*', '?']) => Ok((entry.clone(), None)),
-                Err(why) => Err(invalid(why)),
-            }
-        });
-        let denied = scope
-            .deny_paths_glob
-            .iter()
-            .map(|entry| glob(entry, Case::Folded).map_err(invalid));
+        let compile = |entries: &[String], case| {
+            let entries = entries.iter().map(|entry| Entry::compile(entry, case));
+            entries
+                .collect::<Result<_, _>>()
+                .map_err(|why| Problem::fail("TASK_INVALID", format!("task: scope: {why}")))
+        };
         Ok(Self {
-            allowed: allowed.collect::<Result<_, _>>()?,
-            denied: denied.collect::<Result<_, _>>()?,
+            allowed: compile(&scope.allow_patch_on_files, Case::Exact)?,
+            denied: compile(&scope.deny_paths_glob, Case::Folded)?,
         })
     }
 
-    /// Whether a path may change: some entry allows it and none denies it.
+    /// Whether a path may change: some entry allows it, none denies it, and none is the plain name of
+    /// a folder that it lies in.
     #[must_use]
-    pub fn allows(&self, path: &str) -> bool {
-        let allowed = self.allowed.iter().any(|(plain, matcher)| {
-            plain == path
-                || matcher
-                    .as_ref()
-                    .is_some_and(|matcher| matcher.is_match(path))
-        });
-        allowed && !self.denied.iter().any(|matcher| matcher.is_match(path))
+    pub fn allows(&self, path: impl AsRef<[u8]>) -> bool {
+        let path = path.as_ref();
+        self.allowed.iter().any(|entry| entry.names(path)) && !self.denies(path)
+    }
+
+    fn denies(&self, path: &[u8]) -> bool {
+        let folded = path::fold(path);
+        let lies_in = |entry: &Entry| {
+            let rest = folded.strip_prefix(entry.plain.as_slice());
+            rest.is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        self.denied
+            .iter()
+            .any(|entry| entry.names(path) || entry.names(&folded) || lies_in(entry))
     }
 }
 
@@ -185,10 +238,17 @@ impl<'a> RiskRules<'a> {
     }
 
     /// The rules that read a file of this path.
-    pub fn for_path<'s>(&'s self, path: &'s str) -> impl Iterator<Item = &'s CompiledRisk<'a>> {
+    pub fn for_path<'s>(&'s self, path: &'s [u8]) -> impl Iterator<Item = &'s CompiledRisk<'a>> {
+        let folded = path::fold(path);
         self.rules.iter().filter(move |risk| {
-            risk.places.is_empty() || risk.places.iter().any(|glob| glob.is_match(path))
+            let reads = |glob: &GlobMatcher| fits(glob, path) || fits(glob, &folded);
+            risk.places.is_empty() || risk.places.iter().any(reads)
         })
+    }
+
+    /// Every rule.
+    pub fn all(&self) -> impl Iterator<Item = &CompiledRisk<'a>> {
+        self.rules.iter()
     }
 
     /// Compiles every pattern, which checks its examples.
@@ -255,6 +315,34 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_matched_by_its_bytes() {
+        let rules = [rule("**/.github/**", ".github/x", "x")];
+        let rules = PathRules::compile(&rules, Case::Folded).unwrap();
+        for path in [
+            &b".github/a\tb"[..],
+            b".github/a\nb",
+            b"x/.GitHub/\xff",
+            b".github/\x7f/y",
+        ] {
+            assert!(rules.first_match(path).is_some(), "{}", path.escape_ascii());
+        }
+        assert!(rules.first_match(".github./x").is_none());
+        assert!(rules.first_match_folded(".github./x").is_some());
+    }
+
+    #[test]
+    fn an_entry_with_a_last_slash_means_everything_below() {
+        let scope = Scope {
+            target_files: Vec::new(),
+            allow_patch_on_files: vec!["src/".to_owned()],
+            deny_paths_glob: vec!["src/gen/".to_owned()],
+        };
+        let rules = ScopeRules::compile(&scope).unwrap();
+        assert!(rules.allows("src/a/b.rs"));
+        assert!(!rules.allows("srcs/a") && !rules.allows("src/gen/a/b"));
+    }
+
+    #[test]
     fn a_wrong_example_is_named() {
         let problem = PathRules::compile(&[rule("a", "b", "c")], Case::Exact).unwrap_err();
         assert_eq!(problem.code, "POLICY_EXAMPLE");
@@ -273,10 +361,17 @@ mod tests {
         let scope = Scope {
             target_files: Vec::new(),
             allow_patch_on_files: ["src/**", "app/[id]/page.tsx"].map(str::to_owned).to_vec(),
-            deny_paths_glob: vec!["src/secret/**".to_owned()],
+            deny_paths_glob: ["src/secret/**", "src/old", "src/[id]/page.tsx", "src/x/*"]
+                .map(str::to_owned)
+                .to_vec(),
         };
         let rules = ScopeRules::compile(&scope).unwrap();
-        for path in ["src/a.rs", "src/b/c.rs", "app/[id]/page.tsx"] {
+        for path in [
+            "src/a.rs",
+            "src/b/c.rs",
+            "src/x/y/z.rs",
+            "app/[id]/page.tsx",
+        ] {
             assert!(rules.allows(path), "{path}");
         }
         for path in [
@@ -285,6 +380,10 @@ mod tests {
             "README.md",
             "src/secret/x",
             "src/Secret/x",
+            "src/Secret./x",
+            "src/old/a/b.rs",
+            "src/[id]/page.tsx",
+            "src/[ID]/page.tsx",
         ] {
             assert!(!rules.allows(path), "{path}");
         }

@@ -25,6 +25,20 @@ pub const AUDIT_EVENT: &str = include_str!("../../../schemas/audit_event.schema.
 /// `report.json`.
 pub const REPORT: &str = include_str!("../../../schemas/report.schema.json");
 
+/// Every schema with the base name of its file in `schemas/`.
+pub const ALL: &[(&str, &str)] = &[
+    ("skill_io_envelope", ENVELOPE),
+    ("skill_outputs", OUTPUTS),
+    ("task", TASK),
+    ("manifest", MANIFEST),
+    ("policy", POLICY),
+    ("candidate", CANDIDATE),
+    ("diff_summary", DIFF_SUMMARY),
+    ("approval", APPROVAL),
+    ("audit_event", AUDIT_EVENT),
+    ("report", REPORT),
+];
+
 /// The JSON Schema of one skill's output, complete in itself: the envelope lies in `$defs` under
 /// its own `$id`, and the skill's branch of the union refers to it.
 ///
@@ -71,4 +85,54 @@ fn names(branch: &Value, skill: &str) -> bool {
                 == Some(skill)
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_names_itself() {
+        for (name, text) in ALL {
+            let schema: Value = serde_json::from_str(text).unwrap();
+            let id = schema["$id"].as_str().unwrap();
+            let expected = match *name {
+                "skill_io_envelope" => "skill_output_envelope",
+                other => other,
+            };
+            assert_eq!(id, format!("urn:project_baton_v1:{expected}:1.0.0"));
+        }
+    }
+
+    /// Every `$ref` in a document, with the anchors that it can reach.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(reference)) = fields.get("$ref") {
+                    found.push(reference.clone());
+                }
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_skill_has_a_schema_that_stands_alone() {
+        let union: Value = serde_json::from_str(OUTPUTS).unwrap();
+        let branches = union["oneOf"].as_array().unwrap();
+        assert_eq!(branches.len(), 11);
+        for branch in branches {
+            let skill = branch["allOf"][1]["properties"]["skill"]["const"]
+                .as_str()
+                .unwrap();
+            let schema = for_skill(skill).unwrap();
+            let envelope = schema["$defs"]["envelope"]["$id"].as_str().unwrap();
+            let mut found = Vec::new();
+            references(&schema["allOf"], &mut found);
+            assert_eq!(found, [envelope], "{skill}");
+        }
+        assert_eq!(for_skill("patch-draft").unwrap_err().code, "SCHEMA_MISSING");
+    }
 }

@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::{Access, Condition, Gate, GateKind, PathRule, Policy, RiskRule};
+use super::{Access, Condition, Gate, GateKind, PathRule, Policy, RiskRule, StandingApproval};
+use crate::approval;
 use crate::bounds::{self, Checked};
 use crate::envelope::{Decision, Severity, ToolClass};
 use crate::problem::Problem;
+
+/// The gates whose verdict no command may give, for the change could have written the command.
+const BUILT_IN_GATES: [&str; 5] = ["G0", "G1", "G2", "G3", "G6"];
 
 /// Refuses a policy that asks for less than the floor.
 pub(super) fn floor(policy: &Policy) -> Result<(), Problem> {
@@ -69,6 +73,15 @@ pub(super) fn floor(policy: &Policy) -> Result<(), Problem> {
         };
         if at < 4 && rule.then != Decision::ZeroStop {
             return Err(loosened(format!("{id} is ZERO_STOP")));
+        }
+    }
+    for gate in &policy.gates {
+        let own = BUILT_IN_GATES.contains(&gate.id.as_str());
+        if own && (gate.kind != GateKind::Builtin || !gate.required) {
+            return Err(loosened(format!(
+                "{} is built in and required",
+                gate.id.escape_debug()
+            )));
         }
     }
     Ok(())
@@ -168,9 +181,28 @@ fn approvals(policy: &Policy) -> Checked {
             )?;
             bounds::timestamp("standing_approvals.approved_at", &approval.approved_at)?;
             bounds::timestamp("standing_approvals.until", &approval.until)?;
+            ends_after_it_begins(approval)?;
             reason(&approval.reason)
         },
     )
+}
+
+fn ends_after_it_begins(approval: &StandingApproval) -> Checked {
+    let instant = |text: &str| {
+        approval::instant(text).ok_or_else(|| {
+            format!(
+                "standing approval {} names {text}, expected a day that the calendar has, from 1970 on",
+                approval.id
+            )
+        })
+    };
+    if instant(&approval.approved_at)? < instant(&approval.until)? {
+        return Ok(());
+    }
+    Err(format!(
+        "standing approval {} ends at {}, expected a time after {}",
+        approval.id, approval.until, approval.approved_at
+    ))
 }
 
 fn path_rules(field: &str, rules: &[PathRule], least: usize, least_no_match: usize) -> Checked {

@@ -17,7 +17,7 @@ pub use types::{
     RiskKind, RiskRule, StandingApproval, Where,
 };
 
-use crate::clock;
+use crate::approval::instant;
 use crate::digest;
 use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::problem::Problem;
@@ -94,6 +94,12 @@ impl Policy {
                 format!("the policy's matrix denies {class} to {}", actor.name()),
             );
         }
+        if class == ToolClass::External && self.external_exceptions.is_empty() {
+            return entry(
+                ApprovalState::Denied,
+                "EXTERNAL is denied unless external_exceptions names host and purpose".to_owned(),
+            );
+        }
         let speaks = |approval: &&StandingApproval| {
             approval.actors.contains(&actor) && approval.tool_classes.contains(&class)
         };
@@ -118,17 +124,26 @@ impl Policy {
 fn pending(expired: Option<&StandingApproval>, actor: Actor, class: ToolClass) -> String {
     match expired {
         Some(approval) => format!(
-            "standing approval {} counts from {} until {} only",
+            "standing approval {} counts from {} until {} only; a person can renew it in POLICY.json",
             approval.id, approval.approved_at, approval.until
         ),
-        None => format!("no standing approval lets {} do {class}", actor.name()),
+        None if matches!(class, ToolClass::Pr | ToolClass::Merge) => format!(
+            "{class} by {} needs an approval of one candidate: baton approve TASK",
+            actor.name()
+        ),
+        None => format!(
+            "no standing approval lets {} do {class}; a person can add one to POLICY.json",
+            actor.name()
+        ),
     }
 }
 
 impl StandingApproval {
     fn is_valid_at(&self, now: SystemTime) -> bool {
-        let from = clock::parse_rfc3339(&self.approved_at);
-        let until = clock::parse_rfc3339(&self.until);
+        let (from, until) = (instant(&self.approved_at), instant(&self.until));
         matches!((from, until), (Some(from), Some(until)) if from <= now && now < until)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! The shapes of `POLICY.json`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Decision, Severity, ToolClass};
@@ -225,7 +227,7 @@ pub struct Gate {
     pub argv: Vec<String>,
     #[serde(default = "here")]
     pub cwd: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "distinct")]
     pub env: BTreeMap<String, String>,
     #[serde(default)]
     pub env_pass: Vec<String>,
@@ -235,6 +237,33 @@ pub struct Gate {
     #[serde(default)]
     pub counts_tests: bool,
     pub reason: String,
+}
+
+/// Reads an object and refuses a key that is there twice: readers differ on which one counts.
+fn distinct<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Pairs;
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of texts")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut pairs = BTreeMap::new();
+            while let Some((key, value)) = map.next_entry::<String, String>()? {
+                if pairs.contains_key(&key) {
+                    let key = key.escape_debug();
+                    return Err(A::Error::custom(format!(
+                        "the key \"{key}\" is there twice"
+                    )));
+                }
+                pairs.insert(key, value);
+            }
+            Ok(pairs)
+        }
+    }
+    d.deserialize_map(Pairs)
 }
 
 fn here() -> String {

@@ -1,7 +1,8 @@
 //! What a change adds: secrets, code that reaches outside, characters that hide.
 
-use baton_patch::{NewText, Op};
+use std::ops::RangeInclusive;
 
+use super::text::{self, AddedText};
 use super::{Hit, HitKind, ScanFile, ScanInput};
 use crate::envelope::Severity;
 use crate::policy::{ExternalException, Policy, RiskKind};
@@ -13,72 +14,148 @@ const MOST_PER_FILE: usize = 20;
 /// The longest excerpt, in characters.
 const EXCERPT: usize = 120;
 
+/// What one scan looks with.
+struct Scan<'a> {
+    rules: RiskRules<'a>,
+    exceptions: &'a [ExternalException],
+}
+
 /// Finds everything that the text tells.
 pub(super) fn scan(input: &ScanInput<'_>, policy: &Policy) -> Result<Vec<Hit>, Problem> {
-    let rules = RiskRules::compile(&policy.risk_rules)?;
+    let scan = Scan {
+        rules: RiskRules::compile(&policy.risk_rules)?,
+        exceptions: &policy.external_exceptions,
+    };
     let mut hits = Vec::new();
     for file in &input.files {
-        for text in file.section.new_text() {
-            hidden(file, &text, &mut hits);
-        }
-        for rule in rules.for_path(&file.path) {
-            by_rule(rule, file, policy, &mut hits)?;
+        let texts: Vec<AddedText> = file.section.new_text().map(AddedText::new).collect();
+        hidden(file, &texts, &mut hits);
+        for rule in scan.rules.for_path(file.section.path()) {
+            scan.lines(rule, file, &texts, &mut hits)?;
+            scan.binary(rule, file, &mut hits)?;
+            names(rule, file, &mut hits)?;
+            removed(rule, file, &mut hits)?;
         }
     }
-    around(input, &rules, &mut hits)?;
+    around(input, &scan.rules, &mut hits)?;
     Ok(hits)
 }
 
-fn by_rule(
-    rule: &CompiledRisk<'_>,
-    file: &ScanFile<'_>,
-    policy: &Policy,
-    hits: &mut Vec<Hit>,
-) -> Result<(), Problem> {
-    let pattern = rule.pattern()?;
-    let mut found = 0;
-    for text in file.section.new_text() {
-        for place in pattern.find_iter(&text.text) {
-            let (first, last) = (
-                text.line_of(place.start()),
-                text.line_of(place.end().saturating_sub(1).max(place.start())),
-            );
-            let Some(line) = (first..=last).find(|line| text.is_added(*line)) else {
-                continue;
-            };
-            let excerpt = excerpt(rule, place.as_bytes());
-            let excepted = is_excepted(rule, &text, line, &policy.external_exceptions);
-            hits.push(hit(rule, file, Some(line), excerpt, excepted));
-            found += 1;
-            if found >= MOST_PER_FILE {
-                return Ok(());
+impl Scan<'_> {
+    /// What a rule finds in the added lines. An excepted hit never uses up the places of a real one.
+    fn lines(
+        &self,
+        rule: &CompiledRisk<'_>,
+        file: &ScanFile<'_>,
+        texts: &[AddedText],
+        hits: &mut Vec<Hit>,
+    ) -> Result<(), Problem> {
+        let pattern = rule.pattern()?;
+        let (mut found, mut excepted) = (0, 0);
+        // Many places may stand in one long line, which is judged once.
+        for text in texts {
+            let mut judged: Option<(RangeInclusive<usize>, bool)> = None;
+            for place in pattern.find_iter(text.bytes()) {
+                let lines = text.lines_of(place.range());
+                let Some(line) = text.first_added(&lines) else {
+                    continue;
+                };
+                let spared = match judged.take() {
+                    Some((same, spared)) if same == lines => spared,
+                    _ => self.is_excepted(rule, text, &lines)?,
+                };
+                judged = Some((lines.clone(), spared));
+                let count = if spared { &mut excepted } else { &mut found };
+                *count += 1;
+                if *count <= MOST_PER_FILE {
+                    let excerpt = self.excerpt(rule, place.as_bytes(), text.text_of(&lines))?;
+                    hits.push(hit(rule, file, Some(line as u64), excerpt, spared));
+                }
+                if found >= MOST_PER_FILE {
+                    return Ok(());
+                }
             }
         }
+        Ok(())
     }
-    if let Some(place) = file.binary.as_deref().and_then(|bytes| pattern.find(bytes)) {
-        hits.push(hit(
-            rule,
-            file,
-            None,
-            excerpt(rule, place.as_bytes()),
-            false,
-        ));
-    }
-    for name in [Some(&file.path), file.old_path.as_ref()]
-        .into_iter()
-        .flatten()
-    {
-        if rule.rule.kind == RiskKind::Secret && pattern.is_match(name.as_bytes()) {
-            hits.push(hit(
-                rule,
-                file,
-                None,
-                "in the file's name".to_owned(),
-                false,
-            ));
+
+    /// What a rule finds in a binary. Text in UTF-16 is binary to git; without its NUL bytes it
+    /// reads like any other.
+    fn binary(
+        &self,
+        rule: &CompiledRisk<'_>,
+        file: &ScanFile<'_>,
+        hits: &mut Vec<Hit>,
+    ) -> Result<(), Problem> {
+        let Some(bytes) = file.binary.as_deref() else {
+            return Ok(());
+        };
+        let pattern = rule.pattern()?;
+        let narrow: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+        if let Some(place) = pattern.find(bytes).or_else(|| pattern.find(&narrow)) {
+            let excerpt = self.excerpt(rule, place.as_bytes(), place.as_bytes())?;
+            hits.push(hit(rule, file, None, excerpt, false));
         }
+        Ok(())
     }
-    removed(rule, file, hits)
+
+    /// Whether the policy spares a reach outside: its lines name a host, every host that they name
+    /// is excepted, and the rule finds no more places in them than there are hosts.
+    fn is_excepted(
+        &self,
+        rule: &CompiledRisk<'_>,
+        text: &AddedText,
+        lines: &RangeInclusive<usize>,
+    ) -> Result<bool, Problem> {
+        if rule.rule.kind != RiskKind::ExternalIo || self.exceptions.is_empty() {
+            return Ok(false);
+        }
+        let bytes = text.text_of(lines);
+        let Some(hosts) = text::hosts(bytes) else {
+            return Ok(false);
+        };
+        let known = |host: &String| self.exceptions.iter().any(|one| one.host == *host);
+        let places = rule.pattern()?.find_iter(bytes).count();
+        Ok(!hosts.is_empty() && hosts.iter().all(known) && places <= hosts.len())
+    }
+
+    /// The matched text, shortened and escaped. A secret is masked, also one that another rule
+    /// finds in the lines around the match.
+    fn excerpt(
+        &self,
+        rule: &CompiledRisk<'_>,
+        matched: &[u8],
+        lines: &[u8],
+    ) -> Result<String, Problem> {
+        if rule.rule.kind == RiskKind::Secret {
+            return Ok(mask(matched));
+        }
+        for secret in self.rules.all() {
+            if secret.rule.kind == RiskKind::Secret && secret.pattern()?.is_match(lines) {
+                return Ok("withheld: a secret stands in the same lines".to_owned());
+            }
+        }
+        let shown = String::from_utf8_lossy(matched);
+        Ok(shown
+            .chars()
+            .flat_map(char::escape_debug)
+            .take(EXCERPT)
+            .collect())
+    }
+}
+
+/// A secret in a name is in every listing.
+fn names(rule: &CompiledRisk<'_>, file: &ScanFile<'_>, hits: &mut Vec<Hit>) -> Result<(), Problem> {
+    if rule.rule.kind != RiskKind::Secret {
+        return Ok(());
+    }
+    let pattern = rule.pattern()?;
+    let old = file.section.old_path.as_deref().unwrap_or_default();
+    if pattern.is_match(file.section.path()) || pattern.is_match(old) {
+        let excerpt = "in the file's name".to_owned();
+        hits.push(hit(rule, file, None, excerpt, false));
+    }
+    Ok(())
 }
 
 /// A secret that goes away was there for all to see: worth saying, one grade lower.
@@ -87,22 +164,22 @@ fn removed(
     file: &ScanFile<'_>,
     hits: &mut Vec<Hit>,
 ) -> Result<(), Problem> {
-    if rule.rule.kind != RiskKind::Secret || file.op == Op::Delete {
+    if rule.rule.kind != RiskKind::Secret {
         return Ok(());
     }
     let pattern = rule.pattern()?;
     let found = file
         .section
         .removed_text()
-        .find_map(|(line, text)| Some((line, pattern.find(text)?.as_bytes().to_vec())));
-    if let Some((line, place)) = found {
+        .find_map(|(line, text)| Some((line, mask(pattern.find(text)?.as_bytes()))));
+    if let Some((line, excerpt)) = found {
         hits.push(Hit {
             kind: HitKind::Other,
             rule: "SECRET_REMOVED".to_owned(),
             severity: lower(rule.rule.severity),
             path: file.path.clone(),
             line: Some(line as u64),
-            excerpt: excerpt(rule, &place),
+            excerpt,
             message: format!(
                 "a removed line held a secret; change it where it counts ({})",
                 rule.rule.reason
@@ -123,7 +200,7 @@ fn lower(severity: Severity) -> Severity {
 fn hit(
     rule: &CompiledRisk<'_>,
     file: &ScanFile<'_>,
-    line: Option<usize>,
+    line: Option<u64>,
     excerpt: String,
     excepted: bool,
 ) -> Hit {
@@ -131,91 +208,47 @@ fn hit(
         // The brief: a secret or a reach outside is critical, whatever the rule's own weight.
         (RiskKind::Secret, _) => (HitKind::Secret, Severity::Critical),
         (RiskKind::ExternalIo, false) => (HitKind::ExternalIo, Severity::Critical),
-        (RiskKind::ExternalIo, true) => (HitKind::Other, Severity::Low),
+        // Text does not show where a program will really connect to, so a person looks.
+        (RiskKind::ExternalIo, true) => (HitKind::Other, Severity::Medium),
     };
     Hit {
         kind,
         rule: rule.rule.id.clone(),
         severity,
         path: file.path.clone(),
-        line: line.map(|line| line as u64),
+        line,
         excerpt,
         message: rule.rule.reason.clone(),
     }
 }
 
-/// Whether every host that the line names is one that the policy excepts, and it names one.
-fn is_excepted(
-    rule: &CompiledRisk<'_>,
-    text: &NewText,
-    line: usize,
-    exceptions: &[ExternalException],
-) -> bool {
-    if rule.rule.kind != RiskKind::ExternalIo || exceptions.is_empty() {
-        return false;
-    }
-    let index = line.saturating_sub(text.first_line);
-    let Some(line) = text.text.split(|byte| *byte == b'\n').nth(index) else {
-        return false;
-    };
-    let line = String::from_utf8_lossy(line).to_ascii_lowercase();
-    let mut hosts = line.split("://").skip(1).map(|rest| {
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-'))
-            .unwrap_or(rest.len());
-        rest.get(..end).unwrap_or_default()
-    });
-    let known = |host: &str| exceptions.iter().any(|exception| exception.host == host);
-    // An `@` would put the real host behind what looks like one.
-    !line.contains('@') && hosts.clone().next().is_some() && hosts.all(known)
-}
-
-/// The matched text, shortened, escaped, and masked when it is a secret.
-fn excerpt(rule: &CompiledRisk<'_>, matched: &[u8]) -> String {
-    let text = String::from_utf8_lossy(matched);
-    let text: String = match rule.rule.kind {
-        RiskKind::Secret => mask(&text),
-        RiskKind::ExternalIo => text.into_owned(),
-    };
-    text.chars()
-        .flat_map(char::escape_debug)
-        .take(EXCERPT)
-        .collect()
-}
-
 /// The first four characters at the most, and how many there are.
-fn mask(secret: &str) -> String {
+fn mask(secret: &[u8]) -> String {
+    let secret = String::from_utf8_lossy(secret);
     let length = secret.chars().count();
-    let kept: String = secret.chars().take((length / 4).min(4)).collect();
+    let kept = secret.chars().take((length / 4).min(4));
+    let kept: String = kept.flat_map(char::escape_debug).collect();
     format!("{kept}… ({length} characters)")
 }
 
 /// Characters that change how a line is shown, so that a reviewer sees other code than runs.
-fn hidden(file: &ScanFile<'_>, text: &NewText, hits: &mut Vec<Hit>) {
-    for (index, line) in text.text.split(|byte| *byte == b'\n').enumerate() {
-        let number = text.first_line + index;
-        if !text.is_added(number) {
-            continue;
-        }
-        let shown = String::from_utf8_lossy(line);
-        if let Some(hiding) = shown.chars().find(|c| hides(*c)) {
-            hits.push(Hit {
-                kind: HitKind::Other,
-                rule: "HIDDEN_CHARACTER".to_owned(),
-                severity: Severity::Medium,
-                path: file.path.clone(),
-                line: Some(number as u64),
-                excerpt: hiding.escape_unicode().to_string(),
-                message: "an added line holds a character that changes how the line is shown"
-                    .to_owned(),
-            });
-            return;
-        }
+fn hidden(file: &ScanFile<'_>, texts: &[AddedText], hits: &mut Vec<Hit>) {
+    let added = texts.iter().flat_map(AddedText::added_lines);
+    let found = added
+        .map(|(number, line)| (number, text::hiding_character(line, number == 1)))
+        .find_map(|(number, hiding)| Some((number, hiding?)));
+    if let Some((number, hiding)) = found {
+        hits.push(Hit {
+            kind: HitKind::Other,
+            rule: "HIDDEN_CHARACTER".to_owned(),
+            severity: Severity::Medium,
+            path: file.path.clone(),
+            line: Some(number as u64),
+            excerpt: hiding.escape_unicode().to_string(),
+            message: "an added line holds a character that changes how the line is shown"
+                .to_owned(),
+        });
     }
-}
-
-fn hides(c: char) -> bool {
-    matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{E0000}'..='\u{E007F}' | '\u{61C}' | '\u{1B}' | '\u{8}')
 }
 
 /// The text before and after the sections goes along with the patch, into mails and logs.
@@ -226,7 +259,7 @@ fn around(
 ) -> Result<(), Problem> {
     for text in &input.around {
         for rule in rules
-            .for_path("")
+            .for_path(b"")
             .filter(|rule| rule.rule.kind == RiskKind::Secret)
         {
             if let Some(place) = rule.pattern()?.find(text) {
@@ -236,7 +269,7 @@ fn around(
                     severity: Severity::Critical,
                     path: "the text around the patch".to_owned(),
                     line: None,
-                    excerpt: excerpt(rule, place.as_bytes()),
+                    excerpt: mask(place.as_bytes()),
                     message: rule.rule.reason.clone(),
                 });
             }

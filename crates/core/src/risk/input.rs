@@ -1,5 +1,6 @@
 //! What the engine looks at: the sections of a patch, and what a repository adds to them.
 
+use baton_patch::path::{self, PathWarning};
 use baton_patch::{Body, Op, Patch, Section, quote};
 
 use crate::outputs::DiffStats;
@@ -62,13 +63,17 @@ impl<'p> ScanInput<'p> {
         old_content: impl Fn(&str) -> Option<Vec<u8>>,
     ) {
         for file in &mut self.files {
+            // Asked by its own name, not by the one that is shown. git hands out no others.
+            let name = std::str::from_utf8(file.section.path()).unwrap_or(&file.path);
             if matches!(file.section.body, Body::BinaryDelta(_)) {
-                file.binary = new_content(&file.path);
+                file.binary = new_content(name);
             }
-            if file.op == Op::Modify && file.section.deletions > file.section.insertions {
-                let old = old_content(file.old_path.as_deref().unwrap_or(&file.path));
-                file.old_lines =
-                    old.map(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64);
+            if matches!(file.op, Op::Modify | Op::Rename)
+                && file.section.deletions > file.section.insertions
+            {
+                let old = file.section.old_path.as_deref();
+                let old = old.and_then(|old| std::str::from_utf8(old).ok());
+                file.old_lines = old_content(old.unwrap_or(name)).as_deref().map(lines);
             }
         }
     }
@@ -108,11 +113,20 @@ fn file<'p>(section: &'p Section<'p>) -> ScanFile<'p> {
     }
 }
 
-/// A path as text: as it is when it is plain UTF-8, else quoted as git does, which cannot be
-/// mistaken for a plain path.
+/// How many lines a file has; a last one without a line feed counts.
+fn lines(content: &[u8]) -> u64 {
+    let ends = content.iter().filter(|byte| **byte == b'\n').count() as u64;
+    ends + u64::from(content.last().is_some_and(|byte| *byte != b'\n'))
+}
+
+/// A path as text: as it is when every character of it shows, else quoted as git does, which cannot
+/// be mistaken for a plain path.
 fn shown(path: &[u8]) -> String {
+    let hides = path::warnings(path)
+        .iter()
+        .any(|warning| *warning != PathWarning::TrailingDotOrBlank);
     match std::str::from_utf8(path) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        Ok(text) if !hides => text.to_owned(),
         _ => quote(path),
     }
 }

@@ -8,6 +8,7 @@ mod content;
 mod input;
 mod places;
 mod summary;
+mod text;
 
 pub use input::{ScanFile, ScanInput};
 pub use summary::{DiffSummary, FileSummary, RuleHit, SummarySource};
@@ -102,6 +103,8 @@ fn report(input: &ScanInput<'_>, mut hits: Vec<Hit>, origin: &Origin) -> RiskRep
     hits.sort_by(|a, b| {
         b.severity
             .cmp(&a.severity)
+            // A secret has no flag of its own, so it is never among those left out.
+            .then_with(|| (b.kind == HitKind::Secret).cmp(&(a.kind == HitKind::Secret)))
             .then(a.path.cmp(&b.path))
             .then(a.line.cmp(&b.line))
     });

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use baton_patch::{Body, Mode, Op, path};
 
 use super::{Hit, HitKind, ScanFile, ScanInput};
-use crate::envelope::Severity;
-use crate::policy::{PathRule, Policy};
+use crate::envelope::{QUEUE_ROOT, Severity};
+use crate::manifest::SSOT;
+use crate::policy::Policy;
 use crate::problem::Problem;
 use crate::rules::{Case, PathRules, ScopeRules};
 use crate::task::Scope;
@@ -35,15 +36,14 @@ pub(super) fn scan(
     };
     let mut hits = Vec::new();
     for file in &input.files {
-        for path in [Some(&file.path), file.old_path.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            by_path(&places, path, &mut hits);
+        by_path(&places, file.section.path(), &file.path, &mut hits);
+        if let (Some(old), Some(shown)) = (&file.section.old_path, &file.old_path) {
+            by_path(&places, old, shown, &mut hits);
         }
         by_name(file, &mut hits);
         by_operation(file, policy, &mut hits);
         by_mode(file, &mut hits);
+        link_target(file, &places, &mut hits);
     }
     collisions(input, &mut hits);
     sizes(input, policy, &mut hits);
@@ -68,63 +68,58 @@ fn hit(
     }
 }
 
-fn by_path(places: &Places<'_>, path: &str, hits: &mut Vec<Hit>) {
+/// Folders that no policy opens: a change to them would reach into the running pipeline, or into the
+/// rules that judge the next change.
+fn built_in(path: &[u8]) -> Option<(HitKind, Severity, &'static str)> {
+    let folded = path::fold(path);
+    let lies_in = |folder: &str| {
+        folded
+            .strip_prefix(folder.as_bytes())
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    if path::check(path).is_err() {
+        let why = "is no plain path inside the repository, or reaches into .git";
+        return Some((HitKind::Allowlist, Severity::Critical, why));
+    }
+    if lies_in(QUEUE_ROOT) {
+        let why = "is part of the queue, which is never committed";
+        return Some((HitKind::Allowlist, Severity::Critical, why));
+    }
+    if lies_in(SSOT) {
+        let why = "holds the rules that judge the next change";
+        return Some((HitKind::Protected, Severity::High, why));
+    }
+    None
+}
+
+fn by_path(places: &Places<'_>, path: &[u8], shown: &str, hits: &mut Vec<Hit>) {
+    let mut add = |kind, rule: &str, severity, message: &str| {
+        hits.push(hit(kind, rule, severity, shown, message));
+    };
+    if let Some((kind, severity, why)) = built_in(path) {
+        add(kind, "built-in", severity, why);
+    }
+    let critical = Severity::Critical;
     if places.allowlist.first_match(path).is_none() {
-        hits.push(hit(
-            HitKind::Allowlist,
-            "allowlist",
-            Severity::Critical,
-            path,
-            "is outside the policy's allowlist",
-        ));
+        let why = "is outside the policy's allowlist";
+        add(HitKind::Allowlist, "allowlist", critical, why);
     }
     if places
         .scope
         .as_ref()
         .is_some_and(|scope| !scope.allows(path))
     {
-        hits.push(hit(
-            HitKind::Allowlist,
-            "task-scope",
-            Severity::Critical,
-            path,
-            "is not among the files that the task may change",
-        ));
+        let why = "is not among the files that the task may change";
+        add(HitKind::Allowlist, "task-scope", critical, why);
     }
-    // What folding makes of a name is matched too: `A.PEM.` is a key on some file systems.
-    let folded = String::from_utf8_lossy(&path::fold(path.as_bytes())).into_owned();
-    let rule = |rules: &PathRules<'_>| -> Option<PathRule> {
-        rules
-            .first_match(path)
-            .or_else(|| rules.first_match(&folded))
-            .cloned()
-    };
-    if let Some(rule) = rule(&places.denied) {
-        hits.push(hit(
-            HitKind::Allowlist,
-            &rule.id,
-            Severity::Critical,
-            path,
-            rule.reason,
-        ));
-    }
-    if let Some(rule) = rule(&places.protected) {
-        hits.push(hit(
-            HitKind::Protected,
-            &rule.id,
-            Severity::High,
-            path,
-            rule.reason,
-        ));
-    }
-    if let Some(rule) = rule(&places.lockfiles) {
-        hits.push(hit(
-            HitKind::Lockfile,
-            &rule.id,
-            Severity::High,
-            path,
-            rule.reason,
-        ));
+    for (rules, kind, severity) in [
+        (&places.denied, HitKind::Allowlist, critical),
+        (&places.protected, HitKind::Protected, Severity::High),
+        (&places.lockfiles, HitKind::Lockfile, Severity::High),
+    ] {
+        if let Some(rule) = rules.first_match_folded(path) {
+            add(kind, &rule.id, severity, &rule.reason);
+        }
     }
 }
 
@@ -143,10 +138,11 @@ fn by_name(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
 fn by_operation(file: &ScanFile<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
     let share = policy.caps.delete_share_percent;
     let removed = (file.section.deletions as u64).saturating_sub(file.section.insertions as u64);
-    let gone = match (file.op, file.old_lines) {
-        (Op::Delete, _) => Some("the file is deleted".to_owned()),
-        (Op::Modify, _) if is_emptied(file) => Some("the file is emptied".to_owned()),
-        (Op::Modify, Some(old)) if old > 0 && removed * 100 >= old * share => Some(format!(
+    let stays = matches!(file.op, Op::Modify | Op::Rename);
+    let gone = match file.old_lines.or_else(|| whole_length(file)) {
+        _ if file.op == Op::Delete => Some("the file is deleted".to_owned()),
+        _ if stays && is_emptied(file) => Some("the file is emptied".to_owned()),
+        Some(old) if stays && old > 0 && removed * 100 >= old * share => Some(format!(
             "{removed} of {old} lines are gone, the policy draws the line at {share} percent"
         )),
         _ => None,
@@ -159,6 +155,17 @@ fn by_operation(file: &ScanFile<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
             &file.path,
             message,
         ));
+    }
+}
+
+/// How many lines the old file has, where the text alone shows it: one hunk from the first line on,
+/// without context, is the whole file, or git would have shown what surrounds it.
+fn whole_length(file: &ScanFile<'_>) -> Option<u64> {
+    match file.section.hunks() {
+        [hunk] if hunk.old_start == 1 && hunk.old_count == hunk.deletions => {
+            Some(hunk.old_count as u64)
+        }
+        _ => None,
     }
 }
 
@@ -202,76 +209,95 @@ fn by_mode(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
             "is a binary difference whose content could not be read here",
         );
     }
-    match new {
-        Some(Mode::Symlink) => link_target(file, hits),
-        // No allowlist speaks of what a submodule brings in.
-        Some(Mode::Submodule) => hits.push(hit(
+    // No allowlist speaks of what a submodule brings in.
+    if new == Some(Mode::Submodule) {
+        hits.push(hit(
             HitKind::Allowlist,
             "SUBMODULE",
             Severity::Critical,
             &file.path,
             "is a submodule: its content comes from elsewhere and was not read",
-        )),
-        _ => {}
+        ));
     }
 }
 
-/// A link's content is its target; one that is absolute or climbs out of the tree reaches what the
-/// allowlist does not name.
-fn link_target(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
+/// A link's content is its target; one that is absolute, climbs out of the tree or points at what is
+/// denied reaches what the allowlist does not name.
+fn link_target(file: &ScanFile<'_>, places: &Places<'_>, hits: &mut Vec<Hit>) {
+    if file.section.new_mode != Some(Mode::Symlink) {
+        return;
+    }
     let target: Vec<u8> = file
         .section
-        .added_text()
-        .flat_map(|(_, text)| text.to_vec())
+        .new_text()
+        .flat_map(|text| text.text)
+        .chain(file.binary.iter().flatten().copied())
         .collect();
-    let depth = file
-        .section
-        .path()
-        .iter()
-        .filter(|byte| **byte == b'/')
-        .count();
-    let mut level = depth;
-    let mut leaves = target.starts_with(b"/");
-    for part in target.split(|byte| *byte == b'/') {
-        match part {
-            b".." if level == 0 => leaves = true,
-            b".." => level -= 1,
-            b"" | b"." => {}
-            _ => level += 1,
-        }
+    if target.is_empty() {
+        return;
     }
-    let into_git = target
-        .split(|byte| *byte == b'/')
-        .any(|part| part.eq_ignore_ascii_case(b".git"));
-    if leaves || into_git {
-        let shown = target.escape_ascii().to_string();
-        let shown: String = shown.chars().take(100).collect();
+    let forbidden = resolve(file.section.path(), &target).is_none_or(|path| {
+        let closed = built_in(&path).is_some_and(|(kind, ..)| kind == HitKind::Allowlist);
+        closed || places.denied.first_match_folded(&path).is_some()
+    });
+    if forbidden {
+        let shown: String = target.escape_ascii().map(char::from).take(100).collect();
         hits.push(hit(
             HitKind::Allowlist,
             "LINK_LEAVES_TREE",
             Severity::Critical,
             &file.path,
-            format!("links to {shown}, outside the tree"),
+            format!("links to {shown}, outside of what a change may reach"),
         ));
     }
 }
 
-/// Two paths that are one file on some file systems.
+/// The path that a link at `path` points at; none when it is absolute or climbs out of the tree.
+fn resolve(path: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    parts.pop();
+    for part in target.split(|byte| *byte == b'/') {
+        match part {
+            b".." => drop(parts.pop()?),
+            b"" | b"." => {}
+            name => parts.push(name),
+        }
+    }
+    // The root counts as outside, for `.git` lies below it.
+    (!parts.is_empty()).then(|| parts.join(&b'/'))
+}
+
+/// Two paths that are one file on some file systems, or one that is a folder of the other there.
 fn collisions(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
-    let mut seen: HashMap<Vec<u8>, &str> = HashMap::new();
-    for file in input.files.iter().filter(|file| file.op != Op::Delete) {
-        let key = path::fold(file.section.path());
+    let stays = |file: &&ScanFile<'_>| file.op != Op::Delete;
+    let mut add = |file: &ScanFile<'_>, other: &str| {
+        hits.push(hit(
+            HitKind::Allowlist,
+            "PATH_COLLISION",
+            Severity::Critical,
+            &file.path,
+            format!("meets {other} on some file systems"),
+        ));
+    };
+    let mut seen: HashMap<Vec<u8>, &ScanFile<'_>> = HashMap::new();
+    for file in input.files.iter().filter(stays) {
         if let Some(other) = seen
-            .insert(key, &file.path)
-            .filter(|other| *other != file.path)
+            .insert(path::fold(file.section.path()), file)
+            .filter(|other| other.section.path() != file.section.path())
         {
-            hits.push(hit(
-                HitKind::Allowlist,
-                "PATH_COLLISION",
-                Severity::Critical,
-                &file.path,
-                format!("is the same file as {other} on some file systems"),
-            ));
+            add(file, &other.path);
+        }
+    }
+    for file in input.files.iter().filter(stays) {
+        let folded = path::fold(file.section.path());
+        let folders = folded.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for folder in folders.filter_map(|(at, _)| folded.get(..at)) {
+            if let Some(other) = seen.get(folder) {
+                add(file, &other.path);
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::problem::Problem;
 use crate::{bounds, wire};
 
 const MAX_BYTES: usize = 64 << 20;
+/// How many findings are listed: half of what the schema takes, and more than anybody reads.
+const MOST_FINDINGS: usize = 50_000;
 
 /// Where the change was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +168,7 @@ pub(super) fn write(input: &ScanInput<'_>, hits: &[Hit], origin: &Origin) -> Dif
         files: input.files.iter().map(file_summary).collect(),
         findings: hits
             .iter()
+            .take(MOST_FINDINGS)
             .map(|hit| RuleHit {
                 rule: hit.rule.clone(),
                 severity: hit.severity,

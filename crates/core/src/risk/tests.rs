@@ -162,6 +162,170 @@ fn a_character_that_hides_is_medium() {
     assert_eq!(report.level, RiskLevel::Medium);
 }
 
+/// One hunk that changes a file, with `before` and `after` as its lines.
+fn changed(path: &str, before: &[&str], after: &[&str]) -> String {
+    let side = |mark: char, lines: &[&str]| -> String {
+        lines.iter().map(|line| format!("{mark}{line}\n")).collect()
+    };
+    let range = |lines: &[&str]| match lines.len() {
+        0 => "0,0".to_owned(),
+        1 => "1".to_owned(),
+        count => format!("1,{count}"),
+    };
+    format!(
+        "diff --git a/{path} b/{path}\nindex 1111111111111111111111111111111111111111..2222222222222222222222222222222222222222 100644\n--- a/{path}\n+++ b/{path}\n@@ -{} +{} @@\n{}{}",
+        range(before),
+        range(after),
+        side('-', before),
+        side('+', after)
+    )
+}
+
+fn policy_with(change: impl Fn(&mut serde_json::Value)) -> Policy {
+    let mut value: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../ssot/POLICY.json")).unwrap();
+    change(&mut value);
+    Policy::parse(value.to_string().as_bytes()).unwrap()
+}
+
+fn scanned_with(text: &str, policy: &Policy) -> RiskReport {
+    let patch = parse(text.as_bytes(), &Limits::default()).unwrap_or_else(|why| panic!("{why}"));
+    scan(&ScanInput::from_patch(&patch), policy, None, &Origin::Text).unwrap()
+}
+
+#[test]
+fn a_file_that_loses_most_of_itself_counts_as_deleted() {
+    let old = ["a", "b", "c", "d", "e"];
+    for (after, expected) in [
+        (&[][..], true),
+        (&["a"][..], true),
+        (&["a", "b"][..], false),
+        (&["v", "w", "x", "y", "z"][..], false),
+    ] {
+        let report = scanned(&changed("x.txt", &old, after), None);
+        assert_eq!(report.flags.delete_detected, expected, "{after:?}");
+    }
+    let report = scanned(&changed("VERSION", &["1.0"], &["1.1"]), None);
+    assert_eq!(report.level, RiskLevel::Low, "{:?}", report.findings);
+}
+
+#[test]
+fn a_name_that_git_quotes_is_judged_as_it_is() {
+    let quoted = |name: &str| {
+        added("NAME", &["import requests", "requests.get('http://x')"])
+            .replace("a/NAME b/NAME", &format!("\"a/{name}\" \"b/{name}\""))
+            .replace("+++ b/NAME", &format!("+++ \"b/{name}\""))
+    };
+    let report = scanned(&quoted(".github/workflows/a\\tb.yml"), None);
+    assert!(report.flags.protected_zone_touched, "{:?}", report.findings);
+    let report = scanned(&quoted("a\\tb.pem"), None);
+    assert!(report.flags.allowlist_violation, "{:?}", report.findings);
+    let report = scanned(&quoted("\\303\\377.py"), None);
+    assert!(report.flags.external_io_attempt, "{:?}", report.findings);
+}
+
+#[test]
+fn the_queue_and_the_rules_are_closed_without_any_rule() {
+    let bare = policy_with(|value| {
+        value["deny_paths"] = serde_json::json!([]);
+        value["protected_zones"] = serde_json::json!([]);
+    });
+    let queue = scanned_with(&added(".Autodev_queue/STOP.", &["x", "y"]), &bare);
+    assert!(queue.flags.allowlist_violation);
+    let rules = scanned_with(&added(".autodev_ssot/POLICY.json", &["x", "y"]), &bare);
+    assert!(rules.flags.protected_zone_touched && !rules.flags.allowlist_violation);
+    let other = scanned_with(&added(".autodev_ssotx/a", &["x", "y"]), &bare);
+    assert_eq!(other.flags, PolicyFlags::default());
+}
+
+#[test]
+fn an_exception_spares_its_host_only_and_a_person_still_looks() {
+    let policy = policy_with(|value| {
+        value["external_exceptions"] = serde_json::json!([{
+            "id": "except-a", "host": "good.example", "purpose": "test", "reason": "test"
+        }]);
+    });
+    for (line, spared) in [
+        ("curl https://good.example/x", true),
+        ("curl https://evil.example/x", false),
+        ("curl evil.example/x; curl https://good.example/x", false),
+        ("curl https://good.example@evil.example/", false),
+        ("curl https://good.example.evil.example/", false),
+    ] {
+        let report = scanned_with(&added("get.sh", &["#!/bin/sh", line]), &policy);
+        assert_eq!(!report.flags.external_io_attempt, spared, "{line}");
+        assert!(report.level >= RiskLevel::Medium, "{line}");
+    }
+    let mut many = vec!["curl https://good.example/x"; 30];
+    many.push("curl https://evil.example/x");
+    let report = scanned_with(&added("get.sh", &many), &policy);
+    assert!(
+        report.flags.external_io_attempt,
+        "spared hits hid a real one"
+    );
+}
+
+#[test]
+fn a_secret_beside_another_finding_is_not_shown() {
+    let token = format!("ghp_{}", "a1B2".repeat(9));
+    let line = format!("curl -H 'Authorization: token {token}' https://x.example");
+    let report = scanned(&added("get.sh", &["#!/bin/sh", &line]), None);
+    assert!(report.secret_found && report.flags.external_io_attempt);
+    let everything = format!("{report:?}");
+    assert!(!everything.contains(&token[..12]), "{everything}");
+}
+
+#[test]
+fn a_removed_secret_is_one_grade_lower() {
+    let key = format!("key = 'AKIA{}'", "EXAMPLEEXAMPLEEX");
+    let report = scanned(&changed("c.py", &[&key], &["key = load()"]), None);
+    assert!(!report.secret_found);
+    assert_eq!(report.level, RiskLevel::High, "{:?}", report.findings);
+}
+
+#[test]
+fn names_that_meet_on_other_file_systems_collide() {
+    let both = |one: &str, other: &str| {
+        let text = added(one, &["x", "y"]) + &added(other, &["x", "y"]);
+        scanned(&text, None).flags.allowlist_violation
+    };
+    assert!(both("src/A.rs", "src/a.rs"));
+    assert!(both("SRC", "src/a.rs"));
+    assert!(!both("src/a.rs", "src/b.rs"));
+}
+
+#[test]
+fn findings_are_bounded_and_say_what_was_left_out() {
+    let many: String = (0..210)
+        .map(|at| added(&format!("f{at:03}.lock/Cargo.lock"), &["x", "y"]))
+        .collect();
+    let secret = format!("AKIA{}", "EXAMPLEEXAMPLEEX");
+    let report = scanned(&(many + &added("z.txt", &[&secret, "x"])), None);
+    assert_eq!(report.findings.len(), MOST_FINDINGS + 1);
+    assert_eq!(report.findings[0].code, SECRET_FOUND);
+    let last = report.findings.last().unwrap();
+    assert_eq!(last.code, "FINDINGS_TRUNCATED");
+    assert_eq!(last.severity, Severity::High);
+    let written = serde_json::to_vec(&report.summary).unwrap();
+    assert_eq!(DiffSummary::parse(&written).unwrap(), report.summary);
+}
+
+#[test]
+fn a_long_context_full_of_matches_is_scanned_in_time() {
+    let line = " curl https://x.example/y\n";
+    let count = 40_000;
+    let text = format!(
+        "diff --git a/a.sh b/a.sh\nindex 1111111111111111111111111111111111111111..2222222222222222222222222222222222222222 100644\n--- a/a.sh\n+++ b/a.sh\n@@ -1,{count} +1,{} @@\n{}+echo\n",
+        count + 1,
+        line.repeat(count)
+    );
+    let begin = std::time::Instant::now();
+    let report = scanned(&text, None);
+    assert!(!report.flags.external_io_attempt);
+    // Looking for the line of each match from the top took minutes.
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+}
+
 #[test]
 fn another_hit_never_lowers_the_level() {
     let patch_text = added("src/lib.rs", &["a", "b"]);

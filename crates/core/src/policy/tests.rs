@@ -1,0 +1,163 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const TEXT: &str = include_str!("../../../../ssot/POLICY.json");
+
+/// The default policy with one part of it replaced, read again.
+fn with(pointer: &str, part: Value) -> Result<Policy, Problem> {
+    let mut value: Value = serde_json::from_str(TEXT).unwrap();
+    *value.pointer_mut(pointer).unwrap() = part;
+    Policy::parse(value.to_string().as_bytes())
+}
+
+fn at(text: &str) -> SystemTime {
+    instant(text).unwrap()
+}
+
+#[test]
+fn the_default_policy_is_read_and_its_examples_hold() {
+    let policy = Policy::parse(TEXT.as_bytes()).unwrap();
+    assert_eq!(policy.sha256, digest::sha256(TEXT.as_bytes()));
+    policy.check_all().unwrap();
+    let again = Policy::parse(policy.to_json().unwrap().as_bytes()).unwrap();
+    assert_eq!(again.render_markdown(), policy.render_markdown());
+}
+
+#[test]
+fn the_floor_cannot_be_loosened() {
+    for (pointer, part) in [
+        ("/actors/openclaw/MOVE", json!("allow")),
+        ("/actors/openclaw/EXEC", json!("limited")),
+        ("/actors/openclaw/PR", json!("allow")),
+        ("/actors/openclaw/MERGE", json!("allow")),
+        ("/actors/openclaw/EXTERNAL", json!("allow")),
+        ("/needs_approval/READ", json!(false)),
+        ("/needs_approval/COSTLY", json!(false)),
+        ("/standing_approvals/0/tool_classes", json!(["PR"])),
+        ("/standing_approvals/0/tool_classes", json!(["MERGE"])),
+        ("/standing_approvals/0/tool_classes", json!(["EXTERNAL"])),
+        ("/decision_rules/0/then", json!("PR_ONLY")),
+        ("/decision_rules/1/then", json!("AUTO_MERGE")),
+        ("/decision_rules/2/then", json!("PR_ONLY")),
+        ("/decision_rules/3/then", json!("PR_ONLY")),
+        ("/decision_rules/0/when", json!("otherwise")),
+        ("/decision_rules", json!([])),
+        ("/gates/0/required", json!(false)),
+        ("/gates/3/kind", json!("command")),
+        ("/gates/6/kind", json!("command")),
+    ] {
+        let problem = with(pointer, part.clone()).unwrap_err();
+        assert_eq!(problem.code, "POLICY_LOOSENED", "{pointer} {part}");
+    }
+}
+
+#[test]
+fn what_is_no_policy_is_refused() {
+    for (pointer, part) in [
+        ("/isolation", json!({"minimum": "I3", "more": 1})),
+        ("/isolation/minimum", json!("I9")),
+        ("/gates/0/id", json!("G1")),
+        ("/gates", json!([])),
+        ("/recovery", json!([])),
+        ("/decision_rules/8/then", json!("NA")),
+        ("/deny_paths/0/id", json!("deny-pem")),
+        ("/deny_paths/0/no_match", json!([])),
+        ("/risk_rules/0/severity", json!("INFO")),
+        ("/caps/lease_seconds", json!(0)),
+        ("/standing_approvals/0/until", json!("2026-01-01T00:00:00Z")),
+        ("/standing_approvals/0/until", json!("2027-02-30T00:00:00Z")),
+    ] {
+        let problem = with(pointer, part.clone()).unwrap_err();
+        assert_eq!(problem.code, "POLICY_INVALID", "{pointer} {part}");
+    }
+    for (from, to) in [
+        (
+            "\"landing\":",
+            "\"landing\": {\"target\": \"x\", \"branch_prefix\": \"y\"}, \"landing\":",
+        ),
+        ("\"env\": {}", "\"env\": {\"A\": \"1\", \"A\": \"2\"}"),
+    ] {
+        let problem = Policy::parse(TEXT.replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert_eq!(problem.code, "POLICY_INVALID", "{to}");
+    }
+}
+
+#[test]
+fn a_wrong_pattern_or_example_is_found_by_the_full_check() {
+    for (pointer, part, code) in [
+        ("/risk_rules/0/pattern", json!("("), "POLICY_INVALID"),
+        (
+            "/risk_rules/0/pattern",
+            json!("(?:a{1000}){1000}"),
+            "POLICY_INVALID",
+        ),
+        (
+            "/risk_rules/0/match/0",
+            json!("nothing of the sort"),
+            "POLICY_EXAMPLE",
+        ),
+        ("/lockfiles/0/match/0", json!("README.md"), "POLICY_EXAMPLE"),
+        ("/deny_paths/0/glob", json!("a/{b"), "POLICY_INVALID"),
+    ] {
+        let policy = with(pointer, part).unwrap();
+        assert_eq!(policy.check_all().unwrap_err().code, code, "{pointer}");
+    }
+}
+
+#[test]
+fn authority_is_matrix_then_standing_approval_then_waiting() {
+    let policy = Policy::parse(TEXT.as_bytes()).unwrap();
+    let now = at("2026-06-01T00:00:00Z");
+    for (actor, class, expected) in [
+        (Actor::Openclaw, ToolClass::Read, ApprovalState::Approved),
+        (Actor::Openclaw, ToolClass::Move, ApprovalState::Denied),
+        (Actor::Openclaw, ToolClass::Merge, ApprovalState::Denied),
+        (Actor::System, ToolClass::Exec, ApprovalState::Approved),
+        (Actor::System, ToolClass::Merge, ApprovalState::Denied),
+        (Actor::Human, ToolClass::Merge, ApprovalState::Pending),
+        (Actor::Human, ToolClass::Costly, ApprovalState::Pending),
+        (Actor::Human, ToolClass::External, ApprovalState::Denied),
+    ] {
+        let entry = policy.authorize(actor, class, now);
+        assert_eq!(entry.state, expected, "{actor:?} {class:?}");
+        assert!(entry.needs_approval && entry.note.is_some());
+        let given = entry.approved_by.is_some() && entry.approved_at.is_some();
+        assert_eq!(given, expected == ApprovalState::Approved);
+    }
+}
+
+#[test]
+fn a_standing_approval_has_a_beginning_and_an_end() {
+    let policy = with(
+        "/standing_approvals/0/until",
+        json!("2026-06-01T09:00:00+09:00"),
+    )
+    .unwrap();
+    for (now, expected) in [
+        ("2025-12-31T23:59:59Z", ApprovalState::Pending),
+        ("2026-01-01T00:00:00Z", ApprovalState::Approved),
+        ("2026-05-31T23:59:59Z", ApprovalState::Approved),
+        ("2026-06-01T00:00:00Z", ApprovalState::Pending),
+    ] {
+        let entry = policy.authorize(Actor::Human, ToolClass::Read, at(now));
+        assert_eq!(entry.state, expected, "{now}");
+    }
+}
+
+#[test]
+fn external_needs_a_named_exception() {
+    let exception = json!([{"id": "x", "host": "a.example", "purpose": "p", "reason": "r"}]);
+    let mut value: Value = serde_json::from_str(TEXT).unwrap();
+    value["actors"]["human"]["EXTERNAL"] = json!("allow");
+    let now = at("2026-06-01T00:00:00Z");
+    for (exceptions, expected) in [
+        (json!([]), ApprovalState::Denied),
+        (exception, ApprovalState::Pending),
+    ] {
+        value["external_exceptions"] = exceptions;
+        let policy = Policy::parse(value.to_string().as_bytes()).unwrap();
+        let entry = policy.authorize(Actor::Human, ToolClass::External, now);
+        assert_eq!(entry.state, expected);
+    }
+}
