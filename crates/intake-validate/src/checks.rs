@@ -231,7 +231,7 @@ fn hits(task: &Task, rules: &PathRules, what: &str) -> Vec<String> {
     plain_entries(task)
         .filter_map(|entry| {
             rules
-                .first_match(entry)
+                .first_match_folded(entry)
                 .map(|rule| format!("{entry} {what} {}", rule.id))
         })
         .collect()
