@@ -449,3 +449,25 @@ fn a_draft_that_a_killed_run_never_recorded_is_made_anew() {
         "a recorded draft stays"
     );
 }
+
+#[test]
+fn a_claim_that_died_before_its_move_is_taken_over_at_once() {
+    let bench = Bench::new();
+    put(&bench, "T-1", "P1");
+    put(&bench, "T-2", "P1");
+    bench.baton(["claim-lock", "--task", "T-2"]).expect(0);
+    // The claimer of T-2 has ended; its lock in the inbox is what a kill before the move leaves.
+    let lock = bench.task("claimed", "T-2").join(".lock");
+    std::fs::copy(&lock, bench.task("inbox", "T-1").join(".lock")).unwrap();
+    let taken = bench
+        .baton(["claim-lock", "--task", "T-1", "--owner", "bert"])
+        .expect(0);
+    assert_eq!(taken["task"]["state_after"], "claimed");
+    // A claim that was made stands until its lease is over, whoever has ended.
+    assert_eq!(
+        bench
+            .baton(["claim-lock", "--task", "T-2", "--owner", "bert"])
+            .findings(),
+        ["LOCK_CONFLICT"]
+    );
+}

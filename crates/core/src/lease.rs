@@ -87,6 +87,14 @@ impl Lease {
         here && self.pid != std::process::id() && running.is_some() && running == self.pid_start
     }
 
+    /// Whether the process that took the lease is known to be gone: same machine, same boot, and no
+    /// process of that id and start.
+    #[must_use]
+    pub fn is_claimant_gone(&self) -> bool {
+        let here = self.host == ids::host() && self.boot_id == ids::boot_id();
+        here && self.pid_start.is_some() && ids::process_start(self.pid) != self.pid_start
+    }
+
     /// Whether the lease has ended, or its machine was started anew since.
     #[must_use]
     pub fn is_over(&self, now: SystemTime) -> bool {
@@ -138,7 +146,9 @@ mod tests {
         lease.pid = 1;
         lease.pid_start = ids::process_start(1);
         assert!(lease.is_in_living_hands());
+        assert!(!lease.is_claimant_gone());
         lease.pid_start = Some(u64::MAX);
+        assert!(lease.is_claimant_gone());
         assert!(
             !lease.is_in_living_hands(),
             "the pid was given to another process"

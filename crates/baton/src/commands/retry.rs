@@ -60,10 +60,12 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     store.log()?.append(draft)?;
     let fence = lease.map(|lease| lease.fence);
     task.set_attempt_aside()?;
-    if from != State::Inbox {
-        store.transition(&mut task, State::Inbox, fence)?;
-    }
+    // Whoever sees a task in the inbox may claim it, so its old lock must not come along.
+    task.check_fence(fence)?;
     store.unlock(&task)?;
+    if from != State::Inbox {
+        store.transition(&mut task, State::Inbox, None)?;
+    }
     Ok(Reply::ok(
         json!({"command": "retry", "status": "OK", "task_id": id, "attempt": attempts + 1}),
     )

@@ -11,6 +11,7 @@ use crate::envelope::{
 use crate::outcome::Outcome;
 use crate::problem::Problem;
 use crate::session::{self, Session};
+use crate::state::State;
 use crate::store::{Stop, Store};
 use crate::{clock, exit, ids};
 
@@ -168,6 +169,13 @@ fn act(session: &mut Session, outcome: &Outcome) -> Result<(), Problem> {
     let Some(open) = session.open_task_mut() else {
         return Ok(());
     };
+    if outcome.unlock && to == State::Inbox {
+        // Whoever sees a task in the inbox may claim it, so its old lock must not come along.
+        open.folder.check_fence(fence)?;
+        store.unlock(&open.folder)?;
+        open.fence = None;
+        return store.transition(&mut open.folder, to, None);
+    }
     store.transition(&mut open.folder, to, fence)?;
     if outcome.unlock {
         store.unlock(&open.folder)?;

@@ -95,7 +95,11 @@ impl Store {
         let Some(held) = task.lease()? else {
             return Ok(Err(Conflict::NotFound));
         };
-        if !held.is_over(now) {
+        // A lock in the inbox lasts from its making to the move right after; when its maker is gone in
+        // between, the claim never was.
+        // Where the task lies is asked last: a claimer that is gone moves nothing any more.
+        let never_was = held.is_claimant_gone() && self.find(task.id())? == Some(State::Inbox);
+        if !held.is_over(now) && !never_was {
             return Ok(Err(Conflict::Held {
                 owner: held.owner,
                 until: held.lease_until,
