@@ -304,3 +304,62 @@ proptest! {
         prop_assert!(both >= alone, "{alone:?} fell to {both:?}");
     }
 }
+
+#[test]
+fn a_later_result_or_a_denial_that_is_taken_away_is_missed() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let text = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+    let patch = bench.patch_file("fix.patch", &text);
+    for line in [
+        &["claim-lock", "--task", "T-1"][..],
+        &["intake-validate", "--task", "T-1"],
+        &[
+            "patch-draft",
+            "--task",
+            "T-1",
+            "--from",
+            patch.to_str().unwrap(),
+        ],
+        &["diff-risk-scan", "--task", "T-1"],
+        &["gate-runner", "--task", "T-1"],
+    ] {
+        bench.baton(line).expect(0);
+    }
+    bench
+        .baton(["gate-runner", "--task", "T-1", "--only", "G1"])
+        .expect(1);
+    let folder = bench.task("work", "T-1").join("envelopes");
+    let mut kept: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    kept.sort();
+    std::fs::remove_file(kept.last().unwrap()).unwrap();
+    let decided = bench.baton(["decision-router", "--task", "T-1"]).expect(4);
+    assert!(
+        decided["data"]["reasoning"][0]
+            .as_str()
+            .unwrap()
+            .contains("later result"),
+        "{decided}"
+    );
+
+    let bench = Bench::new();
+    bench.waiting("T-1");
+    bench.baton(["reject", "T-1"]).expect(0);
+    let denial = std::fs::read_dir(bench.queue().join("approved"))
+        .unwrap()
+        .next()
+        .unwrap();
+    std::fs::remove_file(denial.unwrap().path()).unwrap();
+    bench.baton(["retry", "T-1"]).expect(0);
+    let path = bench.scratch("T-1.patch");
+    let again = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
+    assert_eq!(again.code, 4, "{}", again.stdout);
+    assert!(
+        again.findings().contains(&"APPROVAL_CHANGED".to_owned()),
+        "{}",
+        again.stdout
+    );
+}

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use crate::audit::Action;
 use crate::candidate::{self, Candidate};
 use crate::decision::Facts;
 use crate::envelope::{Artifact, ArtifactKind, Envelope, Signals};
@@ -36,6 +37,8 @@ struct Line {
 /// Every recorded event by its id, and the policy that is in force now.
 struct Recorded {
     lines: HashMap<String, Line>,
+    /// The last result of each skill in the task's present attempt.
+    latest: HashMap<String, String>,
     policy_sha256: String,
 }
 
@@ -58,7 +61,7 @@ impl Court<'_> {
         let candidate = task
             .candidate()?
             .ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
-        let recorded = self.recorded()?;
+        let recorded = self.recorded(task)?;
         self.check_record(task, &candidate, &recorded)?;
         candidate::verify(
             self.repository,
@@ -97,8 +100,9 @@ impl Court<'_> {
     }
 
     /// Reads the whole log and checks its chain.
-    fn recorded(&self) -> Result<Recorded, Problem> {
+    fn recorded(&self, task: &TaskFolder) -> Result<Recorded, Problem> {
         let mut lines = HashMap::new();
+        let mut latest = HashMap::new();
         self.store.log()?.verify(|event, _| {
             let policy_sha256 = event
                 .meta
@@ -109,9 +113,21 @@ impl Court<'_> {
                 policy_sha256: policy_sha256.map(str::to_owned),
             };
             lines.insert(event.event_id.clone(), line);
+            if event.task_id != task.id().as_str() {
+                return;
+            }
+            match event.action {
+                // What the attempt before kept was set aside with it.
+                Action::TaskRetried => latest.clear(),
+                Action::PatchProposed | Action::RiskScanned | Action::GatesFinished => {
+                    latest.insert(event.skill.clone(), event.event_id.clone());
+                }
+                _ => {}
+            }
         })?;
         Ok(Recorded {
             lines,
+            latest,
             policy_sha256: self.policy.sha256.clone(),
         })
     }
@@ -360,6 +376,16 @@ fn check_bound(
         return Err(unbound(
             envelope,
             "another policy than the one in force now",
+        ));
+    }
+    // A later result that was taken away must not let an earlier one speak.
+    if recorded.latest.get(&envelope.skill) != Some(&envelope.audit.event_id) {
+        return Err(Problem::fail(
+            "EVIDENCE_MISSING",
+            format!(
+                "the log records a later result of {} than the one that is kept",
+                envelope.skill
+            ),
         ));
     }
     if envelope.task.task_id != task.id().as_str() {

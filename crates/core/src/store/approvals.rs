@@ -42,19 +42,34 @@ impl Store {
     /// was recorded; `APPROVAL_INVALID`, `QUEUE_BROKEN`, `LOG_BROKEN`.
     pub fn approvals_for(&self, candidate: &Candidate) -> Result<Vec<Approval>, Problem> {
         let found = self.read_approvals(candidate)?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut recorded = HashMap::new();
+        let mut denials = Vec::new();
         self.log()?.verify(|event, _| {
-            if matches!(
-                event.action,
-                Action::ApprovalGranted | Action::ApprovalDenied
-            ) && let Some(id) = event.meta.get("approval_id").and_then(|id| id.as_str())
-            {
-                recorded.insert(id.to_owned(), event.outputs_sha256.clone());
+            let is_ours =
+                event.inputs_sha256 == candidate.patch_sha256 && event.repo_ref == candidate.base;
+            let id = event.meta.get("approval_id").and_then(|id| id.as_str());
+            let (Action::ApprovalGranted | Action::ApprovalDenied, Some(id)) = (event.action, id)
+            else {
+                return;
+            };
+            recorded.insert(id.to_owned(), event.outputs_sha256.clone());
+            if event.action == Action::ApprovalDenied && is_ours {
+                denials.push(id.to_owned());
             }
         })?;
+        // A denial counts for good, so taking its file away is tampering.
+        let is_there = |id: &String| {
+            found
+                .iter()
+                .any(|(approval, _)| approval.approval_id == *id)
+        };
+        if let Some(gone) = denials.iter().find(|id| !is_there(id)) {
+            return Err(Problem::zero_stop(
+                "APPROVAL_CHANGED",
+                format!("the log records denial {gone} of this candidate, and its file is gone"),
+            )
+            .hint("put the file back; denied stays denied"));
+        }
         found
             .into_iter()
             .map(
