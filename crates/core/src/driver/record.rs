@@ -121,14 +121,15 @@ fn record(
         .append(draft)
         .inspect_err(|_| undo(session))?;
     envelope.artifacts.push(receipt.artifact());
+    // Kept before the move, so that a kill in between leaves no task without its last result.
+    if let Some(open) = session.open_task() {
+        open.folder.keep_envelope(&envelope)?;
+    }
     if let Err(problem) = act(session, outcome) {
         if let Some(open) = session.open_task() {
             open.folder.undo_lock();
         }
         return failed_after_record(skill, session, &problem);
-    }
-    if let Some(open) = session.open_task() {
-        open.folder.keep_envelope(&envelope)?;
     }
     Ok(envelope)
 }
