@@ -253,3 +253,13 @@ fn a_second_run_of_a_task_waits_for_the_first() {
         "the second run disturbed the first"
     );
 }
+
+#[test]
+fn a_base_that_runs_no_test_either_excuses_nothing() {
+    let bench = Bench::new();
+    bench.write("Makefile", "check:\n\t@true\ntest:\n\t@echo all good\n");
+    bench.commit("no tests any more");
+    let done = take(&bench, "T-1", write("src/app.sh", "echo 2\n")).expect(0);
+    assert_eq!(done["decision"], "PR_ONLY", "{done}");
+    assert!(rules(&bench, "T-1").contains(&"D6".to_owned()));
+}

@@ -161,7 +161,14 @@ fn has_passed(gate: &Gate, result: &GateResult) -> bool {
     match result.status {
         CheckStatus::Pass => true,
         CheckStatus::Fail => {
+            // A run that proved nothing is no failure that the base shares.
+            let note = result.note.as_deref().unwrap_or_default();
+            let really_failed =
+                note.starts_with("COMMAND_FAILED ") || note.starts_with("TESTS_FAILED ");
+            let counted = note_value(result, "tests").is_some_and(|tests| tests != "0");
             gate.is_command()
+                && really_failed
+                && (counted || !gate.counts_tests)
                 && note_value(result, "base") == Some("FAIL")
                 && note_value(result, "new") != Some("yes")
         }
