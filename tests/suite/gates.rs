@@ -263,3 +263,22 @@ fn a_base_that_runs_no_test_either_excuses_nothing() {
     assert_eq!(done["decision"], "PR_ONLY", "{done}");
     assert!(rules(&bench, "T-1").contains(&"D6".to_owned()));
 }
+
+#[test]
+fn stop_between_two_gates_keeps_the_next_from_starting() {
+    let bench = Bench::new();
+    bench.submit("T-1", "**");
+    let (stop, second) = (bench.queue().join("STOP"), bench.scratch("second"));
+    let text = bench.patch(|root| {
+        let recipe = format!(
+            "check:\n\t@touch '{}'\ntest:\n\t@touch '{}'; echo '1 passed, 0 failed'\n",
+            stop.display(),
+            second.display()
+        );
+        std::fs::write(root.join("Makefile"), recipe).unwrap();
+    });
+    let path = bench.patch_file("x.patch", &text);
+    let ran = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
+    assert_eq!(ran.code, 4, "{}", ran.stdout);
+    assert!(!second.exists(), "G5 was started under STOP");
+}

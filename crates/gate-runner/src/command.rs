@@ -51,7 +51,10 @@ pub(crate) fn run(session: &Session, subject: &Subject, gate: &Gate) -> Result<R
         None
     };
     let mut ran = Ran::new(gate, tried.status, note(&tried, base.as_ref()));
-    ran.stopped = stopped;
+    let base_stopped = base
+        .as_ref()
+        .is_some_and(|base| base.finished.ended == Ended::Stopped);
+    ran.stopped = stopped || base_stopped;
     evidence::keep_command(session, subject, gate, &mut ran, &tried, base.as_ref())?;
     Ok(ran)
 }

@@ -204,9 +204,15 @@ fn run_all(session: &Session, subject: &Subject, only: &[String]) -> Result<Vec<
         let failed_before = done
             .iter()
             .any(|ran| ran.result.status == CheckStatus::Fail);
-        let stopped = done.iter().any(|ran| ran.stopped);
-        let ran = if stopped {
-            Ran::skip(gate, "STOP_PRESENT")
+        // Asked before every gate: code of the change must not start once STOP is on.
+        let stopped = session
+            .store_if_any()?
+            .is_some_and(|store| store.stop().is_present());
+        let ran = if stopped || done.iter().any(|ran| ran.stopped) {
+            Ran {
+                stopped: true,
+                ..Ran::skip(gate, "STOP_PRESENT")
+            }
         } else if !only.is_empty() && !only.contains(&gate.id) {
             Ran::skip(gate, "NOT_SELECTED")
         } else if gate.is_command()
