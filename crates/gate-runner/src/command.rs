@@ -79,7 +79,10 @@ fn attempt(
         folder,
         environment: surroundings(gate, &home, &temporary),
         input: Vec::new(),
-        timeout: Duration::from_secs(gate.timeout_seconds),
+        timeout: Duration::from_secs(
+            gate.timeout_seconds
+                .min(session.policy()?.caps.gate_timeout_seconds),
+        ),
         output_limit: usize::try_from(session.policy()?.caps.gate_log_bytes).unwrap_or(usize::MAX),
         merge: true,
     };
@@ -123,7 +126,7 @@ fn surroundings(gate: &Gate, home: &Path, temporary: &Path) -> Vec<(OsString, Os
     for name in gate
         .env_pass
         .iter()
-        .filter(|name| *name != environment::PATH)
+        .filter(|name| !["PATH", "HOME", "TMPDIR"].contains(&name.as_str()))
     {
         if let Some(value) = environment::read(name).or_else(|| toolchain_home(name)) {
             variables.push((name.into(), value));
