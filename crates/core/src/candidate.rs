@@ -10,8 +10,7 @@ use baton_patch::{Limits, raw};
 use crate::git::{ObjectStore, Oid, Repository};
 use crate::policy::{Actor, Policy};
 use crate::problem::Problem;
-use crate::risk::{self, Origin, RiskReport, ScanInput};
-use crate::task::{Scope, TaskId};
+use crate::task::TaskId;
 use crate::{bounds, clock, digest, wire};
 
 /// The largest `candidate.json` that is read, in bytes.
@@ -235,31 +234,6 @@ pub fn check_reading(
             format!("the patch reader and git's tree difference do not agree: {difference}"),
         )
     })
-}
-
-/// Scans a candidate: its canonical patch, and from its two trees what the text does not tell.
-///
-/// # Errors
-/// `PATCH_REFUSED`, and as [`risk::scan`].
-pub fn scan(
-    store: &ObjectStore,
-    base: &Oid,
-    trees: (&Oid, &Oid),
-    canonical: &[u8],
-    policy: &Policy,
-    scope: Option<&Scope>,
-) -> Result<RiskReport, Problem> {
-    let patch =
-        baton_patch::parse(canonical, &limits(policy)).map_err(|refusal| refused(&refusal))?;
-    let mut input = ScanInput::from_patch(&patch);
-    let read = |tree: &Oid, path: &str| store.blob(tree, path).ok().flatten();
-    let (old, new) = trees;
-    input.ask(|path| read(new, path), |path| read(old, path));
-    let origin = Origin::Candidate {
-        base: base.to_string(),
-        tree: new.to_string(),
-    };
-    risk::scan(&input, policy, scope, &origin)
 }
 
 /// Turns a reader's refusal into a problem that names line and form.

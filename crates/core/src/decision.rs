@@ -7,6 +7,9 @@ use crate::envelope::Decision;
 use crate::outputs::RiskLevel;
 use crate::policy::{Condition, Isolation, Policy};
 
+/// The code of a finding that stands for a secret in the change; D3 looks for it.
+pub const SECRET_FOUND: &str = "SECRET_FOUND";
+
 /// What is known of a candidate. A list that is not empty means yes and says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
@@ -26,6 +29,8 @@ pub struct Facts {
     pub risk: RiskLevel,
     /// The weakest isolation that a command gate ran under; `None` when none ran.
     pub isolation: Option<Isolation>,
+    /// Answers are recorded and not carried out: the change goes to a person, whatever was found.
+    pub shadow: bool,
 }
 
 impl Default for Facts {
@@ -39,6 +44,7 @@ impl Default for Facts {
             gates: Vec::new(),
             risk: RiskLevel::Low,
             isolation: None,
+            shadow: false,
         }
     }
 }
@@ -57,8 +63,10 @@ pub struct Matched {
 /// The answer of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The highest of all matching rules.
+    /// What is carried out: the highest of all matching rules, and in shadow mode PR_ONLY.
     pub decision: Decision,
+    /// The highest of all matching rules.
+    pub would: Decision,
     /// Every rule that matched, in the policy's order.
     pub matched: Vec<Matched>,
 }
@@ -101,12 +109,22 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Verdict {
         }));
     }
     // A policy without a rule for the rest is refused when it loads; should it ever happen, stop.
-    let decision = matched
+    let would = matched
         .iter()
         .map(|rule| rule.then)
         .max()
         .unwrap_or(Decision::ZeroStop);
-    Verdict { decision, matched }
+    // The kill switch and evidence that cannot be believed hold in shadow mode too.
+    let holds = !facts.stop.is_empty() || !facts.unbound.is_empty();
+    let decision = match facts.shadow && !holds {
+        true => Decision::PrOnly,
+        false => would,
+    };
+    Verdict {
+        decision,
+        would,
+        matched,
+    }
 }
 
 fn reason(found: &[String]) -> Option<String> {

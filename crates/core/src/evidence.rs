@@ -7,14 +7,16 @@ use std::collections::HashMap;
 
 use crate::audit::Action;
 use crate::candidate::{self, Candidate};
-use crate::decision::Facts;
+use crate::decision::{Facts, SECRET_FOUND};
 use crate::envelope::{Artifact, ArtifactKind, Envelope, Signals};
 use crate::git::{ObjectStore, Repository};
 use crate::outputs::{self, CheckStatus, DiffRiskScan, GateResult, GateRunner};
-use crate::policy::{Gate, Isolation, Policy};
+use crate::policy::{Gate, Isolation, Mode, Policy};
 use crate::problem::Problem;
-use crate::risk;
 use crate::store::{Stop, Store, TaskFolder};
+
+/// The entry of a decision's log line that says it was made in shadow mode.
+pub const SHADOW: &str = "shadow";
 
 /// The parts of a queue that the evidence of one task is judged with.
 pub struct Court<'a> {
@@ -39,6 +41,8 @@ struct Recorded {
     lines: HashMap<String, Line>,
     /// The last result of each skill in the task's present attempt.
     latest: HashMap<String, String>,
+    /// Whether the attempt's last decision was made in shadow mode.
+    in_shadow: bool,
     policy_sha256: String,
 }
 
@@ -72,6 +76,7 @@ impl Court<'_> {
         )?;
         self.store.approvals_for(&candidate)?;
         let kept = task.envelopes()?;
+        facts.shadow = self.policy.mode == Mode::Shadow || recorded.in_shadow;
         let latest = |skill: &str| {
             kept.iter()
                 .rev()
@@ -103,6 +108,7 @@ impl Court<'_> {
     fn recorded(&self, task: &TaskFolder) -> Result<Recorded, Problem> {
         let mut lines = HashMap::new();
         let mut latest = HashMap::new();
+        let mut in_shadow = false;
         self.store.log()?.verify(|event, _| {
             let policy_sha256 = event
                 .meta
@@ -118,7 +124,14 @@ impl Court<'_> {
             }
             match event.action {
                 // What the attempt before kept was set aside with it.
-                Action::TaskRetried => latest.clear(),
+                Action::TaskRetried => {
+                    latest.clear();
+                    in_shadow = false;
+                }
+                Action::DecisionMade => {
+                    let says = event.meta.get(SHADOW).and_then(|says| says.as_str());
+                    in_shadow = says == Some("yes");
+                }
                 Action::PatchProposed | Action::RiskScanned | Action::GatesFinished => {
                     latest.insert(event.skill.clone(), event.event_id.clone());
                 }
@@ -128,6 +141,7 @@ impl Court<'_> {
         Ok(Recorded {
             lines,
             latest,
+            in_shadow,
             policy_sha256: self.policy.sha256.clone(),
         })
     }
@@ -226,7 +240,7 @@ fn add_scan(envelope: &Envelope, facts: &mut Facts) -> Result<(), Problem> {
     let secrets = envelope
         .findings
         .iter()
-        .filter(|finding| finding.code == risk::SECRET_FOUND);
+        .filter(|finding| finding.code == SECRET_FOUND);
     facts
         .secret
         .extend(secrets.map(|finding| finding.message.clone()));

@@ -30,7 +30,6 @@ pub mod policy;
 pub mod problem;
 pub mod process;
 pub mod report;
-pub mod risk;
 pub mod rules;
 pub mod schemas;
 pub mod session;

@@ -204,8 +204,9 @@ pub enum RiskLevel {
 impl From<Severity> for RiskLevel {
     fn from(severity: Severity) -> Self {
         match severity {
-            Severity::Info | Severity::Low => Self::Low,
-            Severity::Medium => Self::Medium,
+            // LOW is for a change in which nothing but notes was found.
+            Severity::Info => Self::Low,
+            Severity::Low | Severity::Medium => Self::Medium,
             Severity::High => Self::High,
             Severity::Critical => Self::Critical,
         }

@@ -1,21 +1,19 @@
-//! Compiled rules: globs for paths, patterns for text. Compiling checks the examples, so a rule that
-//! does not do what its author thought is refused before it judges anything.
+//! Compiled path rules. Compiling checks the examples, so a rule that does not do what its author
+//! thought is refused before it judges anything.
 
-use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use baton_patch::path;
-use globset::{GlobBuilder, GlobMatcher};
-use regex::bytes::{Regex, RegexBuilder};
+use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
-use crate::policy::{PathRule, RiskRule};
+use crate::policy::PathRule;
 use crate::problem::Problem;
 use crate::task::Scope;
 
-/// The largest compiled pattern, in bytes: a pattern is data and must not eat the memory.
-const PATTERN_LIMIT: usize = 8 << 20;
+/// How many plain globs the braces of one glob may stand for.
+const MOST_EXPANDED: usize = 1024;
 
 /// Whether upper and lower case are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +24,135 @@ pub enum Case {
     Folded,
 }
 
+/// Many globs as one matcher, each with a number of its owner's.
+///
+/// Braces are written out and case is folded in the texts, which lets the matcher answer most globs
+/// by a look at the name or its ending; compiling a pattern for each would cost every run far more.
+#[derive(Debug)]
+pub struct Globs {
+    set: GlobSet,
+    owners: Vec<usize>,
+    case: Case,
+}
+
+impl Globs {
+    /// Compiles globs, given with the number that [`Self::owners`] answers with.
+    ///
+    /// # Errors
+    /// Says which glob cannot be read, and why.
+    pub fn compile<'g>(
+        globs: impl IntoIterator<Item = (usize, &'g str)>,
+        case: Case,
+    ) -> Result<Self, String> {
+        let mut builder = GlobSetBuilder::new();
+        let mut owners = Vec::new();
+        for (owner, text) in globs {
+            for plain in expand(text) {
+                let plain = match case {
+                    Case::Exact => plain,
+                    Case::Folded => plain.to_ascii_lowercase(),
+                };
+                builder.add(parse(&plain, text)?);
+                owners.push(owner);
+            }
+        }
+        let set = builder.build().map_err(|error| error.to_string())?;
+        Ok(Self { set, owners, case })
+    }
+
+    /// The numbers of the owners whose globs match a path, in order. A path is its bytes: a name that
+    /// is not UTF-8 or holds control characters is matched as it is, never as it is shown.
+    #[must_use]
+    pub fn owners(&self, path: &[u8]) -> Vec<usize> {
+        let folded = match self.case {
+            Case::Exact => None,
+            Case::Folded => Some(path.to_ascii_lowercase()),
+        };
+        let path = folded.as_deref().unwrap_or(path);
+        let candidate = Candidate::new(Path::new(OsStr::from_bytes(path)));
+        let matched = self.set.matches_candidate(&candidate);
+        let owners = matched.into_iter().filter_map(|at| self.owners.get(at));
+        let mut owners: Vec<_> = owners.copied().collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+}
+
+fn parse(plain: &str, written: &str) -> Result<Glob, String> {
+    GlobBuilder::new(plain)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()
+        .map_err(|error| {
+            format!(
+                "glob \"{}\" cannot be read: {}",
+                written.escape_debug(),
+                error.kind()
+            )
+        })
+}
+
+/// The globs without braces that one with braces stands for; the glob itself where that would be
+/// too many, or where its braces do not close.
+fn expand(glob: &str) -> Vec<String> {
+    let mut done = Vec::new();
+    let mut open = vec![glob.to_owned()];
+    while let Some(next) = open.pop() {
+        match split_braces(&next) {
+            None => done.push(next),
+            Some((before, choices, after)) => {
+                let choices = choices.into_iter().rev();
+                open.extend(choices.map(|choice| format!("{before}{choice}{after}")));
+            }
+        }
+        if done.len() + open.len() > MOST_EXPANDED {
+            return vec![glob.to_owned()];
+        }
+    }
+    done
+}
+
+/// The text before the first brace, its choices, and the text after it.
+fn split_braces(glob: &str) -> Option<(&str, Vec<&str>, &str)> {
+    let (mut depth, mut start, mut cut) = (0_usize, 0, 0);
+    let (mut escaped, mut in_class) = (false, false);
+    let mut choices = Vec::new();
+    for (at, byte) in glob.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b']' => in_class = false,
+            _ if in_class => {}
+            b'[' => in_class = true,
+            b'{' => {
+                depth += 1;
+                if depth == 1 {
+                    (start, cut) = (at, at + 1);
+                }
+            }
+            b',' if depth == 1 => {
+                choices.push(glob.get(cut..at)?);
+                cut = at + 1;
+            }
+            b'}' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    choices.push(glob.get(cut..at)?);
+                    return Some((glob.get(..start)?, choices, glob.get(at + 1..)?));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// A set of path rules.
 #[derive(Debug)]
 pub struct PathRules<'a> {
-    rules: Vec<(&'a PathRule, GlobMatcher)>,
+    rules: &'a [PathRule],
+    globs: Globs,
 }
 
 impl<'a> PathRules<'a> {
@@ -38,29 +161,27 @@ impl<'a> PathRules<'a> {
     /// # Errors
     /// `POLICY_INVALID` for a glob that cannot be read, `POLICY_EXAMPLE` for an example that fails.
     pub fn compile(rules: &'a [PathRule], case: Case) -> Result<Self, Problem> {
-        let compiled = rules.iter().map(|rule| {
-            let matcher = glob(&rule.glob, case).map_err(|why| {
+        for rule in rules {
+            parse(&rule.glob, &rule.glob).map_err(|why| {
                 Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id))
             })?;
-            check(&rule.id, &rule.matches, &rule.no_match, |path| {
-                fits(&matcher, path.as_bytes())
+        }
+        let globs = rules.iter().enumerate();
+        let globs = Globs::compile(globs.map(|(at, rule)| (at, rule.glob.as_str())), case)
+            .map_err(|why| Problem::fail("POLICY_INVALID", format!("policy: {why}")))?;
+        for (at, rule) in rules.iter().enumerate() {
+            check_examples(&rule.id, &rule.matches, &rule.no_match, |path| {
+                globs.owners(path.as_bytes()).contains(&at)
             })?;
-            Ok((rule, matcher))
-        });
-        Ok(Self {
-            rules: compiled.collect::<Result<_, Problem>>()?,
-        })
+        }
+        Ok(Self { rules, globs })
     }
 
-    /// The first rule that matches a path, given as its bytes: a name that is not UTF-8 or holds
-    /// control characters is matched as it is, never as it is shown.
+    /// The first rule that matches a path.
     #[must_use]
     pub fn first_match(&self, path: impl AsRef<[u8]>) -> Option<&'a PathRule> {
-        let path = path.as_ref();
-        self.rules
-            .iter()
-            .find(|(_, matcher)| fits(matcher, path))
-            .map(|(rule, _)| *rule)
+        let first = self.globs.owners(path.as_ref()).first().copied();
+        first.and_then(|at| self.rules.get(at))
     }
 
     /// As [`Self::first_match`], and also under the name that other file systems make of the path:
@@ -68,32 +189,18 @@ impl<'a> PathRules<'a> {
     #[must_use]
     pub fn first_match_folded(&self, path: impl AsRef<[u8]>) -> Option<&'a PathRule> {
         let path = path.as_ref();
-        self.first_match(path)
-            .or_else(|| self.first_match(path::fold(path)))
+        self.first_match(path).or_else(|| {
+            let folded = path::fold(path);
+            (folded != path).then(|| self.first_match(folded)).flatten()
+        })
     }
 }
 
-fn fits(matcher: &GlobMatcher, path: &[u8]) -> bool {
-    matcher.is_match(Path::new(OsStr::from_bytes(path)))
-}
-
-fn glob(text: &str, case: Case) -> Result<GlobMatcher, String> {
-    GlobBuilder::new(text)
-        .literal_separator(true)
-        .backslash_escape(true)
-        .case_insensitive(case == Case::Folded)
-        .build()
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| {
-            format!(
-                "glob \"{}\" cannot be read: {}",
-                text.escape_debug(),
-                error.kind()
-            )
-        })
-}
-
-fn check(
+/// Holds a rule against its own examples.
+///
+/// # Errors
+/// `POLICY_EXAMPLE` naming the rule and the example.
+pub fn check_examples(
     id: &str,
     yes: &[String],
     no: &[String],
@@ -125,7 +232,7 @@ fn check(
 #[derive(Debug)]
 struct Entry {
     plain: Vec<u8>,
-    matcher: Option<GlobMatcher>,
+    matcher: Option<Globs>,
 }
 
 impl Entry {
@@ -133,7 +240,7 @@ impl Entry {
     fn compile(text: &str, case: Case) -> Result<Self, String> {
         let below = text.strip_suffix('/').map(|folder| format!("{folder}/**"));
         let text = below.as_deref().unwrap_or(text);
-        let matcher = match glob(text, case) {
+        let matcher = match Globs::compile([(0, text)], case) {
             Ok(matcher) => Some(matcher),
             Err(_) if !text.contains(['*', '?']) => None,
             Err(why) => return Err(why),
@@ -150,7 +257,7 @@ impl Entry {
             || self
                 .matcher
                 .as_ref()
-                .is_some_and(|matcher| fits(matcher, path))
+                .is_some_and(|matcher| !matcher.owners(path).is_empty())
     }
 }
 
@@ -199,95 +306,6 @@ impl ScopeRules {
     }
 }
 
-/// A set of risk rules. A pattern is compiled when a file comes up that it reads.
-#[derive(Debug)]
-pub struct RiskRules<'a> {
-    rules: Vec<CompiledRisk<'a>>,
-}
-
-/// One risk rule.
-#[derive(Debug)]
-pub struct CompiledRisk<'a> {
-    /// The rule.
-    pub rule: &'a RiskRule,
-    places: Vec<GlobMatcher>,
-    pattern: OnceCell<Regex>,
-}
-
-impl<'a> RiskRules<'a> {
-    /// Compiles the globs; the patterns follow on first use.
-    ///
-    /// # Errors
-    /// `POLICY_INVALID`.
-    pub fn compile(rules: &'a [RiskRule]) -> Result<Self, Problem> {
-        let compiled = rules.iter().map(|rule| {
-            let places = rule.place.globs.iter().map(|text| {
-                glob(text, Case::Folded).map_err(|why| {
-                    Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id))
-                })
-            });
-            Ok(CompiledRisk {
-                rule,
-                places: places.collect::<Result<_, Problem>>()?,
-                pattern: OnceCell::new(),
-            })
-        });
-        Ok(Self {
-            rules: compiled.collect::<Result<_, Problem>>()?,
-        })
-    }
-
-    /// The rules that read a file of this path.
-    pub fn for_path<'s>(&'s self, path: &'s [u8]) -> impl Iterator<Item = &'s CompiledRisk<'a>> {
-        let folded = path::fold(path);
-        self.rules.iter().filter(move |risk| {
-            let reads = |glob: &GlobMatcher| fits(glob, path) || fits(glob, &folded);
-            risk.places.is_empty() || risk.places.iter().any(reads)
-        })
-    }
-
-    /// Every rule.
-    pub fn all(&self) -> impl Iterator<Item = &CompiledRisk<'a>> {
-        self.rules.iter()
-    }
-
-    /// Compiles every pattern, which checks its examples.
-    ///
-    /// # Errors
-    /// `POLICY_EXAMPLE`, `POLICY_INVALID`.
-    pub fn check_examples(&self) -> Result<(), Problem> {
-        self.rules
-            .iter()
-            .try_for_each(|risk| risk.pattern().map(drop))
-    }
-}
-
-impl CompiledRisk<'_> {
-    /// The pattern, compiled and checked against its examples on first use.
-    ///
-    /// # Errors
-    /// `POLICY_EXAMPLE`, `POLICY_INVALID`.
-    pub fn pattern(&self) -> Result<&Regex, Problem> {
-        if let Some(pattern) = self.pattern.get() {
-            return Ok(pattern);
-        }
-        let rule = self.rule;
-        let pattern = RegexBuilder::new(&rule.pattern)
-            .size_limit(PATTERN_LIMIT)
-            .build()
-            .map_err(|error| {
-                Problem::fail(
-                    "POLICY_INVALID",
-                    format!("policy rule {}: {error}", rule.id),
-                )
-            })?;
-        check(&rule.id, &rule.matches, &rule.no_match, |text| {
-            pattern.is_match(text.as_bytes())
-        })?;
-        Ok(self.pattern.get_or_init(|| pattern))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,6 +330,20 @@ mod tests {
         for depth in ["Cargo.lock", "a/Cargo.lock", "a/b/c/d/e/Cargo.lock"] {
             assert!(rules.first_match(depth).is_some(), "{depth}");
         }
+    }
+
+    #[test]
+    fn braces_are_written_out() {
+        assert_eq!(
+            expand("**/{a,b{c,d}}.{x,y}"),
+            ["a.x", "a.y", "bc.x", "bc.y", "bd.x", "bd.y"].map(|name| format!("**/{name}"))
+        );
+        for plain in ["a/[{]b", "a\\{b,c}", "a{b", "plain"] {
+            assert_eq!(expand(plain), [plain], "{plain}");
+        }
+        let globs = Globs::compile([(7, "**/{A,b}.rs"), (2, "**/b.*")], Case::Folded).unwrap();
+        assert_eq!(globs.owners(b"x/B.rs"), [2, 7]);
+        assert_eq!(globs.owners(b"a.RS"), [7]);
     }
 
     #[test]

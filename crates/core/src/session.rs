@@ -12,7 +12,7 @@ use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
 use crate::git::Repository;
 use crate::manifest::{Manifest, SSOT};
-use crate::policy::{Actor, Policy};
+use crate::policy::{Actor, Mode, Policy};
 use crate::problem::Problem;
 use crate::state::State;
 use crate::store::{Stop, Store, TaskFolder};
@@ -40,6 +40,9 @@ pub struct Common {
     /// Say what would happen and change nothing
     #[arg(long)]
     pub plan: bool,
+    /// Decide and record, and stop nothing: every change goes to a person
+    #[arg(long)]
+    pub shadow: bool,
     /// Print the envelope over several lines, for people
     #[arg(long)]
     pub pretty: bool,
@@ -151,6 +154,21 @@ impl Session {
         Ok(self.policy.get_or_init(|| policy))
     }
 
+    /// Whether answers are recorded and not carried out, by the policy or by `--shadow`.
+    ///
+    /// # Errors
+    /// As [`Self::policy`].
+    pub fn is_shadow(&self) -> Result<bool, Problem> {
+        if self.common.shadow && self.actor == Actor::Openclaw {
+            return Err(Problem::deny(
+                "HUMAN_ONLY",
+                "openclaw only proposes: it cannot ask for shadow mode",
+            )
+            .hint("a person sets --shadow, or mode in POLICY.json"));
+        }
+        Ok(self.common.shadow || self.policy()?.mode == Mode::Shadow)
+    }
+
     fn policy_bytes(&self) -> Result<Vec<u8>, Problem> {
         let own = self
             .root()
@@ -184,6 +202,22 @@ impl Session {
             )
             .hint("name one with --policy FILE, or run inside a repository after baton init")),
         }
+    }
+
+    /// The secret rule files that the policy names, each with its name: they lie beside the policy
+    /// and have the SHA-256 that it pins. None may be larger than `most` bytes.
+    ///
+    /// # Errors
+    /// As [`Self::policy`]; `SECRET_RULES_MISSING`, `SECRET_RULES_CHANGED`.
+    pub fn secret_rules(&self, most: usize) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+        let policy = self.policy()?;
+        let own = self.root().ok().map(|root| root.join(SSOT));
+        let own = own.filter(|folder| folder.join("POLICY.json").symlink_metadata().is_ok());
+        let named = self.common.policy.as_deref().and_then(Path::parent);
+        let folder = own
+            .or_else(|| named.map(Path::to_owned))
+            .unwrap_or_default();
+        policy.secret_rules.read(&folder, most)
     }
 
     /// The manifest.

@@ -107,6 +107,7 @@ fn decide_on_task(session: &Session) -> Result<Outcome, Problem> {
     if let Some(upstream) = &session.upstream {
         add_upstream(upstream, &mut facts);
     }
+    facts.shadow |= session.is_shadow()?;
     let verdict = decide(session.policy()?, &facts);
     let mut outcome = answer(&verdict, task.id().as_str(), bound);
     if session.is_plan() {
@@ -189,6 +190,7 @@ fn decide_on_files(session: &Session, arguments: &Arguments) -> Result<Outcome, 
     {
         facts.stop.push(why);
     }
+    facts.shadow |= session.is_shadow()?;
     Ok(answer(
         &decide(session.policy()?, &facts),
         "TASK",
@@ -220,13 +222,31 @@ fn answer(verdict: &Verdict, task_id: &str, bound: Vec<Artifact>) -> Outcome {
         .iter()
         .map(|matched| matched.rule.as_str())
         .collect();
+    let summary = format!("{} by {}", verdict.would, rules.join(", "));
+    let shadow = verdict.would != verdict.decision;
     let mut outcome = Outcome::ok(
-        format!("{} by {}", verdict.decision, rules.join(", ")),
+        match shadow {
+            true => format!("{} in shadow mode: it would be {summary}", verdict.decision),
+            false => summary,
+        },
         &data,
     )
     .findings(verdict.matched.iter().map(finding))
     .artifacts(bound)
     .meta("rules", rules.join(" "));
+    if shadow {
+        outcome = outcome
+            .meta(evidence::SHADOW, "yes")
+            .meta("would", verdict.would.to_string())
+            .findings([Finding::new(
+                Severity::Info,
+                "SHADOW_MODE",
+                format!(
+                    "outside shadow mode this would be {}; nothing was stopped",
+                    verdict.would
+                ),
+            )]);
+    }
     outcome.decision = Some(verdict.decision);
     outcome.hint(match verdict.decision {
         Decision::ZeroStop | Decision::NotApplicable => {

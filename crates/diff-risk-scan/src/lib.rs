@@ -13,8 +13,8 @@ use baton_core::git::{ObjectStore, Oid};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{DiffRiskScan, DiffStats, PolicyFlags, RiskLevel, to_map};
 use baton_core::problem::Problem;
-use baton_core::risk::{self, Origin, RiskReport, ScanInput};
 use baton_core::session::Session;
+use baton_risk::{Origin, RiskReport, RuleBook, ScanInput, Subject, SummarySource};
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
@@ -101,7 +101,16 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
         Oid::parse(&candidate.base_tree)?,
         Oid::parse(&candidate.tree)?,
     );
-    let report = candidate::scan(&objects, &base, (&old, &new), &bytes, policy, Some(&scope))?;
+    let subject = Subject {
+        store: &objects,
+        base: &base,
+        base_tree: &old,
+        tree: &new,
+        patch: &bytes,
+        checkout: Some(session.root()?),
+    };
+    let book = RuleBook::of_session(session)?;
+    let report = baton_risk::scan_candidate(&subject, &book, Some(&scope))?;
     Ok((report, vec![task.candidate_artifact(&candidate)?]))
 }
 
@@ -119,15 +128,15 @@ fn scan_file(
     let (_folder, objects) = ObjectStore::temporary(repository)?;
     let base = repository.commit(base)?;
     let proposal = candidate::propose(&objects, &base, &bytes, &limits)?;
-    let trees = (&proposal.base_tree, &proposal.tree);
-    let report = candidate::scan(
-        &objects,
-        &proposal.base,
-        trees,
-        &proposal.patch,
-        session.policy()?,
-        None,
-    )?;
+    let subject = Subject {
+        store: &objects,
+        base: &proposal.base,
+        base_tree: &proposal.base_tree,
+        tree: &proposal.tree,
+        patch: &proposal.patch,
+        checkout: Some(session.root()?),
+    };
+    let report = baton_risk::scan_candidate(&subject, &RuleBook::of_session(session)?, None)?;
     Ok((report, vec![named(path, &proposal)]))
 }
 
@@ -151,7 +160,8 @@ fn scan_text(session: &Session, bytes: &[u8]) -> Result<RiskReport, Problem> {
     limits.allow_delta = false;
     let patch =
         baton_patch::parse(bytes, &limits).map_err(|refusal| candidate::refused(&refusal))?;
-    risk::scan(&ScanInput::from_patch(&patch), policy, None, &Origin::Text)
+    let book = RuleBook::of_session(session)?;
+    baton_risk::scan(&ScanInput::from_patch(&patch), &book, None, &Origin::Text)
 }
 
 fn write_summary(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
@@ -196,12 +206,12 @@ fn outcome(report: RiskReport, artifacts: Vec<Artifact>, written: Option<&Path>)
         diff_summary_path: summary_path,
     };
     let source = match report.summary.source {
-        risk::SummarySource::Text => Some(Finding::new(
+        SummarySource::Text => Some(Finding::new(
             Severity::Info,
             "TEXT_ONLY",
             "the text itself was scanned; give --base REV to scan what git makes of it",
         )),
-        risk::SummarySource::Candidate => None,
+        SummarySource::Candidate => None,
     };
     let sha256 = digest::sha256_canonical(&serde_json::to_value(&data).unwrap_or_default());
     let mut outcome = Outcome::ok(text, &data)

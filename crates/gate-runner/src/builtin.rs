@@ -1,13 +1,14 @@
 //! The gates that baton carries out itself.
 
 use baton_core::candidate;
+use baton_core::decision::SECRET_FOUND;
 use baton_core::envelope::Finding;
 use baton_core::outputs::CheckStatus;
 use baton_core::policy::Gate;
 use baton_core::problem::Problem;
-use baton_core::risk::{RiskReport, SECRET_FOUND};
 use baton_core::session::Session;
 use baton_core::store::{Stop, Store};
+use baton_risk::{RiskReport, RuleBook};
 
 use crate::subject::Subject;
 use crate::{Ran, evidence};
@@ -17,7 +18,7 @@ pub(crate) fn run(
     session: &Session,
     subject: &Subject,
     gate: &Gate,
-    scan: &RiskReport,
+    (book, scan): (&RuleBook<'_>, &RiskReport),
     done: &[Ran],
 ) -> Result<Ran, Problem> {
     let found = match gate.id.as_str() {
@@ -25,7 +26,7 @@ pub(crate) fn run(
         "G1" => well_formed(session, subject),
         "G2" => places(scan),
         "G3" => contents(scan),
-        "G6" => complete(session, subject, done),
+        "G6" => complete(session, subject, book, done),
         other => vec![format!("there is no built-in gate {other}")],
     };
     let (status, note) = match found.first() {
@@ -85,9 +86,14 @@ fn messages(scan: &RiskReport, codes: &[&str]) -> Vec<String> {
 }
 
 /// Evidence whole, scan there and about this candidate, policy true to its examples, log unbroken.
-fn complete(session: &Session, subject: &Subject, done: &[Ran]) -> Vec<String> {
+fn complete(
+    session: &Session,
+    subject: &Subject,
+    book: &RuleBook<'_>,
+    done: &[Ran],
+) -> Vec<String> {
     let mut wrong = Vec::new();
-    if let Err(problem) = session.policy().and_then(|policy| policy.check_all()) {
+    if let Err(problem) = book.check_all() {
         wrong.push(problem.message);
     }
     let Some(candidate) = &subject.task else {

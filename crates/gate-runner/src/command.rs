@@ -11,6 +11,7 @@ use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::process::{self, Ended, Finished, Spec};
 use baton_core::session::Session;
+use baton_risk::RuleBook;
 
 use crate::counts::{self, Counts};
 use crate::subject::Subject;
@@ -26,7 +27,12 @@ pub(crate) struct Tried {
 
 /// Runs one command gate on the candidate; when it fails there, once more on the base, so that what
 /// was broken before is not blamed on the change.
-pub(crate) fn run(session: &Session, subject: &Subject, gate: &Gate) -> Result<Ran, Problem> {
+pub(crate) fn run(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    book: &RuleBook<'_>,
+) -> Result<Ran, Problem> {
     if gate.argv.is_empty() {
         return Ok(Ran::skip(
             gate,
@@ -55,7 +61,7 @@ pub(crate) fn run(session: &Session, subject: &Subject, gate: &Gate) -> Result<R
         .as_ref()
         .is_some_and(|base| base.finished.ended == Ended::Stopped);
     ran.stopped = stopped || base_stopped;
-    evidence::keep_command(session, subject, gate, &mut ran, &tried, base.as_ref())?;
+    evidence::keep_command(session, subject, gate, &mut ran, (&tried, base.as_ref()), book)?;
     Ok(ran)
 }
 

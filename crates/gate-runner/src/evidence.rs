@@ -6,6 +6,7 @@ use baton_core::outputs::CheckStatus;
 use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_risk::RuleBook;
 use serde_json::{Value, json};
 
 use crate::command::Tried;
@@ -51,11 +52,12 @@ pub(crate) fn keep_command(
     subject: &Subject,
     gate: &Gate,
     ran: &mut Ran,
-    tried: &Tried,
-    base: Option<&Tried>,
+    (tried, base): (&Tried, Option<&Tried>),
+    book: &RuleBook<'_>,
 ) -> Result<(), Problem> {
     let stdout = &tried.finished.stdout;
-    let log = stdout.log();
+    // What a test prints may hold what no log may keep.
+    let log = baton_risk::masked(book, &stdout.log())?;
     let mut names: Vec<&str> = gate
         .env
         .keys()

@@ -20,6 +20,7 @@ use baton_core::policy::{Gate, GateKind};
 use baton_core::problem::Problem;
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::Stop;
+use baton_risk::RuleBook;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
 use crate::subject::Subject;
@@ -198,7 +199,8 @@ pub(crate) fn session_policy_sha(session: &Session) -> String {
 fn run_all(session: &Session, subject: &Subject, only: &[String]) -> Result<Vec<Ran>, Problem> {
     let mut gates: Vec<&Gate> = session.policy()?.gates.iter().collect();
     gates.sort_by(|a, b| a.id.cmp(&b.id));
-    let scan = subject.scan(session)?;
+    let book = RuleBook::of_session(session)?;
+    let scan = subject.scan(session, &book)?;
     let mut done: Vec<Ran> = Vec::with_capacity(gates.len());
     for gate in gates {
         let failed_before = done
@@ -227,9 +229,9 @@ fn run_all(session: &Session, subject: &Subject, only: &[String]) -> Result<Vec<
             )
         } else if gate.is_command() {
             session.tell(&format!("gate-runner: {} {}", gate.id, gate.argv.join(" ")));
-            command::run(session, subject, gate)?
+            command::run(session, subject, gate, &book)?
         } else {
-            builtin::run(session, subject, gate, &scan, &done)?
+            builtin::run(session, subject, gate, (&book, &scan), &done)?
         };
         done.push(ran);
     }

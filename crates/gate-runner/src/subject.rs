@@ -6,8 +6,8 @@ use baton_core::candidate::{self, Candidate};
 use baton_core::envelope::{Artifact, ArtifactKind};
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::problem::Problem;
-use baton_core::risk::RiskReport;
 use baton_core::session::Session;
+use baton_risk::{RiskReport, RuleBook};
 use baton_core::task::Scope;
 
 /// The candidate at hand, with everything the gates need to know of it.
@@ -109,14 +109,19 @@ impl Subject {
     }
 
     /// Looks at the change itself; G2 and G3 do not rely on an earlier scan.
-    pub(crate) fn scan(&self, session: &Session) -> Result<RiskReport, Problem> {
-        candidate::scan(
-            &self.objects,
-            &self.base,
-            (&self.base_tree, &self.tree),
-            &self.patch,
-            session.policy()?,
-            self.scope.as_ref(),
-        )
+    pub(crate) fn scan(
+        &self,
+        session: &Session,
+        book: &RuleBook<'_>,
+    ) -> Result<RiskReport, Problem> {
+        let subject = baton_risk::Subject {
+            store: &self.objects,
+            base: &self.base,
+            base_tree: &self.base_tree,
+            tree: &self.tree,
+            patch: &self.patch,
+            checkout: Some(session.root()?),
+        };
+        baton_risk::scan_candidate(&subject, book, self.scope.as_ref())
     }
 }

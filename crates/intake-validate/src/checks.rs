@@ -8,6 +8,7 @@ use baton_core::rules::{Case, PathRules, ScopeRules};
 use baton_core::session::Session;
 use baton_core::task::{Task, TaskId};
 use baton_core::{clock, schemas};
+use baton_risk::RuleBook;
 use serde_json::Value;
 
 /// The files that must be there before any task is worked on.
@@ -65,6 +66,7 @@ impl Checked {
                 "DENY_PATHS" => "DENIED_PATH",
                 "BASE_EXISTS" => "BASE_MISSING",
                 "DUE_AT" => "TASK_OVERDUE",
+                "TASK_TEXT" => "TASK_TEXT_REFUSED",
                 _ => "LIMITS_EXCEEDED",
             })
             .map(str::to_owned)
@@ -90,6 +92,7 @@ pub(crate) fn all(
         "BASE_EXISTS",
         "LIMITS",
         "DUE_AT",
+        "TASK_TEXT",
     ];
     let task = match Task::parse(bytes) {
         Ok(task) if schema.is_empty() => task,
@@ -120,6 +123,7 @@ pub(crate) fn all(
     checked.add("DENY_PATHS", &denied(&task, policy)?);
     repository_checks(session, &task, &mut checked)?;
     checked.add("DUE_AT", &due(&task));
+    words(session, &task, &mut checked)?;
     Ok(checked)
 }
 
@@ -275,6 +279,37 @@ fn limits(task: &Task, policy: &Policy) -> Vec<String> {
         )];
     }
     Vec::new()
+}
+
+/// A task's words come from outside and go to a model and into the log: they are judged by the rules
+/// that judge a change. In shadow mode what they find is said and nothing is refused.
+fn words(session: &Session, task: &Task, checked: &mut Checked) -> Result<(), Problem> {
+    let book = RuleBook::of_session(session)?;
+    let scope = &task.scope;
+    let names = scope
+        .allow_patch_on_files
+        .iter()
+        .chain(&scope.target_files)
+        .chain(&scope.deny_paths_glob);
+    let names = names.cloned().collect::<Vec<_>>().join("\n");
+    let criteria = task.success_criteria.as_deref().unwrap_or_default();
+    let mut found = Vec::new();
+    for (called, text) in [
+        ("title", task.title.as_str()),
+        ("goal", &task.goal),
+        ("context.notes", &task.context.notes),
+        ("success_criteria", criteria),
+        ("scope", &names),
+    ] {
+        let findings = baton_risk::judge_text(&book, called, text)?;
+        found.extend(findings.into_iter().map(|finding| finding.message));
+    }
+    if session.is_shadow()? && !found.is_empty() {
+        checked.skip("TASK_TEXT", &format!("shadow mode: {}", found.join("; ")));
+    } else {
+        checked.add("TASK_TEXT", &found);
+    }
+    Ok(())
 }
 
 fn due(task: &Task) -> Vec<String> {

@@ -56,32 +56,15 @@ pub struct Hunk<'a> {
     body: &'a [u8],
 }
 
-/// The new side of one hunk as contiguous text.
+/// One side of one hunk as contiguous text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewText {
-    /// Line number of the first line in the new file.
+pub struct SideText {
+    /// Line number of the first line in that side's file.
     pub first_line: usize,
-    /// Context and added lines with their line feeds.
+    /// Context and changed lines with their line feeds.
     pub text: Vec<u8>,
-    /// For each line, whether the patch adds it.
-    pub added: Vec<bool>,
-}
-
-impl NewText {
-    /// Returns the line number in the new file of the byte at `offset` of the text.
-    pub fn line_of(&self, offset: usize) -> usize {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        self.first_line + before.iter().filter(|byte| **byte == b'\n').count()
-    }
-
-    /// Tells whether the patch adds the line with this number.
-    pub fn is_added(&self, line: usize) -> bool {
-        let index = line.checked_sub(self.first_line);
-        index
-            .and_then(|index| self.added.get(index))
-            .copied()
-            .unwrap_or(false)
-    }
+    /// For each line, whether the patch adds it (new side) or removes it (old side).
+    pub changed: Vec<bool>,
 }
 
 impl<'a> Hunk<'a> {
@@ -108,19 +91,34 @@ impl<'a> Hunk<'a> {
         })
     }
 
+    /// The hunk's lines as the patch writes them, markers included.
+    pub fn raw(&self) -> &'a [u8] {
+        self.body
+    }
+
     /// Rebuilds the new side, context included.
-    pub fn new_text(&self) -> NewText {
-        let mut side = NewText {
-            first_line: position(self.new_start, self.new_count),
+    pub fn new_text(&self) -> SideText {
+        self.side(LineKind::Added, position(self.new_start, self.new_count))
+    }
+
+    /// Rebuilds the old side, context included.
+    pub fn old_text(&self) -> SideText {
+        self.side(LineKind::Removed, position(self.old_start, self.old_count))
+    }
+
+    fn side(&self, changed: LineKind, first_line: usize) -> SideText {
+        let mut side = SideText {
+            first_line,
             text: Vec::with_capacity(self.body.len()),
-            added: Vec::new(),
+            changed: Vec::new(),
         };
-        for line in self.lines().filter(|line| line.kind != LineKind::Removed) {
+        let is_on_it = |kind| kind == changed || kind == LineKind::Context;
+        for line in self.lines().filter(|line| is_on_it(line.kind)) {
             side.text.extend_from_slice(line.text);
             if !line.no_newline {
                 side.text.push(b'\n');
             }
-            side.added.push(line.kind == LineKind::Added);
+            side.changed.push(line.kind == changed);
         }
         side
     }

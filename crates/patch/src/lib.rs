@@ -31,7 +31,7 @@ pub mod raw;
 mod refusal;
 mod section;
 
-pub use hunk::{Hunk, HunkLine, LineKind, NewText};
+pub use hunk::{Hunk, HunkLine, LineKind, SideText};
 pub use limits::Limits;
 pub use model::{Body, Change, Mode, Op, Patch, Section};
 pub use parser::parse;

@@ -1,6 +1,6 @@
 //! What a patch says, once it is read.
 
-use crate::hunk::{Hunk, HunkLine, LineKind, NewText};
+use crate::hunk::{Hunk, HunkLine, LineKind, SideText};
 use std::fmt;
 
 /// A mode that git stores. There are no others.
@@ -169,8 +169,13 @@ impl<'a> Section<'a> {
     }
 
     /// Yields the new text hunk by hunk, so that a scanner sees what spans lines.
-    pub fn new_text(&self) -> impl Iterator<Item = NewText> + '_ {
+    pub fn new_text(&self) -> impl Iterator<Item = SideText> + '_ {
         self.hunks().iter().map(Hunk::new_text)
+    }
+
+    /// Yields the old text hunk by hunk.
+    pub fn old_text(&self) -> impl Iterator<Item = SideText> + '_ {
+        self.hunks().iter().map(Hunk::old_text)
     }
 
     fn lines(&self, kind: LineKind) -> impl Iterator<Item = HunkLine<'a>> + '_ {

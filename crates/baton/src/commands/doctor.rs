@@ -6,11 +6,13 @@ use baton_core::environment;
 use baton_core::git::Repository;
 use baton_core::manifest::SSOT;
 use baton_core::policy::Policy;
+use baton_core::policy::Mode;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::Stop;
 use baton_core::task::TaskId;
+use baton_risk::RuleBook;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
@@ -106,11 +108,15 @@ fn is_fixed(version: &str) -> bool {
 }
 
 fn check_policy(session: &Session) -> Result<String, Problem> {
-    let policy = session.policy()?;
-    policy.check_all()?;
+    let book = RuleBook::of_session(session)?;
+    book.check_all()?;
+    let (rules, secrets) = book.count();
+    let mode = match session.policy()?.mode {
+        Mode::Enforce => "",
+        Mode::Shadow => "; SHADOW MODE: every change goes to a person",
+    };
     Ok(format!(
-        "{} risk rules, every example holds",
-        policy.risk_rules.len()
+        "{rules} risk rules and {secrets} secret rules, every example holds{mode}"
     ))
 }
 

@@ -11,6 +11,7 @@ use baton_core::manifest::SSOT;
 use baton_core::policy::{Isolation, Policy};
 use baton_core::problem::Problem;
 use baton_core::store::Store;
+use baton_risk::RuleBook;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use serde_json::json;
 
@@ -21,6 +22,8 @@ mod detect;
 
 const MANIFEST: &str = include_str!("../../../../ssot/MANIFEST.json");
 const POLICY: &str = include_str!("../../../../ssot/POLICY.json");
+const SECRET_RULES: &str = include_str!("../../../../ssot/SECRET_RULES.toml");
+const SECRET_RULES_NAME: &str = "SECRET_RULES.toml";
 const BATON_CURRENT: &str = include_str!("../../../../ssot/BATON_CURRENT.md");
 const AUDIT_SCHEMA: &str = include_str!("../../../../ssot/AUDIT_SCHEMA.json");
 /// Standing approvals end; a year is long enough to be useful and short enough to be seen again.
@@ -53,7 +56,8 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let mut written = Vec::new();
     if !folder.join("POLICY.json").exists() {
         let policy = fresh_policy(&session, &arguments)?;
-        policy.check_all()?;
+        RuleBook::new(&policy, &[(SECRET_RULES_NAME.to_owned(), SECRET_RULES.into())])?
+            .check_all()?;
         write_new(&folder, "POLICY.json", &policy.to_json()?, &mut written)?;
     }
     let policy = Policy::parse(
@@ -67,6 +71,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         &mut written,
     )?;
     for (name, text) in [
+        (SECRET_RULES_NAME, SECRET_RULES),
         ("MANIFEST.json", MANIFEST),
         ("BATON_CURRENT.md", BATON_CURRENT),
         ("AUDIT_SCHEMA.json", AUDIT_SCHEMA),

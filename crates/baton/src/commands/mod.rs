@@ -3,6 +3,7 @@
 mod approve;
 mod audit;
 mod doctor;
+mod explain;
 mod init;
 mod retry;
 mod run;
@@ -71,7 +72,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 13] = [
+const ENTRIES: [Entry; 14] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -83,6 +84,12 @@ const ENTRIES: [Entry; 13] = [
         about: "Check this machine, the queue, the policy and the log",
         arguments: |c| c,
         work: doctor::run,
+    },
+    Entry {
+        name: "explain",
+        about: "Say what a rule, a check or a code means and what to do about it",
+        arguments: explain::arguments,
+        work: explain::run,
     },
     Entry {
         name: "submit",

@@ -29,6 +29,9 @@ struct Arguments {
     /// Ask the policy's draft.command for the patch
     #[arg(long, value_name = "command", value_parser = ["command"])]
     producer: Option<String>,
+    /// Decide and record, and stop nothing: the change goes to a person
+    #[arg(long)]
+    shadow: bool,
     /// Claim under this name (default: BATON_OWNER, else account@host)
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
@@ -290,6 +293,9 @@ impl Way<'_> {
             .filter(|_| !flags.iter().any(|flag| flag == "--next"))
         {
             line.extend(["--task".into(), task.into()]);
+        }
+        if self.arguments.shadow {
+            line.push("--shadow".into());
         }
         line.extend(flags.iter().map(OsString::from));
         line

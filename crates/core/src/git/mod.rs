@@ -9,7 +9,7 @@ mod objects;
 mod repository;
 
 pub use landing::{CheckoutState, Landed, PersonIdent};
-pub use objects::{ObjectStore, TemporaryIndex};
+pub use objects::{ObjectStore, TemporaryIndex, TreeEntry};
 pub use repository::{Oid, Repository};
 
 use std::ffi::{OsStr, OsString};

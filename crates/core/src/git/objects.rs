@@ -210,6 +210,71 @@ impl ObjectStore {
         Ok(done.ended.is_success().then_some(done.stdout.bytes))
     }
 
+    /// Every file, link and submodule of a tree.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn entries(&self, tree: &Oid) -> Result<Vec<TreeEntry>, Problem> {
+        let listing = self
+            .call()
+            .args(["ls-tree", "-r", "-z", "-l", "--full-tree", tree.as_str()])
+            .output("listing a tree")?;
+        let lines = listing.split(|byte| *byte == 0);
+        let lines = lines.filter(|line| !line.is_empty());
+        lines
+            .map(|line| {
+                TreeEntry::read(line).ok_or_else(|| {
+                    let line = line.escape_ascii();
+                    Problem::fail("GIT_FAILED", format!("git lists a tree with \"{line}\""))
+                })
+            })
+            .collect()
+    }
+
+    /// The sizes of blobs in bytes, in order; none for what is not there or no blob.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn blob_sizes(&self, ids: &[Oid]) -> Result<Vec<Option<u64>>, Problem> {
+        let listing = self
+            .call()
+            .args(["cat-file", "--batch-check=%(objecttype) %(objectsize)"])
+            .input(lines_of(ids))
+            .output("asking for sizes")?;
+        let listing = String::from_utf8_lossy(&listing);
+        let size = |line: &str| line.strip_prefix("blob ")?.parse().ok();
+        let sizes: Vec<_> = listing.lines().map(size).collect();
+        if sizes.len() == ids.len() {
+            return Ok(sizes);
+        }
+        Err(Problem::fail(
+            "GIT_FAILED",
+            format!("git gave {} sizes for {} objects", sizes.len(), ids.len()),
+        ))
+    }
+
+    /// The contents of blobs that are there, in order.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`, `GIT_OUTPUT_TOO_LARGE`.
+    pub fn blobs(&self, ids: &[Oid]) -> Result<Vec<Vec<u8>>, Problem> {
+        let output = self
+            .call()
+            .args(["cat-file", "--batch=%(objectsize)"])
+            .input(lines_of(ids))
+            .output("reading blobs")?;
+        let mut rest = output.as_slice();
+        let mut next = || {
+            let end = rest.iter().position(|byte| *byte == b'\n')?;
+            let size = std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
+            let (content, after) = rest.get(end + 1..)?.split_at_checked(size)?;
+            rest = after.strip_prefix(b"\n")?;
+            Some(content.to_vec())
+        };
+        let cut = || Problem::fail("GIT_FAILED", "git's answer ends within a blob");
+        ids.iter().map(|_| next().ok_or_else(cut)).collect()
+    }
+
     /// Writes the files of a tree into an empty folder. No attribute, filter or hook takes part.
     ///
     /// # Errors
@@ -233,6 +298,45 @@ impl ObjectStore {
             .output("naming a commit")
             .map(drop)
     }
+}
+
+/// One entry of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// git's six octal digits.
+    pub mode: String,
+    /// The blob, or a submodule's commit.
+    pub id: Oid,
+    /// In bytes; 0 for a submodule.
+    pub size: u64,
+    /// The path's bytes.
+    pub path: Vec<u8>,
+}
+
+impl TreeEntry {
+    /// Reads `<mode> <type> <id> <size>\t<path>`, the size padded with blanks.
+    fn read(line: &[u8]) -> Option<Self> {
+        let tab = line.iter().position(|byte| *byte == b'\t')?;
+        let mut words = std::str::from_utf8(line.get(..tab)?).ok()?.split_whitespace();
+        let (mode, _, id, size) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        Some(Self {
+            mode: mode.to_owned(),
+            id: Oid::parse(id).ok()?,
+            size: size.parse().unwrap_or(0),
+            path: line.get(tab + 1..)?.to_vec(),
+        })
+    }
+
+    /// Whether it is a file, executable or not.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.mode.starts_with("100")
+    }
+}
+
+fn lines_of(ids: &[Oid]) -> Vec<u8> {
+    let lines = ids.iter().map(|id| format!("{id}\n"));
+    lines.collect::<String>().into_bytes()
 }
 
 /// Quotes a folder for a list that is separated by colons.

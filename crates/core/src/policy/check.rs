@@ -97,6 +97,7 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     path_rules("protected_zones", &policy.protected_zones, 0, 1)?;
     path_rules("lockfiles", &policy.lockfiles, 0, 1)?;
     bounds::list("risk_rules", &policy.risk_rules, 0, 2000, risk_rule)?;
+    secret_rules(policy)?;
     exceptions(policy)?;
     gates(policy)?;
     decisions(policy)?;
@@ -232,11 +233,36 @@ fn risk_rule(rule: &RiskRule) -> Checked {
         bounds::path("risk_rules.where.globs", glob, 1024)
     })?;
     bounds::unique("risk_rules.where.globs", &rule.place.globs)?;
+    let languages = &rule.place.languages;
+    bounds::list("risk_rules.where.languages", languages, 0, 64, |name| {
+        bounds::text("risk_rules.where.languages", name, 1, 32)
+    })?;
+    bounds::unique("risk_rules.where.languages", languages)?;
+    bounds::list("risk_rules.keywords", &rule.keywords, 1, 64, |word| {
+        if word.is_ascii() && !word.contains('\n') {
+            return bounds::text("risk_rules.keywords", word, 2, 100);
+        }
+        Err(format!("risk rule {id}: a keyword is plain ASCII in one line"))
+    })?;
+    bounds::unique("risk_rules.keywords", &rule.keywords)?;
     bounds::text("risk_rules.pattern", &rule.pattern, 1, 4000)?;
+    if let Some(except) = &rule.except {
+        bounds::text("risk_rules.except", except, 1, 4000)?;
+    }
     reason(&rule.reason)?;
     let example = |text: &String| bounds::text("risk rule example", text, 1, 4000);
     bounds::list("risk_rules.match", &rule.matches, 1, 32, example)?;
     bounds::list("risk_rules.no_match", &rule.no_match, 1, 32, example)
+}
+
+fn secret_rules(policy: &Policy) -> Checked {
+    let files = &policy.secret_rules.files;
+    bounds::list("secret_rules.files", files, 1, 16, |file| {
+        bounds::path("secret_rules.files.path", &file.path, 1024)?;
+        bounds::sha256("secret_rules.files.sha256", &file.sha256)
+    })?;
+    let paths: Vec<_> = files.iter().map(|file| &file.path).collect();
+    bounds::unique("secret_rules.files.path", &paths)
 }
 
 fn exceptions(policy: &Policy) -> Checked {

@@ -1,28 +1,26 @@
 //! `POLICY.json`: who may do what, what a change may hold, which gates run, what is decided.
 //!
 //! The policy is data, read strictly. A floor is built in: data can tighten it and never loosen it.
-//! Reading compiles no pattern, so that a tool that needs none starts at once; patterns and their
-//! examples are checked by [`crate::rules`] where they are used, and all of them by
-//! [`Policy::check_all`].
+//! Reading compiles no pattern, so that a tool that needs none starts at once; path rules and their
+//! examples are checked by [`crate::rules`], risk rules and secret rules by the risk engine.
 
 mod check;
 mod render;
 mod types;
 
+use std::path::Path;
 use std::time::SystemTime;
 
 pub use types::{
     Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Gate,
-    GateKind, Grants, Isolation, IsolationRule, Landing, NeedsApproval, PathRule, Policy, Recovery,
-    RiskKind, RiskRule, StandingApproval, Where,
+    GateKind, Grants, Isolation, IsolationRule, Landing, Mode, NeedsApproval, PathRule, Policy,
+    Recovery, RiskKind, RiskRule, SecretFile, SecretRules, Side, StandingApproval, Where,
 };
 
 use crate::approval::instant;
-use crate::digest;
 use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::problem::Problem;
-use crate::rules::{Case, PathRules, RiskRules};
-use crate::wire;
+use crate::{digest, files, wire};
 
 const MAX_BYTES: usize = 4 << 20;
 
@@ -50,18 +48,6 @@ impl Policy {
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| Problem::fail("POLICY_INVALID", error.to_string()))?;
         Ok(text + "\n")
-    }
-
-    /// Compiles every pattern and checks every example.
-    ///
-    /// # Errors
-    /// `POLICY_EXAMPLE`, `POLICY_INVALID`.
-    pub fn check_all(&self) -> Result<(), Problem> {
-        PathRules::compile(&self.allowlist, Case::Exact)?;
-        for rules in [&self.deny_paths, &self.protected_zones, &self.lockfiles] {
-            PathRules::compile(rules, Case::Folded)?;
-        }
-        RiskRules::compile(&self.risk_rules)?.check_examples()
     }
 
     /// What the matrix says.
@@ -135,6 +121,37 @@ fn pending(expired: Option<&StandingApproval>, actor: Actor, class: ToolClass) -
             "no standing approval lets {} do {class}; a person can add one to POLICY.json",
             actor.name()
         ),
+    }
+}
+
+impl SecretRules {
+    /// Reads the files from the policy's folder and holds each to the SHA-256 that the policy pins,
+    /// so that a policy's digest speaks for its secret rules too.
+    ///
+    /// # Errors
+    /// `SECRET_RULES_MISSING`, `SECRET_RULES_CHANGED`.
+    pub fn read(&self, folder: &Path, most: usize) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+        let read = |file: &SecretFile| {
+            let path = folder.join(&file.path);
+            let bytes = files::read_named(&path, most).map_err(|error| {
+                let why = format!("the policy names {}: {error}", path.display());
+                Problem::fail("SECRET_RULES_MISSING", why)
+                    .hint("restore the file beside POLICY.json, or name another under secret_rules")
+            })?;
+            let got = digest::sha256(&bytes);
+            if got == file.sha256 {
+                return Ok((file.path.clone(), bytes));
+            }
+            let why = format!(
+                "{} has the SHA-256 {got}, the policy pins {}",
+                path.display(),
+                file.sha256
+            );
+            Err(Problem::fail("SECRET_RULES_CHANGED", why).hint(
+                "restore the file, or put its SHA-256 under secret_rules of POLICY.json by a reviewed commit",
+            ))
+        };
+        self.files.iter().map(read).collect()
     }
 }
 

@@ -157,38 +157,124 @@ pub struct PathRule {
 }
 
 /// What a risk rule looks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RiskKind {
     /// A key, token or password.
     Secret,
-    /// Code that reaches outside, or runs when something is installed or built.
+    /// Code that reaches outside, or runs when something is installed, built or tested.
     ExternalIo,
+    /// A dependency that comes in; the pattern's group `name` holds its name.
+    Dependency,
+    /// A test or a gate that is made weaker.
+    Weakened,
+    /// Text aimed at a reviewer or an agent.
+    Instruction,
+    /// Code that is packed so that nobody can read it.
+    Payload,
+    /// Text that does not look like what it is.
+    Hidden,
 }
 
-/// Which files a risk rule reads; an empty list means every file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl RiskKind {
+    /// Every kind, in the order in which people read about them.
+    pub const ALL: [Self; 7] = [
+        Self::Secret,
+        Self::ExternalIo,
+        Self::Dependency,
+        Self::Weakened,
+        Self::Instruction,
+        Self::Payload,
+        Self::Hidden,
+    ];
+}
+
+/// Which files a risk rule reads: those of a language, or those that a glob names. Without either
+/// it reads every file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the name says it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Where {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub globs: Vec<String>,
 }
 
-/// A pattern for added text, with text that it must and must not match.
+/// Which side of a change a rule judges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// What the change adds.
+    #[default]
+    Added,
+    /// What the change takes away: a finding only where a file loses more matches than it gains.
+    Removed,
+}
+
+/// A pattern for text, with examples that it must and must not match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(
+    missing_docs,
+    reason = "schemas/policy.schema.json describes each field"
+)]
 pub struct RiskRule {
     pub id: String,
     pub kind: RiskKind,
     pub severity: Severity,
     #[serde(rename = "where")]
     pub place: Where,
+    #[serde(default, skip_serializing_if = "is_added")]
+    pub side: Side,
+    pub keywords: Vec<String>,
     pub pattern: String,
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub except: Option<String>,
     pub reason: String,
     #[serde(rename = "match")]
     pub matches: Vec<String>,
     pub no_match: Vec<String>,
+}
+
+fn is_added(side: &Side) -> bool {
+    *side == Side::Added
+}
+
+/// One file of secret rules, beside the policy, pinned so that the policy's digest speaks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretFile {
+    /// Path, relative to the policy's own folder.
+    pub path: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+}
+
+/// Where the rules for secrets come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRules {
+    /// Files in the rule format of gitleaks; at least one.
+    pub files: Vec<SecretFile>,
+    /// Whether a `gitleaks:allow` comment on the line turns a secret into a finding for a person.
+    #[serde(default)]
+    pub allow_comments: bool,
+}
+
+/// Whether the policy's answers are carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Enforce,
+    /// They are recorded, and every change goes to a person as it would without baton.
+    Shadow,
 }
 
 /// A host that a change may name, for one purpose.
@@ -435,12 +521,18 @@ pub struct Draft {
     pub command: Vec<String>,
 }
 
+fn is_enforced(mode: &Mode) -> bool {
+    *mode == Mode::Enforce
+}
+
 /// The content of `POLICY.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the types say it")]
 pub struct Policy {
     pub schema_version: String,
+    #[serde(default, skip_serializing_if = "is_enforced")]
+    pub mode: Mode,
     pub actors: ActorMatrix,
     pub needs_approval: NeedsApproval,
     pub standing_approvals: Vec<StandingApproval>,
@@ -449,6 +541,7 @@ pub struct Policy {
     pub protected_zones: Vec<PathRule>,
     pub lockfiles: Vec<PathRule>,
     pub risk_rules: Vec<RiskRule>,
+    pub secret_rules: SecretRules,
     pub external_exceptions: Vec<ExternalException>,
     pub gates: Vec<Gate>,
     pub decision_rules: Vec<DecisionRule>,

@@ -3,7 +3,10 @@
 use baton_patch::path::{self, PathWarning};
 use baton_patch::{Body, Op, Patch, Section, quote};
 
-use crate::outputs::DiffStats;
+use baton_core::outputs::DiffStats;
+
+use crate::language::Languages;
+use crate::surroundings::Surroundings;
 
 /// One file of a change.
 #[derive(Debug)]
@@ -16,10 +19,10 @@ pub struct ScanFile<'p> {
     pub path: String,
     /// The source of a rename or copy.
     pub old_path: Option<String>,
-    /// How many lines the old file has, where a repository could be asked.
-    pub old_lines: Option<u64>,
-    /// The new content of a binary, where it is known.
-    pub binary: Option<Vec<u8>>,
+    /// The whole old file, where a repository could be asked.
+    pub old: Option<Vec<u8>>,
+    /// The whole new file, where a repository could be asked or the patch holds it.
+    pub new: Option<Vec<u8>>,
 }
 
 /// A whole change.
@@ -29,6 +32,8 @@ pub struct ScanInput<'p> {
     pub files: Vec<ScanFile<'p>>,
     /// The text around the sections.
     pub around: Vec<&'p [u8]>,
+    /// What the repository holds besides, where one could be asked.
+    pub surroundings: Option<Surroundings>,
 }
 
 impl<'p> ScanInput<'p> {
@@ -52,29 +57,7 @@ impl<'p> ScanInput<'p> {
         Self {
             files,
             around: vec![patch.prologue, patch.trailer],
-        }
-    }
-
-    /// Asks a repository for what the text does not tell: the content of binaries that came as a
-    /// delta, and the length of files that shrink.
-    pub fn ask(
-        &mut self,
-        new_content: impl Fn(&str) -> Option<Vec<u8>>,
-        old_content: impl Fn(&str) -> Option<Vec<u8>>,
-    ) {
-        for file in &mut self.files {
-            // Asked by its own name, not by the one that is shown. git hands out no others.
-            let name = std::str::from_utf8(file.section.path()).unwrap_or(&file.path);
-            if matches!(file.section.body, Body::BinaryDelta(_)) {
-                file.binary = new_content(name);
-            }
-            if matches!(file.op, Op::Modify | Op::Rename)
-                && file.section.deletions > file.section.insertions
-            {
-                let old = file.section.old_path.as_deref();
-                let old = old.and_then(|old| std::str::from_utf8(old).ok());
-                file.old_lines = old_content(old.unwrap_or(name)).as_deref().map(lines);
-            }
+            surroundings: None,
         }
     }
 
@@ -97,9 +80,34 @@ impl<'p> ScanInput<'p> {
     }
 }
 
+impl ScanFile<'_> {
+    /// The new content, where it is binary and known.
+    pub(crate) fn binary(&self) -> Option<&[u8]> {
+        self.new.as_deref().filter(|_| self.section.is_binary())
+    }
+
+    /// How many lines the old file has, where that is known.
+    pub(crate) fn old_lines(&self) -> Option<u64> {
+        self.old.as_deref().map(lines)
+    }
+
+    /// The languages of the file, by its name and its first line as far as that is in sight.
+    pub(crate) fn languages(&self) -> Languages {
+        let first_of = |text: &[u8]| text.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec);
+        let shown = || {
+            let hunk = self.section.hunks().first()?;
+            let starts = hunk.new_start == 1;
+            starts.then(|| first_of(&hunk.new_text().text)).flatten()
+        };
+        let whole = self.new.as_deref().or(self.old.as_deref());
+        let first = whole.and_then(first_of).or_else(shown);
+        Languages::of(self.section.path(), first.as_deref())
+    }
+}
+
 fn file<'p>(section: &'p Section<'p>) -> ScanFile<'p> {
     let moved = matches!(section.op, Op::Rename | Op::Copy);
-    let binary = match &section.body {
+    let new = match &section.body {
         Body::Binary { new, .. } => Some(new.clone()),
         Body::Text(_) | Body::BinaryDelta(_) | Body::None => None,
     };
@@ -108,8 +116,8 @@ fn file<'p>(section: &'p Section<'p>) -> ScanFile<'p> {
         op: section.op,
         path: shown(section.path()),
         old_path: section.old_path.as_deref().filter(|_| moved).map(shown),
-        old_lines: None,
-        binary,
+        old: None,
+        new,
     }
 }
 
@@ -121,7 +129,7 @@ fn lines(content: &[u8]) -> u64 {
 
 /// A path as text: as it is when every character of it shows, else quoted as git does, which cannot
 /// be mistaken for a plain path.
-fn shown(path: &[u8]) -> String {
+pub(crate) fn shown(path: &[u8]) -> String {
     let hides = path::warnings(path)
         .iter()
         .any(|warning| *warning != PathWarning::TrailingDotOrBlank);

@@ -1,26 +1,50 @@
 //! The risk engine: from what a change does to flags, findings and a level.
 //!
+//! One way through: a [`RuleBook`] is made from the policy and its secret rule files, a change is
+//! taken apart into a [`ScanInput`], a repository adds what the text cannot tell, and [`scan`] asks
+//! the places, the trust that is handed on, and the content.
+//!
 //! It looks at the rebuilt new text of each hunk and reports only what touches an added line; it
 //! looks at names, modes, links, binaries and the text around the patch as well. Every finding can
 //! only raise the level.
 
-mod content;
-mod input;
-mod places;
-mod summary;
-mod text;
+#![warn(missing_docs)]
 
+mod book;
+mod checks;
+mod content;
+mod explain;
+mod hidden;
+mod hit;
+mod input;
+mod language;
+mod pattern;
+mod places;
+mod rule;
+mod secret;
+mod summary;
+mod surroundings;
+mod text;
+mod trust;
+
+use std::path::Path;
+
+use baton_core::candidate;
+use baton_core::envelope::{Finding, Signals};
+use baton_core::git::{ObjectStore, Oid};
+use baton_core::outputs::{DiffStats, PolicyFlags, RiskLevel};
+use baton_core::problem::Problem;
+use baton_core::task::Scope;
+
+pub use book::RuleBook;
+pub use checks::{BUILT_IN, BuiltIn, HitKind};
+pub use content::{judge_text, masked};
+pub use explain::{Explained, explain, names};
 pub use input::{ScanFile, ScanInput};
 pub use summary::{DiffSummary, FileSummary, RuleHit, SummarySource};
 
-use crate::envelope::{Finding, Severity, Signals};
-use crate::outputs::{DiffStats, PolicyFlags, RiskLevel};
-use crate::policy::Policy;
-use crate::problem::Problem;
-use crate::task::Scope;
+use hit::Hit;
 
-/// The code of a finding that stands for a secret in the change; D3 looks for it.
-pub const SECRET_FOUND: &str = "SECRET_FOUND";
 /// How many findings a report lists; one more says how many were left out.
 const MOST_FINDINGS: usize = 200;
 
@@ -59,44 +83,59 @@ pub struct RiskReport {
     pub summary: DiffSummary,
 }
 
-/// One thing that was found, before it is counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hit {
-    pub(crate) kind: HitKind,
-    pub(crate) rule: String,
-    pub(crate) severity: Severity,
-    pub(crate) path: String,
-    pub(crate) line: Option<u64>,
-    /// Masked already.
-    pub(crate) excerpt: String,
-    pub(crate) message: String,
-}
-
-/// Which flag a hit raises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HitKind {
-    Delete,
-    Lockfile,
-    Protected,
-    Allowlist,
-    ExternalIo,
-    Secret,
-    Other,
-}
-
-/// Scans a change under a policy, and under a task's scope where there is one.
+/// Scans a change under a rule book, and under a task's scope where there is one.
 ///
 /// # Errors
-/// `POLICY_EXAMPLE`, `POLICY_INVALID`, `TASK_INVALID`.
+/// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`, `TASK_INVALID`.
 pub fn scan(
     input: &ScanInput<'_>,
-    policy: &Policy,
+    book: &RuleBook<'_>,
     scope: Option<&Scope>,
     origin: &Origin,
 ) -> Result<RiskReport, Problem> {
-    let mut hits = places::scan(input, policy, scope)?;
-    hits.extend(content::scan(input, policy)?);
+    let mut hits = places::scan(input, book, scope)?;
+    trust::scan(input, book.policy, &mut hits);
+    hits.extend(content::scan(input, book)?);
     Ok(report(input, hits, origin))
+}
+
+/// A candidate to be scanned: its trees and its canonical patch.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Where the objects are.
+    pub store: &'a ObjectStore,
+    /// The base commit.
+    pub base: &'a Oid,
+    /// Its tree.
+    pub base_tree: &'a Oid,
+    /// The candidate's tree.
+    pub tree: &'a Oid,
+    /// git's own difference of the two.
+    pub patch: &'a [u8],
+    /// The user's checkout, where there is one.
+    pub checkout: Option<&'a Path>,
+}
+
+/// Scans a candidate: its canonical patch, and from its trees and the checkout what the text does
+/// not tell.
+///
+/// # Errors
+/// `PATCH_REFUSED`, `GIT_FAILED`, and as [`scan`].
+pub fn scan_candidate(
+    subject: &Subject<'_>,
+    book: &RuleBook<'_>,
+    scope: Option<&Scope>,
+) -> Result<RiskReport, Problem> {
+    let limits = candidate::limits(book.policy);
+    let patch = baton_patch::parse(subject.patch, &limits)
+        .map_err(|refusal| candidate::refused(&refusal))?;
+    let mut input = ScanInput::from_patch(&patch);
+    surroundings::ask(&mut input, subject.store, subject.base_tree, subject.checkout, book)?;
+    let origin = Origin::Candidate {
+        base: subject.base.to_string(),
+        tree: subject.tree.to_string(),
+    };
+    scan(&input, book, scope, &origin)
 }
 
 fn report(input: &ScanInput<'_>, mut hits: Vec<Hit>, origin: &Origin) -> RiskReport {
@@ -142,7 +181,7 @@ fn report(input: &ScanInput<'_>, mut hits: Vec<Hit>, origin: &Origin) -> RiskRep
 }
 
 fn findings(hits: &[Hit]) -> Vec<Finding> {
-    let mut findings: Vec<_> = hits.iter().take(MOST_FINDINGS).map(finding).collect();
+    let mut findings: Vec<_> = hits.iter().take(MOST_FINDINGS).map(Hit::finding).collect();
     if let Some(worst) = hits.get(MOST_FINDINGS) {
         let more = hits.len() - MOST_FINDINGS;
         findings.push(Finding::new(
@@ -154,47 +193,18 @@ fn findings(hits: &[Hit]) -> Vec<Finding> {
     findings
 }
 
-fn finding(hit: &Hit) -> Finding {
-    let code = match hit.kind {
-        HitKind::Delete => "DELETE_DETECTED",
-        HitKind::Lockfile => "LOCKFILE_TOUCHED",
-        HitKind::Protected => "PROTECTED_ZONE_TOUCHED",
-        HitKind::Allowlist => "ALLOWLIST_VIOLATION",
-        HitKind::ExternalIo => "EXTERNAL_IO_ATTEMPT",
-        HitKind::Secret => SECRET_FOUND,
-        HitKind::Other => hit.rule.as_str(),
-    };
-    let line = hit.line.map(|line| format!(":{line}")).unwrap_or_default();
-    let excerpt = if hit.excerpt.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", hit.excerpt)
-    };
-    Finding::new(
-        hit.severity,
-        code,
-        format!(
-            "{}{line}: {} [{}]{excerpt}",
-            hit.path, hit.message, hit.rule
-        ),
-    )
-}
-
+/// The reasons as sentences, worst first.
 fn reasons(hits: &[Hit]) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for hit in hits {
-        let reason = format!(
-            "{}: {} ({})",
-            RiskLevel::from(hit.severity),
-            hit.message,
-            hit.path
-        );
+        let message = hit.message.trim_end_matches('.');
+        let reason = format!("{}: {}: {message}.", RiskLevel::from(hit.severity), hit.path);
         if !reasons.contains(&reason) && reasons.len() < 20 {
             reasons.push(reason);
         }
     }
     if reasons.is_empty() {
-        reasons.push("nothing that a rule looks for".to_owned());
+        reasons.push("Nothing was found that a rule looks for.".to_owned());
     }
     reasons
 }

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hit, Origin, ScanFile, ScanInput};
-use crate::envelope::Severity;
-use crate::problem::Problem;
-use crate::{bounds, wire};
+use baton_core::envelope::Severity;
+use baton_core::problem::Problem;
+use baton_core::{bounds, wire};
+
+use crate::hit::Hit;
+use crate::input::{ScanFile, ScanInput};
+use crate::Origin;
 
 const MAX_BYTES: usize = 64 << 20;
 /// How many findings are listed: half of what the schema takes, and more than anybody reads.

@@ -1,0 +1,213 @@
+//! Which language a file is written in, told by its name and its first line.
+
+/// One language: its name, file endings, whole file names, and interpreters of a first `#!` line.
+struct Language {
+    name: &'static str,
+    endings: &'static [&'static str],
+    names: &'static [&'static str],
+    interpreters: &'static [&'static str],
+}
+
+const fn language(
+    name: &'static str,
+    endings: &'static [&'static str],
+    names: &'static [&'static str],
+    interpreters: &'static [&'static str],
+) -> Language {
+    Language {
+        name,
+        endings,
+        names,
+        interpreters,
+    }
+}
+
+/// Everything in lower case. A file may be of several languages, as a `.h` is.
+const LANGUAGES: [Language; 52] = [
+    language("python", &["py", "pyw", "pyi", "pyx", "ipynb"], &["sconstruct", "sconscript", "wscript"], &["python", "python2", "python3", "pypy3"]),
+    language("javascript", &["js", "jsx", "mjs", "cjs", "vue", "svelte", "astro"], &["jakefile"], &["node", "deno", "bun"]),
+    language("typescript", &["ts", "tsx", "mts", "cts", "vue", "svelte", "astro"], &[], &["ts-node", "tsx"]),
+    language("go", &["go"], &[], &[]),
+    language("rust", &["rs"], &[], &[]),
+    language("java", &["java"], &[], &[]),
+    language("kotlin", &["kt", "kts"], &[], &[]),
+    language("scala", &["scala", "sc"], &[], &[]),
+    language("groovy", &["groovy", "gradle"], &["jenkinsfile"], &[]),
+    language("clojure", &["clj", "cljs", "cljc", "edn"], &[], &[]),
+    language("ruby", &["rb", "rake", "gemspec", "ru", "podspec"], &["rakefile", "gemfile", "podfile", "fastfile", "vagrantfile", "brewfile"], &["ruby"]),
+    language("php", &["php", "phtml", "inc"], &[], &["php"]),
+    language("c", &["c", "h"], &[], &[]),
+    language("cpp", &["cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "h"], &[], &[]),
+    language("objc", &["m", "mm"], &[], &[]),
+    language("csharp", &["cs", "csx"], &[], &[]),
+    language("fsharp", &["fs", "fsx"], &[], &[]),
+    language("vb", &["vb"], &[], &[]),
+    language("swift", &["swift"], &[], &[]),
+    language("perl", &["pl", "pm", "t"], &[], &["perl"]),
+    language("lua", &["lua"], &[], &["lua", "luajit"]),
+    language("elixir", &["ex", "exs"], &[], &["elixir"]),
+    language("erlang", &["erl", "hrl"], &[], &["escript"]),
+    language("dart", &["dart"], &[], &["dart"]),
+    language("r", &["r"], &[], &["rscript"]),
+    language("julia", &["jl"], &[], &["julia"]),
+    language("nim", &["nim"], &[], &[]),
+    language("crystal", &["cr"], &[], &["crystal"]),
+    language("haskell", &["hs"], &[], &["runhaskell", "stack"]),
+    language("zig", &["zig"], &[], &[]),
+    language("shell", &["sh", "bash", "zsh", "ksh", "fish", "bats", "command"], &[".bashrc", ".profile", ".bash_profile", ".zshrc", ".envrc", "configure", "bootstrap", "gradlew", "mvnw"], &["sh", "bash", "zsh", "dash", "ksh", "fish", "ash", "bats"]),
+    language("powershell", &["ps1", "psm1", "psd1"], &[], &["pwsh", "powershell"]),
+    language("batch", &["bat", "cmd"], &[], &[]),
+    language("dockerfile", &["dockerfile", "containerfile"], &["dockerfile", "containerfile"], &[]),
+    language("make", &["mk", "mak"], &["makefile", "gnumakefile"], &["make"]),
+    language("just", &["just"], &["justfile", ".justfile"], &["just"]),
+    language("cmake", &["cmake"], &["cmakelists.txt"], &[]),
+    language("bazel", &["bzl", "bazel"], &["build", "workspace"], &[]),
+    language("yaml", &["yml", "yaml"], &[], &[]),
+    language("workflow", &[], &[".gitlab-ci.yml", "bitbucket-pipelines.yml", ".travis.yml", ".drone.yml", "appveyor.yml", ".appveyor.yml", "buildspec.yml", "cloudbuild.yaml", "cloudbuild.yml"], &[]),
+    language("json", &["json", "jsonc", "json5"], &[], &[]),
+    language("toml", &["toml"], &[], &[]),
+    language("ini", &["ini", "cfg", "conf", "properties"], &[], &[]),
+    language("env", &["env"], &[], &[]),
+    language("hcl", &["tf", "tfvars", "hcl"], &[], &[]),
+    language("sql", &["sql"], &[], &[]),
+    language("html", &["html", "htm"], &[], &[]),
+    language("xml", &["xml"], &[], &[]),
+    language("markdown", &["md", "markdown", "mdx", "rst", "adoc", "txt"], &[], &[]),
+    language("css", &["css", "scss", "less"], &[], &[]),
+    language("svg", &["svg"], &[], &[]),
+    language("csv", &["csv", "tsv"], &[], &[]),
+];
+
+/// Languages that hold data or prose, in which a long line or a foreign letter is nothing unusual.
+const NO_CODE: [&str; 12] = [
+    "json", "yaml", "toml", "ini", "env", "sql", "html", "xml", "markdown", "css", "svg", "csv",
+];
+
+/// A set of languages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Languages(u64);
+
+impl Languages {
+    /// The set with the one language of this name; none when there is no such language.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let at = LANGUAGES.iter().position(|one| one.name == name)?;
+        Some(Self(1 << at))
+    }
+
+    /// The languages of a file, by its path and, where it is known, its first line.
+    pub(crate) fn of(path: &[u8], first_line: Option<&[u8]>) -> Self {
+        let path = path.to_ascii_lowercase();
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(&path);
+        let mut ending = name.rsplitn(2, |byte| *byte == b'.');
+        let ending = ending.next().filter(|_| ending.next().is_some());
+        let interpreter = first_line.and_then(interpreter);
+        let mut found = Self::default();
+        for (at, one) in LANGUAGES.iter().enumerate() {
+            let is_it = ending.is_some_and(|ending| holds(one.endings, ending))
+                || holds(one.names, name)
+                || interpreter.is_some_and(|program| holds(one.interpreters, program));
+            if is_it || has_special_name(one.name, &path, name) {
+                found.0 |= 1 << at;
+            }
+        }
+        found
+    }
+
+    /// Both sets together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The numbers of the languages in it.
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..LANGUAGES.len()).filter(move |at| self.0 & (1 << at) != 0)
+    }
+
+    /// Whether a file of these languages holds code; one of none may hold anything.
+    pub(crate) fn is_code(self) -> bool {
+        let mut names = self.numbers().filter_map(|at| LANGUAGES.get(at));
+        names.any(|one| !NO_CODE.contains(&one.name))
+    }
+}
+
+/// How many languages there are.
+pub(crate) const COUNT: usize = LANGUAGES.len();
+
+fn holds(list: &[&str], word: &[u8]) -> bool {
+    list.iter().any(|one| one.as_bytes() == word)
+}
+
+/// Names that are told by their beginning or by the folder they lie in.
+fn has_special_name(language: &str, path: &[u8], name: &[u8]) -> bool {
+    let lies_in = |folder: &str| {
+        let inner = format!("/{folder}");
+        path.starts_with(folder.as_bytes())
+            || path.windows(inner.len()).any(|part| part == inner.as_bytes())
+    };
+    match language {
+        "dockerfile" => name.starts_with(b"dockerfile.") || name.starts_with(b"containerfile."),
+        "env" => name.starts_with(b".env"),
+        "workflow" => {
+            name.starts_with(b"azure-pipelines")
+                || [".github/workflows/", ".github/actions/", ".gitlab/", ".circleci/"]
+                    .into_iter()
+                    .any(lies_in)
+        }
+        _ => false,
+    }
+}
+
+/// The program that a `#!` line names, without its folder and what `env` adds.
+fn interpreter(line: &[u8]) -> Option<&[u8]> {
+    let words = line.strip_prefix(b"#!")?;
+    let mut words = words
+        .split(|byte| byte.is_ascii_whitespace())
+        .filter(|word| !word.is_empty());
+    let base = |word: &'_ [u8]| -> usize {
+        let slash = word.iter().rposition(|byte| *byte == b'/');
+        slash.map_or(0, |at| at + 1)
+    };
+    let first = words.next()?;
+    let first = first.get(base(first)..)?;
+    if first != b"env" {
+        return Some(first);
+    }
+    let program = words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))?;
+    program.get(base(program)..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(path: &str, first_line: &str) -> Vec<&'static str> {
+        let found = Languages::of(path.as_bytes(), Some(first_line.as_bytes()));
+        found.numbers().map(|at| LANGUAGES[at].name).collect()
+    }
+
+    #[test]
+    fn a_file_is_told_by_ending_name_folder_and_first_line() {
+        for (path, first_line, expected) in [
+            ("src/A.RS", "", &["rust"][..]),
+            ("x/y.h", "", &["c", "cpp"]),
+            ("Dockerfile.dev", "", &["dockerfile"]),
+            ("a/.env.test", "", &["env"]),
+            (".github/workflows/ci.yml", "", &["yaml", "workflow"]),
+            ("sub/.circleci/config.yml", "", &["yaml", "workflow"]),
+            ("bin/run", "#!/usr/bin/env -S FOO=1 python3 -u", &["python"]),
+            ("bin/run", "#! /bin/bash -e", &["shell"]),
+            ("GNUmakefile", "", &["make"]),
+            ("README", "", &[]),
+            ("rs", "", &[]),
+        ] {
+            assert_eq!(names(path, first_line), expected, "{path} {first_line}");
+        }
+    }
+
+    #[test]
+    fn prose_and_data_are_no_code() {
+        let is_code = |path: &str| Languages::of(path.as_bytes(), None).is_code();
+        assert!(is_code("a.py") && is_code("Makefile") && is_code(".github/workflows/a.yml"));
+        assert!(!is_code("a.md") && !is_code("a.json") && !is_code("LICENSE") && !is_code("a.yml"));
+    }
+}

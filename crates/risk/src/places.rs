@@ -1,0 +1,357 @@
+//! What a change touches: paths, operations, modes, links, sizes.
+
+use std::collections::HashMap;
+
+use baton_core::envelope::{QUEUE_ROOT, Severity};
+use baton_core::manifest::SSOT;
+use baton_core::policy::Policy;
+use baton_core::problem::Problem;
+use baton_core::rules::{Case, PathRules, ScopeRules};
+use baton_core::task::Scope;
+use baton_patch::{Body, Mode, Op, path};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::book::RuleBook;
+use crate::checks::HitKind;
+use crate::hidden;
+use crate::hit::Hit;
+use crate::input::{ScanFile, ScanInput, shown};
+
+/// How much of a file is read for the words that say a program writes it, in bytes.
+const HEAD: usize = 2048;
+/// What generated files say of themselves.
+const GENERATED: [&[u8]; 4] = [
+    b"@generated",
+    b"DO NOT EDIT",
+    b"Do not edit by hand",
+    b"generated automatically",
+];
+
+/// The compiled path rules of a policy.
+#[derive(Debug)]
+pub(crate) struct Places<'p> {
+    allowlist: PathRules<'p>,
+    denied: PathRules<'p>,
+    protected: PathRules<'p>,
+    lockfiles: PathRules<'p>,
+}
+
+impl<'p> Places<'p> {
+    pub(crate) fn compile(policy: &'p Policy) -> Result<Self, Problem> {
+        Ok(Self {
+            allowlist: PathRules::compile(&policy.allowlist, Case::Exact)?,
+            denied: PathRules::compile(&policy.deny_paths, Case::Folded)?,
+            protected: PathRules::compile(&policy.protected_zones, Case::Folded)?,
+            lockfiles: PathRules::compile(&policy.lockfiles, Case::Folded)?,
+        })
+    }
+
+    /// Whether a path lies in a protected zone.
+    pub(crate) fn protects(&self, path: &[u8]) -> bool {
+        self.protected.first_match(path).is_some()
+    }
+}
+
+/// Finds everything that paths and modes tell.
+pub(crate) fn scan(
+    input: &ScanInput<'_>,
+    book: &RuleBook<'_>,
+    scope: Option<&Scope>,
+) -> Result<Vec<Hit>, Problem> {
+    let scope = scope.map(ScopeRules::compile).transpose()?;
+    let mut hits = Vec::new();
+    for file in &input.files {
+        by_path(book, scope.as_ref(), file.section.path(), &file.path, &mut hits);
+        if let (Some(old), Some(shown)) = (&file.section.old_path, &file.old_path) {
+            by_path(book, scope.as_ref(), old, shown, &mut hits);
+        }
+        by_name(file, &mut hits);
+        by_operation(input, file, book.policy, &mut hits);
+        by_mode(file, &mut hits);
+        link_target(file, &book.places, &mut hits);
+        generated(file, &mut hits);
+    }
+    collisions(input, &mut hits);
+    links_on_the_way(input, &mut hits);
+    sizes(input, book.policy, &mut hits);
+    Ok(hits)
+}
+
+/// Folders that no policy opens: a change to them would reach into the running pipeline, or into the
+/// rules that judge the next change.
+fn always_closed(path: &[u8]) -> Option<(&'static str, &'static str)> {
+    let folded = path::fold(path);
+    let lies_in = |folder: &str| {
+        folded
+            .strip_prefix(folder.as_bytes())
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    if path::check(path).is_err() {
+        let why = "is no plain path inside the repository, or reaches into .git";
+        return Some(("PATH_FORBIDDEN", why));
+    }
+    if lies_in(QUEUE_ROOT) {
+        return Some(("QUEUE_TOUCHED", "is part of the queue, which is never committed"));
+    }
+    if lies_in(SSOT) {
+        return Some(("SSOT_TOUCHED", "holds the rules that judge the next change"));
+    }
+    None
+}
+
+fn by_path(
+    book: &RuleBook<'_>,
+    scope: Option<&ScopeRules>,
+    path: &[u8],
+    shown: &str,
+    hits: &mut Vec<Hit>,
+) {
+    let places = &book.places;
+    if let Some((id, why)) = always_closed(path) {
+        hits.push(Hit::built_in(id, shown, why));
+    }
+    if places.allowlist.first_match(path).is_none() {
+        let why = "is outside the policy's allowlist";
+        hits.push(Hit::built_in("NOT_ALLOWLISTED", shown, why));
+    }
+    if scope.is_some_and(|scope| !scope.allows(path)) {
+        let why = "is not among the files that the task may change";
+        hits.push(Hit::built_in("OUT_OF_SCOPE", shown, why));
+    }
+    for (rules, kind, severity) in [
+        (&places.denied, HitKind::Allowlist, Severity::Critical),
+        (&places.protected, HitKind::Protected, Severity::High),
+        (&places.lockfiles, HitKind::Lockfile, Severity::High),
+    ] {
+        if let Some(rule) = rules.first_match_folded(path) {
+            hits.push(Hit::of_path_rule(kind, severity, &rule.id, shown, &rule.reason));
+        }
+    }
+    for rule in book.by_path_alone(path) {
+        hits.push(Hit::of_rule(rule, shown, String::new()));
+    }
+}
+
+fn by_name(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
+    let path = file.section.path();
+    for warning in path::warnings(path) {
+        let why = "the name hides something or means another file elsewhere";
+        hits.push(Hit::in_file(warning.as_str(), file, why));
+    }
+    if let Some(word) = path.split(|byte| *byte == b'/').find_map(hidden::confusable_word) {
+        let why = "the name holds letters of another script that look like plain ones";
+        hits.push(Hit::in_file("PATH_CONFUSABLE", file, why).showing(word));
+    }
+}
+
+fn by_operation(input: &ScanInput<'_>, file: &ScanFile<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
+    let share = policy.caps.delete_share_percent;
+    let removed = (file.section.deletions as u64).saturating_sub(file.section.insertions as u64);
+    let stays = matches!(file.op, Op::Modify | Op::Rename);
+    let gone = match file.old_lines().or_else(|| whole_length(file)) {
+        _ if file.op == Op::Delete => Some(("FILE_DELETED", deleted(input, file))),
+        _ if stays && is_emptied(file) => Some(("FILE_EMPTIED", "the file is emptied".to_owned())),
+        Some(old) if stays && old > 0 && removed * 100 >= old * share => Some((
+            "FILE_SHRUNK",
+            format!(
+                "{removed} of {old} lines are gone, the policy draws the line at {share} percent"
+            ),
+        )),
+        _ => None,
+    };
+    if let Some((id, message)) = gone {
+        hits.push(Hit::in_file(id, file, message));
+    }
+}
+
+/// Says of a deleted file whether the same content comes back under another name.
+fn deleted(input: &ScanInput<'_>, file: &ScanFile<'_>) -> String {
+    let old = file.section.ids.map(|(old, _)| old);
+    let mut added = input.files.iter().filter(|other| other.op == Op::Add);
+    let moved = added.find(|other| {
+        let new = other.section.ids.map(|(_, new)| new);
+        old.is_some() && new == old
+    });
+    match moved {
+        Some(to) => format!("the file is moved to {} without a rename line", to.path),
+        None => "the file is deleted".to_owned(),
+    }
+}
+
+/// A file that a program writes says so at its head.
+fn generated(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
+    let old = file.old.as_deref().unwrap_or_default();
+    let head = old.get(..HEAD).unwrap_or(old);
+    let says = |words: &&[u8]| head.windows(words.len()).any(|part| part == *words);
+    if file.op == Op::Modify && GENERATED.iter().any(says) {
+        let why = "the file says that a program writes it; change what it is made from";
+        hits.push(Hit::in_file("GENERATED_FILE", file, why));
+    }
+}
+
+fn links_on_the_way(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
+    for (path, link) in input.surroundings.iter().flat_map(|all| &all.links) {
+        let why = format!("{} is a symbolic link in the checkout", shown(link));
+        hits.push(Hit::built_in("LINK_ON_THE_WAY", &shown(path), why));
+    }
+}
+
+/// How many lines the old file has, where the text alone shows it: one hunk from the first line on,
+/// without context, is the whole file, or git would have shown what surrounds it.
+fn whole_length(file: &ScanFile<'_>) -> Option<u64> {
+    match file.section.hunks() {
+        [hunk] if hunk.old_start == 1 && hunk.old_count == hunk.deletions => {
+            Some(hunk.old_count as u64)
+        }
+        _ => None,
+    }
+}
+
+fn is_emptied(file: &ScanFile<'_>) -> bool {
+    match &file.section.body {
+        Body::Text(hunks) => {
+            matches!(hunks.as_slice(), [hunk] if hunk.new_count == 0 && hunk.new_start == 0)
+        }
+        Body::Binary { .. } | Body::BinaryDelta(_) => file.new.as_ref().is_some_and(Vec::is_empty),
+        Body::None => false,
+    }
+}
+
+fn by_mode(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
+    let (old, new) = (file.section.old_mode, file.section.new_mode);
+    let mut add = |id: &str, message: &str| hits.push(Hit::in_file(id, file, message));
+    match new {
+        Some(Mode::Executable) if old != Some(Mode::Executable) => {
+            add("MODE_EXECUTABLE", "becomes executable");
+        }
+        Some(Mode::Symlink) => add("SYMLINK", "is a symbolic link"),
+        // No allowlist speaks of what a submodule brings in.
+        Some(Mode::Submodule) => add(
+            "SUBMODULE",
+            "is a submodule: its content comes from elsewhere and was not read",
+        ),
+        _ => {}
+    }
+    if file.op == Op::Type {
+        add("FILE_TYPE_CHANGED", "changes its type");
+    }
+    if file.section.is_binary() && file.op != Op::Delete {
+        add("BINARY", "is binary: nobody can review it as text");
+    }
+    if matches!(file.section.body, Body::BinaryDelta(_)) && file.new.is_none() {
+        let why = "is a binary difference whose content could not be read here";
+        add("BINARY_UNREAD", why);
+    }
+}
+
+/// A link's content is its target; one that is absolute, climbs out of the tree or points at what is
+/// denied reaches what the allowlist does not name.
+fn link_target(file: &ScanFile<'_>, places: &Places<'_>, hits: &mut Vec<Hit>) {
+    if file.section.new_mode != Some(Mode::Symlink) {
+        return;
+    }
+    let target: Vec<u8> = file
+        .section
+        .new_text()
+        .flat_map(|text| text.text)
+        .chain(file.binary().unwrap_or_default().iter().copied())
+        .collect();
+    if target.is_empty() {
+        return;
+    }
+    let forbidden = resolve(file.section.path(), &target).is_none_or(|path| {
+        let closed = always_closed(&path).is_some_and(|(id, _)| id != "SSOT_TOUCHED");
+        closed || places.denied.first_match_folded(&path).is_some()
+    });
+    if forbidden {
+        let shown: String = target.escape_ascii().map(char::from).take(100).collect();
+        let why = format!("links to {shown}, outside of what a change may reach");
+        hits.push(Hit::in_file("LINK_LEAVES_TREE", file, why));
+    }
+}
+
+/// The path that a link at `path` points at; none when it is absolute or climbs out of the tree.
+fn resolve(path: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let mut parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    parts.pop();
+    for part in target.split(|byte| *byte == b'/') {
+        match part {
+            b".." => drop(parts.pop()?),
+            b"" | b"." => {}
+            name => parts.push(name),
+        }
+    }
+    // The root counts as outside, for `.git` lies below it.
+    (!parts.is_empty()).then(|| parts.join(&b'/'))
+}
+
+/// Under which name file systems that fold case and Unicode normal forms know a path.
+fn folded(path: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(path) {
+        Ok(text) if !text.is_ascii() => {
+            let lower: String = text.nfc().flat_map(char::to_lowercase).collect();
+            path::fold(lower.as_bytes())
+        }
+        _ => path::fold(path),
+    }
+}
+
+/// Two paths that are one file on some file systems, or one that is a folder of the other there:
+/// within the change, and with what the base holds already.
+fn collisions(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
+    let stays = |file: &&ScanFile<'_>| file.op != Op::Delete;
+    let mut seen: HashMap<Vec<u8>, &[u8]> = HashMap::new();
+    let gone: Vec<&[u8]> = input
+        .files
+        .iter()
+        .filter(|file| !stays(file))
+        .map(|file| file.section.path())
+        .collect();
+    let base = input.surroundings.iter().flat_map(|all| &all.paths);
+    for path in base.filter(|path| !gone.contains(&path.as_slice())) {
+        seen.insert(folded(path), path);
+    }
+    let mut add = |file: &ScanFile<'_>, other: &[u8]| {
+        let why = format!("meets {} on some file systems", shown(other));
+        hits.push(Hit::in_file("PATH_COLLISION", file, why));
+    };
+    for file in input.files.iter().filter(stays) {
+        let path = file.section.path();
+        let other = seen.insert(folded(path), path);
+        if let Some(other) = other.filter(|other| *other != path) {
+            add(file, other);
+        }
+    }
+    for file in input.files.iter().filter(stays) {
+        let folded = folded(file.section.path());
+        let folders = folded.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for folder in folders.filter_map(|(at, _)| folded.get(..at)) {
+            if let Some(other) = seen.get(folder) {
+                add(file, other);
+            }
+        }
+    }
+}
+
+fn sizes(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
+    let files = input.files.len() as u64;
+    let most = policy.caps.max_changed_files;
+    if files > most {
+        let message = format!("{files} files change, the policy allows {most}");
+        hits.push(Hit::built_in("TOO_MANY_FILES", "the change", message));
+    }
+    for file in &input.files {
+        let added = file.section.added_text();
+        let added: usize = added.map(|(_, text)| text.len() + 1).sum();
+        let size = (added + file.binary().map_or(0, <[u8]>::len)) as u64;
+        let most = policy.caps.max_file_bytes;
+        if size > most {
+            let message =
+                format!("adds {size} bytes, the policy allows {most} (max_file_bytes)");
+            hits.push(Hit::in_file("FILE_TOO_LARGE", file, message));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! One content rule, of the policy or of a secret rule file, and what it finds in a text.
+
+use std::cell::OnceCell;
+use std::ops::{ControlFlow, Range};
+
+use baton_core::envelope::Severity;
+use baton_core::policy::{RiskKind, RiskRule, Side};
+use baton_core::problem::Problem;
+use baton_core::rules::check_examples;
+use regex::bytes::{Captures, Regex};
+
+use crate::pattern;
+use crate::secret::SecretRule;
+
+/// Where a rule comes from.
+#[derive(Debug)]
+pub(crate) enum Source<'p> {
+    Policy(&'p RiskRule),
+    Secret(Box<SecretRule>),
+}
+
+/// A content rule. Its pattern is compiled when one of its keywords turns up.
+#[derive(Debug)]
+pub(crate) struct Rule<'p> {
+    pub(crate) source: Source<'p>,
+    compiled: OnceCell<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    pattern: Regex,
+    except: Option<Regex>,
+    /// Whether the groups of a match are asked for; a search without them is much faster.
+    has_groups: bool,
+}
+
+/// One match of a rule.
+pub(crate) struct Found<'t> {
+    /// Where in the text.
+    pub(crate) range: Range<usize>,
+    /// The part that is the secret; the whole match for other rules.
+    pub(crate) secret: &'t [u8],
+    /// What the group `name` holds.
+    pub(crate) name: Option<&'t [u8]>,
+}
+
+impl<'p> Rule<'p> {
+    pub(crate) fn new(source: Source<'p>) -> Self {
+        Self {
+            source,
+            compiled: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        match &self.source {
+            Source::Policy(rule) => &rule.id,
+            Source::Secret(rule) => &rule.id,
+        }
+    }
+
+    pub(crate) fn kind(&self) -> RiskKind {
+        match &self.source {
+            Source::Policy(rule) => rule.kind,
+            Source::Secret(_) => RiskKind::Secret,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        match &self.source {
+            Source::Policy(rule) => &rule.reason,
+            Source::Secret(rule) => &rule.description,
+        }
+    }
+
+    /// The weight of a finding: a secret or a reach outside is critical whatever the rule says, for
+    /// so the decision table has it.
+    pub(crate) fn severity(&self) -> Severity {
+        match &self.source {
+            Source::Policy(rule) if self.kind() != RiskKind::ExternalIo => rule.severity,
+            _ => Severity::Critical,
+        }
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        match &self.source {
+            Source::Policy(rule) => rule.side,
+            Source::Secret(_) => Side::Added,
+        }
+    }
+
+    pub(crate) fn keywords(&self) -> &[String] {
+        match &self.source {
+            Source::Policy(rule) => &rule.keywords,
+            Source::Secret(rule) => &rule.keywords,
+        }
+    }
+
+    /// Whether the rule has a pattern for text; one for paths alone has none.
+    pub(crate) fn reads_text(&self) -> bool {
+        match &self.source {
+            Source::Policy(_) => true,
+            Source::Secret(rule) => rule.regex.is_some(),
+        }
+    }
+
+    fn compiled(&self) -> Result<&Compiled, Problem> {
+        if let Some(compiled) = self.compiled.get() {
+            return Ok(compiled);
+        }
+        let compiled = match &self.source {
+            Source::Policy(rule) => compile_policy_rule(rule)?,
+            Source::Secret(rule) => {
+                let text = rule.regex.as_deref().unwrap_or_default();
+                let pattern = pattern::compile(text).map_err(|why| rule.invalid(&why))?;
+                Compiled {
+                    has_groups: pattern.captures_len() > 1,
+                    pattern,
+                    except: None,
+                }
+            }
+        };
+        Ok(self.compiled.get_or_init(|| compiled))
+    }
+
+    /// Compiles the pattern, which checks the rule's examples.
+    ///
+    /// # Errors
+    /// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`.
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        match &self.source {
+            Source::Policy(_) => self.compiled().map(drop),
+            Source::Secret(rule) => rule.check_all(),
+        }
+    }
+
+    /// Hands over each match that begins and ends within a window of a text.
+    ///
+    /// # Errors
+    /// As [`Self::check`], and what `visit` returns.
+    pub(crate) fn each<'t>(
+        &self,
+        text: &'t [u8],
+        window: &Range<usize>,
+        mut visit: impl FnMut(Found<'t>) -> Result<ControlFlow<()>, Problem>,
+    ) -> Result<(), Problem> {
+        let compiled = self.compiled()?;
+        // The text before the window stays in sight, so that `^` and `\b` mean what they say.
+        let text = text.get(..window.end).unwrap_or(text);
+        let mut at = window.start;
+        while at <= text.len() {
+            let Some(found) = compiled.find(text, at, &self.source) else {
+                return Ok(());
+            };
+            at = found.range.end + usize::from(found.range.is_empty());
+            if compiled.leaves_alone(text.get(found.range.clone()).unwrap_or_default()) {
+                continue;
+            }
+            if visit(found)?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// How many matches a text holds.
+    pub(crate) fn count(&self, text: &[u8]) -> Result<usize, Problem> {
+        let mut count = 0;
+        self.each(text, &(0..text.len()), |_| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
+    }
+
+    /// Whether the rule's exception speaks for these lines.
+    pub(crate) fn excepts(&self, lines: &[u8]) -> Result<bool, Problem> {
+        Ok(self.compiled()?.leaves_alone(lines))
+    }
+}
+
+impl Compiled {
+    fn find<'t>(&self, text: &'t [u8], at: usize, source: &Source<'_>) -> Option<Found<'t>> {
+        if !self.has_groups {
+            let found = self.pattern.find_at(text, at)?;
+            return Some(Found {
+                range: found.range(),
+                secret: found.as_bytes(),
+                name: None,
+            });
+        }
+        let captures: Captures<'t> = self.pattern.captures_at(text, at)?;
+        let whole = captures.get(0)?;
+        let secret = match source {
+            Source::Policy(_) => None,
+            Source::Secret(rule) => rule.secret(&captures),
+        };
+        Some(Found {
+            range: whole.range(),
+            secret: secret.unwrap_or(whole.as_bytes()),
+            name: captures.name("name").map(|name| name.as_bytes()),
+        })
+    }
+
+    fn leaves_alone(&self, text: &[u8]) -> bool {
+        self.except
+            .as_ref()
+            .is_some_and(|except| except.is_match(text))
+    }
+}
+
+fn compile_policy_rule(rule: &RiskRule) -> Result<Compiled, Problem> {
+    let build = |text: &str| {
+        pattern::compile(text).map_err(|why| {
+            Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id))
+        })
+    };
+    let pattern = build(&rule.pattern)?;
+    let named = pattern.capture_names().flatten().any(|name| name == "name");
+    if named != (rule.kind == RiskKind::Dependency) {
+        return Err(Problem::fail(
+            "POLICY_INVALID",
+            format!(
+                "policy rule {}: the group `name` belongs to rules for dependencies, and to each of them",
+                rule.id
+            ),
+        ));
+    }
+    let compiled = Compiled {
+        has_groups: named,
+        pattern,
+        except: rule.except.as_deref().map(build).transpose()?,
+    };
+    check_examples(&rule.id, &rule.matches, &rule.no_match, |example| {
+        let text = example.as_bytes();
+        let has_keyword = rule.keywords.iter().any(|word| {
+            let mut parts = text.windows(word.len());
+            parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+        });
+        has_keyword
+            && compiled.pattern.find_iter(text).any(|found| {
+                // An exception may speak by the match or by the lines around it.
+                !compiled.leaves_alone(found.as_bytes()) && !compiled.leaves_alone(text)
+            })
+    })?;
+    Ok(compiled)
+}

@@ -1,0 +1,131 @@
+//! What the text of a patch cannot tell and a repository can: the whole files, the names beside them,
+//! the scripts that trusted files run, and links in the checkout.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use baton_core::git::{ObjectStore, Oid, TreeEntry};
+use baton_core::problem::Problem;
+use baton_patch::{Mode, Op};
+
+use crate::book::RuleBook;
+use crate::input::ScanInput;
+
+/// A file larger than this is judged by its hunks alone, in bytes.
+const MOST_OF_A_FILE: u64 = 4 << 20;
+/// At most so much is read in all, in bytes.
+const MOST_IN_ALL: u64 = 64 << 20;
+/// A trusted file larger than this is a document, not a configuration, in bytes.
+const MOST_OF_A_TRUSTED_FILE: u64 = 256 << 10;
+
+/// What a repository holds beside the change.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// Every path of the base.
+    pub(crate) paths: Vec<Vec<u8>>,
+    /// The files of protected zones at the base, with their content.
+    pub(crate) trusted: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Folders on the way to a changed file that are links in the checkout.
+    pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Asks the repository for everything that a scan wants to know.
+///
+/// # Errors
+/// `GIT_FAILED`, `POLICY_INVALID`.
+pub(crate) fn ask(
+    input: &mut ScanInput<'_>,
+    store: &ObjectStore,
+    base_tree: &Oid,
+    checkout: Option<&Path>,
+    book: &RuleBook<'_>,
+) -> Result<(), Problem> {
+    let entries = store.entries(base_tree)?;
+    let trusted = trusted_entries(&entries, book);
+    let wanted = wanted_ids(input).chain(trusted.iter().map(|entry| entry.id.clone()));
+    let mut wanted: Vec<Oid> = wanted.collect();
+    wanted.sort();
+    wanted.dedup();
+    let blobs = read(store, &wanted)?;
+    for file in &mut input.files {
+        if let Some((old, new)) = ids(file.section) {
+            let is_file = |mode: Option<Mode>| mode != Some(Mode::Submodule);
+            if is_file(file.section.old_mode) {
+                file.old = old.and_then(|id| blobs.get(&id).cloned());
+            }
+            if is_file(file.section.new_mode) && file.new.is_none() {
+                file.new = new.and_then(|id| blobs.get(&id).cloned());
+            }
+        }
+    }
+    let surroundings = Surroundings {
+        trusted: trusted
+            .iter()
+            .filter_map(|entry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone())))
+            .collect(),
+        links: checkout.map(|root| links(input, root)).unwrap_or_default(),
+        paths: entries.into_iter().map(|entry| entry.path).collect(),
+    };
+    input.surroundings = Some(surroundings);
+    Ok(())
+}
+
+/// The files of the base to which the policy gives trust, as far as they can name scripts.
+fn trusted_entries(entries: &[TreeEntry], book: &RuleBook<'_>) -> Vec<TreeEntry> {
+    let is_trusted = |entry: &&TreeEntry| {
+        let is_small = entry.is_file() && entry.size <= MOST_OF_A_TRUSTED_FILE;
+        is_small && book.places.protects(&entry.path)
+    };
+    entries.iter().filter(is_trusted).cloned().collect()
+}
+
+/// The two blobs of a section, where its ids are whole. A missing side has an id of zeros.
+fn ids(section: &baton_patch::Section<'_>) -> Option<(Option<Oid>, Option<Oid>)> {
+    let (old, new) = section.ids?;
+    let id = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let is_there = text.bytes().any(|digit| digit != b'0');
+        is_there.then(|| Oid::parse(text).ok()).flatten()
+    };
+    Some((id(old), id(new)))
+}
+
+fn wanted_ids(input: &ScanInput<'_>) -> impl Iterator<Item = Oid> {
+    let sections = input.files.iter().map(|file| file.section);
+    let sections = sections.filter(|section| section.op != Op::Delete);
+    let both = sections.filter_map(ids).collect::<Vec<_>>();
+    both.into_iter().flat_map(|(old, new)| [old, new]).flatten()
+}
+
+/// Reads what is small enough; what is not is judged by its hunks.
+fn read(store: &ObjectStore, wanted: &[Oid]) -> Result<HashMap<Oid, Vec<u8>>, Problem> {
+    let sizes = store.blob_sizes(wanted)?;
+    let mut left = MOST_IN_ALL;
+    let mut small = Vec::new();
+    for (id, size) in wanted.iter().zip(sizes) {
+        if let Some(size) = size.filter(|size| *size <= MOST_OF_A_FILE && *size <= left) {
+            left -= size;
+            small.push(id.clone());
+        }
+    }
+    let contents = store.blobs(&small)?;
+    Ok(small.into_iter().zip(contents).collect())
+}
+
+/// Folders on the way to a written file that are links in the checkout, tracked or not.
+fn links(input: &ScanInput<'_>, root: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let mut found = Vec::new();
+    for file in input.files.iter().filter(|file| file.op != Op::Delete) {
+        let path = file.section.path();
+        let folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let link = folders
+            .filter_map(|(at, _)| path.get(..at))
+            .find(|folder| root.join(OsStr::from_bytes(folder)).is_symlink());
+        if let Some(link) = link {
+            found.push((path.to_vec(), link.to_vec()));
+        }
+    }
+    found
+}

@@ -1,0 +1,139 @@
+//! Reading changed text: lines by position, hosts.
+
+use std::ops::{Range, RangeInclusive};
+
+use baton_patch::{Section, SideText};
+
+/// A text with its lines indexed once: asking for the line of a place costs the same however long
+/// the text is. Some of its lines are changed, and only those are judged.
+pub(crate) struct ChangedText {
+    inner: SideText,
+    /// Where each line begins.
+    starts: Vec<usize>,
+}
+
+impl ChangedText {
+    pub(crate) fn new(inner: SideText) -> Self {
+        let ends = inner.text.iter().enumerate();
+        let after = ends
+            .filter(|(_, byte)| **byte == b'\n')
+            .map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(after).collect();
+        Self { inner, starts }
+    }
+
+    /// A text of which every line counts.
+    pub(crate) fn all_new(text: &[u8]) -> Self {
+        let lines = text.split(|byte| *byte == b'\n').count();
+        Self::new(SideText {
+            first_line: 1,
+            text: text.to_vec(),
+            changed: vec![true; lines],
+        })
+    }
+
+    /// A whole new file, of which the lines count that the patch adds.
+    pub(crate) fn whole(content: &[u8], section: &Section<'_>) -> Self {
+        let lines = content.split(|byte| *byte == b'\n').count();
+        let mut changed = vec![false; lines];
+        for (number, _) in section.added_text() {
+            if let Some(line) = number.checked_sub(1).and_then(|at| changed.get_mut(at)) {
+                *line = true;
+            }
+        }
+        Self::new(SideText {
+            first_line: 1,
+            text: content.to_vec(),
+            changed,
+        })
+    }
+
+    /// The text, context included.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.inner.text
+    }
+
+    /// The numbers of the lines that a place touches.
+    pub(crate) fn lines_of(&self, place: Range<usize>) -> RangeInclusive<usize> {
+        let index = |at: usize| self.starts.partition_point(|start| *start <= at).max(1) - 1;
+        let last = place.end.saturating_sub(1).max(place.start);
+        self.inner.first_line + index(place.start)..=self.inner.first_line + index(last)
+    }
+
+    /// The first of these lines that the patch changes.
+    pub(crate) fn first_changed(&self, lines: &RangeInclusive<usize>) -> Option<usize> {
+        lines.clone().find(|line| self.is_changed(*line))
+    }
+
+    fn is_changed(&self, line: usize) -> bool {
+        let index = line.checked_sub(self.inner.first_line);
+        let changed = index.and_then(|index| self.inner.changed.get(index));
+        changed.copied().unwrap_or(false)
+    }
+
+    /// The bytes of these lines.
+    pub(crate) fn text_of(&self, lines: &RangeInclusive<usize>) -> &[u8] {
+        let start = |line: usize| {
+            let index = line.checked_sub(self.inner.first_line);
+            index.and_then(|index| self.starts.get(index)).copied()
+        };
+        let from = start(*lines.start()).unwrap_or(0);
+        let to = start(lines.end() + 1).unwrap_or(self.inner.text.len());
+        self.inner.text.get(from..to).unwrap_or_default()
+    }
+}
+
+/// The hosts of every address in a text, in lower case. None when one of them could be read as
+/// another host: an `@` puts the real host behind what looks like one.
+pub(crate) fn hosts(text: &[u8]) -> Option<Vec<String>> {
+    let text = String::from_utf8_lossy(text).to_ascii_lowercase();
+    let host = |rest: &str| {
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-'));
+        rest.get(..end.unwrap_or(rest.len())).map(str::to_owned)
+    };
+    if text.contains('@') {
+        return None;
+    }
+    text.split("://").skip(1).map(host).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(first_line: usize, lines: &[(&str, bool)]) -> ChangedText {
+        ChangedText::new(SideText {
+            first_line,
+            text: lines
+                .iter()
+                .flat_map(|(line, _)| format!("{line}\n").into_bytes())
+                .collect(),
+            changed: lines.iter().map(|(_, added)| *added).collect(),
+        })
+    }
+
+    #[test]
+    fn lines_are_found_by_place() {
+        let text = text(7, &[("ab", false), ("", true), ("cd", true)]);
+        assert_eq!(text.lines_of(0..2), 7..=7);
+        assert_eq!(text.lines_of(1..4), 7..=8);
+        assert_eq!(text.lines_of(4..6), 9..=9);
+        assert_eq!(text.lines_of(6..7), 9..=9);
+        assert_eq!(text.first_changed(&(7..=9)), Some(8));
+        assert_eq!(text.text_of(&(7..=8)), b"ab\n\n");
+        assert_eq!(text.text_of(&(9..=9)), b"cd\n");
+        let whole = ChangedText::all_new(b"a\nb");
+        assert_eq!(whole.first_changed(&(2..=2)), Some(2));
+    }
+
+    #[test]
+    fn hosts_are_read_or_refused() {
+        let read = |text: &str| hosts(text.as_bytes());
+        assert_eq!(read("no address"), Some(vec![]));
+        assert_eq!(
+            read("curl HTTPS://a.example:8/x http://b"),
+            Some(vec!["a.example".to_owned(), "b".to_owned()])
+        );
+        assert_eq!(read("https://a.example@b.example/"), None);
+    }
+}
