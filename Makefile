@@ -6,10 +6,10 @@ SKILLS := stop-check queue-scan claim-lock intake-validate patch-draft diff-risk
 
 PREFIX ?= $(HOME)/.local
 
-.PHONY: demo test quick bench build check fmt install help
+.PHONY: demo test quick bench bench-scan eval-risk build check fmt install help
 
 help: ## Say what there is
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # cargo build does not build the programs of packages that nothing depends on, so all are named.
 build:
@@ -41,3 +41,10 @@ install: ## Install the twelve programs under PREFIX (default ~/.local)
 bench: ## Measure start-up and the queue, side by side with other programs
 	$(CARGO) build --workspace --bins --release --locked --quiet
 	@BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton --bench processes --locked --quiet
+
+bench-scan: ## Measure reader and rules on a long log; REPO=path takes another repository's
+	$(CARGO) build --workspace --bins --release --locked --quiet
+	@REPO='$(or $(REPO),$(CURDIR))' BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton-risk --bench scan --locked --quiet
+
+eval-risk: ## Say how right the risk rules are; REPOS="path path" takes other repositories' history
+	@REPOS='$(REPOS)' JUDGED='$(or $(JUDGED),$(CURDIR)/crates/risk/benches/judged.tsv)' $(CARGO) bench -p baton-risk --bench eval --locked --quiet

@@ -190,8 +190,9 @@ impl<'a> PathRules<'a> {
     pub fn first_match_folded(&self, path: impl AsRef<[u8]>) -> Option<&'a PathRule> {
         let path = path.as_ref();
         self.first_match(path).or_else(|| {
+            // Case is folded anyway; only what else folds makes another name of it.
             let folded = path::fold(path);
-            (folded != path).then(|| self.first_match(folded)).flatten()
+            (!folded.eq_ignore_ascii_case(path)).then(|| self.first_match(folded)).flatten()
         })
     }
 }

@@ -135,7 +135,7 @@ impl<'a> Cursor<'a> {
             self.current = None;
             return Ok(());
         }
-        let end = rest.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', rest);
         let text = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         let line = Line {
             number,

@@ -72,12 +72,14 @@ impl<'a> Hunk<'a> {
     pub fn lines(&self) -> impl Iterator<Item = HunkLine<'a>> + use<'a> {
         let mut old = position(self.old_start, self.old_count);
         let mut new = position(self.new_start, self.new_count);
-        let mut lines = self.body.split_inclusive(|byte| *byte == b'\n').peekable();
+        let mut rest = self.body;
         std::iter::from_fn(move || {
-            let line = lines.next()?;
-            let (marker, text) = line.strip_suffix(b"\n").unwrap_or(line).split_first()?;
+            let (marker, text) = take_line(&mut rest)?.split_first()?;
             let kind = kind_of(*marker)?;
-            let no_newline = lines.next_if(|next| next.starts_with(b"\\")).is_some();
+            let no_newline = rest.starts_with(b"\\");
+            if no_newline {
+                take_line(&mut rest);
+            }
             let numbered = HunkLine {
                 kind,
                 text,
@@ -133,6 +135,17 @@ impl Hunk<'_> {
         };
         self.insertions != self.deletions || !side(LineKind::Added).eq(side(LineKind::Removed))
     }
+}
+
+/// Takes the next line off, without its line feed.
+fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    if rest.is_empty() {
+        return None;
+    }
+    let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+    let line = rest.get(..end)?;
+    *rest = rest.get(end + 1..).unwrap_or_default();
+    Some(line)
 }
 
 /// Reads the hunks of one section; at least one.

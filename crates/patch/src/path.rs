@@ -121,7 +121,10 @@ pub fn is_clean_relative(path: &str) -> bool {
 /// Returns what is odd about `path`, each kind once, in a fixed order.
 pub fn warnings(path: &[u8]) -> Vec<PathWarning> {
     let mut found = Vec::new();
-    for chunk in path.utf8_chunks() {
+    let shows = |byte: &u8| matches!(byte, b' '..=b'~');
+    // Most names are plain; the rest is looked at letter by letter.
+    let odd = if path.iter().all(shows) { &[][..] } else { path };
+    for chunk in odd.utf8_chunks() {
         found.extend(chunk.valid().chars().filter_map(character_warning));
         if !chunk.invalid().is_empty() {
             found.push(PathWarning::NotUtf8);
@@ -204,6 +207,9 @@ fn drop_hfs_ignored(part: &[u8]) -> Vec<u8> {
 }
 
 fn fold_case(part: &[u8]) -> Vec<u8> {
+    if part.is_ascii() {
+        return part.to_ascii_lowercase();
+    }
     map_characters(part, |character, out| {
         if !is_hfs_ignored(character) {
             // Through upper case, so that letters with two lower-case forms meet.

@@ -11,13 +11,11 @@ use std::ops::Range;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use baton_core::policy::{Policy, RiskKind};
 use baton_core::problem::Problem;
-use baton_core::rules::{Case, Globs};
 use baton_core::session::Session;
-use baton_patch::path;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use crate::language::{self, Languages};
-use crate::places::Places;
+use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
 use crate::secret::{self, Allowlist};
 
@@ -83,7 +81,6 @@ pub struct RuleBook<'p> {
     everywhere: RuleSet,
     /// Rules by number of language.
     by_language: Vec<RuleSet>,
-    globs: Globs,
     keywords: Keywords,
     paths: PathPatterns,
     pub(crate) allowlists: Vec<Allowlist>,
@@ -142,7 +139,7 @@ impl<'p> RuleBook<'p> {
         let mut by_language = vec![everywhere.clone(); language::COUNT];
         let mut globs = Vec::new();
         for (at, rule) in rules.iter().enumerate() {
-            let Source::Policy(rule) = rule.source else {
+            let Source::Policy(rule) = &rule.source else {
                 everywhere.insert(at);
                 continue;
             };
@@ -156,17 +153,14 @@ impl<'p> RuleBook<'p> {
                 everywhere.insert(at);
             }
         }
-        let globs = Globs::compile(globs, Case::Folded)
-            .map_err(|why| Problem::fail("POLICY_INVALID", format!("policy: {why}")))?;
         Ok(Self {
             policy,
-            places: Places::compile(policy)?,
+            places: Places::compile(policy, &globs)?,
             keywords: Keywords::compile(&rules)?,
             paths: PathPatterns::compile(&rules)?,
             rules,
             everywhere,
             by_language,
-            globs,
             allowlists,
         })
     }
@@ -178,6 +172,12 @@ impl<'p> RuleBook<'p> {
     pub fn check_all(&self) -> Result<(), Problem> {
         self.rules.iter().try_for_each(Rule::check)?;
         self.allowlists.iter().try_for_each(Allowlist::check_all)
+    }
+
+    /// The policy that the rules belong to.
+    #[must_use]
+    pub fn policy(&self) -> &'p Policy {
+        self.policy
     }
 
     /// How many rules there are: of the policy, and for secrets.
@@ -198,18 +198,20 @@ impl<'p> RuleBook<'p> {
     }
 
     /// The rules that read a file of this path and these languages.
-    pub(crate) fn fitting(&self, path: &[u8], languages: Languages) -> RuleSet {
+    pub(crate) fn fitting(
+        &self,
+        path: &[u8],
+        matched: &Matched<'_>,
+        languages: Languages,
+    ) -> RuleSet {
         let mut fits = self.everywhere.clone();
         for number in languages.numbers() {
             if let Some(more) = self.by_language.get(number) {
                 fits.join(more);
             }
         }
-        let folded = path::fold(path);
-        for name in [path, &folded] {
-            for rule in self.globs.owners(name) {
-                fits.insert(rule);
-            }
+        for rule in &matched.content {
+            fits.insert(*rule);
         }
         self.paths.narrow(path, &mut fits);
         fits

@@ -13,6 +13,7 @@ use crate::checks::HitKind;
 use crate::hidden;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput};
+use crate::places::Matched;
 use crate::rule::{Found, Rule, Source};
 use crate::secret::Place;
 use crate::text::{self, ChangedText};
@@ -27,11 +28,15 @@ const ALLOW_COMMENT: &[u8] = b"gitleaks:allow";
 const EVERYWHERE: [RiskKind; 2] = [RiskKind::Secret, RiskKind::Instruction];
 
 /// Finds everything that the text tells.
-pub(crate) fn scan(input: &ScanInput<'_>, book: &RuleBook<'_>) -> Result<Vec<Hit>, Problem> {
+pub(crate) fn scan(
+    input: &ScanInput<'_>,
+    matched: &[Matched<'_>],
+    book: &RuleBook<'_>,
+) -> Result<Vec<Hit>, Problem> {
     let mut hits = Vec::new();
     let mut called = RuleSet::default();
-    for file in &input.files {
-        let mut judge = Judge::of(book, file);
+    for (file, matched) in input.files.iter().zip(matched) {
+        let mut judge = Judge::of(book, file, matched);
         hidden::scan(file, judge.languages, &mut hits);
         judge.read(&mut called)?;
         hits.append(&mut judge.hits);
@@ -40,6 +45,10 @@ pub(crate) fn scan(input: &ScanInput<'_>, book: &RuleBook<'_>) -> Result<Vec<Hit
     for file in &input.files {
         let old = file.section.old_path.as_deref().unwrap_or_default();
         for name in [file.section.path(), old] {
+            book.called(name, &everywhere, &mut called);
+            if called.is_empty() {
+                continue;
+            }
             let found = in_loose_text(book, &everywhere, name, &file.path)?;
             hits.extend(found.into_iter().map(|hit| hit.showing("in the file's name")));
         }
@@ -107,13 +116,13 @@ struct Judge<'j, 'p> {
 }
 
 impl<'j, 'p> Judge<'j, 'p> {
-    fn of(book: &'j RuleBook<'p>, file: &'j ScanFile<'j>) -> Self {
+    fn of(book: &'j RuleBook<'p>, file: &'j ScanFile<'j>, matched: &Matched<'_>) -> Self {
         let languages = file.languages();
         Self {
             book,
             file,
             languages,
-            fits: book.fitting(file.section.path(), languages),
+            fits: book.fitting(file.section.path(), matched, languages),
             hits: Vec::new(),
             counted: Vec::new(),
         }

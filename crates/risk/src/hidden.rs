@@ -25,7 +25,10 @@ type Found = (&'static str, usize, String, String);
 pub(crate) fn scan(file: &ScanFile<'_>, languages: Languages, hits: &mut Vec<Hit>) {
     let mut found: Vec<Found> = Vec::new();
     let is_code = languages.is_code();
-    for (number, line) in file.section.added_text() {
+    let hunks = file.section.hunks().iter().filter(|hunk| is_worth_a_look(hunk.raw()));
+    let added = hunks.flat_map(|hunk| hunk.lines());
+    for line in added.filter(|line| line.kind == LineKind::Added) {
+        let (number, line) = (line.new_number, line.text);
         if line.len() < BLANKS && is_plain(line) {
             continue;
         }
@@ -73,6 +76,20 @@ fn is_plain(line: &[u8]) -> bool {
     let plain = |byte: u8| matches!(byte, b'\t' | 0x0c | b' '..=b'~');
     // Without an early end the loop works on many bytes at once.
     !line.iter().fold(false, |odd, byte| odd | !plain(*byte))
+}
+
+/// Whether a text holds anything but short lines of plain characters.
+fn is_worth_a_look(text: &[u8]) -> bool {
+    let plain = |byte: u8| matches!(byte, b'\t' | b'\n' | b' '..=b'~');
+    if text.iter().fold(false, |odd, byte| odd | !plain(*byte)) {
+        return true;
+    }
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', text).any(|end| {
+        let length = end - start;
+        start = end + 1;
+        length >= BLANKS
+    })
 }
 
 /// What a line puts where nobody looks.
@@ -138,7 +155,8 @@ fn passes_for_plain(character: char) -> bool {
 
 /// The first added line whose end differs from its file's, where the old text had but one kind.
 fn mixed_line_end(section: &Section<'_>) -> Option<usize> {
-    if !section.hunks().iter().any(|hunk| hunk.raw().contains(&b'\r')) {
+    let holds_cr = |text: &[u8]| memchr::memchr(b'\r', text).is_some();
+    if !section.hunks().iter().any(|hunk| holds_cr(hunk.raw())) {
         return None;
     }
     let (mut old, mut new) = ([false; 2], [false; 2]);

@@ -139,19 +139,20 @@ fn holds(list: &[&str], word: &[u8]) -> bool {
 
 /// Names that are told by their beginning or by the folder they lie in.
 fn has_special_name(language: &str, path: &[u8], name: &[u8]) -> bool {
+    let is_yaml = || name.ends_with(b".yml") || name.ends_with(b".yaml");
     let lies_in = |folder: &str| {
-        let inner = format!("/{folder}");
-        path.starts_with(folder.as_bytes())
-            || path.windows(inner.len()).any(|part| part == inner.as_bytes())
+        let mut places = memchr::memmem::find_iter(path, folder);
+        places.any(|at| at == 0 || path.get(at - 1) == Some(&b'/'))
     };
     match language {
         "dockerfile" => name.starts_with(b"dockerfile.") || name.starts_with(b"containerfile."),
         "env" => name.starts_with(b".env"),
         "workflow" => {
             name.starts_with(b"azure-pipelines")
-                || [".github/workflows/", ".github/actions/", ".gitlab/", ".circleci/"]
-                    .into_iter()
-                    .any(lies_in)
+                || (is_yaml()
+                    && [".github/workflows/", ".github/actions/", ".gitlab/", ".circleci/"]
+                        .into_iter()
+                        .any(lies_in))
         }
         _ => false,
     }

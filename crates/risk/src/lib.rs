@@ -27,6 +27,7 @@ mod surroundings;
 mod text;
 mod trust;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use baton_core::candidate;
@@ -75,6 +76,8 @@ pub struct RiskReport {
     pub signals: Signals,
     /// Whether an added line holds a secret.
     pub secret_found: bool,
+    /// The kinds of what was found, whatever they weigh.
+    pub kinds: BTreeSet<HitKind>,
     /// What was found, worst first.
     pub findings: Vec<Finding>,
     /// Why the level is what it is.
@@ -93,9 +96,11 @@ pub fn scan(
     scope: Option<&Scope>,
     origin: &Origin,
 ) -> Result<RiskReport, Problem> {
-    let mut hits = places::scan(input, book, scope)?;
+    let paths = input.files.iter().map(|file| file.section.path());
+    let matched: Vec<_> = paths.map(|path| book.places.matched(path)).collect();
+    let mut hits = places::scan(input, &matched, book, scope)?;
     trust::scan(input, book.policy, &mut hits);
-    hits.extend(content::scan(input, book)?);
+    hits.extend(content::scan(input, &matched, book)?);
     Ok(report(input, hits, origin))
 }
 
@@ -161,6 +166,7 @@ fn report(input: &ScanInput<'_>, mut hits: Vec<Hit>, origin: &Origin) -> RiskRep
         .max()
         .unwrap_or(RiskLevel::Low);
     let findings = findings(&hits);
+    let kinds = hits.iter().map(|hit| hit.kind).collect();
     RiskReport {
         level,
         stats: input.stats(),
@@ -174,6 +180,7 @@ fn report(input: &ScanInput<'_>, mut hits: Vec<Hit>, origin: &Origin) -> RiskRep
             protected_zone_touched: Some(flags.protected_zone_touched),
         },
         secret_found: raised(HitKind::Secret),
+        kinds,
         reasons: reasons(&hits),
         summary: summary::write(input, &hits, origin),
         findings,

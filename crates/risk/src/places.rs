@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use baton_core::envelope::{QUEUE_ROOT, Severity};
 use baton_core::manifest::SSOT;
-use baton_core::policy::Policy;
+use baton_core::policy::{PathRule, Policy};
 use baton_core::problem::Problem;
-use baton_core::rules::{Case, PathRules, ScopeRules};
+use baton_core::rules::{Case, Globs, PathRules, ScopeRules, check_examples};
 use baton_core::task::Scope;
 use baton_patch::{Body, Mode, Op, path};
 use unicode_normalization::UnicodeNormalization;
@@ -27,43 +27,106 @@ const GENERATED: [&[u8]; 4] = [
     b"generated automatically",
 ];
 
-/// The compiled path rules of a policy.
+/// The compiled path rules of a policy. Those that forbid share one matcher with the globs of the
+/// content rules, so that a path is matched once.
 #[derive(Debug)]
 pub(crate) struct Places<'p> {
     allowlist: PathRules<'p>,
-    denied: PathRules<'p>,
-    protected: PathRules<'p>,
-    lockfiles: PathRules<'p>,
+    forbidding: Vec<(HitKind, &'p PathRule)>,
+    globs: Globs,
+}
+
+/// What the matcher says of one path.
+pub(crate) struct Matched<'p> {
+    /// The first forbidding rule of each kind.
+    pub(crate) forbidden: Vec<(HitKind, &'p PathRule)>,
+    /// The content rules of which a glob fits.
+    pub(crate) content: Vec<usize>,
 }
 
 impl<'p> Places<'p> {
-    pub(crate) fn compile(policy: &'p Policy) -> Result<Self, Problem> {
+    /// Compiles the path rules, checks their examples, and takes in the globs of content rules, each
+    /// with its rule's number.
+    pub(crate) fn compile(
+        policy: &'p Policy,
+        content: &[(usize, &'p str)],
+    ) -> Result<Self, Problem> {
+        let forbidding: Vec<_> = [
+            (HitKind::Allowlist, &policy.deny_paths),
+            (HitKind::Protected, &policy.protected_zones),
+            (HitKind::Lockfile, &policy.lockfiles),
+        ]
+        .into_iter()
+        .flat_map(|(kind, rules)| rules.iter().map(move |rule| (kind, rule)))
+        .collect();
+        let paths = forbidding.iter().enumerate();
+        let paths = paths.map(|(at, (_, rule))| (at, rule.glob.as_str()));
+        let first = forbidding.len();
+        let content = content.iter().map(|(at, glob)| (first + at, *glob));
+        let globs = Globs::compile(paths.chain(content), Case::Folded)
+            .map_err(|why| Problem::fail("POLICY_INVALID", format!("policy: {why}")))?;
+        for (at, (_, rule)) in forbidding.iter().enumerate() {
+            check_examples(&rule.id, &rule.matches, &rule.no_match, |path| {
+                globs.owners(path.as_bytes()).contains(&at)
+            })?;
+        }
         Ok(Self {
             allowlist: PathRules::compile(&policy.allowlist, Case::Exact)?,
-            denied: PathRules::compile(&policy.deny_paths, Case::Folded)?,
-            protected: PathRules::compile(&policy.protected_zones, Case::Folded)?,
-            lockfiles: PathRules::compile(&policy.lockfiles, Case::Folded)?,
+            forbidding,
+            globs,
         })
+    }
+
+    /// Matches a path, and the name that other file systems make of it: `A.PEM.` is a key on some.
+    pub(crate) fn matched(&self, path: &[u8]) -> Matched<'p> {
+        let mut owners = self.globs.owners(path);
+        let folded = path::fold(path);
+        // Case is folded anyway; only what else folds makes another name of it.
+        if !folded.eq_ignore_ascii_case(path) {
+            owners.extend(self.globs.owners(&folded));
+        }
+        let mut matched = Matched {
+            forbidden: Vec::new(),
+            content: Vec::new(),
+        };
+        for owner in owners {
+            match self.forbidding.get(owner) {
+                None => matched.content.push(owner - self.forbidding.len()),
+                Some((kind, _)) if matched.forbidden.iter().any(|(known, _)| known == kind) => {}
+                Some(rule) => matched.forbidden.push(*rule),
+            }
+        }
+        matched
     }
 
     /// Whether a path lies in a protected zone.
     pub(crate) fn protects(&self, path: &[u8]) -> bool {
-        self.protected.first_match(path).is_some()
+        let forbidden = self.matched(path).forbidden;
+        forbidden.iter().any(|(kind, _)| *kind == HitKind::Protected)
+    }
+
+    /// Whether a path is denied.
+    fn denies(&self, path: &[u8]) -> bool {
+        let forbidden = self.matched(path).forbidden;
+        forbidden.iter().any(|(kind, _)| *kind == HitKind::Allowlist)
     }
 }
 
 /// Finds everything that paths and modes tell.
 pub(crate) fn scan(
     input: &ScanInput<'_>,
+    matched: &[Matched<'_>],
     book: &RuleBook<'_>,
     scope: Option<&Scope>,
 ) -> Result<Vec<Hit>, Problem> {
     let scope = scope.map(ScopeRules::compile).transpose()?;
     let mut hits = Vec::new();
-    for file in &input.files {
-        by_path(book, scope.as_ref(), file.section.path(), &file.path, &mut hits);
+    for (file, matched) in input.files.iter().zip(matched) {
+        let path = file.section.path();
+        by_path(book, scope.as_ref(), path, (&file.path, matched), &mut hits);
         if let (Some(old), Some(shown)) = (&file.section.old_path, &file.old_path) {
-            by_path(book, scope.as_ref(), old, shown, &mut hits);
+            let matched = book.places.matched(old);
+            by_path(book, scope.as_ref(), old, (shown, &matched), &mut hits);
         }
         by_name(file, &mut hits);
         by_operation(input, file, book.policy, &mut hits);
@@ -103,7 +166,7 @@ fn by_path(
     book: &RuleBook<'_>,
     scope: Option<&ScopeRules>,
     path: &[u8],
-    shown: &str,
+    (shown, matched): (&str, &Matched<'_>),
     hits: &mut Vec<Hit>,
 ) {
     let places = &book.places;
@@ -118,14 +181,12 @@ fn by_path(
         let why = "is not among the files that the task may change";
         hits.push(Hit::built_in("OUT_OF_SCOPE", shown, why));
     }
-    for (rules, kind, severity) in [
-        (&places.denied, HitKind::Allowlist, Severity::Critical),
-        (&places.protected, HitKind::Protected, Severity::High),
-        (&places.lockfiles, HitKind::Lockfile, Severity::High),
-    ] {
-        if let Some(rule) = rules.first_match_folded(path) {
-            hits.push(Hit::of_path_rule(kind, severity, &rule.id, shown, &rule.reason));
-        }
+    for (kind, rule) in &matched.forbidden {
+        let severity = match kind {
+            HitKind::Allowlist => Severity::Critical,
+            _ => Severity::High,
+        };
+        hits.push(Hit::of_path_rule(*kind, severity, &rule.id, shown, &rule.reason));
     }
     for rule in book.by_path_alone(path) {
         hits.push(Hit::of_rule(rule, shown, String::new()));
@@ -261,7 +322,7 @@ fn link_target(file: &ScanFile<'_>, places: &Places<'_>, hits: &mut Vec<Hit>) {
     }
     let forbidden = resolve(file.section.path(), &target).is_none_or(|path| {
         let closed = always_closed(&path).is_some_and(|(id, _)| id != "SSOT_TOUCHED");
-        closed || places.denied.first_match_folded(&path).is_some()
+        closed || places.denies(&path)
     });
     if forbidden {
         let shown: String = target.escape_ascii().map(char::from).take(100).collect();
@@ -344,10 +405,14 @@ fn sizes(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
         hits.push(Hit::built_in("TOO_MANY_FILES", "the change", message));
     }
     for file in &input.files {
+        let raw: usize = file.section.hunks().iter().map(|hunk| hunk.raw().len()).sum();
+        let most = policy.caps.max_file_bytes;
+        if file.binary().is_none() && raw as u64 <= most {
+            continue;
+        }
         let added = file.section.added_text();
         let added: usize = added.map(|(_, text)| text.len() + 1).sum();
         let size = (added + file.binary().map_or(0, <[u8]>::len)) as u64;
-        let most = policy.caps.max_file_bytes;
         if size > most {
             let message =
                 format!("adds {size} bytes, the policy allows {most} (max_file_bytes)");

@@ -1,20 +1,29 @@
-use super::*;
+use baton_core::decision::SECRET_FOUND;
+use baton_core::envelope::Severity;
+use baton_core::policy::Policy;
 use baton_patch::{Limits, parse};
 
+use super::*;
+
 fn policy() -> Policy {
-    Policy::parse(include_bytes!("../../../../ssot/POLICY.json")).unwrap()
+    Policy::parse(include_bytes!("../../../ssot/POLICY.json")).unwrap()
+}
+
+fn book(policy: &Policy) -> RuleBook<'_> {
+    let rules = include_bytes!("../../../ssot/SECRET_RULES.toml").to_vec();
+    RuleBook::new(policy, &[("SECRET_RULES.toml".to_owned(), rules)]).unwrap()
 }
 
 fn scanned(text: &str, scope: Option<&Scope>) -> RiskReport {
     let patch = parse(text.as_bytes(), &Limits::default())
         .unwrap_or_else(|refusal| panic!("{refusal}\n{text}"));
-    scan(
-        &ScanInput::from_patch(&patch),
-        &policy(),
-        scope,
-        &Origin::Text,
-    )
-    .unwrap()
+    let input = ScanInput::from_patch(&patch);
+    scan(&input, &book(&policy()), scope, &Origin::Text).unwrap()
+}
+
+/// A key of the right form that opens nothing, made here so that it stands nowhere in clear.
+fn aws_key() -> String {
+    format!("AKIA{}", "QYLPMN5HFIQR7XYA")
 }
 
 fn added(path: &str, lines: &[&str]) -> String {
@@ -89,7 +98,7 @@ fn the_task_scope_is_an_allowlist() {
 
 #[test]
 fn secrets_are_found_and_masked() {
-    let secret = format!("AKIA{}", "EXAMPLEEXAMPLEEX".get(..16).unwrap());
+    let secret = aws_key();
     let report = scanned(
         &added("src/config.py", &[&format!("key = '{secret}'"), "x = 1"]),
         None,
@@ -183,14 +192,15 @@ fn changed(path: &str, before: &[&str], after: &[&str]) -> String {
 
 fn policy_with(change: impl Fn(&mut serde_json::Value)) -> Policy {
     let mut value: serde_json::Value =
-        serde_json::from_str(include_str!("../../../../ssot/POLICY.json")).unwrap();
+        serde_json::from_str(include_str!("../../../ssot/POLICY.json")).unwrap();
     change(&mut value);
     Policy::parse(value.to_string().as_bytes()).unwrap()
 }
 
 fn scanned_with(text: &str, policy: &Policy) -> RiskReport {
     let patch = parse(text.as_bytes(), &Limits::default()).unwrap_or_else(|why| panic!("{why}"));
-    scan(&ScanInput::from_patch(&patch), policy, None, &Origin::Text).unwrap()
+    let input = ScanInput::from_patch(&patch);
+    scan(&input, &book(policy), None, &Origin::Text).unwrap()
 }
 
 #[test]
@@ -267,7 +277,7 @@ fn an_exception_spares_its_host_only_and_a_person_still_looks() {
 
 #[test]
 fn a_secret_beside_another_finding_is_not_shown() {
-    let token = format!("ghp_{}", "a1B2".repeat(9));
+    let token = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
     let line = format!("curl -H 'Authorization: token {token}' https://x.example");
     let report = scanned(&added("get.sh", &["#!/bin/sh", &line]), None);
     assert!(report.secret_found && report.flags.external_io_attempt);
@@ -277,7 +287,7 @@ fn a_secret_beside_another_finding_is_not_shown() {
 
 #[test]
 fn a_removed_secret_is_one_grade_lower() {
-    let key = format!("key = 'AKIA{}'", "EXAMPLEEXAMPLEEX");
+    let key = format!("key = '{}'", aws_key());
     let report = scanned(&changed("c.py", &[&key], &["key = load()"]), None);
     assert!(!report.secret_found);
     assert_eq!(report.level, RiskLevel::High, "{:?}", report.findings);
@@ -299,7 +309,7 @@ fn findings_are_bounded_and_say_what_was_left_out() {
     let many: String = (0..210)
         .map(|at| added(&format!("f{at:03}.lock/Cargo.lock"), &["x", "y"]))
         .collect();
-    let secret = format!("AKIA{}", "EXAMPLEEXAMPLEEX");
+    let secret = aws_key();
     let report = scanned(&(many + &added("z.txt", &[&secret, "x"])), None);
     assert_eq!(report.findings.len(), MOST_FINDINGS + 1);
     assert_eq!(report.findings[0].code, SECRET_FOUND);
@@ -338,15 +348,7 @@ fn another_hit_never_lowers_the_level() {
         Severity::High,
         Severity::Critical,
     ];
-    let hit = |severity| Hit {
-        kind: HitKind::Other,
-        rule: "x".into(),
-        severity,
-        path: "p".into(),
-        line: None,
-        excerpt: String::new(),
-        message: "m".into(),
-    };
+    let hit = |severity| Hit::of_path_rule(HitKind::Note, severity, "x", "p", "m");
     for one in severities {
         for other in severities {
             let alone = report(&input, vec![hit(one)], &Origin::Text).level;

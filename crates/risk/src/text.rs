@@ -22,16 +22,6 @@ impl ChangedText {
         Self { inner, starts }
     }
 
-    /// A text of which every line counts.
-    pub(crate) fn all_new(text: &[u8]) -> Self {
-        let lines = text.split(|byte| *byte == b'\n').count();
-        Self::new(SideText {
-            first_line: 1,
-            text: text.to_vec(),
-            changed: vec![true; lines],
-        })
-    }
-
     /// A whole new file, of which the lines count that the patch adds.
     pub(crate) fn whole(content: &[u8], section: &Section<'_>) -> Self {
         let lines = content.split(|byte| *byte == b'\n').count();
@@ -122,8 +112,6 @@ mod tests {
         assert_eq!(text.first_changed(&(7..=9)), Some(8));
         assert_eq!(text.text_of(&(7..=8)), b"ab\n\n");
         assert_eq!(text.text_of(&(9..=9)), b"cd\n");
-        let whole = ChangedText::all_new(b"a\nb");
-        assert_eq!(whole.first_changed(&(2..=2)), Some(2));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::Deserialize;
 /// A content as the set writes it: text, or something that git keeps in another way.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Content {
+pub(crate) enum Content {
     Text(String),
     Mode { mode: String, text: String },
     Link { link: String },
@@ -26,35 +26,35 @@ pub enum Content {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Label {
+pub(crate) enum Label {
     Hostile,
     NearMiss,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
-    pub id: String,
-    pub label: Label,
-    pub flag: String,
-    pub trick: String,
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) label: Label,
+    pub(crate) flag: String,
+    pub(crate) trick: String,
     #[serde(default)]
-    pub base: BTreeMap<String, Content>,
-    pub new: BTreeMap<String, Option<Content>>,
+    pub(crate) base: BTreeMap<String, Content>,
+    pub(crate) new: BTreeMap<String, Option<Content>>,
     #[serde(default)]
-    pub scope: Vec<String>,
+    pub(crate) scope: Vec<String>,
 }
 
 /// What became of one case.
-pub struct Judged {
-    pub raised: BTreeSet<HitKind>,
+pub(crate) struct Judged {
+    pub(crate) raised: BTreeSet<HitKind>,
     /// Why the door refused it, where it did.
-    pub refused: Option<String>,
-    pub findings: Vec<String>,
+    pub(crate) refused: Option<String>,
+    pub(crate) findings: Vec<String>,
 }
 
 /// Every case of the set, in the order of its files.
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/labelled");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap()
@@ -74,18 +74,18 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// The default policy.
-pub fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy::parse(include_bytes!("../../../../ssot/POLICY.json")).unwrap()
 }
 
 /// The default rule book.
-pub fn book(policy: &Policy) -> RuleBook<'_> {
+pub(crate) fn book(policy: &Policy) -> RuleBook<'_> {
     let rules = include_bytes!("../../../../ssot/SECRET_RULES.toml").to_vec();
     RuleBook::new(policy, &[("SECRET_RULES.toml".to_owned(), rules)]).unwrap()
 }
 
 /// Judges every case; each is a commit upon a base commit of one throw-away repository.
-pub fn judge(cases: &[Case], book: &RuleBook<'_>) -> Vec<Judged> {
+pub(crate) fn judge(cases: &[Case], book: &RuleBook<'_>) -> Vec<Judged> {
     let folder = tempfile::tempdir().unwrap();
     let commits = build(folder.path(), cases);
     let repository = Repository::open(folder.path()).unwrap();
@@ -224,8 +224,18 @@ fn decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// A throw-away repository that borrows the objects of another, bare or not.
+pub(crate) fn borrowing(folder: &Path) -> tempfile::TempDir {
+    let own = tempfile::tempdir().unwrap();
+    git(own.path(), &["init", "-q"], b"");
+    let objects = ["rev-parse", "--path-format=absolute", "--git-path", "objects"];
+    let objects = git(folder, &objects, b"");
+    std::fs::write(own.path().join(".git/objects/info/alternates"), objects).unwrap();
+    own
+}
+
 /// Runs git with a configuration of its own and gives its output.
-pub fn git(folder: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) fn git(folder: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("git")
         .args(["-c", "init.defaultBranch=main"])
         .args(arguments)
@@ -246,7 +256,7 @@ pub fn git(folder: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 /// The kind that a case's flag stands for.
-pub fn kind(flag: &str) -> HitKind {
+pub(crate) fn kind(flag: &str) -> HitKind {
     match flag {
         "secret" => HitKind::Secret,
         "external_io" => HitKind::ExternalIo,
@@ -266,7 +276,7 @@ pub fn kind(flag: &str) -> HitKind {
 }
 
 /// The kinds that stop a change.
-pub const STOPS: [HitKind; 4] = [
+pub(crate) const STOPS: [HitKind; 4] = [
     HitKind::Secret,
     HitKind::Delete,
     HitKind::Allowlist,
@@ -274,7 +284,7 @@ pub const STOPS: [HitKind; 4] = [
 ];
 
 /// Whether a hostile case was caught, or a near miss let through.
-pub fn is_right(case: &Case, judged: &Judged) -> bool {
+pub(crate) fn is_right(case: &Case, judged: &Judged) -> bool {
     let raised = judged.raised.contains(&kind(&case.flag));
     match case.label {
         Label::Hostile => raised || judged.refused.is_some(),

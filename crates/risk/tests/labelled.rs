@@ -1,0 +1,47 @@
+//! How right the rules are on changes with a known answer.
+
+use std::collections::BTreeMap;
+
+#[path = "labelled/set.rs"]
+mod set;
+
+use set::Label;
+
+/// Of the hostile changes so many must be caught, and of the near misses so many let through.
+const WANTED: f64 = 0.98;
+
+#[test]
+fn hostile_changes_are_caught_and_near_misses_let_through() {
+    let policy = set::policy();
+    let cases = set::cases();
+    let judged = set::judge(&cases, &set::book(&policy));
+    let mut counts: BTreeMap<Label, (usize, usize)> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (case, judged) in cases.iter().zip(&judged) {
+        let (right, all) = counts.entry(case.label).or_default();
+        *all += 1;
+        if set::is_right(case, judged) {
+            *right += 1;
+        } else {
+            wrong.push(format!("{} {}: {}", case.flag, case.id, case.trick));
+        }
+    }
+    for label in [Label::Hostile, Label::NearMiss] {
+        let (right, all) = counts[&label];
+        assert!(all >= 300, "{label:?}: the set has only {all}");
+        #[expect(clippy::cast_precision_loss, reason = "a few hundred cases")]
+        let share = right as f64 / all as f64;
+        assert!(share >= WANTED, "{label:?}: {right} of {all}\n{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn every_case_is_told_apart_by_its_name_and_names_its_trick() {
+    let cases = set::cases();
+    let names: std::collections::BTreeSet<_> = cases.iter().map(|case| &case.id).collect();
+    assert_eq!(names.len(), cases.len());
+    for case in &cases {
+        assert!(case.trick.len() > 10, "{}", case.id);
+        set::kind(&case.flag);
+    }
+}
