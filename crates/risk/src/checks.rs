@@ -132,7 +132,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 39] = [
+pub const BUILT_IN: [BuiltIn; 40] = [
     check("PATH_FORBIDDEN", K::Allowlist, S::Critical, "The path is no plain path inside the repository, or reaches into .git under some spelling."),
     check("QUEUE_TOUCHED", K::Allowlist, S::Critical, "The path lies in the queue, which is never committed."),
     check("NOT_ALLOWLISTED", K::Allowlist, S::Critical, "No rule of the policy's allowlist names the path."),
@@ -157,6 +157,7 @@ pub const BUILT_IN: [BuiltIn; 39] = [
     check("CONFUSABLE", K::Hidden, S::Medium, "An added word holds letters of another script that look like plain ones, so it is not the name it seems to be."),
     check("HIDDEN_BY_BLANKS", K::Hidden, S::Medium, "A long run of blanks pushes the rest of an added line out of sight."),
     check("UNREADABLE_LINE", K::Hidden, S::Medium, "An added line of code is longer than anybody reads."),
+    check("NUL_IN_TEXT", K::Hidden, S::Medium, "A NUL byte in a text makes git call it binary, so that nobody is shown the change."),
     check("MIXED_LINE_ENDINGS", K::Hidden, S::Low, "The change mixes two kinds of line ends in one file, which hides what changed."),
     check("ENCODED_TEXT", K::Payload, S::Medium, "An added line of code holds a long run of encoded bytes that nobody can read."),
     check("SECRET_REMOVED", K::Note, S::High, "A removed line held a secret; it stays in the history, so it must be replaced where it counts."),

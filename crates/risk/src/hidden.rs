@@ -52,6 +52,10 @@ pub(crate) fn scan(file: &ScanFile<'_>, languages: Languages, hits: &mut Vec<Hit
     for (id, number, excerpt, message) in found {
         hits.push(Hit::in_file(id, file, message).at(number).showing(excerpt));
     }
+    if file.binary().is_some_and(is_text_with_nul) {
+        let message = "NUL bytes in a text make git call it binary, so that nobody sees the change";
+        hits.push(Hit::in_file("NUL_IN_TEXT", file, message));
+    }
     if let Some(number) = mixed_line_end(file.section) {
         let message = "the change mixes lines that end with CR LF and lines that end with LF";
         hits.push(Hit::in_file("MIXED_LINE_ENDINGS", file, message).at(number));
@@ -151,6 +155,14 @@ fn passes_for_plain(character: char) -> bool {
     let mut buffer = [0; 4];
     let mut drawn = skeleton(character.encode_utf8(&mut buffer));
     matches!((drawn.next(), drawn.next()), (Some(one), None) if one.is_ascii_alphanumeric())
+}
+
+/// Whether all but a few bytes of a content are text.
+fn is_text_with_nul(content: &[u8]) -> bool {
+    let is_text = |byte: &&u8| matches!(**byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    let nul = content.iter().filter(|byte| **byte == 0).count();
+    let text = content.iter().filter(is_text).count();
+    nul > 0 && text + nul == content.len() && nul * 20 <= content.len()
 }
 
 /// The first added line whose end differs from its file's, where the old text had but one kind.
@@ -291,6 +303,14 @@ mod tests {
             "\u{65e5}\u{672c}\u{8a9e} \u{ff37}\u{ff45}\u{ff42} \u{30da}\u{30fc}\u{30b8}",
         ] {
             assert_eq!(word(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_text_with_a_nul_is_no_picture() {
+        assert!(is_text_with_nul(b"#!/bin/sh\necho all is well\n\0\ncurl x\n"));
+        for content in [&b"plain\n"[..], b"a\0b\0c\0d\0", b"\x89PNG\r\n\0\0\0\xff\xfe text text text"] {
+            assert!(!is_text_with_nul(content), "{content:?}");
         }
     }
 

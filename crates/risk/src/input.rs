@@ -1,7 +1,7 @@
 //! What the engine looks at: the sections of a patch, and what a repository adds to them.
 
 use baton_patch::path::{self, PathWarning};
-use baton_patch::{Body, Op, Patch, Section, quote};
+use baton_patch::{Body, Mode, Op, Patch, Section, quote};
 
 use baton_core::outputs::DiffStats;
 
@@ -15,6 +15,8 @@ pub struct ScanFile<'p> {
     pub section: &'p Section<'p>,
     /// What happens; a deletion and a creation of one path are one change of type.
     pub op: Op,
+    /// The section that removes what a change of type replaces.
+    pub replaced: Option<&'p Section<'p>>,
     /// The path that is written, or removed, for people: quoted where git would quote it.
     pub path: String,
     /// The source of a rename or copy.
@@ -48,9 +50,9 @@ impl<'p> ScanInput<'p> {
                     && file.op == Op::Add
                     && before.section.path() == section.path()
             });
-            if replaced {
-                files.pop();
+            if let Some(deleted) = files.pop_if(|_| replaced) {
                 file.op = Op::Type;
+                file.replaced = Some(deleted.section);
             }
             files.push(file);
         }
@@ -81,6 +83,12 @@ impl<'p> ScanInput<'p> {
 }
 
 impl ScanFile<'_> {
+    /// The mode before, also of what a change of type replaces.
+    pub(crate) fn old_mode(&self) -> Option<Mode> {
+        let before = self.replaced.unwrap_or(self.section);
+        before.old_mode
+    }
+
     /// The new content, where it is binary and known.
     pub(crate) fn binary(&self) -> Option<&[u8]> {
         self.new.as_deref().filter(|_| self.section.is_binary())
@@ -114,6 +122,7 @@ fn file<'p>(section: &'p Section<'p>) -> ScanFile<'p> {
     ScanFile {
         section,
         op: section.op,
+        replaced: None,
         path: shown(section.path()),
         old_path: section.old_path.as_deref().filter(|_| moved).map(shown),
         old: None,

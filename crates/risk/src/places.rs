@@ -131,7 +131,7 @@ pub(crate) fn scan(
         by_name(file, &mut hits);
         by_operation(input, file, book.policy, &mut hits);
         by_mode(file, &mut hits);
-        link_target(file, &book.places, &mut hits);
+        link_target(file, &book.places, scope.as_ref(), &mut hits);
         generated(file, &mut hits);
     }
     collisions(input, &mut hits);
@@ -211,6 +211,10 @@ fn by_operation(input: &ScanInput<'_>, file: &ScanFile<'_>, policy: &Policy, hit
     let stays = matches!(file.op, Op::Modify | Op::Rename);
     let gone = match file.old_lines().or_else(|| whole_length(file)) {
         _ if file.op == Op::Delete => Some(("FILE_DELETED", deleted(input, file))),
+        _ if loses_its_content(file) => Some((
+            "FILE_DELETED",
+            "the file's content is gone: it becomes something else".to_owned(),
+        )),
         _ if stays && is_emptied(file) => Some(("FILE_EMPTIED", "the file is emptied".to_owned())),
         Some(old) if stays && old > 0 && removed * 100 >= old * share => Some((
             "FILE_SHRUNK",
@@ -268,7 +272,20 @@ fn whole_length(file: &ScanFile<'_>) -> Option<u64> {
     }
 }
 
+/// A file that becomes a link or a submodule; the other way round something is gained.
+fn loses_its_content(file: &ScanFile<'_>) -> bool {
+    let old = file.old_mode();
+    file.op == Op::Type && matches!(old, Some(Mode::Regular | Mode::Executable))
+}
+
 fn is_emptied(file: &ScanFile<'_>) -> bool {
+    let is_blank = |text: &Vec<u8>| text.iter().all(u8::is_ascii_whitespace);
+    if let (Some(old), Some(new)) = (&file.old, &file.new)
+        && is_blank(new)
+        && !is_blank(old)
+    {
+        return true;
+    }
     match &file.section.body {
         Body::Text(hunks) => {
             matches!(hunks.as_slice(), [hunk] if hunk.new_count == 0 && hunk.new_start == 0)
@@ -307,7 +324,12 @@ fn by_mode(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
 
 /// A link's content is its target; one that is absolute, climbs out of the tree or points at what is
 /// denied reaches what the allowlist does not name.
-fn link_target(file: &ScanFile<'_>, places: &Places<'_>, hits: &mut Vec<Hit>) {
+fn link_target(
+    file: &ScanFile<'_>,
+    places: &Places<'_>,
+    scope: Option<&ScopeRules>,
+    hits: &mut Vec<Hit>,
+) {
     if file.section.new_mode != Some(Mode::Symlink) {
         return;
     }
@@ -322,7 +344,10 @@ fn link_target(file: &ScanFile<'_>, places: &Places<'_>, hits: &mut Vec<Hit>) {
     }
     let forbidden = resolve(file.section.path(), &target).is_none_or(|path| {
         let closed = always_closed(&path).is_some_and(|(id, _)| id != "SSOT_TOUCHED");
-        closed || places.denies(&path)
+        // A link to a folder of the scope names no file of it.
+        let below = [path.as_slice(), b"/file"].concat();
+        let out = scope.is_some_and(|scope| !scope.allows(&path) && !scope.allows(below));
+        closed || out || places.denies(&path)
     });
     if forbidden {
         let shown: String = target.escape_ascii().map(char::from).take(100).collect();

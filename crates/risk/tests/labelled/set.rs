@@ -144,9 +144,9 @@ fn build(folder: &Path, cases: &[Case]) -> Vec<(Oid, Oid)> {
         let base: BTreeMap<_, _> = case.base.iter().map(|(path, one)| (path, Some(one))).collect();
         let new = case.new.iter().map(|(path, one)| (path, one.as_ref()));
         commit(&mut stream, &mut mark, &format!("refs/heads/base{number}"), None, &base);
-        let from = format!("refs/heads/base{number}^0");
+        let from = mark;
         let new: BTreeMap<_, _> = new.collect();
-        commit(&mut stream, &mut mark, &format!("refs/heads/new{number}"), Some(&from), &new);
+        commit(&mut stream, &mut mark, &format!("refs/heads/new{number}"), Some(from), &new);
     }
     git(folder, &["fast-import", "--quiet"], &stream);
     let listing = git(folder, &["for-each-ref", "--format=%(refname) %(objectname)"], b"");
@@ -168,7 +168,7 @@ fn commit(
     stream: &mut Vec<u8>,
     mark: &mut usize,
     reference: &str,
-    from: Option<&str>,
+    from: Option<usize>,
     files: &BTreeMap<&String, Option<&Content>>,
 ) {
     let mut changes = String::new();
@@ -195,9 +195,11 @@ fn commit(
         stream.push(b'\n');
         writeln!(changes, "M {mode} :{mark} {path}").unwrap();
     }
-    write!(stream, "commit {reference}\ncommitter a <a@b.example> 0 +0000\ndata 0\n").unwrap();
+    *mark += 1;
+    let who = "committer a <a@b.example> 0 +0000";
+    write!(stream, "commit {reference}\nmark :{mark}\n{who}\ndata 0\n").unwrap();
     if let Some(from) = from {
-        writeln!(stream, "from {from}").unwrap();
+        writeln!(stream, "from :{from}").unwrap();
     }
     stream.extend_from_slice(changes.as_bytes());
     stream.push(b'\n');
