@@ -62,7 +62,8 @@ pub(crate) fn gate(bench: &Bench, id: &str, gate: &str) -> (String, String) {
     )
 }
 
-pub(crate) fn write(path: &'static str, text: &'static str) -> impl FnOnce(&std::path::Path) {
+pub(crate) fn write(path: &str, text: &str) -> impl FnOnce(&std::path::Path) + use<> {
+    let (path, text) = (path.to_owned(), text.to_owned());
     move |root| {
         let path = root.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

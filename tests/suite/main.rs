@@ -16,6 +16,7 @@ mod envelopes;
 mod gates;
 mod hostile;
 mod kills;
+mod judging;
 mod landing;
 mod schemas;
 mod skill_pack;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use baton_core::problem::Problem;
 use baton_core::{
-    approval, audit, candidate, envelope, manifest, policy, report, risk, schemas, task,
+    approval, audit, candidate, envelope, manifest, policy, report, schemas, task,
 };
 use jsonschema::Validator;
 use serde_json::Value;
@@ -62,7 +62,7 @@ const KINDS: [Kind; 10] = [
     Kind {
         name: "diff_summary",
         schema: schemas::DIFF_SUMMARY,
-        read: |bytes| said(risk::DiffSummary::parse(bytes)),
+        read: |bytes| said(baton_risk::DiffSummary::parse(bytes)),
     },
     Kind {
         name: "approval",
@@ -200,7 +200,9 @@ fn the_defaults_are_valid_and_true_to_their_examples() {
         assert!(errors.is_empty(), "{name}: {errors:?}");
     }
     let policy = policy::Policy::parse(&read("POLICY.json")).unwrap();
-    policy.check_all().unwrap();
+    let files = policy.secret_rules.read(&top().join("ssot"), 1 << 20).unwrap();
+    let book = baton_risk::RuleBook::new(&policy, &files).unwrap();
+    book.check_all().unwrap();
     manifest::Manifest::parse(&read("MANIFEST.json")).unwrap();
     assert_eq!(
         String::from_utf8(read("AUDIT_SCHEMA.json")).unwrap(),

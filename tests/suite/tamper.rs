@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use baton_core::decision::{Facts, decide};
+use baton_core::envelope::Decision;
 use baton_core::outputs::RiskLevel;
 use baton_core::policy::{Isolation, Policy};
 use proptest::prelude::*;
@@ -275,6 +276,7 @@ fn facts() -> impl Strategy<Value = Facts> {
                 gates,
                 risk,
                 isolation,
+                shadow: false,
             },
         )
 }
@@ -290,6 +292,7 @@ fn joined(a: &Facts, b: &Facts) -> Facts {
         gates: both(&a.gates, &b.gates),
         risk: a.risk.max(b.risk),
         isolation: a.isolation.into_iter().chain(b.isolation).min(),
+        shadow: a.shadow || b.shadow,
     }
 }
 
@@ -302,6 +305,18 @@ proptest! {
         let alone = decide(&policy, &one).decision;
         let both = decide(&policy, &joined(&one, &other)).decision;
         prop_assert!(both >= alone, "{alone:?} fell to {both:?}");
+    }
+
+    #[test]
+    fn shadow_mode_never_lets_anything_land_and_never_hides_the_answer(facts in facts()) {
+        let policy = Policy::parse(include_bytes!("../../ssot/POLICY.json")).unwrap();
+        let open = decide(&policy, &facts);
+        let shadow = decide(&policy, &Facts { shadow: true, ..facts.clone() });
+        prop_assert_eq!(shadow.would, open.decision);
+        prop_assert_eq!(&shadow.matched, &open.matched);
+        let holds = !facts.stop.is_empty() || !facts.unbound.is_empty();
+        let expected = if holds { Decision::ZeroStop } else { Decision::PrOnly };
+        prop_assert_eq!(shadow.decision, expected);
     }
 }
 
