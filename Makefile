@@ -47,4 +47,4 @@ bench-scan: ## Measure reader and rules on a long log; REPO=path takes another r
 	@REPO='$(or $(REPO),$(CURDIR))' BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton-risk --bench scan --locked --quiet
 
 eval-risk: ## Say how right the risk rules are; REPOS="path path" takes other repositories' history
-	@REPOS='$(REPOS)' JUDGED='$(or $(JUDGED),$(CURDIR)/crates/risk/benches/judged.tsv)' $(CARGO) bench -p baton-risk --bench eval --locked --quiet
+	@REPOS='$(REPOS)' $(if $(POLICY),POLICY='$(POLICY)') JUDGED='$(or $(JUDGED),$(CURDIR)/crates/risk/benches/judged.tsv)' $(CARGO) bench -p baton-risk --bench eval --locked --quiet

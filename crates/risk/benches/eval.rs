@@ -1,6 +1,7 @@
 //! `make eval-risk`: how right the rules are, on the labelled set and on honest history.
 //!
-//! REPOS names repositories (folders, separated by blanks); of each the last 500 commits without
+//! POLICY names a policy of your own (the default one without it). REPOS names repositories (folders,
+//! separated by blanks; this one without it); of each the last 500 commits without
 //! merges are judged, each upon its parent, as a candidate would be. JUDGED names a file with lines
 //! `<commit> <rule> right`: findings that a person looked at and found to be what the rule says.
 
@@ -21,6 +22,9 @@ const COMMITS: &str = "500";
 fn main() {
     let policy = set::policy();
     let book = set::book(&policy);
+    for problem in book.problems() {
+        println!("{problem}");
+    }
     labelled(&book);
     let repositories = std::env::var("REPOS").unwrap_or_default();
     let judged = judged_right();

@@ -138,12 +138,13 @@ impl<'p> RuleBook<'p> {
         let mut everywhere = RuleSet::of_size(rules.len());
         let mut by_language = vec![everywhere.clone(); language::COUNT];
         let mut globs = Vec::new();
-        for (at, rule) in rules.iter().enumerate() {
-            let Source::Policy(rule) = &rule.source else {
+        for (at, compiled) in rules.iter_mut().enumerate() {
+            let Source::Policy(rule) = &compiled.source else {
                 everywhere.insert(at);
                 continue;
             };
-            for number in languages_of(&rule.id, &rule.place.languages)?.numbers() {
+            compiled.languages = languages_of(&rule.id, &rule.place.languages)?;
+            for number in compiled.languages.numbers() {
                 if let Some(set) = by_language.get_mut(number) {
                     set.insert(at);
                 }
@@ -168,10 +169,17 @@ impl<'p> RuleBook<'p> {
     /// Compiles every pattern and checks every example.
     ///
     /// # Errors
-    /// As [`Self::new`].
+    /// The first of [`Self::problems`].
     pub fn check_all(&self) -> Result<(), Problem> {
-        self.rules.iter().try_for_each(Rule::check)?;
-        self.allowlists.iter().try_for_each(Allowlist::check_all)
+        self.problems().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// What is wrong with any rule: a pattern that cannot be compiled, an example that does not hold.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let rules = self.rules.iter().map(Rule::check);
+        let lists = self.allowlists.iter().map(Allowlist::check_all);
+        rules.chain(lists).filter_map(Result::err).collect()
     }
 
     /// The policy that the rules belong to.

@@ -10,9 +10,11 @@ use baton_patch::Hunk;
 
 use crate::book::{RuleBook, RuleSet};
 use crate::checks::HitKind;
+use crate::comment::begins_in_comment;
 use crate::hidden;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput};
+use crate::language::Languages;
 use crate::places::Matched;
 use crate::rule::{Found, Rule, Source};
 use crate::secret::Place;
@@ -108,7 +110,7 @@ fn counts(book: &RuleBook<'_>, rule: &Rule<'_>, place: &Place<'_>) -> Result<boo
 struct Judge<'j, 'p> {
     book: &'j RuleBook<'p>,
     file: &'j ScanFile<'j>,
-    languages: crate::language::Languages,
+    languages: Languages,
     fits: RuleSet,
     hits: Vec<Hit>,
     /// How many hits each rule has, and how many of those were spared.
@@ -185,6 +187,10 @@ impl<'j, 'p> Judge<'j, 'p> {
             let Some(line) = text.first_changed(&lines) else {
                 return Ok(ControlFlow::Continue(()));
             };
+            let at = found.range.start;
+            if !rule.reads_comments() && begins_in_comment(text.bytes(), at, self.languages) {
+                return Ok(ControlFlow::Continue(()));
+            }
             let around = text.text_of(&lines);
             let place = Place {
                 path: self.file.section.path(),
@@ -417,14 +423,14 @@ impl<'j, 'p> Judge<'j, 'p> {
     ) -> Result<(), Problem> {
         let (mut lost, mut gained, mut first) = (0_usize, 0_usize, None);
         for side in sides {
-            each_changed(rule, side, |line, excerpt| {
+            each_changed(rule, self.languages, side, |line, excerpt| {
                 lost += 1;
                 first.get_or_insert((line, shorten(excerpt)));
             })?;
         }
         for hunk in hunks {
             let side = ChangedText::new(hunk.new_text());
-            each_changed(rule, &side, |_, _| gained += 1)?;
+            each_changed(rule, self.languages, &side, |_, _| gained += 1)?;
         }
         if let Some((line, excerpt)) = first.filter(|_| lost > gained) {
             let mut hit = Hit::of_rule(rule, &self.file.path, excerpt).at(line);
@@ -438,13 +444,17 @@ impl<'j, 'p> Judge<'j, 'p> {
 /// Hands over each match of a rule that touches a changed line.
 fn each_changed(
     rule: &Rule<'_>,
+    languages: Languages,
     side: &ChangedText,
     mut visit: impl FnMut(usize, &[u8]),
 ) -> Result<(), Problem> {
     let text = side.bytes();
     rule.each(text, &(0..text.len()), |found| {
         let lines = side.lines_of(found.range.clone());
+        let is_said = !rule.reads_comments()
+            && begins_in_comment(text, found.range.start, languages);
         if let Some(line) = side.first_changed(&lines)
+            && !is_said
             && !rule.excepts(side.text_of(&lines))?
         {
             visit(line, text.get(found.range).unwrap_or_default());

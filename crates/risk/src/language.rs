@@ -83,6 +83,32 @@ const NO_CODE: [&str; 12] = [
     "json", "yaml", "toml", "ini", "env", "sql", "html", "xml", "markdown", "css", "svg", "csv",
 ];
 
+/// Languages whose comments begin with `#`.
+const HASH: [&str; 20] = [
+    "python", "ruby", "perl", "r", "elixir", "julia", "nim", "crystal", "shell", "powershell",
+    "dockerfile", "make", "just", "cmake", "bazel", "yaml", "workflow", "toml", "ini", "hcl",
+];
+/// Languages whose comments begin with `//` or stand between `/*` and `*/`.
+const SLASHES: [&str; 18] = [
+    "javascript", "typescript", "go", "rust", "java", "kotlin", "scala", "groovy", "c", "cpp",
+    "objc", "csharp", "fsharp", "swift", "dart", "php", "zig", "css",
+];
+/// Of those, languages in which no statement begins with `*`.
+const STARS: [&str; 9] = [
+    "javascript", "typescript", "java", "kotlin", "scala", "groovy", "csharp", "dart", "php",
+];
+
+/// The marks that begin a comment.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each mark")]
+pub(crate) struct Marks {
+    pub(crate) hash: bool,
+    pub(crate) slashes: bool,
+    pub(crate) stars: bool,
+    pub(crate) dashes: bool,
+    pub(crate) semicolon: bool,
+}
+
 /// A set of languages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Languages(u64);
@@ -121,6 +147,21 @@ impl Languages {
     /// The numbers of the languages in it.
     pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
         (0..LANGUAGES.len()).filter(move |at| self.0 & (1 << at) != 0)
+    }
+
+    /// The marks that begin a comment; a file of two languages goes by the first.
+    pub(crate) fn comment_marks(self) -> Marks {
+        let mut names = self.numbers().filter_map(|at| LANGUAGES.get(at)).map(|one| one.name);
+        let Some(first) = names.next() else {
+            return Marks::default();
+        };
+        Marks {
+            hash: HASH.contains(&first),
+            slashes: SLASHES.contains(&first),
+            stars: STARS.contains(&first),
+            dashes: matches!(first, "lua" | "sql" | "haskell"),
+            semicolon: matches!(first, "clojure"),
+        }
     }
 
     /// Whether a file of these languages holds code; one of none may hold anything.

@@ -12,6 +12,7 @@
 
 mod book;
 mod checks;
+mod comment;
 mod content;
 mod explain;
 mod hidden;

@@ -9,6 +9,8 @@ use baton_core::problem::Problem;
 use baton_core::rules::check_examples;
 use regex::bytes::{Captures, Regex};
 
+use crate::comment::begins_in_comment;
+use crate::language::Languages;
 use crate::pattern;
 use crate::secret::SecretRule;
 
@@ -23,6 +25,8 @@ pub(crate) enum Source<'p> {
 #[derive(Debug)]
 pub(crate) struct Rule<'p> {
     pub(crate) source: Source<'p>,
+    /// The languages that it reads, for rules of the policy.
+    pub(crate) languages: Languages,
     compiled: OnceCell<Compiled>,
 }
 
@@ -48,7 +52,16 @@ impl<'p> Rule<'p> {
     pub(crate) fn new(source: Source<'p>) -> Self {
         Self {
             source,
+            languages: Languages::default(),
             compiled: OnceCell::new(),
+        }
+    }
+
+    /// Whether a match of this rule counts in a comment.
+    pub(crate) fn reads_comments(&self) -> bool {
+        match &self.source {
+            Source::Policy(rule) => reads_comments(rule),
+            Source::Secret(_) => true,
         }
     }
 
@@ -109,7 +122,7 @@ impl<'p> Rule<'p> {
             return Ok(compiled);
         }
         let compiled = match &self.source {
-            Source::Policy(rule) => compile_policy_rule(rule)?,
+            Source::Policy(rule) => compile_policy_rule(rule, self.languages)?,
             Source::Secret(rule) => {
                 let text = rule.regex.as_deref().unwrap_or_default();
                 let pattern = pattern::compile(text).map_err(|why| rule.invalid(&why))?;
@@ -209,7 +222,14 @@ impl Compiled {
     }
 }
 
-fn compile_policy_rule(rule: &RiskRule) -> Result<Compiled, Problem> {
+/// Words for readers and what hides count anywhere; code counts where it is code, unless the rule
+/// says otherwise.
+fn reads_comments(rule: &RiskRule) -> bool {
+    let words = [RiskKind::Secret, RiskKind::Instruction, RiskKind::Hidden];
+    rule.comments || words.contains(&rule.kind)
+}
+
+fn compile_policy_rule(rule: &RiskRule, languages: Languages) -> Result<Compiled, Problem> {
     let build = |text: &str| {
         pattern::compile(text).map_err(|why| {
             Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id))
@@ -231,6 +251,11 @@ fn compile_policy_rule(rule: &RiskRule) -> Result<Compiled, Problem> {
         pattern,
         except: rule.except.as_deref().map(build).transpose()?,
     };
+    // A rule that names its files tells the language of its examples by their endings.
+    let globs = rule.place.globs.iter();
+    let languages = globs.fold(languages, |all, glob| {
+        all.and(Languages::of(glob.as_bytes(), None))
+    });
     check_examples(&rule.id, &rule.matches, &rule.no_match, |example| {
         let text = example.as_bytes();
         let has_keyword = rule.keywords.iter().any(|word| {
@@ -239,8 +264,10 @@ fn compile_policy_rule(rule: &RiskRule) -> Result<Compiled, Problem> {
         });
         has_keyword
             && compiled.pattern.find_iter(text).any(|found| {
+                let is_said = !reads_comments(rule)
+                    && begins_in_comment(text, found.start(), languages);
                 // An exception may speak by the match or by the lines around it.
-                !compiled.leaves_alone(found.as_bytes()) && !compiled.leaves_alone(text)
+                !is_said && !compiled.leaves_alone(found.as_bytes()) && !compiled.leaves_alone(text)
             })
     })?;
     Ok(compiled)

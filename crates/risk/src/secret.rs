@@ -356,6 +356,72 @@ mod tests {
         assert!(counts("a.py", "# key=q7w2e9r4t1"));
     }
 
+    #[derive(Deserialize)]
+    struct Examples {
+        #[serde(rename = "match")]
+        matches: Vec<String>,
+        no_match: Vec<String>,
+        #[serde(default)]
+        path_match: Vec<String>,
+        #[serde(default)]
+        path_no_match: Vec<String>,
+    }
+
+    /// Whether a rule of the default file finds something in a text, as a scan would look for it.
+    fn finds(rule: &SecretRule, file: &SecretFile, text: &str) -> bool {
+        let lower = text.to_ascii_lowercase();
+        let Some(regex) = &rule.regex else {
+            return false;
+        };
+        let regex = pattern::compile(regex).unwrap();
+        let mut found = regex.captures_iter(text.as_bytes()).filter(|captures| {
+            let matched = captures.get(0).unwrap();
+            let held = String::from_utf8_lossy(matched.as_bytes()).to_ascii_lowercase();
+            let place = Place {
+                path: b"",
+                matched: matched.as_bytes(),
+                secret: rule.secret(captures).unwrap(),
+                line: text.as_bytes(),
+            };
+            rule.keywords.iter().any(|word| held.contains(word.as_str()))
+                && rule.counts(&place, &file.allowlists).unwrap()
+        });
+        found.next().is_some() && rule.keywords.iter().any(|word| lower.contains(word.as_str()))
+    }
+
+    #[test]
+    fn every_default_rule_does_what_its_examples_say() {
+        let file = read("default", include_bytes!("../../../ssot/SECRET_RULES.toml")).unwrap();
+        assert!(file.rules.len() >= 120, "{}", file.rules.len());
+        // The mark keeps the made-up credentials from looking alive in this repository.
+        let examples = include_str!("../tests/secret_examples.json").replace("{~~}", "");
+        let examples: std::collections::BTreeMap<String, Examples> =
+            serde_json::from_str(&examples).unwrap();
+        let mut wrong = Vec::new();
+        for rule in &file.rules {
+            let Some(own) = examples.get(&rule.id) else {
+                wrong.push(format!("{}: no examples", rule.id));
+                continue;
+            };
+            let few = own.matches.len() < 2 || own.no_match.is_empty();
+            let few_paths = own.path_match.is_empty() || own.path_no_match.is_empty();
+            if (rule.regex.is_some() && few) || (rule.path.is_some() && few_paths) {
+                wrong.push(format!("{}: too few examples", rule.id));
+            }
+            let missed = own.matches.iter().filter(|text| !finds(rule, &file, text));
+            wrong.extend(missed.map(|text| format!("{}: misses {text}", rule.id)));
+            let false_alarm = own.no_match.iter().filter(|text| finds(rule, &file, text));
+            wrong.extend(false_alarm.map(|text| format!("{}: finds {text}", rule.id)));
+            if let Some(path) = &rule.path {
+                let path = pattern::compile(path).unwrap();
+                let fits = |name: &&String| path.is_match(name.as_bytes());
+                wrong.extend(own.path_match.iter().filter(|name| !fits(name)).cloned());
+                wrong.extend(own.path_no_match.iter().filter(fits).cloned());
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
     #[test]
     fn what_is_no_rule_file_is_refused() {
         for text in [

@@ -227,6 +227,8 @@ pub struct RiskRule {
     pub place: Where,
     #[serde(default, skip_serializing_if = "is_added")]
     pub side: Side,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub comments: bool,
     pub keywords: Vec<String>,
     pub pattern: String,
     #[serde(
@@ -239,6 +241,14 @@ pub struct RiskRule {
     #[serde(rename = "match")]
     pub matches: Vec<String>,
     pub no_match: Vec<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn is_added(side: &Side) -> bool {

@@ -73,15 +73,22 @@ pub(crate) fn cases() -> Vec<Case> {
     all
 }
 
-/// The default policy.
-pub(crate) fn policy() -> Policy {
-    Policy::parse(include_bytes!("../../../../ssot/POLICY.json")).unwrap()
+/// Where the policy lies: the default one, or the one that POLICY names.
+fn policy_path() -> PathBuf {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ssot/POLICY.json");
+    PathBuf::from(std::env::var("POLICY").unwrap_or_else(|_| default.to_owned()))
 }
 
-/// The default rule book.
+/// The policy.
+pub(crate) fn policy() -> Policy {
+    Policy::parse(&std::fs::read(policy_path()).unwrap()).unwrap()
+}
+
+/// Its rule book, with the secret rules that lie beside it.
 pub(crate) fn book(policy: &Policy) -> RuleBook<'_> {
-    let rules = include_bytes!("../../../../ssot/SECRET_RULES.toml").to_vec();
-    RuleBook::new(policy, &[("SECRET_RULES.toml".to_owned(), rules)]).unwrap()
+    let path = policy_path();
+    let rules = policy.secret_rules.read(path.parent().unwrap(), 1 << 20).unwrap();
+    RuleBook::new(policy, &rules).unwrap()
 }
 
 /// Judges every case; each is a commit upon a base commit of one throw-away repository.
