@@ -149,18 +149,18 @@ impl Languages {
         (0..LANGUAGES.len()).filter(move |at| self.0 & (1 << at) != 0)
     }
 
-    /// The marks that begin a comment; a file of two languages goes by the first.
+    /// The marks that begin a comment in any of these languages.
     pub(crate) fn comment_marks(self) -> Marks {
-        let mut names = self.numbers().filter_map(|at| LANGUAGES.get(at)).map(|one| one.name);
-        let Some(first) = names.next() else {
-            return Marks::default();
+        let has = |list: &[&str]| {
+            let mut names = self.numbers().filter_map(|at| LANGUAGES.get(at));
+            names.any(|one| list.contains(&one.name))
         };
         Marks {
-            hash: HASH.contains(&first),
-            slashes: SLASHES.contains(&first),
-            stars: STARS.contains(&first),
-            dashes: matches!(first, "lua" | "sql" | "haskell"),
-            semicolon: matches!(first, "clojure"),
+            hash: has(&HASH),
+            slashes: has(&SLASHES),
+            stars: has(&STARS),
+            dashes: has(&["lua", "sql", "haskell"]),
+            semicolon: has(&["clojure"]),
         }
     }
 

@@ -253,8 +253,9 @@ fn compile_policy_rule(rule: &RiskRule, languages: Languages) -> Result<Compiled
     };
     // A rule that names its files tells the language of its examples by their endings.
     let globs = rule.place.globs.iter();
-    let languages = globs.fold(languages, |all, glob| {
-        all.and(Languages::of(glob.as_bytes(), None))
+    let endings = globs.flat_map(|glob| glob.split(['{', ',', '}', '.', '/']));
+    let languages = endings.fold(languages, |all, ending| {
+        all.and(Languages::of(format!("a.{ending}").as_bytes(), None))
     });
     check_examples(&rule.id, &rule.matches, &rule.no_match, |example| {
         let text = example.as_bytes();
