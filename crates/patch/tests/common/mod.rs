@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod findings;
+pub(crate) mod forms;
 pub(crate) mod mutate;
 
 use std::collections::BTreeMap;
