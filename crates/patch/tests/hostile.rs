@@ -10,7 +10,7 @@
 mod common;
 
 use baton_patch::{Code, Limits, parse};
-use common::findings::{ONE, TWO, ZERO, edit};
+use common::findings::{ONE, TWO, ZERO, edit, small};
 use common::{Repo, base, text};
 
 #[track_caller]
@@ -99,6 +99,25 @@ fn line_ends_are_gits_own() {
     );
     refuses(&early, Code::NoNewline, 7);
     refuses(&edit("x").replace("-one\n", "\n"), Code::HunkLine, 6);
+}
+
+/// A line without text and without a line feed is counted, and is not there.
+#[test]
+fn a_line_that_is_none_is_refused() {
+    let patch = edit("x")
+        .replace("@@ -1 +1 @@", "@@ -1 +1,2 @@")
+        .replace("-one\n+two\n", " one\n+\n\\ No newline at end of file\n");
+    let repo = Repo::new();
+    let tree = repo.tree(&small());
+    repo.prepare(&tree);
+    let changed = repo.apply(&tree, patch.as_bytes()).unwrap();
+    assert_eq!(
+        changed, b"",
+        "git counts one more line, and writes the same file"
+    );
+    refuses(&patch, Code::NoNewline, 8);
+    let emptied = edit("x").replace("+two\n", "+\n\\ No newline at end of file\n");
+    refuses(&emptied, Code::NoNewline, 8);
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub(crate) fn mails(repo: &Repo, old: &str) -> Vec<Vec<u8>> {
     mails
 }
 
+/// A way to write a line.
+type Way = fn(&[u8]) -> Vec<u8>;
+
 /// Rewrites text patches of git as a person, another tool or a model would write them. Binary ones
 /// and those of a mode alone have no such form.
 pub(crate) fn plain(seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
@@ -37,7 +40,7 @@ pub(crate) fn plain(seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let has = |line: &[u8]| seed.windows(line.len()).any(|at| at == line);
         has(b"\n@@ -") && !has(b"\nGIT binary") && !has(b"\nrename")
     };
-    let ways: [fn(&[u8]) -> Vec<u8>; 7] = [
+    let ways: [Way; 7] = [
         |line| line.to_vec(),
         |line| without_prefix(line),
         |line| stamped(line, b"\t2024-05-06 07:08:09.000000000 +0200"),
@@ -56,7 +59,7 @@ pub(crate) fn plain(seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// Drops the header lines that only git writes, and rewrites the others.
-fn rewrite(seed: &[u8], way: fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+fn rewrite(seed: &[u8], way: Way) -> Vec<u8> {
     const GIT: [&[u8]; 5] = [b"diff --git", b"index ", b"old mode", b"new ", b"deleted "];
     let lines = seed.split(|byte| *byte == b'\n');
     let kept = lines.filter(|line| !GIT.iter().any(|start| line.starts_with(start)));
