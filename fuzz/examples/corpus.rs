@@ -21,7 +21,7 @@ fn main() {
     let names: Vec<Vec<u8>> = base().into_keys().collect();
     write(folder, "quoting", &names);
     write(folder, "paths", &names);
-    let listings: Vec<Vec<u8>> = cases()
+    let mut listings: Vec<Vec<u8>> = cases()
         .into_iter()
         .map(|(_, edit)| {
             let mut files = base();
@@ -29,6 +29,8 @@ fn main() {
             repo.raw(&old, &repo.tree(&files))
         })
         .collect();
+    // Each path many times over, which git never writes.
+    listings.push(listings.concat());
     write(folder, "raw_listing", &listings);
 }
 

@@ -22,6 +22,11 @@ pub fn raw_listing(bytes: &[u8]) {
     };
     let rendered: Vec<u8> = changes.iter().flat_map(render).collect();
     assert_eq!(rendered, bytes);
+    let twice = raw::read(&[bytes, bytes].concat());
+    assert!(
+        changes.is_empty() || twice.is_err(),
+        "no path has two records"
+    );
     let patch = parse(
         b"diff --git a/x b/x\nold mode 100644\nnew mode 100755\n",
         &Limits::default(),
