@@ -3,7 +3,9 @@
 use crate::is_printable;
 use crate::listing::holds_patch_to_its_listing;
 use baton_patch::path;
-use baton_patch::{Body, Code, Hunk, Limits, LineKind, Mode, Op, Patch, Refusal, Section, parse};
+use baton_patch::{
+    Body, Code, Hunk, Limits, LineKind, Mode, Op, Patch, Refusal, Section, SideText, parse,
+};
 
 /// Reads the bytes as a patch and checks whatever comes of it.
 ///
@@ -132,14 +134,24 @@ fn hunk_holds(hunk: &Hunk<'_>) {
         let side = lines.iter().rev().filter(|line| line.kind != without);
         assert!(!side.skip(1).any(|line| line.no_newline));
     }
-    let side = hunk.new_text();
+    let (old, new) = (hunk.old_text(), hunk.new_text());
+    side_holds(&old, (hunk.old_start, hunk.old_count), hunk.deletions);
+    side_holds(&new, (hunk.new_start, hunk.new_count), hunk.insertions);
+    assert_ne!(old.text, new.text, "a hunk changes something");
+    let markers = hunk.raw().split(|byte| *byte == b'\n');
+    let markers = markers.filter(|line| line.starts_with(b"\\")).count();
+    let no_newlines = lines.iter().filter(|line| line.no_newline).count();
+    assert_eq!(markers, no_newlines);
+}
+
+/// A side has as many lines as the header says, and each but the last ends with a line feed.
+fn side_holds(side: &SideText, (start, lines): (usize, usize), changed: usize) {
+    assert!(lines == 0 || side.first_line == start);
+    assert_eq!(side.changed.len(), lines);
+    assert_eq!(side.changed.iter().filter(|line| **line).count(), changed);
     let feeds = side.text.iter().filter(|byte| **byte == b'\n').count();
     let is_open = side.text.last().is_some_and(|byte| *byte != b'\n');
-    assert_eq!(side.changed.len(), hunk.new_count);
-    assert!(feeds <= hunk.new_count && hunk.new_count <= feeds + 1);
-    assert!(!is_open || feeds < hunk.new_count);
-    let changed = side.changed.iter().filter(|changed| **changed).count();
-    assert_eq!(changed, hunk.insertions);
+    assert_eq!(feeds + usize::from(is_open), lines);
 }
 
 /// No path is the target of two sections, and none is a folder of another.
