@@ -1,7 +1,7 @@
 //! Mutated patches: whatever the reader takes and git applies must have the same effect.
 //!
 //! `BATON_MUTANTS=100000 cargo test -p baton-patch --test fuzz_against_git -- --nocapture`
-//! runs more of them; the seed stays, so the first ones are the same.
+//! runs more of them; the seed is fixed, so a run can be repeated.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;

@@ -60,6 +60,8 @@ impl Repo {
                 [
                     (format!("GIT_{who}_NAME"), "N"),
                     (format!("GIT_{who}_EMAIL"), "n@example.org"),
+                    // The same commits on every run, and so the same mails.
+                    (format!("GIT_{who}_DATE"), "@1700000000 +0000"),
                 ]
             }))
             .stdin(Stdio::piped())
