@@ -5,8 +5,11 @@ SKILLS := stop-check queue-scan claim-lock intake-validate patch-draft diff-risk
 	decision-router pr-merge-orchestrator audit-append incident-brief
 
 PREFIX ?= $(HOME)/.local
+FUZZ := fuzz/libfuzzer
+FUZZ_SECONDS ?= 60
+FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test quick bench bench-scan eval-risk build check fmt install help
+.PHONY: demo test quick bench bench-scan eval-risk fuzz build check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,3 +51,11 @@ bench-scan: ## Measure reader and rules on a long log; REPO=path takes another r
 
 eval-risk: ## Say how right the risk rules are; REPOS="path path" takes other repositories' history
 	@REPOS='$(REPOS)' $(if $(POLICY),POLICY='$(POLICY)') JUDGED='$(or $(JUDGED),$(CURDIR)/crates/risk/benches/judged.tsv)' $(CARGO) bench -p baton-risk --bench eval --locked --quiet
+
+# The targets start from what git writes, and keep what they find in folders that git ignores.
+fuzz: ## Throw damaged input at the readers, FUZZ_SECONDS=60 for each (needs nightly)
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || { echo 'nightly is missing: rustup toolchain install nightly'; exit 1; }
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { echo 'cargo-fuzz is missing: cargo install cargo-fuzz --locked'; exit 1; }
+	$(CARGO) run -p baton-fuzz --example corpus --locked --quiet -- $(FUZZ)/corpus
+	@for target in $$($(CARGO) +nightly fuzz list --fuzz-dir $(FUZZ)); do \
+		$(CARGO) +nightly fuzz run --fuzz-dir $(FUZZ) $$target -- $(FUZZ_OPTIONS) || exit 1; done

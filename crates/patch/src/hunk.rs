@@ -286,7 +286,8 @@ fn read_body<'a>(
         new -= usize::from(on_new);
         hunk.deletions += usize::from(!on_new);
         hunk.insertions += usize::from(!on_old);
-        read_marker(cursor, (on_old, old), (on_new, new), follow)?;
+        let is_empty = line.text.len() == 1;
+        read_marker(cursor, is_empty, (on_old, old), (on_new, new), follow)?;
     }
     hunk.body = cursor.since(start);
     if !hunk.has_effect() {
@@ -300,9 +301,11 @@ fn read_body<'a>(
 }
 
 /// Reads the marker of a missing last line feed, if there is one after a line. Each side of
-/// that line, given as (line is on it, lines left), must end there.
+/// that line, given as (line is on it, lines left), must end there; and the line must hold
+/// something, since neither text nor line feed would be no line at all, though it is counted.
 fn read_marker(
     cursor: &mut Cursor<'_>,
+    is_empty: bool,
     (on_old, old): (bool, usize),
     (on_new, new): (bool, usize),
     follow: &mut Follow,
@@ -310,7 +313,8 @@ fn read_marker(
     let Some(marker) = cursor.peek().filter(|line| line.text.starts_with(b"\\")) else {
         return Ok(());
     };
-    if marker.text != NO_NEWLINE || (on_old && old > 0) || (on_new && new > 0) {
+    let goes_on = (on_old && old > 0) || (on_new && new > 0);
+    if marker.text != NO_NEWLINE || is_empty || goes_on {
         return marker.refuse(Code::NoNewline);
     }
     follow.ended = true;

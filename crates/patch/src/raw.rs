@@ -6,7 +6,7 @@
 
 use crate::model::{Mode, Op, Patch};
 use crate::refusal::escape;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 /// One record of the raw difference.
@@ -41,7 +41,7 @@ impl fmt::Display for RawError {
         write!(
             f,
             "record {record} of the raw tree difference: got \"{form}\", expected \
-             \":<mode> <mode> <id> <id> <A|D|M|T>\" and a path; \
+             \":<mode> <mode> <id> <id> <A|D|M|T>\" and a path of its own; \
              run git diff-tree with -r --raw -z --no-renames --no-abbrev on two trees"
         )
     }
@@ -52,7 +52,8 @@ impl std::error::Error for RawError {}
 /// Reads the raw difference. Empty input is an empty difference.
 ///
 /// # Errors
-/// The first record that is not in the form named above, or whose status contradicts its modes.
+/// The first record that is not in the form named above, whose status contradicts its modes, or
+/// whose path another record already has: of two, only one could be compared.
 pub fn read(bytes: &[u8]) -> Result<Vec<RawChange>, RawError> {
     let mut changes = Vec::new();
     let Some(records) = bytes.strip_suffix(b"\0") else {
@@ -63,9 +64,11 @@ pub fn read(bytes: &[u8]) -> Result<Vec<RawChange>, RawError> {
         };
     };
     let mut fields = records.split(|byte| *byte == 0);
+    let mut seen = HashSet::new();
     while let Some(head) = fields.next() {
         let record = changes.len() + 1;
-        let change = fields.next().and_then(|path| read_record(head, path));
+        let path = fields.next().filter(|path| seen.insert(*path));
+        let change = path.and_then(|path| read_record(head, path));
         changes.push(change.ok_or_else(|| error(record, head))?);
     }
     Ok(changes)
@@ -189,8 +192,7 @@ pub fn agrees(patch: &Patch<'_>, raw: &[RawChange]) -> Result<(), Disagreement> 
     for change in patch.changes() {
         complete_rename(change.source, change.path, &tree, &mut said);
     }
-    let paths: std::collections::BTreeSet<&[u8]> =
-        said.keys().chain(tree.keys()).copied().collect();
+    let paths: BTreeSet<&[u8]> = said.keys().chain(tree.keys()).copied().collect();
     for path in paths {
         let (left, right) = (said.get(path), tree.get(path));
         if !left
@@ -310,6 +312,12 @@ mod tests {
         ] {
             assert_eq!(read(&bad).unwrap_err().record, 1, "{}", bad.escape_ascii());
         }
+        let twice = [
+            record("100644 000000", "D", "a"),
+            record("100644 100755", "M", "b"),
+            record("100644 100755", "M", "a"),
+        ];
+        assert_eq!(read(&twice.concat()).unwrap_err().record, 3);
     }
 
     #[test]

@@ -7,6 +7,8 @@
     clippy::indexing_slicing
 )]
 
+pub(crate) mod findings;
+pub(crate) mod forms;
 pub(crate) mod mutate;
 
 use std::collections::BTreeMap;
@@ -17,20 +19,28 @@ use std::process::{Command, Output, Stdio};
 /// A tree as a map from path to (mode, content); a submodule's content is its commit id.
 pub(crate) type Files = BTreeMap<Vec<u8>, (&'static str, Vec<u8>)>;
 
+/// A repository in a folder of its own, so that there is an outside to escape to.
 pub(crate) struct Repo {
     folder: tempfile::TempDir,
+    root: PathBuf,
 }
 
 impl Repo {
     pub(crate) fn new() -> Self {
-        let repo = Repo {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        repo.git(&["init", "--quiet", "."]);
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("repo");
+        std::fs::create_dir(&root).unwrap();
+        let repo = Repo { folder, root };
+        repo.git(&["init", "--quiet", "--initial-branch=main", "."]);
         repo
     }
 
     pub(crate) fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder around the repository.
+    pub(crate) fn outside(&self) -> &Path {
         self.folder.path()
     }
 
@@ -50,6 +60,8 @@ impl Repo {
                 [
                     (format!("GIT_{who}_NAME"), "N"),
                     (format!("GIT_{who}_EMAIL"), "n@example.org"),
+                    // The same commits on every run, and so the same mails.
+                    (format!("GIT_{who}_DATE"), "@1700000000 +0000"),
                 ]
             }))
             .stdin(Stdio::piped())

@@ -3,7 +3,7 @@
 use super::{Files, Random, Repo, base, cases};
 
 /// Lines that a hostile patch would slip in.
-const HOSTILE: [&[u8]; 40] = [
+const HOSTILE: [&[u8]; 42] = [
     b"diff --git a/x b/x",
     b"diff --git a/x b/y",
     b"diff --git a/run.sh b/run.sh",
@@ -37,6 +37,8 @@ const HOSTILE: [&[u8]; 40] = [
     b"@@ -0,0 +1 @@",
     b"@@ -1,3 +1,4 @@",
     b"\\ No newline at end of file",
+    b"+\n\\ No newline at end of file",
+    b"-\n\\ No newline at end of file",
     b"GIT binary patch",
     b"Binary files a/x and b/x differ",
     b"-- ",
