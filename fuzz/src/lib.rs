@@ -13,11 +13,12 @@
 mod listing;
 mod names;
 mod reader;
+mod rules;
 
 pub use listing::raw_listing;
 pub use names::{paths, quoting};
 pub use reader::reader;
-// The rules of the risk scan go here, as `rules`.
+pub use rules::rules;
 
 /// Whether a message is bounded and safe to show on a terminal.
 fn is_printable(text: &str) -> bool {

@@ -5,7 +5,7 @@
 #[path = "../../crates/patch/tests/common/mod.rs"]
 mod common;
 
-use baton_fuzz::{paths, quoting, raw_listing, reader};
+use baton_fuzz::{paths, quoting, raw_listing, reader, rules};
 use common::mutate::{mutate, seeds};
 use common::{Random, Repo, base, cases};
 use proptest::collection::vec;
@@ -92,6 +92,11 @@ proptest! {
     }
 
     #[test]
+    fn rules_hold_on_random_text(bytes in vec(any::<u8>(), 0..300)) {
+        rules(&bytes);
+    }
+
+    #[test]
     fn reader_holds_on_pieces_of_patches(bytes in of(&PATCH, 30)) {
         reader(&bytes);
     }
@@ -105,6 +110,45 @@ proptest! {
     #[test]
     fn raw_listing_holds_on_pieces_of_listings(bytes in of(&LISTING, 12)) {
         raw_listing(&bytes);
+    }
+}
+
+/// What the default rules match and must not match, as pieces of hostile text.
+fn examples() -> Vec<String> {
+    let policy = include_bytes!("../../ssot/POLICY.json");
+    let policy = baton_core::policy::Policy::parse(policy).unwrap();
+    let rules = policy.risk_rules.iter();
+    rules
+        .flat_map(|rule| rule.matches.iter().chain(&rule.no_match).cloned())
+        .collect()
+}
+
+#[test]
+fn rules_hold_on_pieces_of_what_they_match() {
+    const ROUNDS: usize = 3_000;
+    let pieces = examples();
+    let mut random = Random(0xba70_17ed);
+    for _ in 0..ROUNDS {
+        let mut text = Vec::new();
+        for _ in 0..random.below(6) + 1 {
+            let piece = random.pick(&pieces).as_bytes();
+            let end = random.below(piece.len()) + 1;
+            text.extend_from_slice(if random.below(4) == 0 { &piece[..end] } else { piece });
+            text.push(*random.pick(b"\n\n\n ;\t\r\x1b\xe2"));
+        }
+        rules(&text);
+    }
+}
+
+#[test]
+fn rules_hold_on_damaged_patches_of_git() {
+    let repo = Repo::new();
+    let old = repo.tree(&base());
+    let seeds = seeds(&repo, &old);
+    let mut random = Random(0xba70_17ed);
+    for _ in 0..1_000 {
+        let seed = random.pick(&seeds).clone();
+        rules(&mutate(&mut random, &seed, &seeds));
     }
 }
 
