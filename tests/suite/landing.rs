@@ -197,6 +197,31 @@ fn an_untracked_file_in_the_way_refuses_before_the_branch_moves() {
 }
 
 #[test]
+fn an_ignored_file_in_the_way_is_nobody_elses_to_write_over() {
+    let bench = Bench::bare();
+    bench.write(".gitignore", "local/\n");
+    bench.baton(["init", "--minimum-isolation", "I1"]).expect(0);
+    bench.commit("ssot");
+    bench.submit("T-1", "**");
+    let text = bench.patch(|root| {
+        std::fs::create_dir(root.join("local")).unwrap();
+        std::fs::write(root.join("local/settings.sh"), "theirs\n").unwrap();
+        let add = ["add", "-f", "local/settings.sh"];
+        bench.git(&add);
+    });
+    let path = bench.patch_file("x.patch", &text);
+    bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]).expect(0);
+    bench.baton(["approve", "T-1"]).expect(0);
+    let main = bench.git(&["rev-parse", "main"]);
+    bench.write("local/settings.sh", "mine\n");
+    let ran = bench.baton(["run", "T-1"]);
+    assert!(ran.findings().contains(&"CHECKOUT_NOT_UPDATED".to_owned()), "{}", ran.stdout);
+    assert_eq!(bench.git(&["rev-parse", "main"]), main);
+    let mine = std::fs::read_to_string(bench.root().join("local/settings.sh")).unwrap();
+    assert_eq!(mine, "mine\n");
+}
+
+#[test]
 fn hooks_of_the_repository_never_run() {
     let bench = Bench::new();
     for hook in [

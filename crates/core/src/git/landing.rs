@@ -1,6 +1,10 @@
 //! The only place that writes into the user's repository: commits handed over as a pack, one
 //! reference moved by compare-and-swap, the checkout updated when it is clean.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
 use super::{Call, ObjectStore, Oid, Repository, last_words};
 use crate::problem::Problem;
 
@@ -201,6 +205,14 @@ impl Repository {
     /// # Errors
     /// `CHECKOUT_NOT_UPDATED`.
     pub fn update_checkout(&self, old: &Oid, new: &Oid, dry_run: bool) -> Result<(), Problem> {
+        if let Some(path) = self.in_the_way(old, new)? {
+            let path = path.display();
+            return Err(Problem::fail(
+                "CHECKOUT_NOT_UPDATED",
+                format!("the checkout cannot follow: {path} is there and is not tracked"),
+            )
+            .hint("move the files that stand in the way, then run it again"));
+        }
         let call =
             || Call::as_user(&self.git_dir, &self.root).set("GIT_WORK_TREE", self.root.as_os_str());
         // Time stamps alone must not make a file look changed.
@@ -226,5 +238,32 @@ impl Repository {
             ),
         )
         .hint("move the files that stand in the way, then run it again"))
+    }
+
+    /// A file of the user's at a path that comes in. git spares those that are not tracked, but
+    /// writes over those that are ignored too, and an ignored `.env` is somebody's only copy.
+    fn in_the_way(&self, old: &Oid, new: &Oid) -> Result<Option<PathBuf>, Problem> {
+        let added = self
+            .call()
+            .args(["diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A"])
+            .args([old.as_str(), new.as_str()])
+            .output("listing what comes in")?;
+        let added = added.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        for path in added.map(|path| Path::new(OsStr::from_bytes(path))) {
+            let is_there = self.root.join(path).symlink_metadata().is_ok();
+            let blocks = |folder: &&Path| {
+                let found = self.root.join(folder).symlink_metadata();
+                found.is_ok_and(|found| !found.is_dir())
+            };
+            // The last ancestor is the root itself, by an empty name.
+            let above = path.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+            if is_there {
+                return Ok(Some(path.to_owned()));
+            }
+            if let Some(folder) = above.into_iter().find(|folder| blocks(&folder)) {
+                return Ok(Some(folder.to_owned()));
+            }
+        }
+        Ok(None)
     }
 }

@@ -90,6 +90,8 @@ impl Call {
             "core.fsmonitor=false",
             "core.untrackedCache=false",
             "core.quotePath=true",
+            "core.protectHFS=true",
+            "core.protectNTFS=true",
             "safe.bareRepository=explicit",
             "gc.auto=0",
             "maintenance.auto=false",

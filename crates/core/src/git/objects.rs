@@ -107,7 +107,11 @@ impl ObjectStore {
             ])
             .input(patch)
             .finish()?;
-        if done.ended.is_success() {
+        // git applies what comes before a broken section, drops the rest and ends well; and it drops
+        // a file of a mode that it does not know. Half a change is not the change.
+        let complaint = done.stderr.bytes.split(|byte| *byte == b'\n');
+        let complains = complaint.clone().any(|line| line.starts_with(b"error: "));
+        if done.ended.is_success() && !complains {
             return Ok(());
         }
         Err(Problem::fail(
