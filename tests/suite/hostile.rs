@@ -192,7 +192,7 @@ fn a_refusal_names_the_file_that_does_not_apply() {
 fn a_secret_is_masked_wherever_it_is_written() {
     let bench = Bench::new();
     bench.submit("T-1", "src/**");
-    let secret = format!("AKIA{}", "EXAMPLEEXAMPLEEX");
+    let secret = format!("AKIA{}", "QYLPMN5HFIQR7XYA");
     let text = bench
         .patch(|root| std::fs::write(root.join("src/app.sh"), format!("key={secret}\n")).unwrap());
     let path = bench.patch_file("x.patch", &text);

@@ -138,7 +138,7 @@ fn the_words_of_a_task_are_judged() {
     ] {
         let refused = task(id, &goal);
         let json = refused.expect(1);
-        assert!(json["data"]["reason_codes"].to_string().contains("TASK_TEXT_REFUSED"), "{json}");
+        assert!(json["data"]["blocked_reason_codes"].to_string().contains("TASK_TEXT_REFUSED"), "{json}");
         assert!(!json.to_string().contains(&aws_key()), "{json}");
     }
 }

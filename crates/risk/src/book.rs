@@ -4,11 +4,11 @@
 //! those are compiled and run. So a run pays for the rules that its change calls up, and not for the
 //! hundreds that have nothing to say.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, StartKind};
 use baton_core::policy::{Policy, RiskKind};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -49,6 +49,12 @@ impl RuleSet {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
+    }
+
+    /// As [`Self::join`], for a set that has no size yet.
+    pub(crate) fn grow_by(&mut self, other: &Self) {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.join(other);
     }
 
     /// Takes in every rule of another set.
@@ -97,6 +103,8 @@ struct Keywords {
     small: AhoCorasick,
     fast: OnceCell<AhoCorasick>,
     read: Cell<usize>,
+    /// Room for the words of one text.
+    seen: RefCell<RuleSet>,
 }
 
 /// The path patterns of secret rules, asked all at once.
@@ -250,7 +258,7 @@ impl<'p> RuleBook<'p> {
         if called.0.len() != fits.0.len() {
             *called = RuleSet::of_size(self.rules.len());
         }
-        self.keywords.scan(text, |rule, _| {
+        self.keywords.each_once(text, |rule| {
             if fits.has(rule) {
                 called.insert(rule);
             }
@@ -262,6 +270,19 @@ impl<'p> RuleBook<'p> {
         {
             *word |= always & fits;
         }
+    }
+
+    /// The parts of a text to run rules on, where it is known which were called.
+    pub(crate) fn windows_of(
+        &self,
+        text: &[u8],
+        fits: &RuleSet,
+        called: &RuleSet,
+    ) -> Vec<(usize, Range<usize>)> {
+        if text.len() <= WHOLE {
+            return called.numbers().map(|rule| (rule, 0..text.len())).collect();
+        }
+        self.windows(text, fits)
     }
 
     /// The rules to run on a text and the parts of it to run them on.
@@ -343,6 +364,7 @@ impl Keywords {
                 }
             }
         }
+        let seen = RuleSet::of_size(words.len());
         Ok(Self {
             small: automaton(&words, AhoCorasickKind::ContiguousNFA)?,
             words,
@@ -350,6 +372,7 @@ impl Keywords {
             always,
             fast: OnceCell::new(),
             read: Cell::new(0),
+            seen: RefCell::new(seen),
         })
     }
 
@@ -361,6 +384,23 @@ impl Keywords {
                 visit(*rule, found.range());
             }
         }
+    }
+
+    /// Hands over each rule of which a keyword stands in the text; a word that was seen is not asked
+    /// about again.
+    fn each_once(&self, text: &[u8], mut visit: impl FnMut(usize)) {
+        let mut seen = self.seen.borrow_mut();
+        for found in self.automaton(text.len()).find_overlapping_iter(text) {
+            let word = found.pattern().as_usize();
+            if seen.has(word) {
+                continue;
+            }
+            seen.insert(word);
+            for rule in self.rules.get(word).into_iter().flatten() {
+                visit(*rule);
+            }
+        }
+        seen.clear();
     }
 
     fn automaton(&self, more: usize) -> &AhoCorasick {
@@ -382,6 +422,8 @@ impl Keywords {
 fn automaton(words: &[String], kind: AhoCorasickKind) -> Result<AhoCorasick, Problem> {
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
+        .start_kind(StartKind::Unanchored)
+        .prefilter(false)
         .kind(Some(kind))
         .build(words)
         .map_err(|error| Problem::fail("POLICY_INVALID", format!("policy: keywords: {error}")))

@@ -139,32 +139,34 @@ impl<'j, 'p> Judge<'j, 'p> {
         let mut losing = RuleSet::default();
         for hunk in hunks {
             self.book.called(hunk.raw(), &self.fits, called);
-            if !called.is_empty() {
+            if called.is_empty() {
+                continue;
+            }
+            if self.file.new.is_none() && hunk.insertions > 0 {
+                let text = ChangedText::new(hunk.new_text());
+                let windows = self.book.windows_of(text.bytes(), &self.fits, called);
+                self.added(&text, windows)?;
+            }
+            if hunk.deletions > 0 || !losing.is_empty() {
                 wanted.push(hunk);
-                if losing.is_empty() {
-                    losing = called.clone();
-                } else {
-                    losing.join(called);
-                }
+                losing.grow_by(called);
             }
         }
-        if wanted.is_empty() {
-            return Ok(());
+        if let Some(whole) = &self.file.new {
+            let text = ChangedText::whole(whole, self.file.section);
+            let windows = self.book.windows(text.bytes(), &self.fits);
+            self.added(&text, windows)?;
         }
-        match &self.file.new {
-            Some(whole) => self.added(&ChangedText::whole(whole, self.file.section))?,
-            None => {
-                for hunk in &wanted {
-                    self.added(&ChangedText::new(hunk.new_text()))?;
-                }
-            }
-        }
-        self.removed(&wanted, &losing)
+        self.removed(hunks, &wanted, &losing)
     }
 
     /// What the rules find in the added lines.
-    fn added(&mut self, text: &ChangedText) -> Result<(), Problem> {
-        for (number, window) in self.book.windows(text.bytes(), &self.fits) {
+    fn added(
+        &mut self,
+        text: &ChangedText,
+        windows: Vec<(usize, Range<usize>)>,
+    ) -> Result<(), Problem> {
+        for (number, window) in windows {
             let rule = self.book.rule(number);
             if let Some(rule) = rule.filter(|rule| rule.side() == Side::Added) {
                 self.rule_on(number, rule, text, &window)?;
@@ -363,8 +365,13 @@ impl<'j, 'p> Judge<'j, 'p> {
     }
 
     /// What goes away: a secret that was there for all to see, and checks that are lost.
-    fn removed(&mut self, hunks: &[&Hunk<'_>], called: &RuleSet) -> Result<(), Problem> {
-        let removes = hunks.iter().filter(|hunk| hunk.deletions > 0);
+    fn removed(
+        &mut self,
+        hunks: &[Hunk<'_>],
+        wanted: &[&Hunk<'_>],
+        called: &RuleSet,
+    ) -> Result<(), Problem> {
+        let removes = wanted.iter().filter(|hunk| hunk.deletions > 0);
         let sides: Vec<_> = removes
             .map(|hunk| ChangedText::new(hunk.old_text()))
             .collect();
@@ -419,7 +426,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         &mut self,
         rule: &Rule<'p>,
         sides: &[ChangedText],
-        hunks: &[&Hunk<'_>],
+        hunks: &[Hunk<'_>],
     ) -> Result<(), Problem> {
         let (mut lost, mut gained, mut first) = (0_usize, 0_usize, None);
         for side in sides {

@@ -1,5 +1,6 @@
 //! Reading changed text: lines by position, hosts.
 
+use std::cell::OnceCell;
 use std::ops::{Range, RangeInclusive};
 
 use baton_patch::{Section, SideText};
@@ -8,18 +9,23 @@ use baton_patch::{Section, SideText};
 /// the text is. Some of its lines are changed, and only those are judged.
 pub(crate) struct ChangedText {
     inner: SideText,
-    /// Where each line begins.
-    starts: Vec<usize>,
+    /// Where each line begins; most texts are never asked.
+    starts: OnceCell<Vec<usize>>,
 }
 
 impl ChangedText {
     pub(crate) fn new(inner: SideText) -> Self {
-        let ends = inner.text.iter().enumerate();
-        let after = ends
-            .filter(|(_, byte)| **byte == b'\n')
-            .map(|(at, _)| at + 1);
-        let starts = std::iter::once(0).chain(after).collect();
-        Self { inner, starts }
+        Self {
+            inner,
+            starts: OnceCell::new(),
+        }
+    }
+
+    fn starts(&self) -> &[usize] {
+        self.starts.get_or_init(|| {
+            let ends = memchr::memchr_iter(b'\n', &self.inner.text);
+            std::iter::once(0).chain(ends.map(|at| at + 1)).collect()
+        })
     }
 
     /// A whole new file, of which the lines count that the patch adds.
@@ -45,7 +51,7 @@ impl ChangedText {
 
     /// The numbers of the lines that a place touches.
     pub(crate) fn lines_of(&self, place: Range<usize>) -> RangeInclusive<usize> {
-        let index = |at: usize| self.starts.partition_point(|start| *start <= at).max(1) - 1;
+        let index = |at: usize| self.starts().partition_point(|start| *start <= at).max(1) - 1;
         let last = place.end.saturating_sub(1).max(place.start);
         self.inner.first_line + index(place.start)..=self.inner.first_line + index(last)
     }
@@ -65,7 +71,7 @@ impl ChangedText {
     pub(crate) fn text_of(&self, lines: &RangeInclusive<usize>) -> &[u8] {
         let start = |line: usize| {
             let index = line.checked_sub(self.inner.first_line);
-            index.and_then(|index| self.starts.get(index)).copied()
+            index.and_then(|index| self.starts().get(index)).copied()
         };
         let from = start(*lines.start()).unwrap_or(0);
         let to = start(lines.end() + 1).unwrap_or(self.inner.text.len());
