@@ -1,6 +1,7 @@
 //! Compiled path rules. Compiling checks the examples, so a rule that does not do what its author
 //! thought is refused before it judges anything.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -32,6 +33,8 @@ pub enum Case {
 pub struct Globs {
     set: GlobSet,
     owners: Vec<usize>,
+    /// The owners of globs like `**/name/**`, by the name of the folder.
+    folders: HashMap<Vec<u8>, Vec<usize>>,
     case: Case,
 }
 
@@ -46,18 +49,28 @@ impl Globs {
     ) -> Result<Self, String> {
         let mut builder = GlobSetBuilder::new();
         let mut owners = Vec::new();
+        let mut folders: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
         for (owner, text) in globs {
             for plain in expand(text) {
                 let plain = match case {
                     Case::Exact => plain,
                     Case::Folded => plain.to_ascii_lowercase(),
                 };
+                if let Some(folder) = folder_of(&plain) {
+                    folders.entry(folder.into()).or_default().push(owner);
+                    continue;
+                }
                 builder.add(parse(&plain, text)?);
                 owners.push(owner);
             }
         }
         let set = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self { set, owners, case })
+        Ok(Self {
+            set,
+            owners,
+            folders,
+            case,
+        })
     }
 
     /// The numbers of the owners whose globs match a path, in order. A path is its bytes: a name that
@@ -73,10 +86,22 @@ impl Globs {
         let matched = self.set.matches_candidate(&candidate);
         let owners = matched.into_iter().filter_map(|at| self.owners.get(at));
         let mut owners: Vec<_> = owners.copied().collect();
+        let mut parts = path.split(|byte| *byte == b'/').rev();
+        // The last part is the file itself.
+        parts.next();
+        let folders = parts.filter_map(|folder| self.folders.get(folder));
+        owners.extend(folders.flatten());
         owners.sort_unstable();
         owners.dedup();
         owners
     }
+}
+
+/// The folder that a glob like `**/name/**` names: everything below it, wherever it lies.
+fn folder_of(glob: &str) -> Option<&str> {
+    let name = glob.strip_prefix("**/")?.strip_suffix("/**")?;
+    let is_plain = !name.is_empty() && !name.contains(['/', '*', '?', '[', ']', '{', '}', '\\']);
+    is_plain.then_some(name)
 }
 
 fn parse(plain: &str, written: &str) -> Result<Glob, String> {
@@ -345,6 +370,12 @@ mod tests {
         let globs = Globs::compile([(7, "**/{A,b}.rs"), (2, "**/b.*")], Case::Folded).unwrap();
         assert_eq!(globs.owners(b"x/B.rs"), [2, 7]);
         assert_eq!(globs.owners(b"a.RS"), [7]);
+        let globs = Globs::compile([(1, "**/.Git/**"), (3, "**/a/b/**")], Case::Folded).unwrap();
+        assert_eq!(globs.owners(b"x/.git/y/z"), [1]);
+        assert_eq!(globs.owners(b".GIT/a/b/c"), [1, 3]);
+        for other in [&b".git"[..], b"x/.git", b".gitx/y", b"a/b"] {
+            assert!(globs.owners(other).is_empty(), "{}", other.escape_ascii());
+        }
     }
 
     #[test]

@@ -78,6 +78,10 @@ pub fn parse<T: DeserializeOwned>(
             format!("{what} has {} bytes, at most {limit} are read", bytes.len()),
         ));
     }
+    // Keeping track of the path costs more than the reading; only a document that is refused needs it.
+    if let Ok(parsed) = serde_json::from_slice(bytes) {
+        return Ok(parsed);
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = json_path(&error.path().to_string());

@@ -194,15 +194,16 @@ impl<'p> Rule<'p> {
 
 impl Compiled {
     fn find<'t>(&self, text: &'t [u8], at: usize, source: &Source<'_>) -> Option<Found<'t>> {
+        // Most searches find nothing, and one for the place alone is much cheaper.
+        let found = self.pattern.find_at(text, at)?;
         if !self.has_groups {
-            let found = self.pattern.find_at(text, at)?;
             return Some(Found {
                 range: found.range(),
                 secret: found.as_bytes(),
                 name: None,
             });
         }
-        let captures: Captures<'t> = self.pattern.captures_at(text, at)?;
+        let captures: Captures<'t> = self.pattern.captures_at(text, found.start())?;
         let whole = captures.get(0)?;
         let secret = match source {
             Source::Policy(_) => None,
@@ -263,7 +264,7 @@ fn compile_policy_rule(rule: &RiskRule, languages: Languages) -> Result<Compiled
             let mut parts = text.windows(word.len());
             parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
         });
-        has_keyword
+        (has_keyword || rule.keywords.is_empty())
             && compiled.pattern.find_iter(text).any(|found| {
                 let is_said = !reads_comments(rule)
                     && begins_in_comment(text, found.start(), languages);

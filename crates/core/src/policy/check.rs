@@ -238,7 +238,8 @@ fn risk_rule(rule: &RiskRule) -> Checked {
         bounds::text("risk_rules.where.languages", name, 1, 32)
     })?;
     bounds::unique("risk_rules.where.languages", languages)?;
-    bounds::list("risk_rules.keywords", &rule.keywords, 1, 64, |word| {
+    let is_bound = !rule.place.globs.is_empty() || !languages.is_empty();
+    bounds::list("risk_rules.keywords", &rule.keywords, usize::from(!is_bound), 64, |word| {
         if word.is_ascii() && !word.contains('\n') {
             return bounds::text("risk_rules.keywords", word, 2, 100);
         }

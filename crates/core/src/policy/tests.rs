@@ -63,7 +63,14 @@ fn what_is_no_policy_is_refused() {
         ("/deny_paths/0/id", json!("deny-pem")),
         ("/deny_paths/0/no_match", json!([])),
         ("/risk_rules/0/severity", json!("INFO")),
-        ("/risk_rules/0/keywords", json!([])),
+        // A rule for every file needs a word that calls it up.
+        (
+            "/risk_rules/0",
+            json!({
+                "id": "x", "kind": "payload", "severity": "LOW", "where": {}, "keywords": [],
+                "pattern": "x", "reason": "r", "match": ["x"], "no_match": ["y"]
+            }),
+        ),
         ("/secret_rules/files", json!([])),
         ("/caps/lease_seconds", json!(0)),
         ("/standing_approvals/0/until", json!("2026-01-01T00:00:00Z")),

@@ -1,0 +1,131 @@
+//! What goes away: a secret that was there for all to see, and checks that are lost.
+
+use std::ops::ControlFlow;
+
+use baton_core::policy::{RiskKind, Side};
+use baton_core::problem::Problem;
+use baton_patch::Hunk;
+
+use crate::book::RuleSet;
+use crate::comment::begins_in_comment;
+use crate::content::{counts, mask, shorten};
+use crate::hit::Hit;
+use crate::judge::Judge;
+use crate::language::Languages;
+use crate::rule::Rule;
+use crate::secret::Place;
+use crate::text::ChangedText;
+
+/// The old side of a hunk that removes something, and the rules of which it holds a keyword.
+pub(crate) struct Losing {
+    text: ChangedText,
+    called: RuleSet,
+}
+
+impl Losing {
+    pub(crate) fn of(hunk: &Hunk<'_>, called: &RuleSet) -> Self {
+        Self {
+            text: ChangedText::new(hunk.old_text()),
+            called: called.clone(),
+        }
+    }
+}
+
+impl<'p> Judge<'_, 'p> {
+    /// Judges what the file loses.
+    ///
+    /// # Errors
+    /// What a rule is refused for.
+    pub(crate) fn removed(&mut self, losing: &[Losing]) -> Result<(), Problem> {
+        let mut called = RuleSet::default();
+        losing.iter().for_each(|one| called.grow_by(&one.called));
+        for number in called.numbers() {
+            let Some(rule) = self.book.rule(number) else {
+                continue;
+            };
+            let sides = losing.iter().filter(|one| one.called.has(number));
+            let sides: Vec<_> = sides.map(|one| &one.text).collect();
+            match (rule.kind(), rule.side()) {
+                (RiskKind::Secret, _) => self.secret_removed(rule, &sides)?,
+                (_, Side::Removed) => self.check_lost(rule, &sides)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn secret_removed(&mut self, rule: &Rule<'p>, sides: &[&ChangedText]) -> Result<(), Problem> {
+        for side in sides {
+            let text = side.bytes();
+            let mut hit = None;
+            rule.each(text, &(0..text.len()), |found| {
+                let lines = side.lines_of(found.range.clone());
+                let place = Place {
+                    path: self.file.section.path(),
+                    matched: text.get(found.range).unwrap_or_default(),
+                    secret: found.secret,
+                    line: side.text_of(&lines),
+                };
+                match side.first_changed(&lines) {
+                    Some(line) if counts(self.book, rule, &place)? => {
+                        hit = Some((line, mask(found.secret)));
+                        Ok(ControlFlow::Break(()))
+                    }
+                    _ => Ok(ControlFlow::Continue(())),
+                }
+            })?;
+            if let Some((line, excerpt)) = hit {
+                let message = format!("a removed line held a secret ({})", rule.reason());
+                let hit = Hit::in_file("SECRET_REMOVED", self.file, message);
+                self.hits.push(hit.at(line).showing(excerpt));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A finding where the file loses more matches than it gains.
+    fn check_lost(&mut self, rule: &Rule<'p>, sides: &[&ChangedText]) -> Result<(), Problem> {
+        let (mut lost, mut gained, mut first) = (0_usize, 0_usize, None);
+        for side in sides {
+            each_changed(rule, self.languages, side, |line, excerpt| {
+                lost += 1;
+                first.get_or_insert((line, shorten(excerpt)));
+            })?;
+        }
+        let Some((line, excerpt)) = first else {
+            return Ok(());
+        };
+        for side in self.file.section.new_text().map(ChangedText::new) {
+            each_changed(rule, self.languages, &side, |_, _| gained += 1)?;
+        }
+        if lost > gained {
+            let mut hit = Hit::of_rule(rule, &self.file.path, excerpt).at(line);
+            hit.message = format!("{} ({lost} gone, {gained} new)", hit.message);
+            self.hits.push(hit);
+        }
+        Ok(())
+    }
+}
+
+/// Hands over each match of a rule that touches a changed line.
+fn each_changed(
+    rule: &Rule<'_>,
+    languages: Languages,
+    side: &ChangedText,
+    mut visit: impl FnMut(usize, &[u8]),
+) -> Result<(), Problem> {
+    let text = side.bytes();
+    rule.each(text, &(0..text.len()), |found| {
+        let lines = side.lines_of(found.range.clone());
+        let is_said = !rule.reads_comments()
+            && begins_in_comment(text, found.range.start, languages);
+        if let Some(line) = side.first_changed(&lines)
+            && !is_said
+            && !rule.excepts(side.text_of(&lines))?
+        {
+            visit(line, text.get(found.range).unwrap_or_default());
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+}
