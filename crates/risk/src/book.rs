@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, StartKind};
-use baton_core::policy::{Policy, RiskKind};
+use baton_core::policy::{Policy, RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use regex::bytes::{RegexSet, RegexSetBuilder};
@@ -51,6 +51,12 @@ impl RuleSet {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// Whether a rule is in both sets.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let mut words = self.0.iter().zip(&other.0);
+        words.any(|(one, other)| one & other != 0)
+    }
+
     /// As [`Self::join`], for a set that has no size yet.
     pub(crate) fn grow_by(&mut self, other: &Self) {
         self.0.resize(self.0.len().max(other.0.len()), 0);
@@ -85,6 +91,8 @@ pub struct RuleBook<'p> {
     rules: Vec<Rule<'p>>,
     /// Rules that read every file.
     everywhere: RuleSet,
+    /// Rules that judge what goes away.
+    pub(crate) losing: RuleSet,
     /// Rules by number of language.
     by_language: Vec<RuleSet>,
     keywords: Keywords,
@@ -144,6 +152,12 @@ impl<'p> RuleBook<'p> {
         rules.extend(policy.risk_rules.iter().map(Source::Policy).map(Rule::new));
         unique_ids(&rules)?;
         let mut everywhere = RuleSet::of_size(rules.len());
+        let mut losing = everywhere.clone();
+        for (at, rule) in rules.iter().enumerate() {
+            if rule.kind() == RiskKind::Secret || rule.side() == Side::Removed {
+                losing.insert(at);
+            }
+        }
         let mut by_language = vec![everywhere.clone(); language::COUNT];
         let mut globs = Vec::new();
         for (at, compiled) in rules.iter_mut().enumerate() {
@@ -169,6 +183,7 @@ impl<'p> RuleBook<'p> {
             paths: PathPatterns::compile(&rules)?,
             rules,
             everywhere,
+            losing,
             by_language,
             allowlists,
         })
@@ -254,11 +269,21 @@ impl<'p> RuleBook<'p> {
 
     /// The fitting rules of which a keyword stands in a text.
     pub(crate) fn called(&self, text: &[u8], fits: &RuleSet, called: &mut RuleSet) {
+        self.called_in([text], fits, called);
+    }
+
+    /// As [`Self::called`], for the parts of a text.
+    pub(crate) fn called_in<'t>(
+        &self,
+        parts: impl IntoIterator<Item = &'t [u8]>,
+        fits: &RuleSet,
+        called: &mut RuleSet,
+    ) {
         called.clear();
         if called.0.len() != fits.0.len() {
             *called = RuleSet::of_size(self.rules.len());
         }
-        self.keywords.each_once(text, |rule| {
+        self.keywords.each_once(parts, |rule| {
             if fits.has(rule) {
                 called.insert(rule);
             }
@@ -388,16 +413,22 @@ impl Keywords {
 
     /// Hands over each rule of which a keyword stands in the text; a word that was seen is not asked
     /// about again.
-    fn each_once(&self, text: &[u8], mut visit: impl FnMut(usize)) {
+    fn each_once<'t>(
+        &self,
+        parts: impl IntoIterator<Item = &'t [u8]>,
+        mut visit: impl FnMut(usize),
+    ) {
         let mut seen = self.seen.borrow_mut();
-        for found in self.automaton(text.len()).find_overlapping_iter(text) {
-            let word = found.pattern().as_usize();
-            if seen.has(word) {
-                continue;
-            }
-            seen.insert(word);
-            for rule in self.rules.get(word).into_iter().flatten() {
-                visit(*rule);
+        for text in parts {
+            for found in self.automaton(text.len()).find_overlapping_iter(text) {
+                let word = found.pattern().as_usize();
+                if seen.has(word) {
+                    continue;
+                }
+                seen.insert(word);
+                for rule in self.rules.get(word).into_iter().flatten() {
+                    visit(*rule);
+                }
             }
         }
         seen.clear();

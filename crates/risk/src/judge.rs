@@ -58,7 +58,8 @@ impl<'j, 'p> Judge<'j, 'p> {
         let hunks = self.file.section.hunks();
         let mut losing = Vec::new();
         for hunk in hunks {
-            self.book.called(hunk.raw(), &self.fits, called);
+            let parts = near_changes(hunk.raw());
+            self.book.called_in(parts, &self.fits, called);
             if called.is_empty() {
                 continue;
             }
@@ -67,7 +68,7 @@ impl<'j, 'p> Judge<'j, 'p> {
                 let windows = self.book.windows_of(text.bytes(), &self.fits, called);
                 self.added(&text, windows)?;
             }
-            if hunk.deletions > 0 {
+            if hunk.deletions > 0 && called.meets(&self.book.losing) {
                 losing.push(Losing::of(hunk, called));
             }
         }
@@ -281,5 +282,45 @@ impl<'j, 'p> Judge<'j, 'p> {
             }
         }
         Ok(())
+    }
+}
+
+/// The changed lines of a hunk, each run with the line before and the line after it: a match that
+/// touches a change has its keyword there. Most of a hunk is text around changes.
+fn near_changes(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = 0;
+    std::iter::from_fn(move || {
+        let (mut start, mut end, mut before) = (None, rest, rest);
+        while end < raw.len() {
+            let next = memchr::memchr(b'\n', raw.get(end..)?).map_or(raw.len(), |at| end + at + 1);
+            let is_changed = matches!(raw.get(end), Some(b'+' | b'-'));
+            match (is_changed, start) {
+                (true, None) => start = Some(before),
+                (false, Some(start)) => {
+                    // The next run may need this line as the one before it.
+                    rest = end;
+                    return raw.get(start..next);
+                }
+                _ => {}
+            }
+            before = end;
+            end = next;
+        }
+        rest = raw.len();
+        start.and_then(|start| raw.get(start..))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::near_changes;
+
+    #[test]
+    fn changes_are_read_with_their_neighbours() {
+        let raw = b" a\n b\n+c\n-d\n e\n f\n g\n+h\n i\n+j\n";
+        let parts: Vec<_> = near_changes(raw).collect();
+        assert_eq!(parts, [&b" b\n+c\n-d\n e\n"[..], b" g\n+h\n i\n", b" i\n+j\n"]);
+        assert_eq!(near_changes(b"+x").collect::<Vec<_>>(), [b"+x"]);
+        assert_eq!(near_changes(b" a\n b\n").count(), 0);
     }
 }
