@@ -1,4 +1,5 @@
 //! What must hold when any bytes at all are judged.
+#![expect(clippy::panic, reason = "a fuzzer's body fails by a panic")]
 
 use baton_core::envelope::{Finding, Severity};
 use baton_core::outputs::RiskLevel;
@@ -36,11 +37,17 @@ pub fn rules(bytes: &[u8]) {
             check(&report, &patch);
         }
         let text = String::from_utf8_lossy(bytes);
-        let findings = baton_risk::judge_text(book, "text", &text).unwrap_or_else(|why| panic!("{why}"));
+        let findings =
+            baton_risk::judge_text(book, "text", &text).unwrap_or_else(|why| panic!("{why}"));
         findings.iter().for_each(check_finding);
-        let mask = |text: &[u8]| baton_risk::masked(book, text).unwrap_or_else(|why| panic!("{why}"));
+        let mask =
+            |text: &[u8]| baton_risk::masked(book, text).unwrap_or_else(|why| panic!("{why}"));
         let lines = |text: &[u8]| text.iter().filter(|byte| **byte == b'\n').count();
-        assert_eq!(lines(&mask(bytes)), lines(bytes), "masking keeps every line");
+        assert_eq!(
+            lines(&mask(bytes)),
+            lines(bytes),
+            "masking keeps every line"
+        );
     });
 }
 
@@ -58,15 +65,30 @@ fn scan(book: &RuleBook<'_>, bytes: &[u8]) -> Option<RiskReport> {
 fn check(report: &RiskReport, patch: &[u8]) {
     let again = scan(BOOK.with(|book| *book), patch);
     let again = again.map(|again| (again.level, again.findings, again.summary));
-    let once = (report.level, report.findings.clone(), report.summary.clone());
-    assert_eq!(again, Some(once), "the same bytes are judged in the same way");
+    let once = (
+        report.level,
+        report.findings.clone(),
+        report.summary.clone(),
+    );
+    assert_eq!(
+        again,
+        Some(once),
+        "the same bytes are judged in the same way"
+    );
     let flags = report.flags;
     let stops = flags.allowlist_violation || flags.delete_detected || flags.external_io_attempt;
     if stops || report.secret_found {
         assert_eq!(report.level, RiskLevel::Critical);
     }
-    let notes = report.findings.iter().all(|finding| finding.severity == Severity::Info);
-    assert_eq!(report.level == RiskLevel::Low, notes, "LOW is for nothing but notes");
+    let notes = report
+        .findings
+        .iter()
+        .all(|finding| finding.severity == Severity::Info);
+    assert_eq!(
+        report.level == RiskLevel::Low,
+        notes,
+        "LOW is for nothing but notes"
+    );
     assert!(report.findings.len() <= 201 && !report.reasons.is_empty());
     report.findings.iter().for_each(check_finding);
 }

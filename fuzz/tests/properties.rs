@@ -133,7 +133,11 @@ fn rules_hold_on_pieces_of_what_they_match() {
         for _ in 0..random.below(6) + 1 {
             let piece = random.pick(&pieces).as_bytes();
             let end = random.below(piece.len()) + 1;
-            text.extend_from_slice(if random.below(4) == 0 { &piece[..end] } else { piece });
+            text.extend_from_slice(if random.below(4) == 0 {
+                &piece[..end]
+            } else {
+                piece
+            });
             text.push(*random.pick(b"\n\n\n ;\t\r\x1b\xe2"));
         }
         rules(&text);

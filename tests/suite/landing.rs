@@ -210,12 +210,18 @@ fn an_ignored_file_in_the_way_is_nobody_elses_to_write_over() {
         bench.git(&add);
     });
     let path = bench.patch_file("x.patch", &text);
-    bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]).expect(0);
+    bench
+        .baton(["run", "T-1", "--from", path.to_str().unwrap()])
+        .expect(0);
     bench.baton(["approve", "T-1"]).expect(0);
     let main = bench.git(&["rev-parse", "main"]);
     bench.write("local/settings.sh", "mine\n");
     let ran = bench.baton(["run", "T-1"]);
-    assert!(ran.findings().contains(&"CHECKOUT_NOT_UPDATED".to_owned()), "{}", ran.stdout);
+    assert!(
+        ran.findings().contains(&"CHECKOUT_NOT_UPDATED".to_owned()),
+        "{}",
+        ran.stdout
+    );
     assert_eq!(bench.git(&["rev-parse", "main"]), main);
     let mine = std::fs::read_to_string(bench.root().join("local/settings.sh")).unwrap();
     assert_eq!(mine, "mine\n");

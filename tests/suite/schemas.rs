@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use baton_core::problem::Problem;
-use baton_core::{
-    approval, audit, candidate, envelope, manifest, policy, report, schemas, task,
-};
+use baton_core::{approval, audit, candidate, envelope, manifest, policy, report, schemas, task};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -200,7 +198,10 @@ fn the_defaults_are_valid_and_true_to_their_examples() {
         assert!(errors.is_empty(), "{name}: {errors:?}");
     }
     let policy = policy::Policy::parse(&read("POLICY.json")).unwrap();
-    let files = policy.secret_rules.read(&top().join("ssot"), 1 << 20).unwrap();
+    let files = policy
+        .secret_rules
+        .read(&top().join("ssot"), 1 << 20)
+        .unwrap();
     let book = baton_risk::RuleBook::new(&policy, &files).unwrap();
     book.check_all().unwrap();
     manifest::Manifest::parse(&read("MANIFEST.json")).unwrap();

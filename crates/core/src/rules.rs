@@ -217,7 +217,9 @@ impl<'a> PathRules<'a> {
         self.first_match(path).or_else(|| {
             // Case is folded anyway; only what else folds makes another name of it.
             let folded = path::fold(path);
-            (!folded.eq_ignore_ascii_case(path)).then(|| self.first_match(folded)).flatten()
+            (!folded.eq_ignore_ascii_case(path))
+                .then(|| self.first_match(folded))
+                .flatten()
         })
     }
 }

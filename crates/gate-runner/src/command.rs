@@ -61,7 +61,14 @@ pub(crate) fn run(
         .as_ref()
         .is_some_and(|base| base.finished.ended == Ended::Stopped);
     ran.stopped = stopped || base_stopped;
-    evidence::keep_command(session, subject, gate, &mut ran, (&tried, base.as_ref()), book)?;
+    evidence::keep_command(
+        session,
+        subject,
+        gate,
+        &mut ran,
+        (&tried, base.as_ref()),
+        book,
+    )?;
     Ok(ran)
 }
 

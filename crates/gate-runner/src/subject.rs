@@ -7,8 +7,8 @@ use baton_core::envelope::{Artifact, ArtifactKind};
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
-use baton_risk::{RiskReport, RuleBook};
 use baton_core::task::Scope;
+use baton_risk::{RiskReport, RuleBook};
 
 /// The candidate at hand, with everything the gates need to know of it.
 pub(crate) struct Subject {

@@ -123,7 +123,11 @@ pub fn warnings(path: &[u8]) -> Vec<PathWarning> {
     let mut found = Vec::new();
     let shows = |byte: &u8| matches!(byte, b' '..=b'~');
     // Most names are plain; the rest is looked at letter by letter.
-    let odd = if path.iter().all(shows) { &[][..] } else { path };
+    let odd = if path.iter().all(shows) {
+        &[][..]
+    } else {
+        path
+    };
     for chunk in odd.utf8_chunks() {
         found.extend(chunk.valid().chars().filter_map(character_warning));
         if !chunk.invalid().is_empty() {

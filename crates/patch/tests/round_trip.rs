@@ -193,7 +193,11 @@ fn text_of_a_section_is_what_the_new_file_holds() {
     assert_eq!(side[0].first_line, 1);
     assert_eq!(side[0].changed.get(..2), Some(&[false, true][..]));
     let old: Vec<_> = section.old_text().collect();
-    assert!(old[0].text.starts_with(b"line 1 of some text\nline 2 of some text\n"));
+    assert!(
+        old[0]
+            .text
+            .starts_with(b"line 1 of some text\nline 2 of some text\n")
+    );
     assert_eq!(old[0].changed.get(..2), Some(&[false, true][..]));
 }
 

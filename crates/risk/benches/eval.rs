@@ -5,6 +5,14 @@
 //! merges are judged, each upon its parent, as a candidate would be. JUDGED names a file with lines
 //! `<commit> <rule> right`: findings that a person looked at and found to be what the rule says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -13,6 +21,7 @@ use baton_core::git::{ObjectStore, Oid, Repository};
 use baton_risk::{HitKind, RiskReport, RuleBook, Subject};
 
 #[path = "../tests/labelled/set.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
 mod set;
 
 use set::Label;
@@ -31,8 +40,12 @@ fn main() {
     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let named: Vec<&str> = repositories.split_whitespace().collect();
     let named = if named.is_empty() { vec![own] } else { named };
-    println!("\nhonest history: the last {COMMITS} commits of each repository, share wrongly stopped\n");
-    println!("| repository | commits | refused | secret | external IO | delete | allowlist | PR_ONLY only |");
+    println!(
+        "\nhonest history: the last {COMMITS} commits of each repository, share wrongly stopped\n"
+    );
+    println!(
+        "| repository | commits | refused | secret | external IO | delete | allowlist | PR_ONLY only |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     let mut rules = Vec::new();
     for repository in named {
@@ -61,10 +74,15 @@ fn labelled(book: &RuleBook<'_>) {
         if !right {
             let why = judged.findings.first().or(judged.refused.as_ref());
             let why = why.map_or("nothing was raised", String::as_str);
-            wrong.push(format!("{:?} {} ({}): {} -> {why}", case.label, case.id, case.flag, case.trick));
+            wrong.push(format!(
+                "{:?} {} ({}): {} -> {why}",
+                case.label, case.id, case.flag, case.trick
+            ));
         }
     }
-    println!("the labelled set\n\n| flag | caught | hostile | recall | let through | near misses | precision |\n|---|---|---|---|---|---|---|");
+    println!(
+        "the labelled set\n\n| flag | caught | hostile | recall | let through | near misses | precision |\n|---|---|---|---|---|---|---|"
+    );
     let mut all = [0; 4];
     for (flag, row) in &table {
         for (sum, one) in all.iter_mut().zip(row) {
@@ -92,7 +110,9 @@ fn judged_right() -> BTreeSet<(String, String)> {
         return BTreeSet::new();
     };
     let text = std::fs::read_to_string(&file).expect("JUDGED names a file");
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let lines = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
     lines
         .filter_map(|words| match words.as_slice() {
             [commit, rule, "right", ..] => Some(((*commit).to_owned(), (*rule).to_owned())),
@@ -102,14 +122,17 @@ fn judged_right() -> BTreeSet<(String, String)> {
 }
 
 /// Judges one repository's commits, prints its row, and gives the lines to be looked at.
-fn history(
-    folder: &Path,
-    book: &RuleBook<'_>,
-    judged: &BTreeSet<(String, String)>,
-) -> Vec<String> {
+fn history(folder: &Path, book: &RuleBook<'_>, judged: &BTreeSet<(String, String)>) -> Vec<String> {
     let log = set::git(
         folder,
-        &["log", "--no-merges", "--min-parents=1", "-n", COMMITS, "--format=%H %P"],
+        &[
+            "log",
+            "--no-merges",
+            "--min-parents=1",
+            "-n",
+            COMMITS,
+            "--format=%H %P",
+        ],
         b"",
     );
     let log = String::from_utf8(log).expect("ids are plain");
@@ -134,7 +157,13 @@ fn history(
     }
     let of = |name: &str| counts.get(name).copied().unwrap_or(0);
     #[expect(clippy::cast_precision_loss, reason = "a few hundred commits")]
-    let share = |name: &str| format!("{} ({:.1} %)", of(name), of(name) as f64 * 100.0 / f64::from(commits.max(1)));
+    let share = |name: &str| {
+        format!(
+            "{} ({:.1} %)",
+            of(name),
+            of(name) as f64 * 100.0 / f64::from(commits.max(1))
+        )
+    };
     println!(
         "| {} | {commits} | {} | {} | {} | {} | {} | {} |",
         folder.display(),
@@ -148,7 +177,12 @@ fn history(
     lines
 }
 
-fn scan(store: &ObjectStore, book: &RuleBook<'_>, parent: &str, commit: &str) -> Result<RiskReport, String> {
+fn scan(
+    store: &ObjectStore,
+    book: &RuleBook<'_>,
+    parent: &str,
+    commit: &str,
+) -> Result<RiskReport, String> {
     let run = || {
         let (base, new) = (Oid::parse(parent)?, Oid::parse(commit)?);
         let (base_tree, tree) = (store.tree_of(&base)?, store.tree_of(&new)?);
@@ -183,9 +217,16 @@ fn count(
         ("secret", HitKind::Secret, HitKind::Secret.code()),
         ("external", HitKind::ExternalIo, HitKind::ExternalIo.code()),
     ] {
-        let findings = report.findings.iter().filter(|finding| finding.code == code);
+        let findings = report
+            .findings
+            .iter()
+            .filter(|finding| finding.code == code);
         let mut wrong = findings.filter(|finding| {
-            let rule = finding.message.split('[').next_back().and_then(|rest| rest.split(']').next());
+            let rule = finding
+                .message
+                .split('[')
+                .next_back()
+                .and_then(|rest| rest.split(']').next());
             let key = (commit.to_owned(), rule.unwrap_or_default().to_owned());
             !judged.contains(&key)
         });
@@ -196,7 +237,10 @@ fn count(
             lines.push(format!("{} {commit} {short}", folder.display()));
         }
     }
-    for (name, kind) in [("delete", HitKind::Delete), ("allowlist", HitKind::Allowlist)] {
+    for (name, kind) in [
+        ("delete", HitKind::Delete),
+        ("allowlist", HitKind::Allowlist),
+    ] {
         if report.kinds.contains(&kind) {
             stopped = true;
             *counts.entry(name).or_default() += 1;

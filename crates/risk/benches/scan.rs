@@ -3,6 +3,14 @@
 //!
 //! REPO names the repository whose log is taken (this one without it); a short log is repeated.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +20,7 @@ use baton_patch::Limits;
 use baton_risk::{Origin, RuleBook, ScanInput};
 
 #[path = "../tests/labelled/set.rs"]
-#[expect(dead_code, reason = "the set itself is the other benchmark's")]
+#[allow(dead_code, reason = "each user takes what it needs")]
 mod set;
 
 const WANTED: u64 = 100 << 20;
@@ -35,13 +43,22 @@ fn main() {
     println!("| what | wall s | MB/s | peak MiB |\n|---|---|---|---|");
     for (name, argv) in [
         ("wc -l", vec!["wc", "-l", log]),
-        ("git apply --numstat", vec!["git", "apply", "--numstat", log]),
-        ("ripgrep, 20 secret patterns", vec!["rg", "-c", "-f", words, log]),
+        (
+            "git apply --numstat",
+            vec!["git", "apply", "--numstat", log],
+        ),
+        (
+            "ripgrep, 20 secret patterns",
+            vec!["rg", "-c", "-f", words, log],
+        ),
         ("detect-secrets", vec!["detect-secrets", "scan", log]),
         ("gitleaks", vec!["gitleaks", "dir", log]),
         ("cut into commits", vec![own, "--read-as", "commits", log]),
         ("reader", vec![own, "--read-as", "reader", log]),
-        ("reader, paths and rules", vec![own, "--read-as", "rules", log]),
+        (
+            "reader, paths and rules",
+            vec![own, "--read-as", "rules", log],
+        ),
     ] {
         println!("{}", row(name, &argv, bytes));
     }
@@ -50,18 +67,40 @@ fn main() {
 
 /// Patterns that any secret search has; for the same work by another program.
 const WORDS: [&str; 20] = [
-    "AKIA[A-Z0-9]{16}", "ghp_[A-Za-z0-9]{36}", "gho_[A-Za-z0-9]{36}", "glpat-[A-Za-z0-9_-]{20}",
-    "xox[abp]-[A-Za-z0-9-]{10,}", "AIza[0-9A-Za-z_-]{35}", "sk_live_[A-Za-z0-9]{24}",
-    "sk-ant-[A-Za-z0-9_-]{32}", "npm_[A-Za-z0-9]{36}", "pypi-AgE[A-Za-z0-9_-]{50}",
-    "SG\\.[A-Za-z0-9_-]{22}\\.[A-Za-z0-9_-]{43}", "-----BEGIN [A-Z ]*PRIVATE KEY",
-    "eyJ[A-Za-z0-9_-]{10,}\\.eyJ[A-Za-z0-9_-]{10,}", "dop_v1_[0-9a-f]{64}", "hvs\\.[A-Za-z0-9_-]{24}",
-    "(?i)password\\s*=\\s*[\"'][^\"']{8,}", "(?i)api_key\\s*=\\s*[\"'][^\"']{16,}",
-    "https://hooks\\.slack\\.com/services/", "AGE-SECRET-KEY-1", "shpat_[0-9a-f]{32}",
+    "AKIA[A-Z0-9]{16}",
+    "ghp_[A-Za-z0-9]{36}",
+    "gho_[A-Za-z0-9]{36}",
+    "glpat-[A-Za-z0-9_-]{20}",
+    "xox[abp]-[A-Za-z0-9-]{10,}",
+    "AIza[0-9A-Za-z_-]{35}",
+    "sk_live_[A-Za-z0-9]{24}",
+    "sk-ant-[A-Za-z0-9_-]{32}",
+    "npm_[A-Za-z0-9]{36}",
+    "pypi-AgE[A-Za-z0-9_-]{50}",
+    "SG\\.[A-Za-z0-9_-]{22}\\.[A-Za-z0-9_-]{43}",
+    "-----BEGIN [A-Z ]*PRIVATE KEY",
+    "eyJ[A-Za-z0-9_-]{10,}\\.eyJ[A-Za-z0-9_-]{10,}",
+    "dop_v1_[0-9a-f]{64}",
+    "hvs\\.[A-Za-z0-9_-]{24}",
+    "(?i)password\\s*=\\s*[\"'][^\"']{8,}",
+    "(?i)api_key\\s*=\\s*[\"'][^\"']{16,}",
+    "https://hooks\\.slack\\.com/services/",
+    "AGE-SECRET-KEY-1",
+    "shpat_[0-9a-f]{32}",
 ];
 
 fn write_log(to: &Path) -> u64 {
-    let repo = std::env::var("REPO").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../..").to_owned());
-    let arguments = ["log", "-p", "--no-merges", "--no-renames", "--binary", "--full-index", "--no-color"];
+    let repo = std::env::var("REPO")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../..").to_owned());
+    let arguments = [
+        "log",
+        "-p",
+        "--no-merges",
+        "--no-renames",
+        "--binary",
+        "--full-index",
+        "--no-color",
+    ];
     let log = set::git(Path::new(&repo), &arguments, b"");
     let mut all = Vec::new();
     while (all.len() as u64) < WANTED {
@@ -87,7 +126,11 @@ fn row(name: &str, argv: &[&str], bytes: u64) -> String {
     }
     times.sort();
     let median = times[ROUNDS / 2].as_secs_f64();
-    format!("| {name} | {median:.3} | {:.0} | {} |", bytes as f64 / 1e6 / median, peak / 1024)
+    format!(
+        "| {name} | {median:.3} | {:.0} | {} |",
+        bytes as f64 / 1e6 / median,
+        peak / 1024
+    )
 }
 
 /// Wall time, and the highest memory that was seen, in KiB.
@@ -197,12 +240,20 @@ fn ordinary(folder: &Path) {
     let patch = folder.join("ordinary.patch");
     std::fs::write(&patch, ordinary_patch()).expect("a patch");
     let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ssot/POLICY.json");
-    let (program, patch) = (program.to_str().expect("plain"), patch.to_str().expect("plain"));
+    let (program, patch) = (
+        program.to_str().expect("plain"),
+        patch.to_str().expect("plain"),
+    );
     let argv = [program, "--patch", patch, "--policy", policy];
-    let mut times: Vec<Duration> = (0..101).filter_map(|_| Some(measure_short(&argv)?.0)).collect();
+    let mut times: Vec<Duration> = (0..101)
+        .filter_map(|_| Some(measure_short(&argv)?.0))
+        .collect();
     times.sort();
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
-    println!("\nan ordinary patch (3 files, 60 lines), whole process, median of 101: {:.1} ms", median.as_secs_f64() * 1e3);
+    println!(
+        "\nan ordinary patch (3 files, 60 lines), whole process, median of 101: {:.1} ms",
+        median.as_secs_f64() * 1e3
+    );
 }
 
 fn measure_short(argv: &[&str]) -> Option<(Duration, bool)> {
@@ -217,14 +268,23 @@ fn measure_short(argv: &[&str]) -> Option<(Duration, bool)> {
 
 fn ordinary_patch() -> String {
     let file = |name: &str, line: &str| {
-        let body: String = (0..20).map(|number| format!("+{line} {number}\n")).collect();
+        let body: String = (0..20)
+            .map(|number| format!("+{line} {number}\n"))
+            .collect();
         format!(
             "diff --git a/{name} b/{name}\nnew file mode 100644\nindex {}..{}\n--- /dev/null\n+++ b/{name}\n@@ -0,0 +1,20 @@\n{body}",
             "0".repeat(40),
             "1".repeat(40)
         )
     };
-    file("src/key.py", "    def token(self, password, http): return assert_equal(self.api_key,")
-        + &file("src/lib.rs", "pub fn fetch(key: &str, url: &str) -> Option<Secret> { None } //")
-        + &file("docs/guide.md", "Set the password and the token in your environment, then run the tests:")
+    file(
+        "src/key.py",
+        "    def token(self, password, http): return assert_equal(self.api_key,",
+    ) + &file(
+        "src/lib.rs",
+        "pub fn fetch(key: &str, url: &str) -> Option<Secret> { None } //",
+    ) + &file(
+        "docs/guide.md",
+        "Set the password and the token in your environment, then run the tests:",
+    )
 }

@@ -332,7 +332,11 @@ impl<'p> RuleBook<'p> {
             }
         });
         windows.extend(open);
-        let always = self.keywords.always.numbers().filter(|rule| fits.has(*rule));
+        let always = self
+            .keywords
+            .always
+            .numbers()
+            .filter(|rule| fits.has(*rule));
         windows.extend(always.map(|rule| (rule, 0..text.len())));
         windows.sort_by_key(|(rule, window)| (*rule, window.start));
         windows
@@ -373,7 +377,11 @@ impl Keywords {
         let mut owners: Vec<Vec<usize>> = Vec::new();
         let mut known: HashMap<String, usize> = HashMap::new();
         let mut always = RuleSet::of_size(rules.len());
-        for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.reads_text()) {
+        for (at, rule) in rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.reads_text())
+        {
             if rule.keywords().is_empty() {
                 always.insert(at);
             }
@@ -476,7 +484,10 @@ impl PathPatterns {
         }
         let set = RegexSetBuilder::new(texts).unicode(false).build();
         let set = set.map_err(|error| {
-            Problem::fail("SECRET_RULES_INVALID", format!("secret rules: path: {error}"))
+            Problem::fail(
+                "SECRET_RULES_INVALID",
+                format!("secret rules: path: {error}"),
+            )
         })?;
         Ok(Self {
             set,

@@ -12,8 +12,12 @@ pub(crate) fn begins_in_comment(text: &[u8], at: usize, languages: Languages) ->
     let line = before.get(start..).unwrap_or_default();
     // The first bytes of a match may be the blanks or the sign before the word that it is about.
     let rest = text.get(at..).unwrap_or_default();
-    let lead = rest.iter().take_while(|byte| !byte.is_ascii_alphanumeric() && **byte != b'\n');
-    let line = text.get(start..start + line.len() + lead.count()).unwrap_or(line);
+    let lead = rest
+        .iter()
+        .take_while(|byte| !byte.is_ascii_alphanumeric() && **byte != b'\n');
+    let line = text
+        .get(start..start + line.len() + lead.count())
+        .unwrap_or(line);
     // `//go:generate` is an order to a tool.
     if text.get(start..).unwrap_or_default().starts_with(b"//go:") {
         return false;
@@ -39,7 +43,9 @@ fn mark_of(line: &[u8], marks: Marks) -> Option<usize> {
             || (marks.slashes && rest.starts_with(b"//") && !matches!(before, Some(b':' | b'\\')))
             || (marks.slashes && rest.starts_with(b"/*"))
             || (marks.dashes && rest.starts_with(b"--") && free)
-            || (marks.semicolon && *byte == b';' && before.is_none_or(|byte| byte.is_ascii_whitespace()));
+            || (marks.semicolon
+                && *byte == b';'
+                && before.is_none_or(|byte| byte.is_ascii_whitespace()));
         if is_mark && is_open && !holds_closing(rest) {
             return Some(at);
         }

@@ -44,7 +44,11 @@ pub(crate) fn scan(
                 continue;
             }
             let found = in_loose_text(book, &everywhere, name, &file.path)?;
-            hits.extend(found.into_iter().map(|hit| hit.showing("in the file's name")));
+            hits.extend(
+                found
+                    .into_iter()
+                    .map(|hit| hit.showing("in the file's name")),
+            );
         }
     }
     for text in &input.around {
@@ -91,7 +95,11 @@ pub(crate) fn in_loose_text(
 }
 
 /// Whether a match of a rule stands: a secret must be random enough and on no allowlist.
-pub(crate) fn counts(book: &RuleBook<'_>, rule: &Rule<'_>, place: &Place<'_>) -> Result<bool, Problem> {
+pub(crate) fn counts(
+    book: &RuleBook<'_>,
+    rule: &Rule<'_>,
+    place: &Place<'_>,
+) -> Result<bool, Problem> {
     match &rule.source {
         Source::Policy(_) => Ok(true),
         Source::Secret(secret) => secret.counts(place, &book.allowlists),
@@ -102,7 +110,11 @@ pub(crate) fn counts(book: &RuleBook<'_>, rule: &Rule<'_>, place: &Place<'_>) ->
 pub(crate) fn shorten(matched: &[u8]) -> String {
     let shown = String::from_utf8_lossy(matched);
     let shown = shown.trim();
-    shown.chars().flat_map(char::escape_debug).take(EXCERPT).collect()
+    shown
+        .chars()
+        .flat_map(char::escape_debug)
+        .take(EXCERPT)
+        .collect()
 }
 
 /// The first four characters at the most, and how many there are.
@@ -160,11 +172,7 @@ pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
 ///
 /// # Errors
 /// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`.
-pub fn judge_text(
-    book: &RuleBook<'_>,
-    called: &str,
-    text: &str,
-) -> Result<Vec<Finding>, Problem> {
+pub fn judge_text(book: &RuleBook<'_>, called: &str, text: &str) -> Result<Vec<Finding>, Problem> {
     let everywhere = book.of_kinds(&[
         RiskKind::Secret,
         RiskKind::Instruction,

@@ -63,7 +63,12 @@ pub fn names(book: &RuleBook<'_>) -> Vec<String> {
     let recovery = policy.recovery.iter().map(|one| one.id.clone());
     let codes = Code::ALL.iter().map(|code| code.as_str().to_owned());
     let table = decisions.chain(gates).chain(recovery);
-    content.chain(paths).chain(checks).chain(table).chain(codes).collect()
+    content
+        .chain(paths)
+        .chain(checks)
+        .chain(table)
+        .chain(codes)
+        .collect()
 }
 
 fn content_rule(rule: &Rule<'_>) -> Explained {
@@ -101,7 +106,10 @@ fn of_policy(rule: &RiskRule, explained: &mut Explained) {
     explained.looks_at = format!("{place}, for {}", rule.pattern);
     explained.matches.clone_from(&rule.matches);
     explained.no_match.clone_from(&rule.no_match);
-    let change = format!("a person can change {} in POLICY.json by a reviewed commit", rule.id);
+    let change = format!(
+        "a person can change {} in POLICY.json by a reviewed commit",
+        rule.id
+    );
     explained.next.push(change);
 }
 
@@ -110,27 +118,41 @@ type PathSet<'p> = (&'static str, HitKind, &'p [PathRule]);
 fn path_sets(policy: &Policy) -> [PathSet<'_>; 4] {
     [
         ("allowlist of POLICY.json", HitKind::Note, &policy.allowlist),
-        ("deny_paths of POLICY.json", HitKind::Allowlist, &policy.deny_paths),
-        ("protected_zones of POLICY.json", HitKind::Protected, &policy.protected_zones),
-        ("lockfiles of POLICY.json", HitKind::Lockfile, &policy.lockfiles),
+        (
+            "deny_paths of POLICY.json",
+            HitKind::Allowlist,
+            &policy.deny_paths,
+        ),
+        (
+            "protected_zones of POLICY.json",
+            HitKind::Protected,
+            &policy.protected_zones,
+        ),
+        (
+            "lockfiles of POLICY.json",
+            HitKind::Lockfile,
+            &policy.lockfiles,
+        ),
     ]
 }
 
 fn path_rule(policy: &Policy, id: &str) -> Option<Explained> {
-    path_sets(policy).into_iter().find_map(|(source, kind, rules)| {
-        let rule = rules.iter().find(|rule| rule.id == id)?;
-        Some(Explained {
-            id: rule.id.clone(),
-            source,
-            raises: kind.code().to_owned(),
-            reason: rule.reason.clone(),
-            looks_at: format!("paths like {}", rule.glob),
-            matches: rule.matches.clone(),
-            no_match: rule.no_match.clone(),
-            next: vec![kind.next().to_owned()],
-            ..Explained::default()
+    path_sets(policy)
+        .into_iter()
+        .find_map(|(source, kind, rules)| {
+            let rule = rules.iter().find(|rule| rule.id == id)?;
+            Some(Explained {
+                id: rule.id.clone(),
+                source,
+                raises: kind.code().to_owned(),
+                reason: rule.reason.clone(),
+                looks_at: format!("paths like {}", rule.glob),
+                matches: rule.matches.clone(),
+                no_match: rule.no_match.clone(),
+                next: vec![kind.next().to_owned()],
+                ..Explained::default()
+            })
         })
-    })
 }
 
 fn built_in(check: &BuiltIn) -> Explained {
@@ -151,8 +173,14 @@ fn code(book: &RuleBook<'_>, id: &str) -> Option<Explained> {
     let checks = BUILT_IN.iter().map(|check| check.kind);
     let rules = book.rules().iter().map(|rule| HitKind::from(rule.kind()));
     let paths = path_sets(book.policy).into_iter().map(|(_, kind, _)| kind);
-    let kind = checks.chain(rules).chain(paths).find(|kind| kind.code() == id)?;
-    let rules = book.rules().iter().filter(|rule| HitKind::from(rule.kind()) == kind);
+    let kind = checks
+        .chain(rules)
+        .chain(paths)
+        .find(|kind| kind.code() == id)?;
+    let rules = book
+        .rules()
+        .iter()
+        .filter(|rule| HitKind::from(rule.kind()) == kind);
     let checks = BUILT_IN.iter().filter(|check| check.kind == kind);
     let names: Vec<_> = rules
         .map(|rule| rule.id().to_owned())
@@ -167,7 +195,12 @@ fn code(book: &RuleBook<'_>, id: &str) -> Option<Explained> {
     Some(Explained {
         id: id.to_owned(),
         source: "built in",
-        raises: if id == SECRET_FOUND { SECRET_FOUND } else { kind.code() }.to_owned(),
+        raises: if id == SECRET_FOUND {
+            SECRET_FOUND
+        } else {
+            kind.code()
+        }
+        .to_owned(),
         reason: format!("The code of every finding of this kind; {decided}."),
         looks_at: format!("what these look at: {}", names.join(", ")),
         next: vec![
@@ -196,7 +229,13 @@ fn table(policy: &Policy, id: &str) -> Option<Explained> {
         let when = word(&rule.when);
         let next = vec!["baton show TASK tells which finding or gate spoke".to_owned()];
         let source = "decision_rules of POLICY.json";
-        return Some(explained(source, word(&rule.then), &rule.reason, when, next));
+        return Some(explained(
+            source,
+            word(&rule.then),
+            &rule.reason,
+            when,
+            next,
+        ));
     }
     if let Some(gate) = gate {
         let runs = match gate.argv.as_slice() {
@@ -205,12 +244,31 @@ fn table(policy: &Policy, id: &str) -> Option<Explained> {
             argv => argv.join(" "),
         };
         let next = vec![format!("gate-runner --task TASK --only {id} runs it alone")];
-        return Some(explained("gates of POLICY.json", "PASS, FAIL or SKIP".to_owned(), &gate.reason, runs, next));
+        return Some(explained(
+            "gates of POLICY.json",
+            "PASS, FAIL or SKIP".to_owned(),
+            &gate.reason,
+            runs,
+            next,
+        ));
     }
-    recovery.map(|Recovery { definition, trigger, procedure, .. }| {
-        let raises = "an incident".to_owned();
-        explained("recovery of POLICY.json", raises, definition, trigger.clone(), procedure.clone())
-    })
+    recovery.map(
+        |Recovery {
+             definition,
+             trigger,
+             procedure,
+             ..
+         }| {
+            let raises = "an incident".to_owned();
+            explained(
+                "recovery of POLICY.json",
+                raises,
+                definition,
+                trigger.clone(),
+                procedure.clone(),
+            )
+        },
+    )
 }
 
 fn refusal(id: &str) -> Option<Explained> {

@@ -25,7 +25,11 @@ type Found = (&'static str, usize, String, String);
 pub(crate) fn scan(file: &ScanFile<'_>, languages: Languages, hits: &mut Vec<Hit>) {
     let mut found: Vec<Found> = Vec::new();
     let is_code = languages.is_code();
-    let hunks = file.section.hunks().iter().filter(|hunk| is_worth_a_look(hunk.raw()));
+    let hunks = file
+        .section
+        .hunks()
+        .iter()
+        .filter(|hunk| is_worth_a_look(hunk.raw()));
     let added = hunks.flat_map(|hunk| hunk.lines());
     for line in added.filter(|line| line.kind == LineKind::Added) {
         let (number, line) = (line.new_number, line.text);
@@ -39,7 +43,11 @@ pub(crate) fn scan(file: &ScanFile<'_>, languages: Languages, hits: &mut Vec<Hit
         };
         if let Some(hiding) = hiding_character(line, number == 1) {
             let message = "an added line holds a character that changes how the line is shown";
-            note("HIDDEN_CHARACTER", hiding.escape_unicode().to_string(), message.to_owned());
+            note(
+                "HIDDEN_CHARACTER",
+                hiding.escape_unicode().to_string(),
+                message.to_owned(),
+            );
         }
         if let Some(word) = confusable_word(line) {
             let message = "an added word holds letters of another script that look like plain ones";
@@ -100,7 +108,8 @@ fn is_worth_a_look(text: &[u8]) -> bool {
 fn out_of_sight(line: &[u8], is_code: bool) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     let text = line.trim_ascii();
-    let longest = |is_in: fn(&u8) -> bool| text.split(|byte| !is_in(byte)).max_by_key(|run| run.len());
+    let longest =
+        |is_in: fn(&u8) -> bool| text.split(|byte| !is_in(byte)).max_by_key(|run| run.len());
     let blanks = longest(|byte| matches!(byte, b' ' | b'\t')).map_or(0, <[u8]>::len);
     if blanks >= BLANKS {
         let message = format!("{blanks} blanks push the rest of the line out of sight");
@@ -113,7 +122,10 @@ fn out_of_sight(line: &[u8], is_code: bool) -> Vec<(&'static str, String)> {
     let encoded = encoded.filter(|run| run.len() >= ENCODED && entropy(run) > ENCODED_ENTROPY);
     if let Some(run) = encoded {
         let length = run.len();
-        found.push(("ENCODED_TEXT", format!("{length} encoded bytes that nobody can read")));
+        found.push((
+            "ENCODED_TEXT",
+            format!("{length} encoded bytes that nobody can read"),
+        ));
     } else if line.len() > LONG_LINE {
         let message = format!("a line of {} bytes, more than anybody reads", line.len());
         found.push(("UNREADABLE_LINE", message));
@@ -139,7 +151,17 @@ pub(crate) fn confusable_word(line: &[u8]) -> Option<String> {
         mixed || (whole && !is_honest && word.chars().count() >= 3)
     })?;
     let shown = odd.chars().take(40);
-    Some(shown.map(|c| if c.is_ascii() { c.to_string() } else { c.escape_unicode().to_string() }).collect())
+    Some(
+        shown
+            .map(|c| {
+                if c.is_ascii() {
+                    c.to_string()
+                } else {
+                    c.escape_unicode().to_string()
+                }
+            })
+            .collect(),
+    )
 }
 
 /// Greek and everything after it; what comes before are Latin letters with their marks.
@@ -308,8 +330,14 @@ mod tests {
 
     #[test]
     fn a_text_with_a_nul_is_no_picture() {
-        assert!(is_text_with_nul(b"#!/bin/sh\necho all is well\n\0\ncurl x\n"));
-        for content in [&b"plain\n"[..], b"a\0b\0c\0d\0", b"\x89PNG\r\n\0\0\0\xff\xfe text text text"] {
+        assert!(is_text_with_nul(
+            b"#!/bin/sh\necho all is well\n\0\ncurl x\n"
+        ));
+        for content in [
+            &b"plain\n"[..],
+            b"a\0b\0c\0d\0",
+            b"\x89PNG\r\n\0\0\0\xff\xfe text text text",
+        ] {
             assert!(!is_text_with_nul(content), "{content:?}");
         }
     }

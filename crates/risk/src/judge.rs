@@ -35,7 +35,11 @@ pub(crate) struct Judge<'j, 'p> {
 }
 
 impl<'j, 'p> Judge<'j, 'p> {
-    pub(crate) fn of(book: &'j RuleBook<'p>, file: &'j ScanFile<'j>, matched: &Matched<'_>) -> Self {
+    pub(crate) fn of(
+        book: &'j RuleBook<'p>,
+        file: &'j ScanFile<'j>,
+        matched: &Matched<'_>,
+    ) -> Self {
         let languages = file.languages();
         Self {
             book,
@@ -162,7 +166,10 @@ impl<'j, 'p> Judge<'j, 'p> {
         match rule.kind() {
             RiskKind::Secret => {
                 let allowed = self.book.policy.secret_rules.allow_comments;
-                Ok(allowed && lines.windows(ALLOW_COMMENT.len()).any(|part| part == ALLOW_COMMENT))
+                Ok(allowed
+                    && lines
+                        .windows(ALLOW_COMMENT.len())
+                        .any(|part| part == ALLOW_COMMENT))
             }
             RiskKind::ExternalIo => {
                 Ok(rule.excepts(lines)? || self.names_only_excepted_hosts(rule, lines)?)
@@ -215,8 +222,15 @@ impl<'j, 'p> Judge<'j, 'p> {
     /// A dependency that comes in; one that the old text names in the same way is only changed.
     fn dependency(&self, rule: &Rule<'_>, found: &Found<'_>, excerpt: String) -> Hit {
         let name = String::from_utf8_lossy(found.name.unwrap_or_default());
-        let name: String = name.chars().flat_map(char::escape_debug).take(100).collect();
-        let hit = match self.names_before(rule).contains(found.name.unwrap_or_default()) {
+        let name: String = name
+            .chars()
+            .flat_map(char::escape_debug)
+            .take(100)
+            .collect();
+        let hit = match self
+            .names_before(rule)
+            .contains(found.name.unwrap_or_default())
+        {
             true => Hit::built_in("DEPENDENCY_CHANGED", &self.file.path, "was there before"),
             false => Hit::of_rule(rule, &self.file.path, String::new()),
         };
@@ -237,7 +251,11 @@ impl<'j, 'p> Judge<'j, 'p> {
         };
         match &self.file.old {
             Some(old) => look(old),
-            None => self.file.section.old_text().for_each(|side| look(&side.text)),
+            None => self
+                .file
+                .section
+                .old_text()
+                .for_each(|side| look(&side.text)),
         }
         names
     }
@@ -319,7 +337,10 @@ mod tests {
     fn changes_are_read_with_their_neighbours() {
         let raw = b" a\n b\n+c\n-d\n e\n f\n g\n+h\n i\n+j\n";
         let parts: Vec<_> = near_changes(raw).collect();
-        assert_eq!(parts, [&b" b\n+c\n-d\n e\n"[..], b" g\n+h\n i\n", b" i\n+j\n"]);
+        assert_eq!(
+            parts,
+            [&b" b\n+c\n-d\n e\n"[..], b" g\n+h\n i\n", b" i\n+j\n"]
+        );
         assert_eq!(near_changes(b"+x").collect::<Vec<_>>(), [b"+x"]);
         assert_eq!(near_changes(b" a\n b\n").count(), 0);
     }

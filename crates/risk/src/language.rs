@@ -24,9 +24,24 @@ const fn language(
 
 /// Everything in lower case. A file may be of several languages, as a `.h` is.
 const LANGUAGES: [Language; 52] = [
-    language("python", &["py", "pyw", "pyi", "pyx", "ipynb"], &["sconstruct", "sconscript", "wscript"], &["python", "python2", "python3", "pypy3"]),
-    language("javascript", &["js", "jsx", "mjs", "cjs", "vue", "svelte", "astro"], &["jakefile"], &["node", "deno", "bun"]),
-    language("typescript", &["ts", "tsx", "mts", "cts", "vue", "svelte", "astro"], &[], &["ts-node", "tsx"]),
+    language(
+        "python",
+        &["py", "pyw", "pyi", "pyx", "ipynb"],
+        &["sconstruct", "sconscript", "wscript"],
+        &["python", "python2", "python3", "pypy3"],
+    ),
+    language(
+        "javascript",
+        &["js", "jsx", "mjs", "cjs", "vue", "svelte", "astro"],
+        &["jakefile"],
+        &["node", "deno", "bun"],
+    ),
+    language(
+        "typescript",
+        &["ts", "tsx", "mts", "cts", "vue", "svelte", "astro"],
+        &[],
+        &["ts-node", "tsx"],
+    ),
     language("go", &["go"], &[], &[]),
     language("rust", &["rs"], &[], &[]),
     language("java", &["java"], &[], &[]),
@@ -34,10 +49,27 @@ const LANGUAGES: [Language; 52] = [
     language("scala", &["scala", "sc"], &[], &[]),
     language("groovy", &["groovy", "gradle"], &["jenkinsfile"], &[]),
     language("clojure", &["clj", "cljs", "cljc", "edn"], &[], &[]),
-    language("ruby", &["rb", "rake", "gemspec", "ru", "podspec"], &["rakefile", "gemfile", "podfile", "fastfile", "vagrantfile", "brewfile"], &["ruby"]),
+    language(
+        "ruby",
+        &["rb", "rake", "gemspec", "ru", "podspec"],
+        &[
+            "rakefile",
+            "gemfile",
+            "podfile",
+            "fastfile",
+            "vagrantfile",
+            "brewfile",
+        ],
+        &["ruby"],
+    ),
     language("php", &["php", "phtml", "inc"], &[], &["php"]),
     language("c", &["c", "h"], &[], &[]),
-    language("cpp", &["cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "h"], &[], &[]),
+    language(
+        "cpp",
+        &["cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "h"],
+        &[],
+        &[],
+    ),
     language("objc", &["m", "mm"], &[], &[]),
     language("csharp", &["cs", "csx"], &[], &[]),
     language("fsharp", &["fs", "fsx"], &[], &[]),
@@ -54,16 +86,61 @@ const LANGUAGES: [Language; 52] = [
     language("crystal", &["cr"], &[], &["crystal"]),
     language("haskell", &["hs"], &[], &["runhaskell", "stack"]),
     language("zig", &["zig"], &[], &[]),
-    language("shell", &["sh", "bash", "zsh", "ksh", "fish", "bats", "command"], &[".bashrc", ".profile", ".bash_profile", ".zshrc", ".envrc", "configure", "bootstrap", "gradlew", "mvnw"], &["sh", "bash", "zsh", "dash", "ksh", "fish", "ash", "bats"]),
-    language("powershell", &["ps1", "psm1", "psd1"], &[], &["pwsh", "powershell"]),
+    language(
+        "shell",
+        &["sh", "bash", "zsh", "ksh", "fish", "bats", "command"],
+        &[
+            ".bashrc",
+            ".profile",
+            ".bash_profile",
+            ".zshrc",
+            ".envrc",
+            "configure",
+            "bootstrap",
+            "gradlew",
+            "mvnw",
+        ],
+        &["sh", "bash", "zsh", "dash", "ksh", "fish", "ash", "bats"],
+    ),
+    language(
+        "powershell",
+        &["ps1", "psm1", "psd1"],
+        &[],
+        &["pwsh", "powershell"],
+    ),
     language("batch", &["bat", "cmd"], &[], &[]),
-    language("dockerfile", &["dockerfile", "containerfile"], &["dockerfile", "containerfile"], &[]),
-    language("make", &["mk", "mak"], &["makefile", "gnumakefile"], &["make"]),
+    language(
+        "dockerfile",
+        &["dockerfile", "containerfile"],
+        &["dockerfile", "containerfile"],
+        &[],
+    ),
+    language(
+        "make",
+        &["mk", "mak"],
+        &["makefile", "gnumakefile"],
+        &["make"],
+    ),
     language("just", &["just"], &["justfile", ".justfile"], &["just"]),
     language("cmake", &["cmake"], &["cmakelists.txt"], &[]),
     language("bazel", &["bzl", "bazel"], &["build", "workspace"], &[]),
     language("yaml", &["yml", "yaml"], &[], &[]),
-    language("workflow", &[], &[".gitlab-ci.yml", "bitbucket-pipelines.yml", ".travis.yml", ".drone.yml", "appveyor.yml", ".appveyor.yml", "buildspec.yml", "cloudbuild.yaml", "cloudbuild.yml"], &[]),
+    language(
+        "workflow",
+        &[],
+        &[
+            ".gitlab-ci.yml",
+            "bitbucket-pipelines.yml",
+            ".travis.yml",
+            ".drone.yml",
+            "appveyor.yml",
+            ".appveyor.yml",
+            "buildspec.yml",
+            "cloudbuild.yaml",
+            "cloudbuild.yml",
+        ],
+        &[],
+    ),
     language("json", &["json", "jsonc", "json5"], &[], &[]),
     language("toml", &["toml"], &[], &[]),
     language("ini", &["ini", "cfg", "conf", "properties"], &[], &[]),
@@ -72,7 +149,12 @@ const LANGUAGES: [Language; 52] = [
     language("sql", &["sql"], &[], &[]),
     language("html", &["html", "htm"], &[], &[]),
     language("xml", &["xml"], &[], &[]),
-    language("markdown", &["md", "markdown", "mdx", "rst", "adoc", "txt"], &[], &[]),
+    language(
+        "markdown",
+        &["md", "markdown", "mdx", "rst", "adoc", "txt"],
+        &[],
+        &[],
+    ),
     language("css", &["css", "scss", "less"], &[], &[]),
     language("svg", &["svg"], &[], &[]),
     language("csv", &["csv", "tsv"], &[], &[]),
@@ -85,17 +167,59 @@ const NO_CODE: [&str; 12] = [
 
 /// Languages whose comments begin with `#`.
 const HASH: [&str; 20] = [
-    "python", "ruby", "perl", "r", "elixir", "julia", "nim", "crystal", "shell", "powershell",
-    "dockerfile", "make", "just", "cmake", "bazel", "yaml", "workflow", "toml", "ini", "hcl",
+    "python",
+    "ruby",
+    "perl",
+    "r",
+    "elixir",
+    "julia",
+    "nim",
+    "crystal",
+    "shell",
+    "powershell",
+    "dockerfile",
+    "make",
+    "just",
+    "cmake",
+    "bazel",
+    "yaml",
+    "workflow",
+    "toml",
+    "ini",
+    "hcl",
 ];
 /// Languages whose comments begin with `//` or stand between `/*` and `*/`.
 const SLASHES: [&str; 18] = [
-    "javascript", "typescript", "go", "rust", "java", "kotlin", "scala", "groovy", "c", "cpp",
-    "objc", "csharp", "fsharp", "swift", "dart", "php", "zig", "css",
+    "javascript",
+    "typescript",
+    "go",
+    "rust",
+    "java",
+    "kotlin",
+    "scala",
+    "groovy",
+    "c",
+    "cpp",
+    "objc",
+    "csharp",
+    "fsharp",
+    "swift",
+    "dart",
+    "php",
+    "zig",
+    "css",
 ];
 /// Of those, languages in which no statement begins with `*`.
 const STARS: [&str; 9] = [
-    "javascript", "typescript", "java", "kotlin", "scala", "groovy", "csharp", "dart", "php",
+    "javascript",
+    "typescript",
+    "java",
+    "kotlin",
+    "scala",
+    "groovy",
+    "csharp",
+    "dart",
+    "php",
 ];
 
 /// The marks that begin a comment.
@@ -191,9 +315,14 @@ fn has_special_name(language: &str, path: &[u8], name: &[u8]) -> bool {
         "workflow" => {
             name.starts_with(b"azure-pipelines")
                 || (is_yaml()
-                    && [".github/workflows/", ".github/actions/", ".gitlab/", ".circleci/"]
-                        .into_iter()
-                        .any(lies_in))
+                    && [
+                        ".github/workflows/",
+                        ".github/actions/",
+                        ".gitlab/",
+                        ".circleci/",
+                    ]
+                    .into_iter()
+                    .any(lies_in))
         }
         _ => false,
     }

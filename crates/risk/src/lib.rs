@@ -138,7 +138,13 @@ pub fn scan_candidate(
     let patch = baton_patch::parse(subject.patch, &limits)
         .map_err(|refusal| candidate::refused(&refusal))?;
     let mut input = ScanInput::from_patch(&patch);
-    surroundings::ask(&mut input, subject.store, subject.base_tree, subject.checkout, book)?;
+    surroundings::ask(
+        &mut input,
+        subject.store,
+        subject.base_tree,
+        subject.checkout,
+        book,
+    )?;
     let origin = Origin::Candidate {
         base: subject.base.to_string(),
         tree: subject.tree.to_string(),
@@ -208,7 +214,11 @@ fn reasons(hits: &[Hit]) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for hit in hits {
         let message = hit.message.trim_end_matches('.');
-        let reason = format!("{}: {}: {message}.", RiskLevel::from(hit.severity), hit.path);
+        let reason = format!(
+            "{}: {}: {message}.",
+            RiskLevel::from(hit.severity),
+            hit.path
+        );
         if !reasons.contains(&reason) && reasons.len() < 20 {
             reasons.push(reason);
         }

@@ -102,13 +102,17 @@ impl<'p> Places<'p> {
     /// Whether a path lies in a protected zone.
     pub(crate) fn protects(&self, path: &[u8]) -> bool {
         let forbidden = self.matched(path).forbidden;
-        forbidden.iter().any(|(kind, _)| *kind == HitKind::Protected)
+        forbidden
+            .iter()
+            .any(|(kind, _)| *kind == HitKind::Protected)
     }
 
     /// Whether a path is denied.
     fn denies(&self, path: &[u8]) -> bool {
         let forbidden = self.matched(path).forbidden;
-        forbidden.iter().any(|(kind, _)| *kind == HitKind::Allowlist)
+        forbidden
+            .iter()
+            .any(|(kind, _)| *kind == HitKind::Allowlist)
     }
 }
 
@@ -154,7 +158,10 @@ fn always_closed(path: &[u8]) -> Option<(&'static str, &'static str)> {
         return Some(("PATH_FORBIDDEN", why));
     }
     if lies_in(QUEUE_ROOT) {
-        return Some(("QUEUE_TOUCHED", "is part of the queue, which is never committed"));
+        return Some((
+            "QUEUE_TOUCHED",
+            "is part of the queue, which is never committed",
+        ));
     }
     if lies_in(SSOT) {
         return Some(("SSOT_TOUCHED", "holds the rules that judge the next change"));
@@ -186,7 +193,13 @@ fn by_path(
             HitKind::Allowlist => Severity::Critical,
             _ => Severity::High,
         };
-        hits.push(Hit::of_path_rule(*kind, severity, &rule.id, shown, &rule.reason));
+        hits.push(Hit::of_path_rule(
+            *kind,
+            severity,
+            &rule.id,
+            shown,
+            &rule.reason,
+        ));
     }
     for rule in book.by_path_alone(path) {
         hits.push(Hit::of_rule(rule, shown, String::new()));
@@ -199,7 +212,10 @@ fn by_name(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
         let why = "the name hides something or means another file elsewhere";
         hits.push(Hit::in_file(warning.as_str(), file, why));
     }
-    if let Some(word) = path.split(|byte| *byte == b'/').find_map(hidden::confusable_word) {
+    if let Some(word) = path
+        .split(|byte| *byte == b'/')
+        .find_map(hidden::confusable_word)
+    {
         let why = "the name holds letters of another script that look like plain ones";
         hits.push(Hit::in_file("PATH_CONFUSABLE", file, why).showing(word));
     }
@@ -430,7 +446,12 @@ fn sizes(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
         hits.push(Hit::built_in("TOO_MANY_FILES", "the change", message));
     }
     for file in &input.files {
-        let raw: usize = file.section.hunks().iter().map(|hunk| hunk.raw().len()).sum();
+        let raw: usize = file
+            .section
+            .hunks()
+            .iter()
+            .map(|hunk| hunk.raw().len())
+            .sum();
         let most = policy.caps.max_file_bytes;
         if file.binary().is_none() && raw as u64 <= most {
             continue;
@@ -439,8 +460,7 @@ fn sizes(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
         let added: usize = added.map(|(_, text)| text.len() + 1).sum();
         let size = (added + file.binary().map_or(0, <[u8]>::len)) as u64;
         if size > most {
-            let message =
-                format!("adds {size} bytes, the policy allows {most} (max_file_bytes)");
+            let message = format!("adds {size} bytes, the policy allows {most} (max_file_bytes)");
             hits.push(Hit::in_file("FILE_TOO_LARGE", file, message));
         }
     }

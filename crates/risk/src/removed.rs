@@ -118,8 +118,8 @@ fn each_changed(
     let text = side.bytes();
     rule.each(text, &(0..text.len()), |found| {
         let lines = side.lines_of(found.range.clone());
-        let is_said = !rule.reads_comments()
-            && begins_in_comment(text, found.range.start, languages);
+        let is_said =
+            !rule.reads_comments() && begins_in_comment(text, found.range.start, languages);
         if let Some(line) = side.first_changed(&lines)
             && !is_said
             && !rule.excepts(side.text_of(&lines))?

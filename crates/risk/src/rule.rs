@@ -266,8 +266,8 @@ fn compile_policy_rule(rule: &RiskRule, languages: Languages) -> Result<Compiled
         });
         (has_keyword || rule.keywords.is_empty())
             && compiled.pattern.find_iter(text).any(|found| {
-                let is_said = !reads_comments(rule)
-                    && begins_in_comment(text, found.start(), languages);
+                let is_said =
+                    !reads_comments(rule) && begins_in_comment(text, found.start(), languages);
                 // An exception may speak by the match or by the lines around it.
                 !is_said && !compiled.leaves_alone(found.as_bytes()) && !compiled.leaves_alone(text)
             })

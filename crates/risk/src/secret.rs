@@ -147,7 +147,9 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<SecretFile, Problem> {
     }
     if file.rules.is_empty() || file.rules.len() > MOST_RULES {
         let seen = file.rules.len();
-        return Err(invalid(format!("it has {seen} rules, expected 1 to {MOST_RULES}")));
+        return Err(invalid(format!(
+            "it has {seen} rules, expected 1 to {MOST_RULES}"
+        )));
     }
     let rules = file.rules.into_iter().map(|rule| rule.check());
     let allowlists = file.allowlist.into_iter().chain(file.allowlists);
@@ -168,7 +170,11 @@ impl FileRule {
         if self.regex.is_none() && self.path.is_none() {
             return Err(named("has neither regex nor path"));
         }
-        if self.keywords.iter().any(|word| word.is_empty() || !word.is_ascii()) {
+        if self
+            .keywords
+            .iter()
+            .any(|word| word.is_empty() || !word.is_ascii())
+        {
             return Err(named("has a keyword that is empty or not ASCII"));
         }
         let allowlists = self.allowlist.into_iter().chain(self.allowlists);
@@ -212,16 +218,29 @@ impl SecretRule {
     /// part, else the whole match.
     pub(crate) fn secret<'t>(&self, captures: &Captures<'t>) -> Option<&'t [u8]> {
         let named = (self.group > 0).then(|| captures.get(self.group)).flatten();
-        let first = || captures.iter().skip(1).flatten().find(|group| !group.is_empty());
+        let first = || {
+            captures
+                .iter()
+                .skip(1)
+                .flatten()
+                .find(|group| !group.is_empty())
+        };
         let whole = || captures.get(0);
-        named.or_else(first).or_else(whole).map(|group| group.as_bytes())
+        named
+            .or_else(first)
+            .or_else(whole)
+            .map(|group| group.as_bytes())
     }
 
     /// Whether a match counts: its secret is random enough, and no allowlist leaves it alone.
     ///
     /// # Errors
     /// `SECRET_RULES_INVALID` for a pattern that cannot be compiled.
-    pub(crate) fn counts(&self, place: &Place<'_>, everywhere: &[Allowlist]) -> Result<bool, Problem> {
+    pub(crate) fn counts(
+        &self,
+        place: &Place<'_>,
+        everywhere: &[Allowlist],
+    ) -> Result<bool, Problem> {
         if self.entropy > 0.0 && entropy(place.secret) <= self.entropy {
             return Ok(false);
         }
@@ -383,10 +402,16 @@ mod tests {
                 secret: rule.secret(captures).unwrap(),
                 line: text.as_bytes(),
             };
-            rule.keywords.iter().any(|word| held.contains(word.as_str()))
+            rule.keywords
+                .iter()
+                .any(|word| held.contains(word.as_str()))
                 && rule.counts(&place, &file.allowlists).unwrap()
         });
-        found.next().is_some() && rule.keywords.iter().any(|word| lower.contains(word.as_str()))
+        found.next().is_some()
+            && rule
+                .keywords
+                .iter()
+                .any(|word| lower.contains(word.as_str()))
     }
 
     #[test]

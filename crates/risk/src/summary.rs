@@ -6,9 +6,9 @@ use baton_core::envelope::Severity;
 use baton_core::problem::Problem;
 use baton_core::{bounds, wire};
 
+use crate::Origin;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput};
-use crate::Origin;
 
 const MAX_BYTES: usize = 64 << 20;
 /// How many findings are listed: half of what the schema takes, and more than anybody reads.

@@ -80,7 +80,9 @@ fn names(text: &[u8], named_by: &[u8], path: &[u8]) -> bool {
     let mut folder = named_by;
     while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
         folder = folder.get(..slash).unwrap_or_default();
-        let below = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix(b"/"));
+        let below = path
+            .strip_prefix(folder)
+            .and_then(|rest| rest.strip_prefix(b"/"));
         // A bare name within a folder says little, unless it is written as a path.
         let relative = below.map(|rest| [b"./", rest].concat());
         let is_path = |rest: &[u8]| rest.contains(&b'/');
@@ -161,18 +163,35 @@ mod tests {
     fn a_trusted_file_names_what_lies_beside_it() {
         let hook = b"exec ./pre/check.sh".as_slice();
         assert!(names(hook, b".husky/pre-commit", b".husky/pre/check.sh"));
-        assert!(names(b"python tools/a.py", b"pkg/AGENTS.md", b"pkg/tools/a.py"));
-        assert!(!names(b"python tools/a.py", b"pkg/AGENTS.md", b"lib/tools/a.py"));
+        assert!(names(
+            b"python tools/a.py",
+            b"pkg/AGENTS.md",
+            b"pkg/tools/a.py"
+        ));
+        assert!(!names(
+            b"python tools/a.py",
+            b"pkg/AGENTS.md",
+            b"lib/tools/a.py"
+        ));
     }
 
     #[test]
     fn a_gate_runs_its_words_and_its_runners_files() {
-        let argv = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let argv = |words: &[&str]| {
+            words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>()
+        };
         assert!(runs(&argv(&["make", "test"]), ".", b"Makefile"));
         assert!(!runs(&argv(&["make", "test"]), ".", b"sub/Makefile"));
         assert!(runs(&argv(&["make"]), "sub", b"sub/Makefile"));
         assert!(runs(&argv(&["bash", "./ci/all.sh"]), ".", b"ci/all.sh"));
-        assert!(runs(&argv(&["sh", "-c", "cd x && ./run.sh"]), ".", b"run.sh"));
+        assert!(runs(
+            &argv(&["sh", "-c", "cd x && ./run.sh"]),
+            ".",
+            b"run.sh"
+        ));
         assert!(!runs(&argv(&["cargo", "test"]), ".", b"src/lib.rs"));
     }
 }

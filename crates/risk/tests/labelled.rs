@@ -1,8 +1,17 @@
 //! How right the rules are on changes with a known answer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
 use std::collections::BTreeMap;
 
 #[path = "labelled/set.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
 mod set;
 
 use set::Label;

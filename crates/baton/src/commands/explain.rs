@@ -13,9 +13,9 @@ const MOST_OFFERED: usize = 5;
 
 /// Adds the arguments.
 pub(super) fn arguments(command: Command) -> Command {
-    let rule = Arg::new("rule")
-        .value_name("RULE")
-        .help("A rule's id, a finding's code, D1 to D9, G0 to G6, R1 to R8; without it, all are listed");
+    let rule = Arg::new("rule").value_name("RULE").help(
+        "A rule's id, a finding's code, D1 to D9, G0 to G6, R1 to R8; without it, all are listed",
+    );
     let policy = Arg::new("policy")
         .long("policy")
         .value_name("FILE")
@@ -48,11 +48,19 @@ fn answer(explained: &Explained) -> Reply {
     }
     let severity = explained.severity.map(|severity| format!(", {severity}"));
     let mut reply = Reply::ok(json)
-        .line(format!("{} ({}{})", explained.id, explained.raises, severity.unwrap_or_default()))
+        .line(format!(
+            "{} ({}{})",
+            explained.id,
+            explained.raises,
+            severity.unwrap_or_default()
+        ))
         .line(format!("  {}", explained.reason))
         .line(format!("  from: {}", explained.source))
         .line(format!("  looks at: {}", explained.looks_at));
-    for (word, examples) in [("matches", &explained.matches), ("leaves", &explained.no_match)] {
+    for (word, examples) in [
+        ("matches", &explained.matches),
+        ("leaves", &explained.no_match),
+    ] {
         for example in examples.iter().take(3) {
             reply = reply.line(format!("  {word}: {}", example.escape_debug()));
         }
@@ -67,7 +75,10 @@ fn unknown(book: &RuleBook<'_>, id: &str) -> Problem {
     let asked = id.to_ascii_lowercase();
     let is_close = |name: &String| {
         let name = name.to_ascii_lowercase();
-        name.contains(&asked) || asked.split(['-', '_']).any(|part| part.len() > 3 && name.contains(part))
+        name.contains(&asked)
+            || asked
+                .split(['-', '_'])
+                .any(|part| part.len() > 3 && name.contains(part))
     };
     let close: Vec<_> = baton_risk::names(book)
         .into_iter()

@@ -56,8 +56,11 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let mut written = Vec::new();
     if !folder.join("POLICY.json").exists() {
         let policy = fresh_policy(&session, &arguments)?;
-        RuleBook::new(&policy, &[(SECRET_RULES_NAME.to_owned(), SECRET_RULES.into())])?
-            .check_all()?;
+        RuleBook::new(
+            &policy,
+            &[(SECRET_RULES_NAME.to_owned(), SECRET_RULES.into())],
+        )?
+        .check_all()?;
         write_new(&folder, "POLICY.json", &policy.to_json()?, &mut written)?;
     }
     let policy = Policy::parse(

@@ -245,10 +245,19 @@ impl Repository {
     fn in_the_way(&self, old: &Oid, new: &Oid) -> Result<Option<PathBuf>, Problem> {
         let added = self
             .call()
-            .args(["diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=A"])
+            .args([
+                "diff-tree",
+                "-r",
+                "-z",
+                "--name-only",
+                "--no-renames",
+                "--diff-filter=A",
+            ])
             .args([old.as_str(), new.as_str()])
             .output("listing what comes in")?;
-        let added = added.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        let added = added
+            .split(|byte| *byte == 0)
+            .filter(|path| !path.is_empty());
         for path in added.map(|path| Path::new(OsStr::from_bytes(path))) {
             let is_there = self.root.join(path).symlink_metadata().is_ok();
             let blocks = |folder: &&Path| {
@@ -256,11 +265,14 @@ impl Repository {
                 found.is_ok_and(|found| !found.is_dir())
             };
             // The last ancestor is the root itself, by an empty name.
-            let above = path.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+            let mut above = path
+                .ancestors()
+                .skip(1)
+                .filter(|folder| *folder != Path::new(""));
             if is_there {
                 return Ok(Some(path.to_owned()));
             }
-            if let Some(folder) = above.into_iter().find(|folder| blocks(&folder)) {
+            if let Some(folder) = above.find(blocks) {
                 return Ok(Some(folder.to_owned()));
             }
         }

@@ -321,7 +321,9 @@ impl TreeEntry {
     /// Reads `<mode> <type> <id> <size>\t<path>`, the size padded with blanks.
     fn read(line: &[u8]) -> Option<Self> {
         let tab = line.iter().position(|byte| *byte == b'\t')?;
-        let mut words = std::str::from_utf8(line.get(..tab)?).ok()?.split_whitespace();
+        let mut words = std::str::from_utf8(line.get(..tab)?)
+            .ok()?
+            .split_whitespace();
         let (mode, _, id, size) = (words.next()?, words.next()?, words.next()?, words.next()?);
         Some(Self {
             mode: mode.to_owned(),

@@ -239,12 +239,20 @@ fn risk_rule(rule: &RiskRule) -> Checked {
     })?;
     bounds::unique("risk_rules.where.languages", languages)?;
     let is_bound = !rule.place.globs.is_empty() || !languages.is_empty();
-    bounds::list("risk_rules.keywords", &rule.keywords, usize::from(!is_bound), 64, |word| {
-        if word.is_ascii() && !word.contains('\n') {
-            return bounds::text("risk_rules.keywords", word, 2, 100);
-        }
-        Err(format!("risk rule {id}: a keyword is plain ASCII in one line"))
-    })?;
+    bounds::list(
+        "risk_rules.keywords",
+        &rule.keywords,
+        usize::from(!is_bound),
+        64,
+        |word| {
+            if word.is_ascii() && !word.contains('\n') {
+                return bounds::text("risk_rules.keywords", word, 2, 100);
+            }
+            Err(format!(
+                "risk rule {id}: a keyword is plain ASCII in one line"
+            ))
+        },
+    )?;
     bounds::unique("risk_rules.keywords", &rule.keywords)?;
     bounds::text("risk_rules.pattern", &rule.pattern, 1, 4000)?;
     if let Some(except) = &rule.except {

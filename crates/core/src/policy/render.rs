@@ -164,7 +164,11 @@ impl Policy {
 
     fn render_risks(&self, text: &mut String) {
         for kind in RiskKind::ALL {
-            let rules: Vec<_> = self.risk_rules.iter().filter(|rule| rule.kind == kind).collect();
+            let rules: Vec<_> = self
+                .risk_rules
+                .iter()
+                .filter(|rule| rule.kind == kind)
+                .collect();
             put(text, format_args!("## {}\n\n", kind_title(kind)));
             if kind == RiskKind::Secret {
                 self.render_secret_files(text);

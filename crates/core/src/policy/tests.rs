@@ -94,7 +94,9 @@ fn what_is_no_policy_is_refused() {
 #[test]
 fn a_secret_file_is_held_to_its_digest() {
     let folder = tempfile::tempdir().unwrap();
-    let rules = with("/secret_rules/allow_comments", json!(true)).unwrap().secret_rules;
+    let rules = with("/secret_rules/allow_comments", json!(true))
+        .unwrap()
+        .secret_rules;
     let name = &rules.files[0].path;
     let problem = rules.read(folder.path(), 1 << 20).unwrap_err();
     assert_eq!(problem.code, "SECRET_RULES_MISSING");
@@ -104,7 +106,10 @@ fn a_secret_file_is_held_to_its_digest() {
     std::fs::write(folder.path().join(name), b"# all is well\n").unwrap();
     let problem = rules.read(folder.path(), 1 << 20).unwrap_err();
     assert_eq!(problem.code, "SECRET_RULES_CHANGED");
-    assert!(problem.message.contains(&rules.files[0].sha256), "{problem}");
+    assert!(
+        problem.message.contains(&rules.files[0].sha256),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -66,8 +66,8 @@ pub(crate) fn cases() -> Vec<Case> {
     for file in files {
         // The mark keeps made-up credentials from looking alive in this repository.
         let text = std::fs::read_to_string(&file).unwrap().replace("{~~}", "");
-        let cases: Vec<Case> =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let cases: Vec<Case> = serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         all.extend(cases);
     }
     all
@@ -87,7 +87,10 @@ pub(crate) fn policy() -> Policy {
 /// Its rule book, with the secret rules that lie beside it.
 pub(crate) fn book(policy: &Policy) -> RuleBook<'_> {
     let path = policy_path();
-    let rules = policy.secret_rules.read(path.parent().unwrap(), 1 << 20).unwrap();
+    let rules = policy
+        .secret_rules
+        .read(path.parent().unwrap(), 1 << 20)
+        .unwrap();
     RuleBook::new(policy, &rules).unwrap()
 }
 
@@ -128,7 +131,11 @@ fn one(case: &Case, book: &RuleBook<'_>, store: &ObjectStore, base: &Oid, new: &
         Ok(report) => Judged {
             raised: report.kinds,
             refused: None,
-            findings: report.findings.into_iter().map(|finding| finding.message).collect(),
+            findings: report
+                .findings
+                .into_iter()
+                .map(|finding| finding.message)
+                .collect(),
         },
         Err(problem) => Judged {
             raised: BTreeSet::new(),
@@ -148,15 +155,35 @@ fn build(folder: &Path, cases: &[Case]) -> Vec<(Oid, Oid)> {
     let mut stream = Vec::new();
     let mut mark = 0_usize;
     for (number, case) in cases.iter().enumerate() {
-        let base: BTreeMap<_, _> = case.base.iter().map(|(path, one)| (path, Some(one))).collect();
+        let base: BTreeMap<_, _> = case
+            .base
+            .iter()
+            .map(|(path, one)| (path, Some(one)))
+            .collect();
         let new = case.new.iter().map(|(path, one)| (path, one.as_ref()));
-        commit(&mut stream, &mut mark, &format!("refs/heads/base{number}"), None, &base);
+        commit(
+            &mut stream,
+            &mut mark,
+            &format!("refs/heads/base{number}"),
+            None,
+            &base,
+        );
         let from = mark;
         let new: BTreeMap<_, _> = new.collect();
-        commit(&mut stream, &mut mark, &format!("refs/heads/new{number}"), Some(from), &new);
+        commit(
+            &mut stream,
+            &mut mark,
+            &format!("refs/heads/new{number}"),
+            Some(from),
+            &new,
+        );
     }
     git(folder, &["fast-import", "--quiet"], &stream);
-    let listing = git(folder, &["for-each-ref", "--format=%(refname) %(objectname)"], b"");
+    let listing = git(
+        folder,
+        &["for-each-ref", "--format=%(refname) %(objectname)"],
+        b"",
+    );
     let ids: BTreeMap<String, Oid> = String::from_utf8(listing)
         .unwrap()
         .lines()
@@ -167,7 +194,12 @@ fn build(folder: &Path, cases: &[Case]) -> Vec<(Oid, Oid)> {
         .collect();
     let id = |name: String| ids[&name].clone();
     (0..cases.len())
-        .map(|at| (id(format!("refs/heads/base{at}")), id(format!("refs/heads/new{at}"))))
+        .map(|at| {
+            (
+                id(format!("refs/heads/base{at}")),
+                id(format!("refs/heads/new{at}")),
+            )
+        })
         .collect()
 }
 
@@ -181,7 +213,11 @@ fn commit(
     let mut changes = String::new();
     for (path, content) in files {
         let path = baton_patch::quote(path.as_bytes());
-        let path = if path.starts_with('"') { path } else { format!("\"{path}\"") };
+        let path = if path.starts_with('"') {
+            path
+        } else {
+            format!("\"{path}\"")
+        };
         let Some(content) = content else {
             writeln!(changes, "D {path}").unwrap();
             continue;
@@ -237,7 +273,12 @@ fn decoded(text: &str) -> Vec<u8> {
 pub(crate) fn borrowing(folder: &Path) -> tempfile::TempDir {
     let own = tempfile::tempdir().unwrap();
     git(own.path(), &["init", "-q"], b"");
-    let objects = ["rev-parse", "--path-format=absolute", "--git-path", "objects"];
+    let objects = [
+        "rev-parse",
+        "--path-format=absolute",
+        "--git-path",
+        "objects",
+    ];
     let objects = git(folder, &objects, b"");
     std::fs::write(own.path().join(".git/objects/info/alternates"), objects).unwrap();
     own
