@@ -123,9 +123,8 @@ fn a_secret_over_two_lines_is_found() {
         &added(
             "k.txt",
             &[
-                "-----BEGIN PRIVATE",
-                "KEY-----",
                 "-----BEGIN PRIVATE KEY-----",
+                "MC4CAQAwBQYDK2VwBCIEIJ9zqkVw1mXr4s0TgB7hYtLdPq2cNfWvRuKeSaOxZbJg",
             ],
         ),
         None,
