@@ -146,7 +146,9 @@ fn history(folder: &Path, book: &RuleBook<'_>, judged: &BTreeSet<(String, String
         let (commit, parent) = pair.split_once(' ').expect("a commit and its parent");
         commits += 1;
         let report = match scan(&store, book, parent, commit) {
-            Ok(report) => report,
+            Ok(Some(report)) => report,
+            // A commit that changes nothing is none of ours.
+            Ok(None) => continue,
             Err(why) => {
                 *counts.entry("refused").or_default() += 1;
                 lines.push(format!("{} {commit} refused: {why}", folder.display()));
@@ -182,11 +184,14 @@ fn scan(
     book: &RuleBook<'_>,
     parent: &str,
     commit: &str,
-) -> Result<RiskReport, String> {
+) -> Result<Option<RiskReport>, String> {
     let run = || {
         let (base, new) = (Oid::parse(parent)?, Oid::parse(commit)?);
         let (base_tree, tree) = (store.tree_of(&base)?, store.tree_of(&new)?);
         let patch = store.patch_between(&base_tree, &tree)?;
+        if patch.is_empty() {
+            return Ok(None);
+        }
         // The size of an honest commit is no question here.
         let mut limits = candidate::limits(book.policy());
         limits.bytes = 1 << 30;
@@ -199,7 +204,7 @@ fn scan(
             patch: &patch,
             checkout: None,
         };
-        baton_risk::scan_candidate(&subject, book, None)
+        baton_risk::scan_candidate(&subject, book, None).map(Some)
     };
     run().map_err(|problem| problem.to_string())
 }

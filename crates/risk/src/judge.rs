@@ -227,15 +227,30 @@ impl<'j, 'p> Judge<'j, 'p> {
             .flat_map(char::escape_debug)
             .take(100)
             .collect();
-        let hit = match self
-            .names_before(rule)
-            .contains(found.name.unwrap_or_default())
-        {
+        let raw = found.name.unwrap_or_default();
+        let hit = match self.names_before(rule).contains(raw) || self.takes_away(raw) {
             true => Hit::built_in("DEPENDENCY_CHANGED", &self.file.path, "was there before"),
             false => Hit::of_rule(rule, &self.file.path, String::new()),
         };
         let message = format!("{name}: {}", hit.message);
         Hit { message, ..hit }.showing(excerpt)
+    }
+
+    /// Whether a removed line holds this name as a word of its own: a list that is written in another
+    /// way brings nothing in.
+    fn takes_away(&self, name: &[u8]) -> bool {
+        let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./".contains(byte);
+        let stands_alone = |line: &[u8], at: usize| {
+            let before = at.checked_sub(1).and_then(|at| line.get(at));
+            let after = line.get(at + name.len());
+            before.is_none_or(|byte| !inner(byte)) && after.is_none_or(|byte| !inner(byte))
+        };
+        let mut removed = self.file.section.removed_text();
+        !name.is_empty()
+            && removed.any(|(_, line)| {
+                let mut places = memchr::memmem::find_iter(line, name);
+                places.any(|at| stands_alone(line, at))
+            })
     }
 
     /// The names that a rule for dependencies finds in the old text, as far as it is in sight.

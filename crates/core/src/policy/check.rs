@@ -245,12 +245,10 @@ fn risk_rule(rule: &RiskRule) -> Checked {
         usize::from(!is_bound),
         64,
         |word| {
-            if word.is_ascii() && !word.contains('\n') {
-                return bounds::text("risk_rules.keywords", word, 2, 100);
+            if word.contains('\n') {
+                return Err(format!("risk rule {id}: a keyword stands in one line"));
             }
-            Err(format!(
-                "risk rule {id}: a keyword is plain ASCII in one line"
-            ))
+            bounds::text("risk_rules.keywords", word, 2, 100)
         },
     )?;
     bounds::unique("risk_rules.keywords", &rule.keywords)?;
