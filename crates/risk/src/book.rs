@@ -17,6 +17,7 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 use crate::language::{self, Languages};
 use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
+use crate::rule_set::RuleSet;
 use crate::secret::{self, Allowlist};
 
 /// A text up to this size is judged by a rule as a whole, in bytes.
@@ -26,62 +27,6 @@ const WHOLE: usize = 16 << 10;
 const AROUND: usize = 4 << 10;
 /// After this many bytes the faster automaton pays for being built.
 const WORTH_A_TABLE: usize = 4 << 20;
-
-/// A set of rules by number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RuleSet(Vec<u64>);
-
-impl RuleSet {
-    fn of_size(rules: usize) -> Self {
-        Self(vec![0; rules.div_ceil(64)])
-    }
-
-    pub(crate) fn insert(&mut self, rule: usize) {
-        if let Some(word) = self.0.get_mut(rule / 64) {
-            *word |= 1 << (rule % 64);
-        }
-    }
-
-    pub(crate) fn has(&self, rule: usize) -> bool {
-        let word = self.0.get(rule / 64).copied().unwrap_or(0);
-        word & (1 << (rule % 64)) != 0
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
-    }
-
-    /// Whether a rule is in both sets.
-    pub(crate) fn meets(&self, other: &Self) -> bool {
-        let mut words = self.0.iter().zip(&other.0);
-        words.any(|(one, other)| one & other != 0)
-    }
-
-    /// As [`Self::join`], for a set that has no size yet.
-    pub(crate) fn grow_by(&mut self, other: &Self) {
-        self.0.resize(self.0.len().max(other.0.len()), 0);
-        self.join(other);
-    }
-
-    /// Takes in every rule of another set.
-    pub(crate) fn join(&mut self, other: &Self) {
-        for (word, more) in self.0.iter_mut().zip(&other.0) {
-            *word |= more;
-        }
-    }
-
-    fn clear(&mut self) {
-        self.0.fill(0);
-    }
-
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(at, word)| {
-            let word = *word;
-            let bits = (0..64).filter(move |bit| word & (1 << bit) != 0);
-            bits.map(move |bit| at * 64 + bit)
-        })
-    }
-}
 
 /// The rules of one policy.
 #[derive(Debug)]
@@ -280,7 +225,7 @@ impl<'p> RuleBook<'p> {
         called: &mut RuleSet,
     ) {
         called.clear();
-        if called.0.len() != fits.0.len() {
+        if !called.is_as_large_as(fits) {
             *called = RuleSet::of_size(self.rules.len());
         }
         self.keywords.each_once(parts, |rule| {
@@ -288,13 +233,7 @@ impl<'p> RuleBook<'p> {
                 called.insert(rule);
             }
         });
-        for (word, (always, fits)) in called
-            .0
-            .iter_mut()
-            .zip(self.keywords.always.0.iter().zip(&fits.0))
-        {
-            *word |= always & fits;
-        }
+        called.join_both(&self.keywords.always, fits);
     }
 
     /// The parts of a text to run rules on, where it is known which were called.
@@ -503,9 +442,7 @@ impl PathPatterns {
 
     /// Takes out the rules that are bound to other paths than this one.
     fn narrow(&self, path: &[u8], fits: &mut RuleSet) {
-        for (word, bound) in fits.0.iter_mut().zip(&self.bound.0) {
-            *word &= !bound;
-        }
+        fits.remove(&self.bound);
         for rule in self.matching(path) {
             fits.insert(rule);
         }

@@ -6,7 +6,7 @@ use baton_core::envelope::{Finding, Severity};
 use baton_core::policy::RiskKind;
 use baton_core::problem::Problem;
 
-use crate::book::{RuleBook, RuleSet};
+use crate::book::RuleBook;
 use crate::checks::{self, HitKind};
 use crate::hidden;
 use crate::hit::Hit;
@@ -14,6 +14,7 @@ use crate::input::ScanInput;
 use crate::judge::Judge;
 use crate::places::Matched;
 use crate::rule::{Rule, Source};
+use crate::rule_set::RuleSet;
 use crate::secret::Place;
 
 /// The longest excerpt, in characters.

@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range, RangeInclusive};
 use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
 
-use crate::book::{RuleBook, RuleSet};
+use crate::book::RuleBook;
 use crate::comment::begins_in_comment;
 use crate::content::{counts, in_loose_text, mask, shorten};
 use crate::hit::Hit;
@@ -15,6 +15,7 @@ use crate::language::Languages;
 use crate::places::Matched;
 use crate::removed::Losing;
 use crate::rule::{Found, Rule};
+use crate::rule_set::RuleSet;
 use crate::secret::Place;
 use crate::text::{self, ChangedText};
 

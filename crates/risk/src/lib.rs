@@ -24,6 +24,7 @@ mod pattern;
 mod places;
 mod removed;
 mod rule;
+mod rule_set;
 mod secret;
 mod summary;
 mod surroundings;

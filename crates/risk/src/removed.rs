@@ -6,13 +6,13 @@ use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_patch::Hunk;
 
-use crate::book::RuleSet;
 use crate::comment::begins_in_comment;
 use crate::content::{counts, mask, shorten};
 use crate::hit::Hit;
 use crate::judge::Judge;
 use crate::language::Languages;
 use crate::rule::Rule;
+use crate::rule_set::RuleSet;
 use crate::secret::Place;
 use crate::text::ChangedText;
 

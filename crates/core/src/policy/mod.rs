@@ -6,15 +6,17 @@
 
 mod check;
 mod render;
+mod risk_types;
 mod types;
 
 use std::path::Path;
 use std::time::SystemTime;
 
+pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use types::{
     Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Gate,
     GateKind, Grants, Isolation, IsolationRule, Landing, Mode, NeedsApproval, PathRule, Policy,
-    Recovery, RiskKind, RiskRule, SecretFile, SecretRules, Side, StandingApproval, Where,
+    Recovery, StandingApproval,
 };
 
 use crate::approval::instant;

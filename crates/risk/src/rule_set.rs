@@ -1,0 +1,76 @@
+//! A set of rules by number, small enough to be made for each file.
+
+/// A set of rules by number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RuleSet(Vec<u64>);
+
+impl RuleSet {
+    pub(crate) fn of_size(rules: usize) -> Self {
+        Self(vec![0; rules.div_ceil(64)])
+    }
+
+    pub(crate) fn insert(&mut self, rule: usize) {
+        if let Some(word) = self.0.get_mut(rule / 64) {
+            *word |= 1 << (rule % 64);
+        }
+    }
+
+    pub(crate) fn has(&self, rule: usize) -> bool {
+        let word = self.0.get(rule / 64).copied().unwrap_or(0);
+        word & (1 << (rule % 64)) != 0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// Whether a rule is in both sets.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let mut words = self.0.iter().zip(&other.0);
+        words.any(|(one, other)| one & other != 0)
+    }
+
+    /// As [`Self::join`], for a set that has no size yet.
+    pub(crate) fn grow_by(&mut self, other: &Self) {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.join(other);
+    }
+
+    /// Takes in every rule of another set.
+    pub(crate) fn join(&mut self, other: &Self) {
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            *word |= more;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let word = *word;
+            let bits = (0..64).filter(move |bit| word & (1 << bit) != 0);
+            bits.map(move |bit| at * 64 + bit)
+        })
+    }
+
+    /// Whether both sets have room for as many rules.
+    pub(crate) fn is_as_large_as(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len()
+    }
+
+    /// Takes in every rule that is in both of two sets.
+    pub(crate) fn join_both(&mut self, one: &Self, other: &Self) {
+        for (word, (one, other)) in self.0.iter_mut().zip(one.0.iter().zip(&other.0)) {
+            *word |= one & other;
+        }
+    }
+
+    /// Takes out every rule of another set.
+    pub(crate) fn remove(&mut self, other: &Self) {
+        for (word, gone) in self.0.iter_mut().zip(&other.0) {
+            *word &= !gone;
+        }
+    }
+}
