@@ -80,17 +80,12 @@ fn said(proposal: &Proposal) -> Vec<(Op, Vec<u8>)> {
     said.collect()
 }
 
-/// git exits 0 here, so the half that it applied becomes the candidate. It is named for what it
-/// is: everything later sees that half and nothing else, and the record says that the text was
-/// not git's own.
+/// git exits 0 here and has applied half of the patch; its complaint is what refuses the whole.
 #[test]
-fn finding_03_the_candidate_is_what_git_applied_not_what_was_sent() {
+fn finding_03_half_a_patch_is_no_candidate() {
     let stage = Stage::new();
     let patch = format!("{}{}{}", edit("x"), f::corrupt_binary("b"), edit("y"));
-    let proposal = stage.propose(&patch).unwrap();
-    assert_eq!(said(&proposal), [(Op::Modify, b"x".to_vec())]);
-    let why = proposal.normalized.unwrap();
-    assert!(why.contains("BAD_BINARY"), "{why}");
+    assert_eq!(stage.refusal(&patch), "PATCH_DOES_NOT_APPLY");
 }
 
 #[test]
@@ -106,9 +101,9 @@ fn finding_04_nothing_is_copied_from_outside() {
             assert_eq!(stage.refusal(&patch), "PATCH_DOES_NOT_APPLY", "{patch}");
         }
     }
-    // git takes this name here; on a file system that drops the invisible letter it is `.git`.
+    // On a file system that drops the invisible letter this is `.git`, so git is told to refuse it.
     let hidden = add(".git\u{200c}/config", "100644");
-    assert_eq!(stage.refusal(&hidden), "PATCH_REFUSED");
+    assert_eq!(stage.refusal(&hidden), "PATCH_DOES_NOT_APPLY");
 }
 
 #[test]
