@@ -25,6 +25,8 @@ mod set;
 
 const WANTED: u64 = 100 << 20;
 const ROUNDS: usize = 5;
+/// A program that takes longer is cut off.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -117,6 +119,9 @@ fn row(name: &str, argv: &[&str], bytes: u64) -> String {
     let mut peak = 0;
     for _ in 0..ROUNDS {
         match measure(argv) {
+            Some((time, _)) if time > PATIENCE => {
+                return format!("| {name} | more than {} | | |", PATIENCE.as_secs());
+            }
             Some((time, memory)) => {
                 times.push(time);
                 peak = peak.max(memory);
@@ -149,6 +154,12 @@ fn measure(argv: &[&str]) -> Option<(Duration, u64)> {
             let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
             peak = peak.max(kib.unwrap_or(0));
+        }
+        if start.elapsed() > PATIENCE {
+            // Some scanners take minutes for what others read in a second.
+            child.kill().ok()?;
+            child.wait().ok()?;
+            return Some((start.elapsed(), peak));
         }
         if child.try_wait().ok()?.is_some() {
             return Some((start.elapsed(), peak));
