@@ -53,7 +53,10 @@ fn main() {
             "ripgrep, 20 secret patterns",
             vec!["rg", "-c", "-f", words, log],
         ),
-        ("detect-secrets", vec!["detect-secrets", "scan", log]),
+        (
+            "detect-secrets",
+            vec!["detect-secrets", "scan", "--all-files", log],
+        ),
         ("gitleaks", vec!["gitleaks", "dir", log]),
         ("cut into commits", vec![own, "--read-as", "commits", log]),
         ("reader", vec![own, "--read-as", "reader", log]),
