@@ -1,32 +1,23 @@
 //! The rule book: a policy's rules and its secret rules, ready to judge many texts.
 //!
-//! One pass of a keyword automaton over a text says which rules could find something in it; only
+//! One pass over a text for keywords says which rules could find something in it; only
 //! those are compiled and run. So a run pays for the rules that its change calls up, and not for the
 //! hundreds that have nothing to say.
 
-use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::ops::Range;
+use std::rc::Rc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, StartKind};
 use baton_core::policy::{Policy, RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
+use crate::keyword::{Keywords, Table};
 use crate::language::{self, Languages};
 use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
 use crate::rule_set::RuleSet;
 use crate::secret::{self, Allowlist};
-
-/// A text up to this size is judged by a rule as a whole, in bytes.
-const WHOLE: usize = 16 << 10;
-/// In a longer one a pattern is looked for this far around the rule's keywords, in bytes: work stays
-/// linear, and no secret or call is longer.
-const AROUND: usize = 4 << 10;
-/// After this many bytes the faster automaton pays for being built.
-const WORTH_A_TABLE: usize = 4 << 20;
 
 /// The rules of one policy.
 #[derive(Debug)]
@@ -43,21 +34,6 @@ pub struct RuleBook<'p> {
     keywords: Keywords,
     paths: PathPatterns,
     pub(crate) allowlists: Vec<Allowlist>,
-}
-
-/// The keyword automaton. The small form is built at once, the fast one when there is much to read.
-#[derive(Debug)]
-struct Keywords {
-    words: Vec<String>,
-    /// For each word the rules that have it.
-    rules: Vec<Vec<usize>>,
-    /// Rules without a keyword: looked for in every text.
-    always: RuleSet,
-    small: AhoCorasick,
-    fast: OnceCell<AhoCorasick>,
-    read: Cell<usize>,
-    /// Room for the words of one text.
-    seen: RefCell<RuleSet>,
 }
 
 /// The path patterns of secret rules, asked all at once.
@@ -124,7 +100,7 @@ impl<'p> RuleBook<'p> {
         Ok(Self {
             policy,
             places: Places::compile(policy, &globs)?,
-            keywords: Keywords::compile(&rules)?,
+            keywords: Keywords::of(&rules),
             paths: PathPatterns::compile(&rules)?,
             rules,
             everywhere,
@@ -212,73 +188,9 @@ impl<'p> RuleBook<'p> {
         rules.filter(|rule| !rule.reads_text()).collect()
     }
 
-    /// The fitting rules of which a keyword stands in a text.
-    pub(crate) fn called(&self, text: &[u8], fits: &RuleSet, called: &mut RuleSet) {
-        self.called_in([text], fits, called);
-    }
-
-    /// As [`Self::called`], for the parts of a text.
-    pub(crate) fn called_in<'t>(
-        &self,
-        parts: impl IntoIterator<Item = &'t [u8]>,
-        fits: &RuleSet,
-        called: &mut RuleSet,
-    ) {
-        called.clear();
-        if !called.is_as_large_as(fits) {
-            *called = RuleSet::of_size(self.rules.len());
-        }
-        self.keywords.each_once(parts, |rule| {
-            if fits.has(rule) {
-                called.insert(rule);
-            }
-        });
-        called.join_both(&self.keywords.always, fits);
-    }
-
-    /// The parts of a text to run rules on, where it is known which were called.
-    pub(crate) fn windows_of(
-        &self,
-        text: &[u8],
-        fits: &RuleSet,
-        called: &RuleSet,
-    ) -> Vec<(usize, Range<usize>)> {
-        if text.len() <= WHOLE {
-            return called.numbers().map(|rule| (rule, 0..text.len())).collect();
-        }
-        self.windows(text, fits)
-    }
-
-    /// The rules to run on a text and the parts of it to run them on.
-    pub(crate) fn windows(&self, text: &[u8], fits: &RuleSet) -> Vec<(usize, Range<usize>)> {
-        let mut called = RuleSet::of_size(self.rules.len());
-        if text.len() <= WHOLE {
-            self.called(text, fits, &mut called);
-            return called.numbers().map(|rule| (rule, 0..text.len())).collect();
-        }
-        let mut open: HashMap<usize, Range<usize>> = HashMap::new();
-        let mut windows = Vec::new();
-        self.keywords.scan(text, |rule, place| {
-            if !fits.has(rule) {
-                return;
-            }
-            let around = place.start.saturating_sub(AROUND)..(place.end + AROUND).min(text.len());
-            let window = open.entry(rule).or_insert_with(|| around.clone());
-            if around.start <= window.end {
-                window.end = around.end.max(window.end);
-            } else {
-                windows.push((rule, std::mem::replace(window, around)));
-            }
-        });
-        windows.extend(open);
-        let always = self
-            .keywords
-            .always
-            .numbers()
-            .filter(|rule| fits.has(*rule));
-        windows.extend(always.map(|rule| (rule, 0..text.len())));
-        windows.sort_by_key(|(rule, window)| (*rule, window.start));
-        windows
+    /// The keywords of some rules.
+    pub(crate) fn table(&self, fits: &RuleSet) -> Rc<Table> {
+        self.keywords.table(fits)
     }
 }
 
@@ -308,103 +220,6 @@ fn languages_of(rule: &str, names: &[String]) -> Result<Languages, Problem> {
         })?;
         Ok(all.and(one))
     })
-}
-
-impl Keywords {
-    fn compile(rules: &[Rule<'_>]) -> Result<Self, Problem> {
-        let mut words: Vec<String> = Vec::new();
-        let mut owners: Vec<Vec<usize>> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let mut always = RuleSet::of_size(rules.len());
-        for (at, rule) in rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| rule.reads_text())
-        {
-            if rule.keywords().is_empty() {
-                always.insert(at);
-            }
-            for word in rule.keywords() {
-                let word = word.to_ascii_lowercase();
-                let number = *known.entry(word).or_insert_with_key(|word| {
-                    words.push(word.clone());
-                    owners.push(Vec::new());
-                    words.len() - 1
-                });
-                if let Some(list) = owners.get_mut(number) {
-                    list.push(at);
-                }
-            }
-        }
-        let seen = RuleSet::of_size(words.len());
-        Ok(Self {
-            small: automaton(&words, AhoCorasickKind::ContiguousNFA)?,
-            words,
-            rules: owners,
-            always,
-            fast: OnceCell::new(),
-            read: Cell::new(0),
-            seen: RefCell::new(seen),
-        })
-    }
-
-    /// Hands over each place of each keyword, for each rule that has it.
-    fn scan(&self, text: &[u8], mut visit: impl FnMut(usize, Range<usize>)) {
-        for found in self.automaton(text.len()).find_overlapping_iter(text) {
-            let owners = self.rules.get(found.pattern().as_usize());
-            for rule in owners.into_iter().flatten() {
-                visit(*rule, found.range());
-            }
-        }
-    }
-
-    /// Hands over each rule of which a keyword stands in the text; a word that was seen is not asked
-    /// about again.
-    fn each_once<'t>(
-        &self,
-        parts: impl IntoIterator<Item = &'t [u8]>,
-        mut visit: impl FnMut(usize),
-    ) {
-        let mut seen = self.seen.borrow_mut();
-        for text in parts {
-            for found in self.automaton(text.len()).find_overlapping_iter(text) {
-                let word = found.pattern().as_usize();
-                if seen.has(word) {
-                    continue;
-                }
-                seen.insert(word);
-                for rule in self.rules.get(word).into_iter().flatten() {
-                    visit(*rule);
-                }
-            }
-        }
-        seen.clear();
-    }
-
-    fn automaton(&self, more: usize) -> &AhoCorasick {
-        if let Some(fast) = self.fast.get() {
-            return fast;
-        }
-        let read = self.read.get() + more;
-        self.read.set(read);
-        if read < WORTH_A_TABLE {
-            return &self.small;
-        }
-        match automaton(&self.words, AhoCorasickKind::DFA) {
-            Ok(fast) => self.fast.get_or_init(|| fast),
-            Err(_) => &self.small,
-        }
-    }
-}
-
-fn automaton(words: &[String], kind: AhoCorasickKind) -> Result<AhoCorasick, Problem> {
-    AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .start_kind(StartKind::Unanchored)
-        .prefilter(false)
-        .kind(Some(kind))
-        .build(words)
-        .map_err(|error| Problem::fail("POLICY_INVALID", format!("policy: keywords: {error}")))
 }
 
 impl PathPatterns {

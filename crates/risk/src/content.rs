@@ -12,8 +12,9 @@ use crate::hidden;
 use crate::hit::Hit;
 use crate::input::ScanInput;
 use crate::judge::Judge;
+use crate::keyword::Table;
 use crate::places::Matched;
-use crate::rule::{Rule, Source};
+use crate::rule::{Rule, Source, all};
 use crate::rule_set::RuleSet;
 use crate::secret::Place;
 
@@ -36,14 +37,10 @@ pub(crate) fn scan(
         judge.read(&mut called)?;
         hits.append(&mut judge.hits);
     }
-    let everywhere = book.of_kinds(&EVERYWHERE);
+    let everywhere = book.table(&book.of_kinds(&EVERYWHERE));
     for file in &input.files {
         let old = file.section.old_path.as_deref().unwrap_or_default();
         for name in [file.section.path(), old] {
-            book.called(name, &everywhere, &mut called);
-            if called.is_empty() {
-                continue;
-            }
             let found = in_loose_text(book, &everywhere, name, &file.path)?;
             hits.extend(
                 found
@@ -62,7 +59,7 @@ pub(crate) fn scan(
 /// What the rules that read every file find in a text that lies in none.
 pub(crate) fn in_loose_text(
     book: &RuleBook<'_>,
-    fits: &RuleSet,
+    table: &Table,
     text: &[u8],
     shown: &str,
 ) -> Result<Vec<Hit>, Problem> {
@@ -70,11 +67,11 @@ pub(crate) fn in_loose_text(
     if text.is_empty() {
         return Ok(hits);
     }
-    for (number, window) in book.windows(text, fits) {
+    for (number, window) in table.windows(text) {
         let Some(rule) = book.rule(number) else {
             continue;
         };
-        rule.each(text, &window, |found| {
+        rule.each(text, &window, all, |found| {
             let place = Place {
                 path: b"",
                 matched: text.get(found.range.clone()).unwrap_or_default(),
@@ -132,13 +129,13 @@ pub(crate) fn mask(secret: &[u8]) -> String {
 /// # Errors
 /// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`.
 pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
-    let secrets = book.of_kinds(&[RiskKind::Secret]);
+    let secrets = book.table(&book.of_kinds(&[RiskKind::Secret]));
     let mut places: Vec<Range<usize>> = Vec::new();
-    for (number, window) in book.windows(text, &secrets) {
+    for (number, window) in secrets.windows(text) {
         let Some(rule) = book.rule(number) else {
             continue;
         };
-        rule.each(text, &window, |found| {
+        rule.each(text, &window, all, |found| {
             let place = Place {
                 path: b"",
                 matched: text.get(found.range.clone()).unwrap_or_default(),
@@ -174,12 +171,12 @@ pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
 /// # Errors
 /// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`.
 pub fn judge_text(book: &RuleBook<'_>, called: &str, text: &str) -> Result<Vec<Finding>, Problem> {
-    let everywhere = book.of_kinds(&[
+    let everywhere = book.table(&book.of_kinds(&[
         RiskKind::Secret,
         RiskKind::Instruction,
         RiskKind::Payload,
         RiskKind::Hidden,
-    ]);
+    ]));
     let mut hits = in_loose_text(book, &everywhere, text.as_bytes(), called)?;
     for (id, excerpt) in hidden::in_text(text) {
         let message = checks::built_in(id).about;

@@ -1,7 +1,7 @@
 //! What the engine looks at: the sections of a patch, and what a repository adds to them.
 
 use baton_patch::path::{self, PathWarning};
-use baton_patch::{Body, Mode, Op, Patch, Section, quote};
+use baton_patch::{Body, LineKind, Mode, Op, Patch, Section, quote};
 
 use baton_core::outputs::DiffStats;
 
@@ -104,8 +104,9 @@ impl ScanFile<'_> {
         let first_of = |text: &[u8]| text.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec);
         let shown = || {
             let hunk = self.section.hunks().first()?;
-            let starts = hunk.new_start == 1;
-            starts.then(|| first_of(&hunk.new_text().text)).flatten()
+            let mut lines = hunk.lines();
+            let first = lines.find(|line| line.kind != LineKind::Removed)?;
+            (first.new_number == 1).then(|| first.text.to_vec())
         };
         let whole = self.new.as_deref().or(self.old.as_deref());
         let first = whole.and_then(first_of).or_else(shown);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range, RangeInclusive};
+use std::rc::Rc;
 
 use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
@@ -11,10 +12,11 @@ use crate::comment::begins_in_comment;
 use crate::content::{counts, in_loose_text, mask, shorten};
 use crate::hit::Hit;
 use crate::input::ScanFile;
+use crate::keyword::Table;
 use crate::language::Languages;
 use crate::places::Matched;
 use crate::removed::Losing;
-use crate::rule::{Found, Rule};
+use crate::rule::{Found, Rule, all};
 use crate::rule_set::RuleSet;
 use crate::secret::Place;
 use crate::text::{self, ChangedText};
@@ -29,7 +31,7 @@ pub(crate) struct Judge<'j, 'p> {
     pub(crate) book: &'j RuleBook<'p>,
     pub(crate) file: &'j ScanFile<'j>,
     pub(crate) languages: Languages,
-    fits: RuleSet,
+    table: Rc<Table>,
     pub(crate) hits: Vec<Hit>,
     /// How many hits each rule has, and how many of those were spared.
     counted: Vec<(usize, usize, usize)>,
@@ -46,7 +48,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             book,
             file,
             languages,
-            fits: book.fitting(file.section.path(), matched, languages),
+            table: book.table(&book.fitting(file.section.path(), matched, languages)),
             hits: Vec::new(),
             counted: Vec::new(),
         }
@@ -63,14 +65,15 @@ impl<'j, 'p> Judge<'j, 'p> {
         let hunks = self.file.section.hunks();
         let mut losing = Vec::new();
         for hunk in hunks {
-            let parts = near_changes(hunk.raw());
-            self.book.called_in(parts, &self.fits, called);
+            let raw = hunk.raw();
+            self.table
+                .called_where(raw, |place| is_near_change(raw, place), called);
             if called.is_empty() {
                 continue;
             }
             if self.file.new.is_none() && hunk.insertions > 0 {
                 let text = ChangedText::new(hunk.new_text());
-                let windows = self.book.windows_of(text.bytes(), &self.fits, called);
+                let windows = self.table.windows_of(text.bytes(), called);
                 self.added(&text, windows)?;
             }
             if hunk.deletions > 0 && called.meets(&self.book.losing) {
@@ -79,7 +82,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         }
         if let Some(whole) = &self.file.new {
             let text = ChangedText::whole(whole, self.file.section);
-            let windows = self.book.windows(text.bytes(), &self.fits);
+            let windows = self.table.windows(text.bytes());
             self.added(&text, windows)?;
         }
         self.removed(&losing)
@@ -109,7 +112,8 @@ impl<'j, 'p> Judge<'j, 'p> {
     ) -> Result<(), Problem> {
         // Many places may stand in one long line, which is judged once.
         let mut judged: Option<(RangeInclusive<usize>, bool)> = None;
-        rule.each(text.bytes(), window, |found| {
+        let is_wanted = |place: &Range<usize>| text.touches_change(place);
+        rule.each(text.bytes(), window, is_wanted, |found| {
             let lines = text.lines_of(found.range.clone());
             let Some(line) = text.first_changed(&lines) else {
                 return Ok(ControlFlow::Continue(()));
@@ -263,7 +267,7 @@ impl<'j, 'p> Judge<'j, 'p> {
                 Ok(ControlFlow::Continue(()))
             };
             // What cannot be read names nothing.
-            drop(rule.each(text, &(0..text.len()), gather));
+            drop(rule.each(text, &(0..text.len()), all, gather));
         };
         match &self.file.old {
             Some(old) => look(old),
@@ -279,6 +283,7 @@ impl<'j, 'p> Judge<'j, 'p> {
     /// The matched text, shortened and escaped; withheld when a secret stands in the lines around.
     fn excerpt(&self, place: &Place<'_>) -> Result<String, Problem> {
         let secrets = self.book.of_kinds(&[RiskKind::Secret]);
+        let secrets = self.book.table(&secrets);
         if in_loose_text(self.book, &secrets, place.line, "")?.is_empty() {
             return Ok(shorten(place.matched));
         }
@@ -291,14 +296,14 @@ impl<'j, 'p> Judge<'j, 'p> {
         let narrow: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
         let mut seen = HashSet::new();
         for text in [bytes, &narrow] {
-            for (number, window) in self.book.windows(text, &self.fits) {
+            for (number, window) in self.table.windows(text) {
                 let Some(rule) = self.book.rule(number) else {
                     continue;
                 };
                 if rule.side() == Side::Removed || seen.contains(&number) {
                     continue;
                 }
-                rule.each(text, &window, |found| {
+                rule.each(text, &window, all, |found| {
                     let matched = text.get(found.range.clone()).unwrap_or_default();
                     let place = Place {
                         path: self.file.section.path(),
@@ -319,45 +324,34 @@ impl<'j, 'p> Judge<'j, 'p> {
     }
 }
 
-/// The changed lines of a hunk, each run with the line before and the line after it: a match that
-/// touches a change has its keyword there. Most of a hunk is text around changes.
-fn near_changes(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = 0;
-    std::iter::from_fn(move || {
-        let (mut start, mut end, mut before) = (None, rest, rest);
-        while end < raw.len() {
-            let next = memchr::memchr(b'\n', raw.get(end..)?).map_or(raw.len(), |at| end + at + 1);
-            let is_changed = matches!(raw.get(end), Some(b'+' | b'-'));
-            match (is_changed, start) {
-                (true, None) => start = Some(before),
-                (false, Some(start)) => {
-                    // The next run may need this line as the one before it.
-                    rest = end;
-                    return raw.get(start..next);
-                }
-                _ => {}
-            }
-            before = end;
-            end = next;
-        }
-        rest = raw.len();
-        start.and_then(|start| raw.get(start..))
-    })
+/// Whether a place in the lines of a hunk lies in a changed line, or in the line before or after
+/// one: a match that touches a change has its keyword there. Most of a hunk is text around changes.
+fn is_near_change(raw: &[u8], place: &Range<usize>) -> bool {
+    let is_changed = |start: usize| matches!(raw.get(start), Some(b'+' | b'-'));
+    let before = |at: usize| memchr::memrchr(b'\n', raw.get(..at).unwrap_or_default());
+    let start = before(place.start).map_or(0, |end| end + 1);
+    if is_changed(start) {
+        return true;
+    }
+    let rest = raw.get(place.end..).unwrap_or_default();
+    let next = memchr::memchr(b'\n', rest).is_some_and(|end| is_changed(place.end + end + 1));
+    let previous = |end: usize| is_changed(before(end).map_or(0, |end| end + 1));
+    next || start.checked_sub(1).is_some_and(previous)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::near_changes;
+    use super::is_near_change;
 
     #[test]
-    fn changes_are_read_with_their_neighbours() {
+    fn changes_and_their_neighbours_are_near() {
         let raw = b" a\n b\n+c\n-d\n e\n f\n g\n+h\n i\n+j\n";
-        let parts: Vec<_> = near_changes(raw).collect();
-        assert_eq!(
-            parts,
-            [&b" b\n+c\n-d\n e\n"[..], b" g\n+h\n i\n", b" i\n+j\n"]
-        );
-        assert_eq!(near_changes(b"+x").collect::<Vec<_>>(), [b"+x"]);
-        assert_eq!(near_changes(b" a\n b\n").count(), 0);
+        let near = |letter: &u8| {
+            let at = raw.iter().position(|byte| byte == letter).unwrap();
+            is_near_change(raw, &(at..at + 1))
+        };
+        let letters: Vec<_> = b"abcdefghij".iter().copied().filter(near).collect();
+        assert_eq!(letters, b"bcdeghij");
+        assert!(is_near_change(b"+x", &(1..2)) && !is_near_change(b" a\n b", &(4..5)));
     }
 }

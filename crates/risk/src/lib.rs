@@ -19,6 +19,7 @@ mod hidden;
 mod hit;
 mod input;
 mod judge;
+mod keyword;
 mod language;
 mod pattern;
 mod places;

@@ -7,6 +7,8 @@ use std::cell::OnceCell;
 
 use baton_core::problem::Problem;
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
 /// The largest compiled pattern, in bytes: a pattern is data and must not eat the memory.
 const PATTERN_LIMIT: usize = 8 << 20;
@@ -40,6 +42,104 @@ impl Pattern {
     }
 }
 
+/// How long a run of some bytes every match of a pattern holds at the least; 0 for one that cannot be
+/// read, and never more than there is.
+pub(crate) fn longest_run(text: &str, is_in: fn(u8) -> bool) -> usize {
+    let parser = ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .build()
+        .parse(text);
+    parser.map_or(0, |hir| Run::of(&hir, is_in).longest)
+}
+
+/// The runs that every match of a part of a pattern holds: at its beginning, at its end, the longest.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    first: usize,
+    last: usize,
+    longest: usize,
+    /// Whether no match holds anything else.
+    is_all: bool,
+}
+
+impl Run {
+    fn of(hir: &Hir, is_in: fn(u8) -> bool) -> Self {
+        let all = |length: usize| Self {
+            first: length,
+            last: length,
+            longest: length,
+            is_all: true,
+        };
+        match hir.kind() {
+            HirKind::Empty | HirKind::Look(_) => all(0),
+            HirKind::Literal(Literal(bytes)) => {
+                let single = |byte: &u8| {
+                    if is_in(*byte) {
+                        all(1)
+                    } else {
+                        Self::default()
+                    }
+                };
+                bytes.iter().map(single).fold(all(0), Self::then)
+            }
+            HirKind::Class(Class::Bytes(class)) => {
+                let mut ranges = class.iter();
+                match ranges.all(|range| (range.start()..=range.end()).all(is_in)) {
+                    true => all(1),
+                    false => Self::default(),
+                }
+            }
+            HirKind::Class(Class::Unicode(_)) => Self::default(),
+            HirKind::Capture(capture) => Self::of(&capture.sub, is_in),
+            HirKind::Concat(parts) => parts
+                .iter()
+                .map(|part| Self::of(part, is_in))
+                .fold(all(0), Self::then),
+            HirKind::Alternation(parts) => {
+                let parts = parts.iter().map(|part| Self::of(part, is_in));
+                parts.reduce(Self::or).unwrap_or_default()
+            }
+            HirKind::Repetition(repetition) => {
+                let part = Self::of(&repetition.sub, is_in);
+                let times = repetition.min as usize;
+                match part.is_all {
+                    true => all(part.longest.saturating_mul(times)),
+                    false if times == 0 => Self::default(),
+                    false => part,
+                }
+            }
+        }
+    }
+
+    fn then(self, next: Self) -> Self {
+        let joined = self.last + next.first;
+        Self {
+            first: if self.is_all {
+                self.longest + next.first
+            } else {
+                self.first
+            },
+            last: if next.is_all {
+                self.last + next.longest
+            } else {
+                next.last
+            },
+            longest: self.longest.max(next.longest).max(joined),
+            is_all: self.is_all && next.is_all,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.min(other.last),
+            longest: self.longest.min(other.longest),
+            is_all: self.is_all && other.is_all,
+        }
+    }
+}
+
 /// Compiles a pattern, or says what is wrong with it.
 pub(crate) fn compile(text: &str) -> Result<Regex, String> {
     let build = |unicode: bool| {
@@ -51,4 +151,28 @@ pub(crate) fn compile(text: &str) -> Result<Regex, String> {
     build(false)
         .or_else(|_| build(true))
         .map_err(|error| format!("pattern \"{}\": {error}", text.escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::longest_run;
+
+    #[test]
+    fn the_run_that_every_match_holds_is_told() {
+        for (text, run) in [
+            ("a3-[A-Z0-9]{6}", 6),
+            ("(?:^|[^a-z])(sk[0-9a-f]{32})(?:[^a-z]|$)", 34),
+            ("(?i)aws.{0,20}['\"]([a-z0-9]{40})", 40),
+            ("x[a-z]{3}|y[a-z]{9}", 4),
+            ("(?:[a-z]{4}-){2}[a-z]{3}", 4),
+            ("(?:[a-z]{4}){3}[a-z]*b?", 12),
+            ("a?[a-z]{5,}", 5),
+            ("[^a-z]{30}", 0),
+            (".{30}", 0),
+            ("(", 0),
+        ] {
+            let letters = |byte: u8| byte.is_ascii_alphanumeric();
+            assert_eq!(longest_run(text, letters), run, "{text}");
+        }
+    }
 }

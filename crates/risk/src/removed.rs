@@ -1,6 +1,6 @@
 //! What goes away: a secret that was there for all to see, and checks that are lost.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
@@ -58,7 +58,8 @@ impl<'p> Judge<'_, 'p> {
         for side in sides {
             let text = side.bytes();
             let mut hit = None;
-            rule.each(text, &(0..text.len()), |found| {
+            let is_wanted = |place: &Range<usize>| side.touches_change(place);
+            rule.each(text, &(0..text.len()), is_wanted, |found| {
                 let lines = side.lines_of(found.range.clone());
                 let place = Place {
                     path: self.file.section.path(),
@@ -116,7 +117,8 @@ fn each_changed(
     mut visit: impl FnMut(usize, &[u8]),
 ) -> Result<(), Problem> {
     let text = side.bytes();
-    rule.each(text, &(0..text.len()), |found| {
+    let is_wanted = |place: &Range<usize>| side.touches_change(place);
+    rule.each(text, &(0..text.len()), is_wanted, |found| {
         let lines = side.lines_of(found.range.clone());
         let is_said =
             !rule.reads_comments() && begins_in_comment(text, found.range.start, languages);

@@ -48,6 +48,11 @@ pub(crate) struct Found<'t> {
     pub(crate) name: Option<&'t [u8]>,
 }
 
+/// For texts of which every place counts.
+pub(crate) fn all(_place: &Range<usize>) -> bool {
+    true
+}
+
 impl<'p> Rule<'p> {
     pub(crate) fn new(source: Source<'p>) -> Self {
         Self {
@@ -109,6 +114,14 @@ impl<'p> Rule<'p> {
         }
     }
 
+    /// The pattern as it is written.
+    pub(crate) fn pattern(&self) -> &str {
+        match &self.source {
+            Source::Policy(rule) => &rule.pattern,
+            Source::Secret(rule) => rule.regex.as_deref().unwrap_or_default(),
+        }
+    }
+
     /// Whether the rule has a pattern for text; one for paths alone has none.
     pub(crate) fn reads_text(&self) -> bool {
         match &self.source {
@@ -124,8 +137,7 @@ impl<'p> Rule<'p> {
         let compiled = match &self.source {
             Source::Policy(rule) => compile_policy_rule(rule, self.languages)?,
             Source::Secret(rule) => {
-                let text = rule.regex.as_deref().unwrap_or_default();
-                let pattern = pattern::compile(text).map_err(|why| rule.invalid(&why))?;
+                let pattern = pattern::compile(self.pattern()).map_err(|why| rule.invalid(&why))?;
                 Compiled {
                     has_groups: pattern.captures_len() > 1,
                     pattern,
@@ -147,7 +159,8 @@ impl<'p> Rule<'p> {
         }
     }
 
-    /// Hands over each match that begins and ends within a window of a text.
+    /// Hands over each wanted match that begins and ends within a window of a text. What is asked of
+    /// a place is asked before the groups of its match are told apart, which costs far more.
     ///
     /// # Errors
     /// As [`Self::check`], and what `visit` returns.
@@ -155,6 +168,7 @@ impl<'p> Rule<'p> {
         &self,
         text: &'t [u8],
         window: &Range<usize>,
+        is_wanted: impl Fn(&Range<usize>) -> bool,
         mut visit: impl FnMut(Found<'t>) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<(), Problem> {
         let compiled = self.compiled()?;
@@ -162,14 +176,19 @@ impl<'p> Rule<'p> {
         let text = text.get(..window.end).unwrap_or(text);
         let mut at = window.start;
         while at <= text.len() {
-            let Some(found) = compiled.find(text, at, &self.source) else {
+            let Some(range) = compiled
+                .pattern
+                .find_at(text, at)
+                .map(|found| found.range())
+            else {
                 return Ok(());
             };
-            at = found.range.end + usize::from(found.range.is_empty());
-            if compiled.leaves_alone(text.get(found.range.clone()).unwrap_or_default()) {
+            at = range.end + usize::from(range.is_empty());
+            let matched = text.get(range.clone()).unwrap_or_default();
+            if !is_wanted(&range) || compiled.leaves_alone(matched) {
                 continue;
             }
-            if visit(found)?.is_break() {
+            if visit(compiled.found(text, range, &self.source))?.is_break() {
                 return Ok(());
             }
         }
@@ -179,7 +198,7 @@ impl<'p> Rule<'p> {
     /// How many matches a text holds.
     pub(crate) fn count(&self, text: &[u8]) -> Result<usize, Problem> {
         let mut count = 0;
-        self.each(text, &(0..text.len()), |_| {
+        self.each(text, &(0..text.len()), all, |_| {
             count += 1;
             Ok(ControlFlow::Continue(()))
         })?;
@@ -193,27 +212,23 @@ impl<'p> Rule<'p> {
 }
 
 impl Compiled {
-    fn find<'t>(&self, text: &'t [u8], at: usize, source: &Source<'_>) -> Option<Found<'t>> {
-        // Most searches find nothing, and one for the place alone is much cheaper.
-        let found = self.pattern.find_at(text, at)?;
-        if !self.has_groups {
-            return Some(Found {
-                range: found.range(),
-                secret: found.as_bytes(),
-                name: None,
-            });
-        }
-        let captures: Captures<'t> = self.pattern.captures_at(text, found.start())?;
-        let whole = captures.get(0)?;
-        let secret = match source {
+    /// A match with what its groups hold.
+    fn found<'t>(&self, text: &'t [u8], range: Range<usize>, source: &Source<'_>) -> Found<'t> {
+        let whole = text.get(range.clone()).unwrap_or_default();
+        let captures = self
+            .has_groups
+            .then(|| self.pattern.captures_at(text, range.start));
+        let captures: Option<Captures<'t>> = captures.flatten();
+        let secret = captures.as_ref().and_then(|captures| match source {
             Source::Policy(_) => None,
-            Source::Secret(rule) => rule.secret(&captures),
-        };
-        Some(Found {
-            range: whole.range(),
-            secret: secret.unwrap_or(whole.as_bytes()),
-            name: captures.name("name").map(|name| name.as_bytes()),
-        })
+            Source::Secret(rule) => rule.secret(captures),
+        });
+        let name = captures.and_then(|captures| captures.name("name"));
+        Found {
+            range,
+            secret: secret.unwrap_or(whole),
+            name: name.map(|name| name.as_bytes()),
+        }
     }
 
     fn leaves_alone(&self, text: &[u8]) -> bool {

@@ -1,7 +1,7 @@
 //! A set of rules by number, small enough to be made for each file.
 
 /// A set of rules by number.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct RuleSet(Vec<u64>);
 
 impl RuleSet {
@@ -43,21 +43,22 @@ impl RuleSet {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.fill(0);
-    }
-
     pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().enumerate().flat_map(|(at, word)| {
-            let word = *word;
-            let bits = (0..64).filter(move |bit| word & (1 << bit) != 0);
-            bits.map(move |bit| at * 64 + bit)
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros() as usize;
+                // The lowest bit that is set goes away.
+                rest &= rest.checked_sub(1)?;
+                Some(at * 64 + bit)
+            })
         })
     }
 
-    /// Whether both sets have room for as many rules.
-    pub(crate) fn is_as_large_as(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
+    /// Whether every rule of another set is in this one.
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        let mut words = self.0.iter().zip(&other.0);
+        words.all(|(one, other)| other & !one == 0)
     }
 
     /// Takes in every rule that is in both of two sets.

@@ -56,6 +56,11 @@ impl ChangedText {
         self.inner.first_line + index(place.start)..=self.inner.first_line + index(last)
     }
 
+    /// Whether a place lies in a changed line, or over one.
+    pub(crate) fn touches_change(&self, place: &Range<usize>) -> bool {
+        self.first_changed(&self.lines_of(place.clone())).is_some()
+    }
+
     /// The first of these lines that the patch changes.
     pub(crate) fn first_changed(&self, lines: &RangeInclusive<usize>) -> Option<usize> {
         lines.clone().find(|line| self.is_changed(*line))

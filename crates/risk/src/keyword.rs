@@ -1,0 +1,505 @@
+//! Keywords: which rules could find something in a text, told by one pass over it.
+//!
+//! A rule runs only where one of its keywords stands. Each keyword is known by two grams side by
+//! side, three bytes each, that are rare in text; the pass looks every second gram of a text up in a
+//! small filter, and compares a whole keyword only where its gram stands. So the pass costs the same
+//! however many keywords there are, and a table is made in microseconds, for just the rules that
+//! read a file.
+//!
+//! A keyword of two or three bytes stands everywhere. Such rules are mostly for tokens, which are
+//! one long run of letters and digits: their keywords are looked for only in a text with such a run.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::pattern;
+use crate::rule::Rule;
+use crate::rule_set::RuleSet;
+
+/// Bytes of a gram.
+const GRAM: usize = 3;
+/// Bits of the number of a gram in the filter: its 32 KiB stay in the fastest cache.
+const FILTER_BITS: u32 = 15;
+/// Bits of the number of a gram in the table of keywords.
+const SLOT_BITS: u32 = 12;
+/// A run of so many letters and digits is hardly ever a name.
+const LONG_RUN: usize = 24;
+/// Marks the gram of a keyword that has but two bytes.
+const PAIR: u32 = 1 << 24;
+/// How many tables are kept; a change with more kinds of files makes them again.
+const MOST_TABLES: usize = 128;
+/// Letters from the commonest in text and code to the rarest.
+const COMMON: &[u8] = b" etaoinsrlcdpumhfgbyvwkxjqz";
+
+/// Every keyword of a rule book.
+#[derive(Debug)]
+pub(crate) struct Keywords {
+    words: Vec<Keyword>,
+    /// Rules without a keyword, or with one of a single byte: looked for in every text.
+    always: RuleSet,
+    /// Rules whose every match holds a long run.
+    gated: RuleSet,
+    rules: usize,
+    tables: RefCell<HashMap<RuleSet, Rc<Table>>>,
+}
+
+#[derive(Debug)]
+struct Keyword {
+    /// Lower case.
+    bytes: Vec<u8>,
+    /// The rules that have it.
+    rules: Vec<usize>,
+}
+
+/// A text up to this size is judged by a rule as a whole, in bytes.
+const WHOLE: usize = 16 << 10;
+/// In a longer one a pattern is looked for this far around the rule's keywords, in bytes: work stays
+/// linear, and no secret or call is longer.
+const AROUND: usize = 4 << 10;
+
+/// The keywords of some rules, ready to be looked for.
+#[derive(Debug)]
+pub(crate) struct Table {
+    long: Grams,
+    /// Keywords too short for two grams.
+    short: Grams,
+    /// As short, of rules that need a long run.
+    gated: Grams,
+    /// The rules that run on every text.
+    pub(crate) always: RuleSet,
+}
+
+/// Some keywords by their grams.
+#[derive(Debug)]
+struct Grams {
+    /// For the number of each gram whether a keyword may have it.
+    filter: Box<[bool]>,
+    /// The first entry with a gram of this number, and one more; 0 for none.
+    slots: Box<[u32]>,
+    entries: Vec<Entry>,
+    words: Vec<(Vec<u8>, RuleSet)>,
+    /// Which places of a text are looked at: each, or each second.
+    step: usize,
+    has_pairs: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    gram: u32,
+    /// The word, and where in it the gram stands.
+    word: usize,
+    offset: usize,
+    /// The next entry of the same slot, and one more; 0 for none.
+    next: u32,
+}
+
+/// A place of a keyword in a text.
+#[derive(Debug)]
+pub(crate) struct Place<'t> {
+    pub(crate) range: Range<usize>,
+    /// The rules that have the keyword.
+    pub(crate) rules: &'t RuleSet,
+}
+
+impl Keywords {
+    pub(crate) fn of(rules: &[Rule<'_>]) -> Self {
+        let mut words: Vec<Keyword> = Vec::new();
+        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut always = RuleSet::of_size(rules.len());
+        let mut gated = always.clone();
+        let readers = rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.reads_text());
+        for (at, rule) in readers {
+            let own = rule.keywords();
+            if own.is_empty() || own.iter().any(|word| word.len() < 2) {
+                always.insert(at);
+                continue;
+            }
+            let is_short = own.iter().any(|word| word.len() <= GRAM);
+            if is_short && pattern::longest_run(rule.pattern(), is_token) >= LONG_RUN {
+                gated.insert(at);
+            }
+            for word in own {
+                let bytes = word.to_ascii_lowercase().into_bytes();
+                let number = *known.entry(bytes).or_insert_with_key(|bytes| {
+                    words.push(Keyword {
+                        bytes: bytes.clone(),
+                        rules: Vec::new(),
+                    });
+                    words.len() - 1
+                });
+                if let Some(word) = words.get_mut(number) {
+                    word.rules.push(at);
+                }
+            }
+        }
+        Self {
+            words,
+            always,
+            gated,
+            rules: rules.len(),
+            tables: RefCell::default(),
+        }
+    }
+
+    /// The table for these rules; made once for all files that the same rules read.
+    pub(crate) fn table(&self, fits: &RuleSet) -> Rc<Table> {
+        if let Some(table) = self.tables.borrow().get(fits) {
+            return Rc::clone(table);
+        }
+        let table = Rc::new(self.build(fits));
+        let mut tables = self.tables.borrow_mut();
+        if tables.len() >= MOST_TABLES {
+            tables.clear();
+        }
+        tables.insert(fits.clone(), Rc::clone(&table));
+        table
+    }
+
+    fn build(&self, fits: &RuleSet) -> Table {
+        let mut always = RuleSet::of_size(self.rules);
+        always.join_both(&self.always, fits);
+        let (mut long, mut short, mut gated) = (Vec::new(), Vec::new(), Vec::new());
+        for word in &self.words {
+            let own = |is_gated: bool| {
+                let mut rules = RuleSet::of_size(self.rules);
+                let own = word.rules.iter().filter(|rule| fits.has(**rule));
+                let own = own.filter(|rule| self.gated.has(**rule) == is_gated);
+                own.for_each(|rule| rules.insert(*rule));
+                (!rules.is_empty()).then(|| (word.bytes.clone(), rules))
+            };
+            let open = if word.bytes.len() > GRAM {
+                &mut long
+            } else {
+                &mut short
+            };
+            open.extend(own(false));
+            gated.extend(own(true));
+        }
+        Table {
+            long: Grams::of(long),
+            short: Grams::of(short),
+            gated: Grams::of(gated),
+            always,
+        }
+    }
+}
+
+/// Bytes that tokens are made of, in the alphabets of base64, base62 and hex.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-+/=~".contains(&byte)
+}
+
+fn rarity(byte: u8) -> usize {
+    let lower = byte.to_ascii_lowercase();
+    let place = COMMON.iter().position(|common| *common == lower);
+    place.unwrap_or(COMMON.len() - 4)
+}
+
+/// The first bytes of a text as a number that is the same for both cases of a letter.
+fn folded(bytes: &[u8]) -> u32 {
+    let bytes = bytes.iter().take(GRAM).enumerate();
+    bytes.fold(0, |all, (at, byte)| {
+        all | u32::from(byte | 0x20) << (8 * at)
+    })
+}
+
+fn number(gram: u32, bits: u32) -> usize {
+    (gram.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
+}
+
+/// Where in a word its rarest grams stand, so many side by side.
+fn rarest(word: &[u8], grams: usize) -> Range<usize> {
+    let parts = word.windows(GRAM + grams - 1).enumerate();
+    let weighed = parts.max_by_key(|(_, part)| {
+        let each = part.windows(GRAM);
+        each.map(|gram| gram.iter().map(|byte| rarity(*byte)).sum::<usize>())
+            .min()
+    });
+    let start = weighed.map_or(0, |(at, _)| at);
+    start..start + grams
+}
+
+impl Table {
+    /// Hands over every place of every keyword.
+    fn each<'t>(&'t self, text: &[u8], mut visit: impl FnMut(Place<'t>)) {
+        self.long.each(text, &mut visit);
+        self.short.each(text, &mut visit);
+        if !self.gated.words.is_empty() && has_long_run(text) {
+            self.gated.each(text, &mut visit);
+        }
+    }
+}
+
+/// Whether a text holds a run of [`LONG_RUN`] bytes that tokens are made of. A look at each so many
+/// bytes finds every one.
+fn has_long_run(text: &[u8]) -> bool {
+    let holds = |at: &usize| text.get(*at).is_some_and(|byte| is_token(*byte));
+    let mut at = LONG_RUN - 1;
+    while at < text.len() {
+        let before = (at + 1 - LONG_RUN..=at).rev().take_while(holds).count();
+        if before == LONG_RUN {
+            return true;
+        }
+        // What follows the byte that ends the run is new.
+        at = at + LONG_RUN - before;
+    }
+    false
+}
+
+impl Grams {
+    fn of(words: Vec<(Vec<u8>, RuleSet)>) -> Self {
+        let shortest = words.iter().map(|(word, _)| word.len()).min();
+        let step = if shortest.is_some_and(|length| length <= GRAM) {
+            1
+        } else {
+            2
+        };
+        let size = |bits: u32| if words.is_empty() { 0 } else { 1 << bits };
+        let mut grams = Self {
+            filter: vec![false; size(FILTER_BITS)].into(),
+            slots: vec![0; size(SLOT_BITS)].into(),
+            entries: Vec::new(),
+            words: Vec::new(),
+            step,
+            has_pairs: shortest.is_some_and(|length| length < GRAM),
+        };
+        for (at, (word, _)) in words.iter().enumerate() {
+            if word.len() < GRAM {
+                grams.add(folded(word) | PAIR, at, 0);
+                continue;
+            }
+            for offset in rarest(word, step) {
+                grams.add(folded(word.get(offset..).unwrap_or_default()), at, offset);
+            }
+        }
+        grams.words = words;
+        grams
+    }
+
+    fn add(&mut self, gram: u32, word: usize, offset: usize) {
+        if let Some(known) = self.filter.get_mut(number(gram, FILTER_BITS)) {
+            *known = true;
+        }
+        if let Some(slot) = self.slots.get_mut(number(gram, SLOT_BITS)) {
+            let next = *slot;
+            self.entries.push(Entry {
+                gram,
+                word,
+                offset,
+                next,
+            });
+            *slot = u32::try_from(self.entries.len()).unwrap_or(0);
+        }
+    }
+
+    fn may_have(&self, gram: u32) -> bool {
+        let known = self.filter.get(number(gram, FILTER_BITS));
+        known.copied().unwrap_or(false)
+    }
+
+    /// Hands over every place of every keyword.
+    fn each<'t>(&'t self, text: &[u8], visit: &mut impl FnMut(Place<'t>)) {
+        if self.words.is_empty() {
+            return;
+        }
+        let grams = text.windows(GRAM).step_by(self.step);
+        for (number, gram) in grams.enumerate() {
+            let gram = folded(gram);
+            if self.may_have(gram) {
+                self.compare(text, number * self.step, gram, visit);
+            }
+        }
+        if self.has_pairs {
+            for (at, pair) in text.windows(2).enumerate() {
+                let pair = folded(pair) | PAIR;
+                if self.may_have(pair) {
+                    self.compare(text, at, pair, visit);
+                }
+            }
+        }
+    }
+
+    fn compare<'t>(&'t self, text: &[u8], at: usize, gram: u32, visit: &mut impl FnMut(Place<'t>)) {
+        let entry = |number: u32| self.entries.get(number.checked_sub(1)? as usize);
+        let mut next = self
+            .slots
+            .get(number(gram, SLOT_BITS))
+            .copied()
+            .unwrap_or(0);
+        while let Some(own) = entry(next) {
+            next = own.next;
+            let Some(start) = at.checked_sub(own.offset).filter(|_| own.gram == gram) else {
+                continue;
+            };
+            let Some((word, rules)) = self.words.get(own.word) else {
+                continue;
+            };
+            let range = start..start + word.len();
+            let place = text.get(range.clone());
+            if place.is_some_and(|place| place.eq_ignore_ascii_case(word)) {
+                visit(Place { range, rules });
+            }
+        }
+    }
+}
+
+impl Table {
+    /// The rules to run on a text.
+    pub(crate) fn called(&self, text: &[u8], called: &mut RuleSet) {
+        self.called_where(text, |_| true, called);
+    }
+
+    /// The rules to run on a text, where a keyword only counts at some places.
+    pub(crate) fn called_where(
+        &self,
+        text: &[u8],
+        mut counts: impl FnMut(&Range<usize>) -> bool,
+        called: &mut RuleSet,
+    ) {
+        called.clone_from(&self.always);
+        self.each(text, |place| {
+            if !called.holds(place.rules) && counts(&place.range) {
+                called.join(place.rules);
+            }
+        });
+    }
+
+    /// The rules to run on a text and the parts of it to run them on.
+    pub(crate) fn windows(&self, text: &[u8]) -> Vec<(usize, Range<usize>)> {
+        let mut called = RuleSet::default();
+        if text.len() <= WHOLE {
+            self.called(text, &mut called);
+        }
+        self.windows_of(text, &called)
+    }
+
+    /// As [`Self::windows`], where it is known which rules run.
+    pub(crate) fn windows_of(&self, text: &[u8], called: &RuleSet) -> Vec<(usize, Range<usize>)> {
+        if text.len() <= WHOLE {
+            return called.numbers().map(|rule| (rule, 0..text.len())).collect();
+        }
+        let mut open: HashMap<usize, Range<usize>> = HashMap::new();
+        let mut windows = Vec::new();
+        self.each(text, |Place { range, rules }| {
+            let around = range.start.saturating_sub(AROUND)..(range.end + AROUND).min(text.len());
+            for rule in rules.numbers() {
+                let window = open.entry(rule).or_insert_with(|| around.clone());
+                if around.start <= window.end {
+                    window.end = around.end.max(window.end);
+                } else {
+                    windows.push((rule, std::mem::replace(window, around.clone())));
+                }
+            }
+        });
+        windows.extend(open);
+        windows.extend(self.always.numbers().map(|rule| (rule, 0..text.len())));
+        windows.sort_by_key(|(rule, window)| (*rule, window.start));
+        windows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(words: &[&str]) -> Table {
+        let words = words.iter().enumerate().map(|(at, word)| {
+            let mut rules = RuleSet::of_size(words.len());
+            rules.insert(at);
+            (word.as_bytes().to_vec(), rules)
+        });
+        let words: Vec<_> = words.collect();
+        let (long, short) = words
+            .into_iter()
+            .partition(|(word, _): &(Vec<u8>, _)| word.len() > GRAM);
+        Table {
+            long: Grams::of(long),
+            short: Grams::of(short),
+            gated: Grams::of(Vec::new()),
+            always: RuleSet::default(),
+        }
+    }
+
+    fn found(words: &[&str], text: &str) -> Vec<(usize, Range<usize>)> {
+        let mut found = Vec::new();
+        table(words).each(text.as_bytes(), |place| {
+            found.extend(
+                place
+                    .rules
+                    .numbers()
+                    .map(|rule| (rule, place.range.clone())),
+            );
+        });
+        found.sort_by_key(|(rule, range)| (*rule, range.start));
+        found
+    }
+
+    #[test]
+    fn every_place_of_every_keyword_is_found() {
+        let words = ["pw", "url", "curl", "password", "word", "忽略"];
+        let text = "CURL a passWord pw 忽略";
+        let looked_for = words.iter().enumerate().flat_map(|(rule, word)| {
+            let lower = text.to_ascii_lowercase();
+            let starts: Vec<_> = lower.match_indices(word).map(|(at, _)| at).collect();
+            starts
+                .into_iter()
+                .map(move |at| (rule, at..at + word.len()))
+        });
+        assert_eq!(found(&words, text), looked_for.collect::<Vec<_>>());
+        assert_eq!(found(&words, "p"), []);
+        assert_eq!(found(&words, ""), []);
+    }
+
+    #[test]
+    fn a_long_run_is_found_wherever_it_stands() {
+        for before in 0..60 {
+            for length in 20..30 {
+                let text = format!(
+                    "{}{} x",
+                    ". a ".repeat(20).split_at(before).0,
+                    "k".repeat(length)
+                );
+                // A letter before may make the run longer.
+                let run = length + usize::from(before % 4 == 3);
+                assert_eq!(has_long_run(text.as_bytes()), run >= LONG_RUN, "{text}");
+            }
+        }
+        assert!(!has_long_run(b"") && !has_long_run(b"short"));
+    }
+
+    #[test]
+    fn a_fold_that_is_no_case_finds_nothing() {
+        // `@` and a grave accent differ by the bit that tells cases apart.
+        assert_eq!(found(&["a@b.c"], "a`b.c"), []);
+        assert_eq!(found(&["{~}x"], "[^]x"), []);
+    }
+
+    #[test]
+    fn it_agrees_with_a_plain_search() {
+        for words in [
+            &["ab", "bab", "abba", "aa", "babab", "b\"a"][..],
+            &["bab", "abba"],
+            &["abba", "babab", "aabb", "b\"aa"],
+        ] {
+            let mut seed = 7_u32;
+            let mut letter = || {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ['a', 'b', 'B', '"'][(seed >> 30) as usize]
+            };
+            let text: String = (0..4_000).map(|_| letter()).collect();
+            let lower = text.to_ascii_lowercase();
+            let mut plain = Vec::new();
+            for (rule, word) in words.iter().enumerate() {
+                let places = (0..lower.len()).filter(|at| lower[*at..].starts_with(word));
+                plain.extend(places.map(|at| (rule, at..at + word.len())));
+            }
+            assert!(plain.len() > 100);
+            assert_eq!(found(words, &text), plain);
+        }
+    }
+}
