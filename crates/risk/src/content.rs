@@ -15,7 +15,6 @@ use crate::judge::Judge;
 use crate::keyword::Table;
 use crate::places::Matched;
 use crate::rule::{Rule, Source, all};
-use crate::rule_set::RuleSet;
 use crate::secret::Place;
 
 /// The longest excerpt, in characters.
@@ -30,11 +29,10 @@ pub(crate) fn scan(
     book: &RuleBook<'_>,
 ) -> Result<Vec<Hit>, Problem> {
     let mut hits = Vec::new();
-    let mut called = RuleSet::default();
     for (file, matched) in input.files.iter().zip(matched) {
         let mut judge = Judge::of(book, file, matched);
         hidden::scan(file, judge.languages, &mut hits);
-        judge.read(&mut called)?;
+        judge.read()?;
         hits.append(&mut judge.hits);
     }
     let everywhere = book.table(&book.of_kinds(&EVERYWHERE));

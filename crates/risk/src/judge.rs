@@ -20,6 +20,7 @@ use crate::rule::{Found, Rule, all};
 use crate::rule_set::RuleSet;
 use crate::secret::Place;
 use crate::text::{self, ChangedText};
+use baton_patch::Hunk;
 
 /// How many hits one rule may have in one file; more say nothing new.
 const MOST_PER_FILE: usize = 20;
@@ -58,26 +59,26 @@ impl<'j, 'p> Judge<'j, 'p> {
     ///
     /// # Errors
     /// What a rule is refused for.
-    pub(crate) fn read(&mut self, called: &mut RuleSet) -> Result<(), Problem> {
+    pub(crate) fn read(&mut self) -> Result<(), Problem> {
         if let Some(binary) = self.file.binary() {
             return self.binary(binary);
         }
-        let hunks = self.file.section.hunks();
         let mut losing = Vec::new();
-        for hunk in hunks {
-            let raw = hunk.raw();
-            self.table
-                .called_where(raw, |place| is_near_change(raw, place), called);
-            if called.is_empty() {
-                continue;
+        for hunk in self.file.section.hunks() {
+            let called = Called::of(self.book, &self.table, hunk);
+            for (number, start) in &called.lines {
+                if let Some(rule) = self.book.rule(*number) {
+                    self.rule_on_line(*number, rule, hunk, *start)?;
+                }
             }
-            if self.file.new.is_none() && hunk.insertions > 0 {
+            if self.file.new.is_none() && !called.several.is_empty() && hunk.insertions > 0 {
                 let text = ChangedText::new(hunk.new_text());
-                let windows = self.table.windows_of(text.bytes(), called);
-                self.added(&text, windows)?;
+                let whole = 0..text.bytes().len();
+                let windows = called.several.numbers().map(|rule| (rule, whole.clone()));
+                self.added(&text, windows.collect())?;
             }
-            if hunk.deletions > 0 && called.meets(&self.book.losing) {
-                losing.push(Losing::of(hunk, called));
+            if !called.losing.is_empty() {
+                losing.push(Losing::of(hunk, called.losing));
             }
         }
         if let Some(whole) = &self.file.new {
@@ -88,7 +89,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         self.removed(&losing)
     }
 
-    /// What the rules find in the added lines.
+    /// What the rules that reach over lines find in the added ones.
     fn added(
         &mut self,
         text: &ChangedText,
@@ -96,11 +97,39 @@ impl<'j, 'p> Judge<'j, 'p> {
     ) -> Result<(), Problem> {
         for (number, window) in windows {
             let rule = self.book.rule(number);
-            if let Some(rule) = rule.filter(|rule| rule.side() == Side::Added) {
+            let rule = rule.filter(|rule| rule.side() == Side::Added && !rule.stays_in_line());
+            if let Some(rule) = rule {
                 self.rule_on(number, rule, text, &window)?;
             }
         }
         Ok(())
+    }
+
+    /// What a rule that stays in a line finds in one that is added, which starts at this place of the
+    /// hunk.
+    fn rule_on_line(
+        &mut self,
+        number: usize,
+        rule: &Rule<'p>,
+        hunk: &Hunk<'_>,
+        start: usize,
+    ) -> Result<(), Problem> {
+        let line = line_at(hunk.raw(), start);
+        let mut spared = None;
+        rule.each(line, &(0..line.len()), all, |found| {
+            if !rule.reads_comments() && begins_in_comment(line, found.range.start, self.languages)
+            {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let place = Place {
+                path: self.file.section.path(),
+                matched: line.get(found.range.clone()).unwrap_or_default(),
+                secret: found.secret,
+                line,
+            };
+            let at = || new_number(hunk, start);
+            self.take(number, rule, (&found, &place), &mut spared, at)
+        })
     }
 
     fn rule_on(
@@ -111,42 +140,56 @@ impl<'j, 'p> Judge<'j, 'p> {
         window: &Range<usize>,
     ) -> Result<(), Problem> {
         // Many places may stand in one long line, which is judged once.
-        let mut judged: Option<(RangeInclusive<usize>, bool)> = None;
+        let mut judged: Option<(RangeInclusive<usize>, Option<bool>)> = None;
         let is_wanted = |place: &Range<usize>| text.touches_change(place);
         rule.each(text.bytes(), window, is_wanted, |found| {
             let lines = text.lines_of(found.range.clone());
-            let Some(line) = text.first_changed(&lines) else {
-                return Ok(ControlFlow::Continue(()));
-            };
             let at = found.range.start;
             if !rule.reads_comments() && begins_in_comment(text.bytes(), at, self.languages) {
                 return Ok(ControlFlow::Continue(()));
             }
-            let around = text.text_of(&lines);
             let place = Place {
                 path: self.file.section.path(),
                 matched: text.bytes().get(found.range.clone()).unwrap_or_default(),
                 secret: found.secret,
-                line: around,
+                line: text.text_of(&lines),
             };
-            if !counts(self.book, rule, &place)? {
-                return Ok(ControlFlow::Continue(()));
-            }
-            let spared = match judged.take() {
-                Some((same, spared)) if same == lines => spared,
-                _ => self.is_spared(rule, around)?,
-            };
-            judged = Some((lines.clone(), spared));
-            let places = self.count(number, spared);
-            if places <= MOST_PER_FILE {
-                let hit = self.hit(rule, &found, &place, spared)?;
-                self.hits.extend(hit.map(|hit| hit.at(line)));
-            }
-            Ok(if places >= MOST_PER_FILE && !spared {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
+            let mut spared = judged
+                .take()
+                .filter(|(same, _)| *same == lines)
+                .and_then(|(_, spared)| spared);
+            let first = || text.first_changed(&lines).unwrap_or(*lines.start());
+            let flow = self.take(number, rule, (&found, &place), &mut spared, first);
+            judged = Some((lines, spared));
+            flow
+        })
+    }
+
+    /// Takes a match in, if it counts. What speaks for its lines is asked once for all their matches.
+    fn take(
+        &mut self,
+        number: usize,
+        rule: &Rule<'p>,
+        (found, place): (&Found<'_>, &Place<'_>),
+        spared: &mut Option<bool>,
+        line: impl FnOnce() -> usize,
+    ) -> Result<ControlFlow<()>, Problem> {
+        if !counts(self.book, rule, place)? {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let is_spared = match *spared {
+            Some(known) => known,
+            None => *spared.insert(self.is_spared(rule, place.line)?),
+        };
+        let places = self.count(number, is_spared);
+        if places <= MOST_PER_FILE {
+            let hit = self.hit(rule, found, place, is_spared)?;
+            self.hits.extend(hit.map(|hit| hit.at(line())));
+        }
+        Ok(if places >= MOST_PER_FILE && !is_spared {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         })
     }
 
@@ -324,34 +367,128 @@ impl<'j, 'p> Judge<'j, 'p> {
     }
 }
 
-/// Whether a place in the lines of a hunk lies in a changed line, or in the line before or after
-/// one: a match that touches a change has its keyword there. Most of a hunk is text around changes.
-fn is_near_change(raw: &[u8], place: &Range<usize>) -> bool {
-    let is_changed = |start: usize| matches!(raw.get(start), Some(b'+' | b'-'));
-    let before = |at: usize| memchr::memrchr(b'\n', raw.get(..at).unwrap_or_default());
-    let start = before(place.start).map_or(0, |end| end + 1);
-    if is_changed(start) {
-        return true;
+/// The rules that the keywords of one hunk call up.
+struct Called {
+    /// Rules that stay in a line, each with where in the hunk the added line starts.
+    lines: Vec<(usize, usize)>,
+    /// Rules that reach over lines, of which a keyword stands in a changed line or beside one: a match
+    /// that touches a change has it there.
+    several: RuleSet,
+    /// Rules to judge what goes away.
+    losing: RuleSet,
+}
+
+impl Called {
+    fn of(book: &RuleBook<'_>, table: &Table, hunk: &Hunk<'_>) -> Self {
+        let raw = hunk.raw();
+        let mut called = Self {
+            lines: Vec::new(),
+            several: RuleSet::of_size(book.rules().len()),
+            losing: RuleSet::of_size(book.rules().len()),
+        };
+        table.each(raw, |place| {
+            let start = line_start(raw, place.range.start);
+            let marker = raw.get(start).copied().unwrap_or(b' ');
+            if marker != b' ' || is_beside_change(raw, start, place.range.end) {
+                for number in place.rules.numbers() {
+                    called.add(book, number, marker, start);
+                }
+            }
+        });
+        if !table.always.is_empty() {
+            each_line(raw, |start, marker| {
+                for number in table.always.numbers() {
+                    called.add(book, number, marker, start);
+                }
+            });
+        }
+        called.lines.sort_unstable();
+        called.lines.dedup();
+        called
     }
-    let rest = raw.get(place.end..).unwrap_or_default();
-    let next = memchr::memchr(b'\n', rest).is_some_and(|end| is_changed(place.end + end + 1));
-    let previous = |end: usize| is_changed(before(end).map_or(0, |end| end + 1));
-    next || start.checked_sub(1).is_some_and(previous)
+
+    fn add(&mut self, book: &RuleBook<'_>, number: usize, marker: u8, start: usize) {
+        let Some(rule) = book.rule(number) else {
+            return;
+        };
+        match (rule.stays_in_line(), marker) {
+            (true, b'+') if rule.side() == Side::Added => self.lines.push((number, start)),
+            (true, b'-') | (false, _) if book.losing.has(number) => self.losing.insert(number),
+            _ => {}
+        }
+        if !rule.stays_in_line() {
+            self.several.insert(number);
+        }
+    }
+}
+
+/// Hands over each changed line of a hunk: where it starts, and its marker.
+fn each_line(raw: &[u8], mut visit: impl FnMut(usize, u8)) {
+    let mut start = 0;
+    while let Some(marker) = raw.get(start) {
+        if matches!(marker, b'+' | b'-') {
+            visit(start, *marker);
+        }
+        start += 1 + line_at(raw, start).len();
+    }
+}
+
+/// Where the line of a place starts.
+fn line_start(raw: &[u8], at: usize) -> usize {
+    memchr::memrchr(b'\n', raw.get(..at).unwrap_or_default()).map_or(0, |end| end + 1)
+}
+
+/// The line that starts here, without its marker and with its line feed.
+fn line_at(raw: &[u8], start: usize) -> &[u8] {
+    let rest = raw.get(start + 1..).unwrap_or_default();
+    let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+    rest.get(..end).unwrap_or(rest)
+}
+
+/// Whether the line before one, or the line after it, is changed.
+fn is_beside_change(raw: &[u8], start: usize, end: usize) -> bool {
+    let is_changed = |start: usize| matches!(raw.get(start), Some(b'+' | b'-'));
+    let rest = raw.get(end..).unwrap_or_default();
+    let next = memchr::memchr(b'\n', rest).is_some_and(|feed| is_changed(end + feed + 1));
+    next || start
+        .checked_sub(1)
+        .is_some_and(|end| is_changed(line_start(raw, end)))
+}
+
+/// The number in the new file of the line that starts here.
+fn new_number(hunk: &Hunk<'_>, start: usize) -> usize {
+    let before = hunk.raw().get(..start).unwrap_or_default();
+    let lines = before.split_inclusive(|byte| *byte == b'\n');
+    let count = lines
+        .filter(|line| !line.starts_with(b"-") && !line.starts_with(b"\\"))
+        .count();
+    hunk.new_start + usize::from(hunk.new_count == 0) + count
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_near_change;
+    use super::*;
 
     #[test]
-    fn changes_and_their_neighbours_are_near() {
+    fn neighbours_of_changes_are_told() {
         let raw = b" a\n b\n+c\n-d\n e\n f\n g\n+h\n i\n+j\n";
-        let near = |letter: &u8| {
+        let beside = |letter: &u8| {
             let at = raw.iter().position(|byte| byte == letter).unwrap();
-            is_near_change(raw, &(at..at + 1))
+            is_beside_change(raw, line_start(raw, at), at + 1)
         };
-        let letters: Vec<_> = b"abcdefghij".iter().copied().filter(near).collect();
-        assert_eq!(letters, b"bcdeghij");
-        assert!(is_near_change(b"+x", &(1..2)) && !is_near_change(b" a\n b", &(4..5)));
+        let letters: Vec<_> = b"abefgi".iter().copied().filter(beside).collect();
+        assert_eq!(letters, b"begi");
+        assert!(!is_beside_change(b" a\n b", 3, 5));
+    }
+
+    #[test]
+    fn lines_are_told_by_where_they_start() {
+        let raw = b" a\n+bc\n-d\n+e";
+        let mut lines = Vec::new();
+        each_line(raw, |start, marker| {
+            lines.push((marker, line_at(raw, start)))
+        });
+        assert_eq!(lines, [(b'+', &b"bc\n"[..]), (b'-', b"d\n"), (b'+', b"e")]);
+        assert_eq!((line_start(raw, 5), line_start(raw, 1)), (3, 0));
     }
 }

@@ -226,7 +226,7 @@ fn rarest(word: &[u8], grams: usize) -> Range<usize> {
 
 impl Table {
     /// Hands over every place of every keyword.
-    fn each<'t>(&'t self, text: &[u8], mut visit: impl FnMut(Place<'t>)) {
+    pub(crate) fn each<'t>(&'t self, text: &[u8], mut visit: impl FnMut(Place<'t>)) {
         self.long.each(text, &mut visit);
         self.short.each(text, &mut visit);
         if !self.gated.words.is_empty() && has_long_run(text) {
@@ -350,38 +350,20 @@ impl Grams {
 
 impl Table {
     /// The rules to run on a text.
-    pub(crate) fn called(&self, text: &[u8], called: &mut RuleSet) {
-        self.called_where(text, |_| true, called);
-    }
-
-    /// The rules to run on a text, where a keyword only counts at some places.
-    pub(crate) fn called_where(
-        &self,
-        text: &[u8],
-        mut counts: impl FnMut(&Range<usize>) -> bool,
-        called: &mut RuleSet,
-    ) {
-        called.clone_from(&self.always);
-        self.each(text, |place| {
-            if !called.holds(place.rules) && counts(&place.range) {
-                called.join(place.rules);
-            }
-        });
+    fn called(&self, text: &[u8]) -> RuleSet {
+        let mut called = self.always.clone();
+        self.each(text, |place| called.join(place.rules));
+        called
     }
 
     /// The rules to run on a text and the parts of it to run them on.
     pub(crate) fn windows(&self, text: &[u8]) -> Vec<(usize, Range<usize>)> {
-        let mut called = RuleSet::default();
         if text.len() <= WHOLE {
-            self.called(text, &mut called);
-        }
-        self.windows_of(text, &called)
-    }
-
-    /// As [`Self::windows`], where it is known which rules run.
-    pub(crate) fn windows_of(&self, text: &[u8], called: &RuleSet) -> Vec<(usize, Range<usize>)> {
-        if text.len() <= WHOLE {
-            return called.numbers().map(|rule| (rule, 0..text.len())).collect();
+            return self
+                .called(text)
+                .numbers()
+                .map(|rule| (rule, 0..text.len()))
+                .collect();
         }
         let mut open: HashMap<usize, Range<usize>> = HashMap::new();
         let mut windows = Vec::new();

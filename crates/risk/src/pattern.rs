@@ -53,6 +53,55 @@ pub(crate) fn longest_run(text: &str, is_in: fn(u8) -> bool) -> usize {
     parser.map_or(0, |hir| Run::of(&hir, is_in).longest)
 }
 
+/// Whether every match lies in one line; at its edges it may take in a line feed for want of another
+/// byte, as `[^a-z]` does, which is no part of what it is about.
+pub(crate) fn stays_in_line(text: &str) -> bool {
+    let read = |unicode: bool| {
+        ParserBuilder::new()
+            .unicode(unicode)
+            .utf8(false)
+            .build()
+            .parse(text)
+    };
+    let hir = read(false).or_else(|_| read(true));
+    hir.is_ok_and(|hir| stays(&hir, true, true))
+}
+
+fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
+    let length = hir.properties();
+    if length.maximum_len().is_some_and(|most| most <= 1) {
+        // A line has a line feed at its end and none before it.
+        return (is_first && length.minimum_len() == Some(0)) || is_last || !holds_line_feed(hir);
+    }
+    match hir.kind() {
+        HirKind::Capture(capture) => stays(&capture.sub, is_first, is_last),
+        HirKind::Alternation(parts) => parts.iter().all(|part| stays(part, is_first, is_last)),
+        HirKind::Concat(parts) => parts
+            .iter()
+            .enumerate()
+            .all(|(at, part)| stays(part, is_first && at == 0, is_last && at + 1 == parts.len())),
+        _ => !holds_line_feed(hir),
+    }
+}
+
+fn holds_line_feed(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => false,
+        HirKind::Literal(Literal(bytes)) => bytes.contains(&b'\n'),
+        HirKind::Class(Class::Bytes(class)) => {
+            let mut ranges = class.iter();
+            ranges.any(|range| (range.start()..=range.end()).contains(&b'\n'))
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            let mut ranges = class.iter();
+            ranges.any(|range| (range.start()..=range.end()).contains(&'\n'))
+        }
+        HirKind::Capture(capture) => holds_line_feed(&capture.sub),
+        HirKind::Repetition(repetition) => holds_line_feed(&repetition.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(holds_line_feed),
+    }
+}
+
 /// The runs that every match of a part of a pattern holds: at its beginning, at its end, the longest.
 #[derive(Clone, Copy, Default)]
 struct Run {
@@ -155,7 +204,30 @@ pub(crate) fn compile(text: &str) -> Result<Regex, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::longest_run;
+    use super::{longest_run, stays_in_line};
+
+    #[test]
+    fn patterns_of_one_line_are_told() {
+        for text in [
+            r"(?m)^[ \t]*fetch\(",
+            "(?:^|[^A-Za-z0-9_])(sk_[0-9a-f]{32})(?:[^A-Za-z0-9]|$)",
+            "a[^\n]*b|(?:^|[^.])c[^d]",
+            r"\p{L}+",
+        ] {
+            assert!(stays_in_line(text), "{text}");
+        }
+        for text in [
+            r"a\s+b",
+            "a[^b]*c",
+            "[^a]fetch",
+            "(?s)a.b",
+            "a\nb",
+            r"(?:^|\s+)a",
+            "(",
+        ] {
+            assert!(!stays_in_line(text), "{text}");
+        }
+    }
 
     #[test]
     fn the_run_that_every_match_holds_is_told() {

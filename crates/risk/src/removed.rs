@@ -23,10 +23,10 @@ pub(crate) struct Losing {
 }
 
 impl Losing {
-    pub(crate) fn of(hunk: &Hunk<'_>, called: &RuleSet) -> Self {
+    pub(crate) fn of(hunk: &Hunk<'_>, called: RuleSet) -> Self {
         Self {
             text: ChangedText::new(hunk.old_text()),
-            called: called.clone(),
+            called,
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Rule<'p> {
     /// The languages that it reads, for rules of the policy.
     pub(crate) languages: Languages,
     compiled: OnceCell<Compiled>,
+    stays_in_line: OnceCell<bool>,
 }
 
 #[derive(Debug)]
@@ -59,6 +60,7 @@ impl<'p> Rule<'p> {
             source,
             languages: Languages::default(),
             compiled: OnceCell::new(),
+            stays_in_line: OnceCell::new(),
         }
     }
 
@@ -120,6 +122,13 @@ impl<'p> Rule<'p> {
             Source::Policy(rule) => &rule.pattern,
             Source::Secret(rule) => rule.regex.as_deref().unwrap_or_default(),
         }
+    }
+
+    /// Whether every match lies in one line, so that only the lines with a keyword need be read.
+    pub(crate) fn stays_in_line(&self) -> bool {
+        *self
+            .stays_in_line
+            .get_or_init(|| pattern::stays_in_line(self.pattern()))
     }
 
     /// Whether the rule has a pattern for text; one for paths alone has none.

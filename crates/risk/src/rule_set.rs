@@ -24,12 +24,6 @@ impl RuleSet {
         self.0.iter().all(|word| *word == 0)
     }
 
-    /// Whether a rule is in both sets.
-    pub(crate) fn meets(&self, other: &Self) -> bool {
-        let mut words = self.0.iter().zip(&other.0);
-        words.any(|(one, other)| one & other != 0)
-    }
-
     /// As [`Self::join`], for a set that has no size yet.
     pub(crate) fn grow_by(&mut self, other: &Self) {
         self.0.resize(self.0.len().max(other.0.len()), 0);
@@ -53,12 +47,6 @@ impl RuleSet {
                 Some(at * 64 + bit)
             })
         })
-    }
-
-    /// Whether every rule of another set is in this one.
-    pub(crate) fn holds(&self, other: &Self) -> bool {
-        let mut words = self.0.iter().zip(&other.0);
-        words.all(|(one, other)| other & !one == 0)
     }
 
     /// Takes in every rule that is in both of two sets.
