@@ -88,8 +88,8 @@ pub(crate) struct Table {
 /// Some keywords by their grams.
 #[derive(Debug)]
 struct Grams {
-    /// For the number of each gram whether a keyword may have it.
-    filter: Box<[bool]>,
+    /// For the number of each gram the bytes, by their last three bits, that a keyword has after it.
+    filter: Box<[u8]>,
     /// The first entry with a gram of this number, and one more; 0 for none.
     slots: Box<[u32]>,
     entries: Vec<Entry>,
@@ -209,7 +209,7 @@ impl Keywords {
 
 /// Bytes that tokens are made of, in the alphabets of base64, base62 and hex.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_-+/=~".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"_-+/=~\\".contains(&byte)
 }
 
 /// How rare a gram is; only the order counts.
@@ -239,12 +239,15 @@ fn number(gram: u32, bits: u32) -> usize {
 
 /// Where in a word its rarest grams stand, so many side by side.
 fn rarest(word: &[u8], grams: usize) -> Range<usize> {
-    let parts = word.windows(GRAM + grams - 1).enumerate();
-    let weighed = parts.max_by_key(|(_, part)| {
-        let each = part.windows(GRAM);
-        each.map(rarity).min()
-    });
-    let start = weighed.map_or(0, |(at, _)| at);
+    let weight = |offset: usize| {
+        let gram = word.get(offset..offset + GRAM).unwrap_or_default();
+        // The byte after a gram tells much more than where the gram stands in the list.
+        let is_last = offset + GRAM == word.len();
+        rarity(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
+    };
+    let starts = 0..=word.len().saturating_sub(GRAM + grams - 1);
+    let best = starts.max_by_key(|start| (*start..start + grams).map(weight).min());
+    let start = best.unwrap_or(0);
     start..start + grams
 }
 
@@ -285,7 +288,7 @@ impl Grams {
         };
         let size = |bits: u32| if words.is_empty() { 0 } else { 1 << bits };
         let mut grams = Self {
-            filter: vec![false; size(FILTER_BITS)].into(),
+            filter: vec![0; size(FILTER_BITS)].into(),
             slots: vec![0; size(SLOT_BITS)].into(),
             entries: Vec::new(),
             words: Vec::new(),
@@ -314,7 +317,7 @@ impl Grams {
         let before = || Some((-1, *word.get(offset.checked_sub(1)?)?));
         let (more, byte) = after.or_else(before).unwrap_or((0, word[offset]));
         if let Some(known) = self.filter.get_mut(number(gram, FILTER_BITS)) {
-            *known = true;
+            *known |= after.map_or(0xff, |(_, byte)| 1 << ((byte | 0x20) % 8));
         }
         if let Some(slot) = self.slots.get_mut(number(gram, SLOT_BITS)) {
             self.entries.push(Entry {
@@ -328,9 +331,11 @@ impl Grams {
         }
     }
 
-    fn may_have(&self, gram: u32) -> bool {
-        let known = self.filter.get(number(gram, FILTER_BITS));
-        known.copied().unwrap_or(false)
+    /// Whether a keyword may have this gram with this byte after it, its highest.
+    #[inline(always)]
+    fn passes(&self, part: u32) -> bool {
+        let known = self.filter.get(number(part & 0x00ff_ffff, FILTER_BITS));
+        known.copied().unwrap_or(0) >> ((part >> 24) % 8) & 1 != 0
     }
 
     /// Hands over every place of every keyword.
@@ -338,21 +343,20 @@ impl Grams {
         if self.words.is_empty() {
             return;
         }
+        // Eight bytes hold the first five grams, each with the byte after it.
+        let stride = if self.step == 1 { 5 } else { 6 };
         let mut at = 0;
-        // Eight bytes hold all grams that begin in the first six.
         while let Some(eight) = text.get(at..at + 8).and_then(|eight| eight.first_chunk()) {
             let eight = u64::from_le_bytes(*eight) | FOLD;
-            let gram = |offset: usize| (eight >> (8 * offset)) as u32 & 0x00ff_ffff;
-            let even = self.may_have(gram(0)) | self.may_have(gram(2)) | self.may_have(gram(4));
-            let odd = || self.may_have(gram(1)) | self.may_have(gram(3)) | self.may_have(gram(5));
-            if even || (self.step == 1 && odd()) {
-                for offset in (0..6).step_by(self.step) {
-                    if self.may_have(gram(offset)) {
-                        self.compare(text, at + offset, gram(offset), visit);
-                    }
+            let passes = |offset: usize| self.passes((eight >> (8 * offset)) as u32);
+            let even = passes(0) | passes(2) | passes(4);
+            if even || (self.step == 1 && (passes(1) | passes(3))) {
+                for offset in (0..5).step_by(self.step).filter(|offset| passes(*offset)) {
+                    let gram = (eight >> (8 * offset)) as u32 & 0x00ff_ffff;
+                    self.compare(text, at + offset, gram, visit);
                 }
             }
-            at += 6;
+            at += stride;
         }
         let rest = text.get(at..).unwrap_or_default();
         for (offset, gram) in rest.windows(GRAM).enumerate().step_by(self.step) {
@@ -361,9 +365,7 @@ impl Grams {
         if self.has_pairs {
             for (at, pair) in text.windows(2).enumerate() {
                 let pair = folded(pair) | PAIR;
-                if self.may_have(pair) {
-                    self.compare(text, at, pair, visit);
-                }
+                self.compare(text, at, pair, visit);
             }
         }
     }
