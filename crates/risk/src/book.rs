@@ -4,6 +4,7 @@
 //! those are compiled and run. So a run pays for the rules that its change calls up, and not for the
 //! hundreds that have nothing to say.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -34,6 +35,8 @@ pub struct RuleBook<'p> {
     keywords: Keywords,
     paths: PathPatterns,
     pub(crate) allowlists: Vec<Allowlist>,
+    secrets: OnceCell<Rc<Table>>,
+    loose: OnceCell<Rc<Table>>,
 }
 
 /// The path patterns of secret rules, asked all at once.
@@ -107,6 +110,8 @@ impl<'p> RuleBook<'p> {
             losing,
             by_language,
             allowlists,
+            secrets: OnceCell::new(),
+            loose: OnceCell::new(),
         })
     }
 
@@ -169,8 +174,8 @@ impl<'p> RuleBook<'p> {
         fits
     }
 
-    /// The rules that read every file, of some kinds: for text that lies in no file.
-    pub(crate) fn of_kinds(&self, kinds: &[RiskKind]) -> RuleSet {
+    /// The keywords of the rules that read every file, of some kinds: for text that lies in no file.
+    pub(crate) fn table_of(&self, kinds: &[RiskKind]) -> Rc<Table> {
         let mut set = RuleSet::of_size(self.rules.len());
         for (at, rule) in self.rules.iter().enumerate() {
             let fits = self.everywhere.has(at) && !self.paths.bound.has(at);
@@ -178,7 +183,21 @@ impl<'p> RuleBook<'p> {
                 set.insert(at);
             }
         }
-        set
+        self.table(&set)
+    }
+
+    /// The keywords of the rules for secrets; asked for wherever a text is to be shown.
+    pub(crate) fn secrets(&self) -> Rc<Table> {
+        Rc::clone(
+            self.secrets
+                .get_or_init(|| self.table_of(&[RiskKind::Secret])),
+        )
+    }
+
+    /// The keywords of the rules that also judge names and mails.
+    pub(crate) fn loose(&self) -> Rc<Table> {
+        let kinds = [RiskKind::Secret, RiskKind::Instruction];
+        Rc::clone(self.loose.get_or_init(|| self.table_of(&kinds)))
     }
 
     /// The rules of secrets that are a finding by the path alone.

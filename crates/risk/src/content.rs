@@ -19,9 +19,6 @@ use crate::secret::Place;
 
 /// The longest excerpt, in characters.
 const EXCERPT: usize = 120;
-/// Kinds that also judge text which lies in no file: names, mails, the words of a task.
-const EVERYWHERE: [RiskKind; 2] = [RiskKind::Secret, RiskKind::Instruction];
-
 /// Finds everything that the text tells.
 pub(crate) fn scan(
     input: &ScanInput<'_>,
@@ -35,7 +32,7 @@ pub(crate) fn scan(
         judge.read()?;
         hits.append(&mut judge.hits);
     }
-    let everywhere = book.table(&book.of_kinds(&EVERYWHERE));
+    let everywhere = book.loose();
     for file in &input.files {
         let old = file.section.old_path.as_deref().unwrap_or_default();
         for name in [file.section.path(), old] {
@@ -127,7 +124,7 @@ pub(crate) fn mask(secret: &[u8]) -> String {
 /// # Errors
 /// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`.
 pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
-    let secrets = book.table(&book.of_kinds(&[RiskKind::Secret]));
+    let secrets = book.secrets();
     let mut places: Vec<Range<usize>> = Vec::new();
     for (number, window) in secrets.windows(text) {
         let Some(rule) = book.rule(number) else {
@@ -169,12 +166,12 @@ pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
 /// # Errors
 /// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`.
 pub fn judge_text(book: &RuleBook<'_>, called: &str, text: &str) -> Result<Vec<Finding>, Problem> {
-    let everywhere = book.table(&book.of_kinds(&[
+    let everywhere = book.table_of(&[
         RiskKind::Secret,
         RiskKind::Instruction,
         RiskKind::Payload,
         RiskKind::Hidden,
-    ]));
+    ]);
     let mut hits = in_loose_text(book, &everywhere, text.as_bytes(), called)?;
     for (id, excerpt) in hidden::in_text(text) {
         let message = checks::built_in(id).about;

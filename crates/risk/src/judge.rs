@@ -325,8 +325,7 @@ impl<'j, 'p> Judge<'j, 'p> {
 
     /// The matched text, shortened and escaped; withheld when a secret stands in the lines around.
     fn excerpt(&self, place: &Place<'_>) -> Result<String, Problem> {
-        let secrets = self.book.of_kinds(&[RiskKind::Secret]);
-        let secrets = self.book.table(&secrets);
+        let secrets = self.book.secrets();
         if in_loose_text(self.book, &secrets, place.line, "")?.is_empty() {
             return Ok(shorten(place.matched));
         }
@@ -390,7 +389,7 @@ impl Called {
             let start = line_start(raw, place.range.start);
             let marker = raw.get(start).copied().unwrap_or(b' ');
             if marker != b' ' || is_beside_change(raw, start, place.range.end) {
-                for number in place.rules.numbers() {
+                for number in place.rules() {
                     called.add(book, number, marker, start);
                 }
             }

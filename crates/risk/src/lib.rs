@@ -15,6 +15,7 @@ mod checks;
 mod comment;
 mod content;
 mod explain;
+mod gram;
 mod hidden;
 mod hit;
 mod input;

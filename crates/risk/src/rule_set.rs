@@ -49,11 +49,10 @@ impl RuleSet {
         })
     }
 
-    /// Takes in every rule that is in both of two sets.
-    pub(crate) fn join_both(&mut self, one: &Self, other: &Self) {
-        for (word, (one, other)) in self.0.iter_mut().zip(one.0.iter().zip(&other.0)) {
-            *word |= one & other;
-        }
+    /// The rules that are in both sets.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let words = self.0.iter().zip(&other.0);
+        Self(words.map(|(one, other)| one & other).collect())
     }
 
     /// Takes out every rule of another set.
