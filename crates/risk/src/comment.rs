@@ -1,52 +1,138 @@
 //! Whether a place lies in a comment. A call that is written about is no call.
 //!
-//! Only what is surely a comment counts: a mark outside of quotes, and no quote or closing mark
-//! between it and the place. In doubt a place is code.
+//! Only what is surely a comment counts. A mark may stand in a text over many lines, of which a patch
+//! shows a part, so a comment ends where such a text could run something (`$(`, `${`, a backtick),
+//! where any language closes a comment or a text, and where a quote stands. In doubt a place is code.
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::language::{Languages, Marks};
 
-/// Whether the place at `at` stands behind a comment's mark in its line.
-pub(crate) fn begins_in_comment(text: &[u8], at: usize, languages: Languages) -> bool {
-    let before = text.get(..at).unwrap_or_default();
-    let start = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
-    let line = before.get(start..).unwrap_or_default();
-    // The first bytes of a match may be the blanks or the sign before the word that it is about.
-    let rest = text.get(at..).unwrap_or_default();
-    let lead = rest
-        .iter()
-        .take_while(|byte| !byte.is_ascii_alphanumeric() && **byte != b'\n');
-    let line = text
-        .get(start..start + line.len() + lead.count())
-        .unwrap_or(line);
-    // `//go:generate` is an order to a tool.
-    if text.get(start..).unwrap_or_default().starts_with(b"//go:") {
-        return false;
+/// What ends a comment, or runs code in the middle of a text that looks like one.
+const ENDS: [&[u8]; 13] = [
+    b"*/", b"]]", b"#>", b"=#", b"-}", b"?>", b"-->", b"%>", b"*)", b"$(", b"${", b"#{", b"\\(",
+];
+/// How far up the beginning of a block comment is looked for, in lines.
+const LINES_ABOVE: usize = 400;
+
+/// The comments of a text, told line by line; the last line is remembered, however many places it
+/// has.
+pub(crate) struct Comments<'t> {
+    text: &'t [u8],
+    languages: Languages,
+    line: Range<usize>,
+    comment: Range<usize>,
+}
+
+impl<'t> Comments<'t> {
+    pub(crate) fn of(text: &'t [u8], languages: Languages) -> Self {
+        Self {
+            text,
+            languages,
+            line: 0..0,
+            comment: 0..0,
+        }
     }
+
+    /// Whether the place at `at` lies in a comment.
+    pub(crate) fn hold(&mut self, at: usize) -> bool {
+        let at = word_of(self.text, at);
+        if !self.line.contains(&at) {
+            self.read_line(at);
+        }
+        self.comment.contains(&at)
+    }
+
+    fn read_line(&mut self, at: usize) {
+        let before = self.text.get(..at).unwrap_or_default();
+        let start = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+        let rest = self.text.get(at..).unwrap_or_default();
+        let end = at + memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let above = || Cow::Borrowed(self.text.get(..start).unwrap_or_default());
+        let line = self.text.get(start..end).unwrap_or_default();
+        let comment = comment_in(line, self.languages, above);
+        self.comment = start + comment.start..start + comment.end;
+        self.line = start..end + 1;
+    }
+}
+
+/// Where the word stands that a match is about: its first bytes may be the blanks or the sign before.
+pub(crate) fn word_of(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    let lead = |byte: &&u8| !byte.is_ascii_alphanumeric();
+    at + rest.iter().take_while(lead).count()
+}
+
+/// The part of a line that is surely a comment; empty where there is none. What stands above is asked
+/// for only where it matters.
+pub(crate) fn comment_in<'a>(
+    line: &[u8],
+    languages: Languages,
+    above: impl FnOnce() -> Cow<'a, [u8]>,
+) -> Range<usize> {
     let marks = languages.comment_marks();
-    is_starred(line, marks) || mark_of(line, marks).is_some()
+    // `//go:generate` is an order to a tool; a test in a document comment runs.
+    let orders: &[&[u8]] = if marks.doc_tests {
+        &[b"//go:", b"///", b"//!"]
+    } else {
+        &[b"//go:"]
+    };
+    let code = line.trim_ascii_start();
+    if orders.iter().any(|order| code.starts_with(order)) {
+        return 0..0;
+    }
+    let first = line.len() - code.len();
+    let start = match mark_of(line, marks) {
+        Some(mark) => mark,
+        None if marks.stars && code.starts_with(b"* ") && opens_a_block(&above()) => first,
+        None => return 0..0,
+    };
+    let comment = line.get(start..).unwrap_or_default();
+    start..start + end_of(comment, marks)
 }
 
-/// A line of a block comment in languages that have no pointers to dereference.
-fn is_starred(line: &[u8], marks: Marks) -> bool {
-    marks.stars && line.trim_ascii_start().starts_with(b"* ") && !holds_closing(line)
+/// Whether the lines above end within a block comment that was opened at the beginning of a line, and
+/// nothing in between could have closed it or be a text that only looks like one.
+fn opens_a_block(above: &[u8]) -> bool {
+    let above = above.strip_suffix(b"\n").unwrap_or(above);
+    for line in above.rsplit(|byte| *byte == b'\n').take(LINES_ABOVE) {
+        let line = line.trim_ascii();
+        let is_doubtful = line.iter().any(|byte| matches!(byte, b'"' | b'`'));
+        if is_doubtful || memchr::memmem::find(line, b"*/").is_some() {
+            return false;
+        }
+        if line.starts_with(b"/*") {
+            return true;
+        }
+        if !line.is_empty() && !line.starts_with(b"*") {
+            return false;
+        }
+    }
+    false
 }
 
-/// Where a comment begins in a piece of a line.
+/// Where a comment begins in a line: the first mark outside of quotes.
 fn mark_of(line: &[u8], marks: Marks) -> Option<usize> {
     let mut quotes = [0_usize; 3];
     for (at, byte) in line.iter().enumerate() {
         let rest = line.get(at..).unwrap_or_default();
-        let before = at.checked_sub(1).and_then(|at| line.get(at)).copied();
-        let is_open = quotes.iter().all(|count| count % 2 == 0);
-        let free = before.is_none_or(|byte| byte.is_ascii_whitespace() || byte == b';');
-        let is_mark = (marks.hash && *byte == b'#' && free)
-            || (marks.slashes && rest.starts_with(b"//") && !matches!(before, Some(b':' | b'\\')))
-            || (marks.slashes && rest.starts_with(b"/*"))
-            || (marks.dashes && rest.starts_with(b"--") && free)
-            || (marks.semicolon
-                && *byte == b';'
-                && before.is_none_or(|byte| byte.is_ascii_whitespace()));
-        if is_mark && is_open && !holds_closing(rest) {
+        let mut before = line.get(..at).unwrap_or_default().iter().rev();
+        let (last, other) = (before.next(), before.next());
+        // A blank behind a backslash is part of a word.
+        let is_blank = last.is_none_or(u8::is_ascii_whitespace) && other != Some(&b'\\');
+        let is_free = is_blank || last == Some(&b';');
+        let is_mark = match byte {
+            b'#' => marks.hash && is_free,
+            b'/' => {
+                let doubled = rest.starts_with(b"//") && !matches!(last, Some(b':' | b'\\'));
+                marks.slashes && (doubled || rest.starts_with(b"/*"))
+            }
+            b'-' => marks.dashes && rest.starts_with(b"--") && !rest.starts_with(b"--[") && is_free,
+            b';' => marks.semicolon && is_blank,
+            _ => false,
+        };
+        if is_mark && quotes.iter().all(|count| count % 2 == 0) {
             return Some(at);
         }
         match byte {
@@ -59,10 +145,16 @@ fn mark_of(line: &[u8], marks: Marks) -> Option<usize> {
     None
 }
 
-/// Whether a comment or a text over many lines may end here, so that code follows.
-fn holds_closing(text: &[u8]) -> bool {
-    let quote = text.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'`'));
-    quote || memchr::memmem::find(text, b"*/").is_some()
+/// Where a comment ends, counted from its mark: where code may follow, or run within it.
+fn end_of(comment: &[u8], marks: Marks) -> usize {
+    let ends = |rest: &[u8]| {
+        let single = matches!(rest.first(), Some(b'"' | b'\'' | b'`'));
+        let opens = marks.braces && rest.first() == Some(&b'{');
+        single || opens || ENDS.iter().any(|end| rest.starts_with(end))
+    };
+    let mut places = 0..comment.len();
+    let end = places.find(|at| comment.get(*at..).is_some_and(ends));
+    end.unwrap_or(comment.len())
 }
 
 #[cfg(test)]
@@ -71,7 +163,7 @@ mod tests {
 
     fn is_comment(path: &str, text: &str) -> bool {
         let at = text.find("call").unwrap();
-        begins_in_comment(text.as_bytes(), at, Languages::of(path.as_bytes(), None))
+        Comments::of(text.as_bytes(), Languages::of(path.as_bytes(), None)).hold(at)
     }
 
     #[test]
@@ -82,7 +174,7 @@ mod tests {
             ("a.sh", "echo hi  # call x"),
             ("a.js", "// call(x)"),
             ("a.js", "const a = 'b'; // call(x)"),
-            ("a.ts", " * call(x)"),
+            ("a.ts", "/**\n * One.\n *\n * call(x)"),
             ("a.go", "/* call(x) */"),
             ("a.lua", "-- call(x)"),
         ] {
@@ -104,5 +196,41 @@ mod tests {
         ] {
             assert!(!is_comment(path, text), "{text}");
         }
+    }
+
+    #[test]
+    fn what_runs_although_it_looks_like_a_comment_is_code() {
+        for (path, text) in [
+            ("a.sh", "true \\ # ; call x"),
+            ("a.sh", "cat <<X\n # $(call x)"),
+            ("a.sh", " # `call x`"),
+            ("Makefile", "\t# $(shell call x)"),
+            ("a.js", "const r = 1\n * call(u)"),
+            ("a.js", "const g = 'src/*.js'\n * call(u)"),
+            ("a.js", "x = `\n/* ` + `\n * call(u)"),
+            ("a.js", "/* a */\nconst r = 1\n * call(u)"),
+            ("A.java", "int r = 1\n * call(u)"),
+            ("a.js", " // ${call(u)}"),
+            ("a.py", " # {call(u)}"),
+            ("a.rb", " # #{call(u)}"),
+            ("a.lua", "--[[x]] call(u)"),
+            ("a.lua", "--[[\n]] call(u)"),
+            ("a.ps1", "<# a #> call $u"),
+            ("a.ps1", " # a #> call $u"),
+            ("a.jl", "#= x =# call(u)"),
+            ("a.php", "// ?><?php call($u);"),
+            ("a.rs", "/// let r = call(u);"),
+            ("a.swift", "// \\(call(u))"),
+        ] {
+            assert!(!is_comment(path, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_read_once() {
+        let text = "# call ".repeat(100_000);
+        let mut comments = Comments::of(text.as_bytes(), Languages::of(b"a.py", None));
+        let places = memchr::memmem::find_iter(text.as_bytes(), "call");
+        assert_eq!(places.filter(|at| comments.hold(*at)).count(), 100_000);
     }
 }

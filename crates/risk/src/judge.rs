@@ -1,5 +1,6 @@
 //! Judges one file: what a change adds to it.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
 
 use crate::book::RuleBook;
-use crate::comment::begins_in_comment;
+use crate::comment::{Comments, comment_in, word_of};
 use crate::content::{counts, in_loose_text, mask, shorten};
 use crate::hit::Hit;
 use crate::input::ScanFile;
@@ -20,7 +21,7 @@ use crate::rule::{Found, Rule, all};
 use crate::rule_set::RuleSet;
 use crate::secret::Place;
 use crate::text::{self, ChangedText};
-use baton_patch::Hunk;
+use baton_patch::{Hunk, LineKind};
 
 /// How many hits one rule may have in one file; more say nothing new.
 const MOST_PER_FILE: usize = 20;
@@ -116,10 +117,14 @@ impl<'j, 'p> Judge<'j, 'p> {
     ) -> Result<(), Problem> {
         let line = line_at(hunk.raw(), start);
         let mut spared = None;
+        let mut comment = None;
         rule.each(line, &(0..line.len()), all, |found| {
-            if !rule.reads_comments() && begins_in_comment(line, found.range.start, self.languages)
-            {
-                return Ok(ControlFlow::Continue(()));
+            if !rule.reads_comments() {
+                let read = || comment_in(line, self.languages, || self.above(hunk, start));
+                let comment = comment.get_or_insert_with(read);
+                if comment.contains(&word_of(line, found.range.start)) {
+                    return Ok(ControlFlow::Continue(()));
+                }
             }
             let place = Place {
                 path: self.file.section.path(),
@@ -132,6 +137,27 @@ impl<'j, 'p> Judge<'j, 'p> {
         })
     }
 
+    /// What stands above a line in the new file, as far as it is in sight.
+    fn above(&self, hunk: &Hunk<'_>, start: usize) -> Cow<'_, [u8]> {
+        let number = new_number(hunk, start);
+        if let Some(whole) = &self.file.new {
+            let mut ends = memchr::memchr_iter(b'\n', whole);
+            let end = number.checked_sub(2).and_then(|at| ends.nth(at));
+            return Cow::Borrowed(
+                whole
+                    .get(..end.map_or(0, |end| end + 1))
+                    .unwrap_or_default(),
+            );
+        }
+        let new = hunk.lines().filter(|line| line.kind != LineKind::Removed);
+        let above = new.take_while(|line| line.new_number < number);
+        above
+            .flat_map(|line| [line.text, b"\n"])
+            .collect::<Vec<_>>()
+            .concat()
+            .into()
+    }
+
     fn rule_on(
         &mut self,
         number: usize,
@@ -142,10 +168,10 @@ impl<'j, 'p> Judge<'j, 'p> {
         // Many places may stand in one long line, which is judged once.
         let mut judged: Option<(RangeInclusive<usize>, Option<bool>)> = None;
         let is_wanted = |place: &Range<usize>| text.touches_change(place);
+        let mut comments = Comments::of(text.bytes(), self.languages);
         rule.each(text.bytes(), window, is_wanted, |found| {
             let lines = text.lines_of(found.range.clone());
-            let at = found.range.start;
-            if !rule.reads_comments() && begins_in_comment(text.bytes(), at, self.languages) {
+            if !rule.reads_comments() && comments.hold(found.range.start) {
                 return Ok(ControlFlow::Continue(()));
             }
             let place = Place {

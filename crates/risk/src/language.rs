@@ -231,6 +231,10 @@ pub(crate) struct Marks {
     pub(crate) stars: bool,
     pub(crate) dashes: bool,
     pub(crate) semicolon: bool,
+    /// Whether a brace runs code within some texts.
+    pub(crate) braces: bool,
+    /// Whether code in document comments is run by the tests.
+    pub(crate) doc_tests: bool,
 }
 
 /// A set of languages.
@@ -285,6 +289,8 @@ impl Languages {
             stars: has(&STARS),
             dashes: has(&["lua", "sql", "haskell"]),
             semicolon: has(&["clojure"]),
+            braces: has(&["python", "csharp"]),
+            doc_tests: has(&["rust"]),
         }
     }
 

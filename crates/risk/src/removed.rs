@@ -6,7 +6,7 @@ use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_patch::Hunk;
 
-use crate::comment::begins_in_comment;
+use crate::comment::Comments;
 use crate::content::{counts, mask, shorten};
 use crate::hit::Hit;
 use crate::judge::Judge;
@@ -118,10 +118,10 @@ fn each_changed(
 ) -> Result<(), Problem> {
     let text = side.bytes();
     let is_wanted = |place: &Range<usize>| side.touches_change(place);
+    let mut comments = Comments::of(text, languages);
     rule.each(text, &(0..text.len()), is_wanted, |found| {
         let lines = side.lines_of(found.range.clone());
-        let is_said =
-            !rule.reads_comments() && begins_in_comment(text, found.range.start, languages);
+        let is_said = !rule.reads_comments() && comments.hold(found.range.start);
         if let Some(line) = side.first_changed(&lines)
             && !is_said
             && !rule.excepts(side.text_of(&lines))?

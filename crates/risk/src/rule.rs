@@ -9,7 +9,7 @@ use baton_core::problem::Problem;
 use baton_core::rules::check_examples;
 use regex::bytes::{Captures, Regex};
 
-use crate::comment::begins_in_comment;
+use crate::comment::Comments;
 use crate::language::Languages;
 use crate::pattern;
 use crate::secret::SecretRule;
@@ -291,7 +291,7 @@ fn compile_policy_rule(rule: &RiskRule, languages: Languages) -> Result<Compiled
         (has_keyword || rule.keywords.is_empty())
             && compiled.pattern.find_iter(text).any(|found| {
                 let is_said =
-                    !reads_comments(rule) && begins_in_comment(text, found.start(), languages);
+                    !reads_comments(rule) && Comments::of(text, languages).hold(found.start());
                 // An exception may speak by the match or by the lines around it.
                 !is_said && !compiled.leaves_alone(found.as_bytes()) && !compiled.leaves_alone(text)
             })
