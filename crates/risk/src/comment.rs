@@ -69,17 +69,13 @@ pub(crate) fn word_of(text: &[u8], at: usize) -> usize {
 pub(crate) fn comment_in<'a>(
     line: &[u8],
     languages: Languages,
-    above: impl FnOnce() -> Cow<'a, [u8]>,
+    above: impl Fn() -> Cow<'a, [u8]>,
 ) -> Range<usize> {
     let marks = languages.comment_marks();
-    // `//go:generate` is an order to a tool; a test in a document comment runs.
-    let orders: &[&[u8]] = if marks.doc_tests {
-        &[b"//go:", b"///", b"//!"]
-    } else {
-        &[b"//go:"]
-    };
+    // `//go:generate` is an order to a tool; code in a document comment is a test.
     let code = line.trim_ascii_start();
-    if orders.iter().any(|order| code.starts_with(order)) {
+    let runs = marks.doc_tests && is_document(code) && in_fence(&above());
+    if runs || code.starts_with(b"//go:") {
         return 0..0;
     }
     let first = line.len() - code.len();
@@ -90,6 +86,24 @@ pub(crate) fn comment_in<'a>(
     };
     let comment = line.get(start..).unwrap_or_default();
     start..start + end_of(comment, marks)
+}
+
+fn is_document(line: &[u8]) -> bool {
+    line.starts_with(b"///") || line.starts_with(b"//!")
+}
+
+/// Whether the document comment above leaves a fence open, within which the tests run code.
+fn in_fence(above: &[u8]) -> bool {
+    let above = above.strip_suffix(b"\n").unwrap_or(above);
+    let lines = above.rsplit(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let document = lines.take(LINES_ABOVE).take_while(|line| is_document(line));
+    let is_fence = |line: &&[u8]| {
+        line.get(3..)
+            .unwrap_or_default()
+            .trim_ascii()
+            .starts_with(b"```")
+    };
+    document.filter(is_fence).count() % 2 == 1
 }
 
 /// Whether the lines above end within a block comment that was opened at the beginning of a line, and
@@ -177,6 +191,8 @@ mod tests {
             ("a.ts", "/**\n * One.\n *\n * call(x)"),
             ("a.go", "/* call(x) */"),
             ("a.lua", "-- call(x)"),
+            ("a.rs", "/// Will call x."),
+            ("a.rs", "/// ```\n/// one();\n/// ```\n/// Then call x."),
         ] {
             assert!(is_comment(path, text), "{text}");
         }
@@ -219,7 +235,8 @@ mod tests {
             ("a.ps1", " # a #> call $u"),
             ("a.jl", "#= x =# call(u)"),
             ("a.php", "// ?><?php call($u);"),
-            ("a.rs", "/// let r = call(u);"),
+            ("a.rs", "/// One.\n/// ```\n/// let r = call(u);"),
+            ("a.rs", "//! ```no_run\n//! call(u);"),
             ("a.swift", "// \\(call(u))"),
         ] {
             assert!(!is_comment(path, text), "{text}");
