@@ -22,6 +22,7 @@ mod input;
 mod judge;
 mod keyword;
 mod language;
+mod mention;
 mod pattern;
 mod places;
 mod removed;

@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use baton_core::git::{ObjectStore, Oid, TreeEntry};
+use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_patch::{Mode, Op};
 
 use crate::book::RuleBook;
 use crate::input::ScanInput;
+use crate::language::Languages;
+use crate::trust;
 
 /// A file larger than this is judged by its hunks alone, in bytes.
 const MOST_OF_A_FILE: u64 = 4 << 20;
@@ -18,13 +21,18 @@ const MOST_IN_ALL: u64 = 64 << 20;
 /// A trusted file larger than this is a document, not a configuration, in bytes.
 const MOST_OF_A_TRUSTED_FILE: u64 = 256 << 10;
 
+/// So many scripts are followed; a repository with more has them all over.
+const MOST_SCRIPTS: usize = 300;
+
 /// What a repository holds beside the change.
 #[derive(Debug, Default)]
 pub struct Surroundings {
     /// Every path of the base.
     pub(crate) paths: Vec<Vec<u8>>,
-    /// The files of protected zones at the base, with their content.
+    /// The files of protected zones at the base, with their content, and the scripts that they run.
     pub(crate) trusted: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Links of the base that have a protected name, and where they lead.
+    pub(crate) aliases: Vec<(Vec<u8>, Vec<u8>)>,
     /// Folders on the way to a changed file that are links in the checkout.
     pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -42,7 +50,9 @@ pub(crate) fn ask(
 ) -> Result<(), Problem> {
     let entries = store.entries(base_tree)?;
     let trusted = trusted_entries(&entries, book);
-    let wanted = wanted_ids(input).chain(trusted.iter().map(|entry| entry.id.clone()));
+    let named = linked_entries(&entries, book);
+    let asked = trusted.iter().chain(&named).map(|entry| entry.id.clone());
+    let wanted = wanted_ids(input).chain(asked);
     let mut wanted: Vec<Oid> = wanted.collect();
     wanted.sort();
     wanted.dedup();
@@ -58,11 +68,16 @@ pub(crate) fn ask(
             }
         }
     }
+    let content = |entry: &TreeEntry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone()));
+    let mut trusted: Vec<_> = trusted.iter().filter_map(content).collect();
+    let aliases = named.iter().filter_map(content);
+    let aliases = aliases.map(|(path, target)| (target_of(&path, &target), path));
+    let aliases = aliases.map(|(target, path)| (path, target)).collect();
+    let scripts = scripts(&entries, &trusted, store)?;
+    trusted.extend(scripts);
     let surroundings = Surroundings {
-        trusted: trusted
-            .iter()
-            .filter_map(|entry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone())))
-            .collect(),
+        trusted,
+        aliases,
         links: checkout.map(|root| links(input, root)).unwrap_or_default(),
         paths: entries.into_iter().map(|entry| entry.path).collect(),
     };
@@ -70,11 +85,73 @@ pub(crate) fn ask(
     Ok(())
 }
 
+/// The scripts that trusted files name, and those that they name.
+fn scripts(
+    entries: &[TreeEntry],
+    trusted: &[(Vec<u8>, Vec<u8>)],
+    store: &ObjectStore,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Problem> {
+    let mut by_path: HashMap<&[u8], &TreeEntry> = HashMap::new();
+    for entry in entries {
+        let languages = Languages::of(&entry.path, None);
+        let may_run = languages.is_code() || !name_of(&entry.path).contains(&b'.');
+        if entry.is_file() && entry.size <= MOST_OF_A_TRUSTED_FILE && may_run {
+            by_path.insert(&entry.path, entry);
+        }
+    }
+    let mut problem = None;
+    let paths: Vec<Vec<u8>> = by_path.keys().map(|path| path.to_vec()).collect();
+    let found = trust::handed_on(trusted, &paths, MOST_SCRIPTS, |path| {
+        let entry = by_path.get(path)?;
+        match store.blobs(std::slice::from_ref(&entry.id)) {
+            Ok(blobs) => blobs.into_iter().next(),
+            Err(why) => {
+                problem.get_or_insert(why);
+                None
+            }
+        }
+    });
+    problem.map_or(Ok(found), Err)
+}
+
+fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+/// Links with a protected name: who writes where they lead writes the protected file.
+fn linked_entries(entries: &[TreeEntry], book: &RuleBook<'_>) -> Vec<TreeEntry> {
+    let is_protected = |path: &[u8]| {
+        // A zone may be a folder, and the link stands for it.
+        book.places.protects(path) || book.places.protects(&[path, b"/x"].concat())
+    };
+    let links = entries.iter().filter(|entry| entry.is_link());
+    links
+        .filter(|entry| is_protected(&entry.path))
+        .cloned()
+        .collect()
+}
+
+/// Where a link leads, from the root; links that leave it are found elsewhere.
+fn target_of(link: &[u8], target: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = link.split(|byte| *byte == b'/').collect();
+    parts.pop();
+    for part in target.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}
+
 /// The files of the base to which the policy gives trust, as far as they can name scripts.
 fn trusted_entries(entries: &[TreeEntry], book: &RuleBook<'_>) -> Vec<TreeEntry> {
     let is_trusted = |entry: &&TreeEntry| {
         let is_small = entry.is_file() && entry.size <= MOST_OF_A_TRUSTED_FILE;
-        is_small && book.places.protects(&entry.path)
+        // The policy's own folder holds words about scripts, and runs none.
+        let is_ours = entry.path.starts_with(SSOT.as_bytes());
+        is_small && !is_ours && book.places.protects(&entry.path)
     };
     entries.iter().filter(is_trusted).cloned().collect()
 }

@@ -1,135 +1,197 @@
 //! Trust that is handed on: scripts that a hook, a workflow, an agent's guide or a gate of the policy
-//! runs. Who changes them changes what the trusted file does.
+//! runs, and those that they run in turn. Who changes them changes what the trusted file does.
 
-use baton_core::policy::Policy;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use baton_core::policy::{Gate, Policy};
 use baton_patch::Op;
 
 use crate::hit::Hit;
-use crate::input::{ScanInput, shown};
+use crate::input::{ScanFile, ScanInput, shown};
+use crate::mention::Mentions;
 
-/// Programs that a gate names, and the files that they take their work from.
-const RUNNERS: [(&str, &[&str]); 13] = [
-    ("make", &["Makefile", "makefile", "GNUmakefile"]),
-    ("gmake", &["Makefile", "makefile", "GNUmakefile"]),
-    ("just", &["justfile", "Justfile", ".justfile"]),
-    ("task", &["Taskfile.yml", "Taskfile.yaml"]),
-    ("npm", &["package.json"]),
-    ("pnpm", &["package.json"]),
-    ("yarn", &["package.json"]),
-    ("bun", &["package.json"]),
-    ("tox", &["tox.ini"]),
-    ("nox", &["noxfile.py"]),
-    ("pytest", &["pytest.ini", "conftest.py", "tox.ini"]),
-    ("rake", &["Rakefile"]),
-    ("composer", &["composer.json"]),
-];
+/// Parts of a package file that say what is run.
+const RUN_BY_A_PACKAGE: [&str; 5] = ["scripts", "bin", "husky", "lint-staged", "pre-commit"];
+
+/// One trusted file, with the paths that it names.
+pub(crate) struct Trusted<'t> {
+    path: &'t [u8],
+    mentions: Mentions,
+}
+
+impl<'t> Trusted<'t> {
+    pub(crate) fn of(path: &'t [u8], text: &[u8]) -> Self {
+        let name = path.to_ascii_lowercase();
+        let is_prose = [&b".md"[..], b".mdc", b".rst", b".txt", b"rules"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        Self {
+            path,
+            mentions: Mentions::of(text, is_prose),
+        }
+    }
+
+    fn folder(&self) -> &[u8] {
+        let slash = self.path.iter().rposition(|byte| *byte == b'/');
+        self.path.get(..slash.unwrap_or(0)).unwrap_or_default()
+    }
+
+    fn names(&self, path: &[u8]) -> bool {
+        self.path != path && self.mentions.name(self.folder(), path)
+    }
+}
 
 /// Finds changed files that a gate of the policy, or a trusted file of the base, runs or reads.
 pub(crate) fn scan(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
+    let gates: Vec<_> = policy
+        .gates
+        .iter()
+        .filter(|gate| gate.is_command())
+        .collect();
+    let gates: Vec<_> = gates
+        .into_iter()
+        .map(|gate| (gate, commands(gate)))
+        .collect();
+    let surroundings = input.surroundings.iter();
+    let trusted = surroundings.clone().flat_map(|all| &all.trusted);
+    let trusted: Vec<_> = trusted
+        .map(|(path, text)| Trusted::of(path, text))
+        .collect();
+    let aliases: Vec<_> = surroundings.flat_map(|all| &all.aliases).collect();
     for file in &input.files {
-        let path = file.section.path();
-        for gate in policy.gates.iter().filter(|gate| gate.is_command()) {
-            if runs(&gate.argv, &gate.cwd, path) {
-                let message = format!("gate {} runs it", gate.id);
-                hits.push(Hit::in_file("GATE_SCRIPT", file, message));
+        let old = file.section.old_path.as_deref();
+        for path in [Some(file.section.path()), old].into_iter().flatten() {
+            for (gate, commands) in &gates {
+                if runs(gate, commands, path) && is_run(file) {
+                    let message = format!("gate {} runs it", gate.id);
+                    hits.push(Hit::in_file("GATE_SCRIPT", file, message));
+                }
             }
-        }
-        // What is new was named by nobody before, unless the name waited for it.
-        let trusted = input.surroundings.iter().flat_map(|all| &all.trusted);
-        let by = trusted.filter(|(named_by, _)| named_by != path);
-        let mut by = by.filter(|(named_by, text)| names(text, named_by, path));
-        if let Some((named_by, _)) = by.next() {
-            let what = match file.op {
-                Op::Delete => "needs it",
-                _ => "runs or reads it",
-            };
-            let message = format!("{} {what}, so trust is handed on", shown(named_by));
-            hits.push(Hit::in_file("TRUSTED_SCRIPT", file, message));
+            let alias = aliases
+                .iter()
+                .find(|(_, target)| is_at_or_below(path, target));
+            if let Some((link, _)) = alias {
+                let message = format!("it is read through the link {}", shown(link));
+                hits.push(Hit::in_file("TRUSTED_SCRIPT", file, message));
+            }
+            by_trusted(file, path, &trusted, hits);
+            if old.is_none_or(|old| old == file.section.path()) {
+                break;
+            }
         }
     }
 }
 
+fn by_trusted(file: &ScanFile<'_>, path: &[u8], trusted: &[Trusted<'_>], hits: &mut Vec<Hit>) {
+    // What is new was named by nobody before, unless the name waited for it.
+    let named = trusted.iter().find(|one| one.names(path));
+    let taken = || {
+        let one = trusted.iter().find(|one| one.mentions.take_from(path));
+        one.filter(|_| is_run(file))
+    };
+    if let Some(one) = named.or_else(taken) {
+        let what = match file.op {
+            Op::Delete => "needs it",
+            _ => "runs or reads it",
+        };
+        let message = format!("{} {what}, so trust is handed on", shown(one.path));
+        hits.push(Hit::in_file("TRUSTED_SCRIPT", file, message));
+    }
+}
+
+/// Whether what a change does to a file can change what runs: a package file holds much besides.
+fn is_run(file: &ScanFile<'_>) -> bool {
+    let name = file.section.path().rsplit(|byte| *byte == b'/').next();
+    if !matches!(name, Some(b"package.json" | b"composer.json")) {
+        return true;
+    }
+    let read = |text: &Option<Vec<u8>>| -> Option<serde_json::Value> {
+        serde_json::from_slice(text.as_deref()?).ok()
+    };
+    match (read(&file.old), read(&file.new)) {
+        (Some(old), Some(new)) => RUN_BY_A_PACKAGE
+            .iter()
+            .any(|part| old.get(part) != new.get(part)),
+        _ => true,
+    }
+}
+
+/// The files that a trusted file of the base names, and those that they name, as long as there are
+/// any: a workflow runs a script, which reads another.
+pub(crate) fn handed_on<'p>(
+    trusted: &[(Vec<u8>, Vec<u8>)],
+    paths: &'p [Vec<u8>],
+    most: usize,
+    mut read: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let index = ByName::of(paths);
+    let mut known: HashSet<&[u8]> = HashSet::new();
+    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut waiting: VecDeque<Vec<&'p [u8]>> = VecDeque::new();
+    for (path, text) in trusted {
+        waiting.push_back(index.named(&Trusted::of(path, text)));
+    }
+    while let Some(next) = waiting.pop_front() {
+        for path in next {
+            if found.len() >= most
+                || !known.insert(path)
+                || trusted.iter().any(|(own, _)| own == path)
+            {
+                continue;
+            }
+            if let Some(text) = read(path) {
+                waiting.push_back(index.named(&Trusted::of(path, &text)));
+                found.push((path.to_vec(), text));
+            }
+        }
+    }
+    found
+}
+
+/// The scripts of the base by their names; a document hands nothing on.
+struct ByName<'p>(HashMap<&'p [u8], Vec<&'p [u8]>>);
+
+impl<'p> ByName<'p> {
+    fn of(paths: &'p [Vec<u8>]) -> Self {
+        let mut index: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
+        for path in paths {
+            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+            index.entry(name).or_default().push(path);
+        }
+        Self(index)
+    }
+
+    fn named(&self, trusted: &Trusted<'_>) -> Vec<&'p [u8]> {
+        let names = trusted.mentions.names().filter_map(|name| self.0.get(name));
+        let mut paths: Vec<_> = names
+            .flatten()
+            .copied()
+            .filter(|path| trusted.names(path))
+            .collect();
+        paths.sort_unstable();
+        paths
+    }
+}
+
+/// What the words of a gate's command name; a shell's script is one word that holds many.
+fn commands(gate: &Gate) -> Mentions {
+    Mentions::of(gate.argv.join(" ").as_bytes(), false)
+}
+
 /// Whether a gate's command takes its work from this file.
-fn runs(argv: &[String], folder: &str, path: &[u8]) -> bool {
-    let inside = match folder {
+fn runs(gate: &Gate, commands: &Mentions, path: &[u8]) -> bool {
+    let inside = match gate.cwd.as_str() {
         "." => Some(path),
         folder => path
             .strip_prefix(folder.as_bytes())
             .and_then(|rest| rest.strip_prefix(b"/")),
     };
-    let Some(path) = inside else {
-        return false;
-    };
-    let base = |word: &str| word.rsplit('/').next().unwrap_or(word).to_owned();
-    argv.iter().any(|word| {
-        let plain = word.strip_prefix("./").unwrap_or(word);
-        // A shell's script is one word that holds the names among others.
-        plain.as_bytes() == path || (word.contains(' ') && mentions(word.as_bytes(), path))
-    }) || argv.iter().any(|word| {
-        let runner = RUNNERS.iter().find(|(name, _)| *name == base(word));
-        runner.is_some_and(|(_, files)| files.iter().any(|file| file.as_bytes() == path))
-    })
+    inside.is_some_and(|path| commands.name(b"", path) || commands.take_from(path))
 }
 
-/// Whether a trusted file names this path: as it is, or as seen from the trusted file's own folder
-/// or the folder above.
-fn names(text: &[u8], named_by: &[u8], path: &[u8]) -> bool {
-    if mentions(text, path) {
-        return true;
-    }
-    let mut folder = named_by;
-    while let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') {
-        folder = folder.get(..slash).unwrap_or_default();
-        let below = path
-            .strip_prefix(folder)
-            .and_then(|rest| rest.strip_prefix(b"/"));
-        // A bare name within a folder says little, unless it is written as a path.
-        let relative = below.map(|rest| [b"./", rest].concat());
-        let is_path = |rest: &[u8]| rest.contains(&b'/');
-        let named = below.is_some_and(|rest| is_path(rest) && mentions(text, rest))
-            || relative.is_some_and(|rest| mentions(text, &rest));
-        if named {
-            return true;
-        }
-    }
-    false
-}
-
-/// Whether a text holds a path as a word of its own. A name without a folder and without an ending
-/// is an ordinary word and counts only when it is written as a path.
-fn mentions(text: &[u8], path: &[u8]) -> bool {
-    let is_plain_word = !path.contains(&b'/') && !path.contains(&b'.');
-    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
-    let mut from = 0;
-    while let Some(at) = find(text.get(from..).unwrap_or_default(), path) {
-        let (start, end) = (from + at, from + at + path.len());
-        let before = text.get(..start).unwrap_or_default();
-        let as_path = before.ends_with(b"./") && !before.ends_with(b"../");
-        let starts = match before.last() {
-            None => true,
-            Some(b'/') => as_path || before.ends_with(b"}/") || before.ends_with(b"$PWD/"),
-            Some(b'.') => false,
-            Some(byte) => !inner(byte),
-        };
-        let after = text.get(end..).unwrap_or_default();
-        let ends = match after {
-            [b'.', next, ..] => !inner(next),
-            [byte, ..] => !inner(byte) && *byte != b'/',
-            [] => true,
-        };
-        if starts && ends && (as_path || !is_plain_word) {
-            return true;
-        }
-        from = start + 1;
-    }
-    false
-}
-
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    if part.is_empty() {
-        return None;
-    }
-    text.windows(part.len()).position(|window| window == part)
+fn is_at_or_below(path: &[u8], target: &[u8]) -> bool {
+    let rest = path.strip_prefix(target);
+    !target.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 #[cfg(test)]
@@ -137,61 +199,66 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mention_is_a_word_of_its_own() {
-        for (text, path) in [
-            ("run: ./scripts/check.sh --all", "scripts/check.sh"),
-            ("entry: scripts/check.sh", "scripts/check.sh"),
-            ("see `docs/rules.md`.", "docs/rules.md"),
-            ("bash \"tools/x.sh\"", "tools/x.sh"),
-            ("- run: ./build", "build"),
-            ("${GITHUB_WORKSPACE}/ci/x.sh", "ci/x.sh"),
-        ] {
-            assert!(mentions(text.as_bytes(), path.as_bytes()), "{text}");
-        }
-        for (text, path) in [
-            ("run: other/scripts/check.sh", "scripts/check.sh"),
-            ("scripts/check.sh.bak", "scripts/check.sh"),
-            ("the build is green", "build"),
-            ("../build", "build"),
-            ("src/lib.rs2", "src/lib.rs"),
-        ] {
-            assert!(!mentions(text.as_bytes(), path.as_bytes()), "{text}");
-        }
+    fn a_trusted_file_names_what_lies_beside_it() {
+        let names = |by: &str, text: &str, path: &str| {
+            Trusted::of(by.as_bytes(), text.as_bytes()).names(path.as_bytes())
+        };
+        assert!(names(
+            ".husky/pre-commit",
+            "exec ./pre/check.sh",
+            ".husky/pre/check.sh"
+        ));
+        assert!(names(
+            "pkg/AGENTS.md",
+            "python tools/a.py",
+            "pkg/tools/a.py"
+        ));
+        assert!(!names(
+            "pkg/AGENTS.md",
+            "python tools/a.py",
+            "lib/tools/a.py"
+        ));
     }
 
     #[test]
-    fn a_trusted_file_names_what_lies_beside_it() {
-        let hook = b"exec ./pre/check.sh".as_slice();
-        assert!(names(hook, b".husky/pre-commit", b".husky/pre/check.sh"));
-        assert!(names(
-            b"python tools/a.py",
-            b"pkg/AGENTS.md",
-            b"pkg/tools/a.py"
-        ));
-        assert!(!names(
-            b"python tools/a.py",
-            b"pkg/AGENTS.md",
-            b"lib/tools/a.py"
-        ));
+    fn what_a_script_runs_is_followed_to_the_end() {
+        let files = [
+            ("a.yml", "run: ./one.sh"),
+            ("one.sh", ". lib/two.sh"),
+            ("lib/two.sh", "bash three.sh"),
+            ("lib/three.sh", "./one.sh"),
+            ("other.sh", "x"),
+        ];
+        let paths: Vec<_> = files
+            .iter()
+            .map(|(path, _)| path.as_bytes().to_vec())
+            .collect();
+        let trusted = [(b"a.yml".to_vec(), files[0].1.as_bytes().to_vec())];
+        let read = |path: &[u8]| {
+            let file = files.iter().find(|(own, _)| own.as_bytes() == path);
+            file.map(|(_, text)| text.as_bytes().to_vec())
+        };
+        let found = handed_on(&trusted, &paths, 10, read);
+        let found: Vec<_> = found.iter().map(|(path, _)| path.as_slice()).collect();
+        assert_eq!(found, [&b"one.sh"[..], b"lib/two.sh", b"lib/three.sh"]);
+        assert_eq!(handed_on(&trusted, &paths, 1, read).len(), 1);
     }
 
     #[test]
     fn a_gate_runs_its_words_and_its_runners_files() {
-        let argv = |words: &[&str]| {
-            words
-                .iter()
-                .map(|word| (*word).to_owned())
-                .collect::<Vec<_>>()
+        let runs = |argv: &[&str], cwd: &str, path: &str| {
+            let gate = serde_json::json!({
+                "id": "G4", "name": "build", "kind": "command", "argv": argv, "cwd": cwd, "timeout_seconds": 5,
+                "required": true, "reason": "a test"
+            });
+            let gate: Gate = serde_json::from_value(gate).unwrap();
+            runs(&gate, &commands(&gate), path.as_bytes())
         };
-        assert!(runs(&argv(&["make", "test"]), ".", b"Makefile"));
-        assert!(!runs(&argv(&["make", "test"]), ".", b"sub/Makefile"));
-        assert!(runs(&argv(&["make"]), "sub", b"sub/Makefile"));
-        assert!(runs(&argv(&["bash", "./ci/all.sh"]), ".", b"ci/all.sh"));
-        assert!(runs(
-            &argv(&["sh", "-c", "cd x && ./run.sh"]),
-            ".",
-            b"run.sh"
-        ));
-        assert!(!runs(&argv(&["cargo", "test"]), ".", b"src/lib.rs"));
+        assert!(runs(&["make", "test"], ".", "Makefile"));
+        assert!(runs(&["make"], "sub", "sub/Makefile"));
+        assert!(!runs(&["make"], "sub", "Makefile"));
+        assert!(runs(&["bash", "./ci/all.sh"], ".", "ci/all.sh"));
+        assert!(runs(&["sh", "-c", "cd ci && ./run.sh"], ".", "ci/run.sh"));
+        assert!(!runs(&["cargo", "test"], ".", "src/lib.rs"));
     }
 }

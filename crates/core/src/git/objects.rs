@@ -333,6 +333,12 @@ impl TreeEntry {
         })
     }
 
+    /// Whether it is a symbolic link.
+    #[must_use]
+    pub fn is_link(&self) -> bool {
+        self.mode == "120000"
+    }
+
     /// Whether it is a file, executable or not.
     #[must_use]
     pub fn is_file(&self) -> bool {

@@ -1,0 +1,366 @@
+//! Paths that a text names: the words of a script, a workflow, a hook or a guide that could be one.
+//!
+//! A script names a file from wherever it stands by then: from the root, from its own folder, after a
+//! `cd`, behind a variable. So a word counts for every file whose path ends with it; a name too many
+//! only makes a person look.
+
+use std::collections::HashMap;
+
+/// Programs after which a bare word is a file.
+const INTERPRETERS: [&str; 22] = [
+    "sh",
+    "bash",
+    "zsh",
+    "dash",
+    "ksh",
+    "fish",
+    "source",
+    ".",
+    "python",
+    "python3",
+    "node",
+    "deno",
+    "bun",
+    "ruby",
+    "perl",
+    "php",
+    "pwsh",
+    "powershell",
+    "lua",
+    "Rscript",
+    "tsx",
+    "ts-node",
+];
+/// Endings that an interpreter adds by itself, and what it runs of a folder.
+const ADDED: [&str; 10] = [
+    ".js",
+    ".mjs",
+    ".cjs",
+    ".ts",
+    ".py",
+    "/index.js",
+    "/__main__.py",
+    "/__init__.py",
+    "/main.go",
+    "/main.rs",
+];
+/// Programs that take their work from files which nobody names.
+const RUNNERS: [(&str, &[&str]); 18] = [
+    ("make", &["Makefile", "makefile", "GNUmakefile"]),
+    ("gmake", &["Makefile", "makefile", "GNUmakefile"]),
+    ("just", &["justfile", "Justfile", ".justfile"]),
+    ("task", &["Taskfile.yml", "Taskfile.yaml"]),
+    ("npm", &["package.json"]),
+    ("pnpm", &["package.json"]),
+    ("yarn", &["package.json"]),
+    ("bun", &["package.json"]),
+    ("tox", &["tox.ini"]),
+    ("nox", &["noxfile.py"]),
+    ("pytest", &["pytest.ini", "conftest.py", "tox.ini"]),
+    ("rake", &["Rakefile"]),
+    ("composer", &["composer.json"]),
+    ("docker", &["Dockerfile"]),
+    (
+        "eslint",
+        &[
+            "eslint.config.js",
+            "eslint.config.mjs",
+            "eslint.config.cjs",
+            ".eslintrc.js",
+            ".eslintrc.cjs",
+        ],
+    ),
+    (
+        "jest",
+        &[
+            "jest.config.js",
+            "jest.config.ts",
+            "jest.config.cjs",
+            "jest.config.mjs",
+        ],
+    ),
+    ("vitest", &["vitest.config.ts", "vitest.config.js"]),
+    ("xtask", &["xtask/src/main.rs"]),
+];
+
+/// One word that could be a path.
+#[derive(Debug, PartialEq, Eq)]
+struct Word {
+    /// Without what stands for a folder nobody knows: `./`, `../`, `/`, a variable.
+    path: Vec<u8>,
+    /// Whether it is surely meant as a path: it has a folder or an interpreter before it.
+    is_path: bool,
+}
+
+/// The words of one text by their last part.
+#[derive(Debug, Default)]
+pub(crate) struct Mentions {
+    by_name: HashMap<Vec<u8>, Vec<Word>>,
+    /// Folders whose files are all meant: local actions.
+    folders: Vec<Vec<u8>>,
+    /// What stands before and after the star of a word with one.
+    stars: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Files that the programs of the text take their work from.
+    taken: Vec<&'static str>,
+    is_prose: bool,
+}
+
+impl Mentions {
+    /// Reads a text. Prose mentions many names; there only whole paths count.
+    pub(crate) fn of(text: &[u8], is_prose: bool) -> Self {
+        let mut mentions = Self {
+            is_prose,
+            ..Self::default()
+        };
+        let mut before: &[u8] = b"";
+        let mut at = 0;
+        while let Some(start) = text
+            .get(at..)
+            .and_then(|rest| rest.iter().position(is_inner))
+        {
+            let start = at + start;
+            let rest = text.get(start..).unwrap_or_default();
+            let word = rest.get(
+                ..rest
+                    .iter()
+                    .position(|byte| !is_inner(byte))
+                    .unwrap_or(rest.len()),
+            );
+            let word = word.unwrap_or(rest);
+            at = start + word.len();
+            let is_variable = text
+                .get(..start)
+                .is_some_and(|before| before.ends_with(b"$"));
+            mentions.take(word, before, is_variable);
+            before = word;
+        }
+        mentions
+    }
+
+    fn take(&mut self, word: &[u8], before: &[u8], is_variable: bool) {
+        let is_last =
+            |name: &&str| word.rsplit(|byte| *byte == b'/').next() == Some(name.as_bytes());
+        if let Some((_, files)) = RUNNERS.iter().find(|(name, _)| is_last(name)) {
+            self.taken.extend(*files);
+        }
+        let is_module = before == b"-m";
+        let runs = INTERPRETERS.iter().any(|name| name.as_bytes() == before);
+        let module = || {
+            word.iter()
+                .map(|byte| if *byte == b'.' { b'/' } else { *byte })
+                .collect()
+        };
+        let path: Vec<u8> = if is_module {
+            module()
+        } else {
+            plain(word, is_variable)
+        };
+        if path.is_empty() {
+            return;
+        }
+        if let Some(star) = path.iter().position(|byte| *byte == b'*') {
+            let (head, tail) = path.split_at(star);
+            let tail = tail.rsplit(|byte| *byte == b'*').next().unwrap_or_default();
+            if runs && head.contains(&b'/') && tail.contains(&b'.') {
+                self.stars.push((head.to_vec(), tail.to_vec()));
+            }
+            return;
+        }
+        let is_path = word.contains(&b'/') || runs || is_module;
+        if before == b"uses:" || before == b"uses" {
+            self.folders.push(path.clone());
+        }
+        if is_path {
+            for ending in ADDED {
+                let whole = [path.as_slice(), ending.as_bytes()].concat();
+                self.insert(whole, true);
+            }
+        }
+        self.insert(path, is_path);
+    }
+
+    fn insert(&mut self, path: Vec<u8>, is_path: bool) {
+        let words = self.by_name.entry(name_of(&path).to_vec()).or_default();
+        let word = Word { path, is_path };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+
+    /// Whether the text, which lies in this folder, names this path.
+    pub(crate) fn name(&self, folder: &[u8], path: &[u8]) -> bool {
+        let ends_with = |word: &[u8]| {
+            let before = path.strip_suffix(word);
+            before.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))
+        };
+        let words = self.by_name.get(name_of(path)).map(Vec::as_slice);
+        words
+            .unwrap_or_default()
+            .iter()
+            .any(|word| match self.is_prose {
+                false => {
+                    (word.is_path || word.path == path) && has_ending(word) && ends_with(&word.path)
+                }
+                true => has_ending(word) && is_from(folder, &word.path, path),
+            })
+            || self.folders.iter().any(|folder| is_below(path, folder))
+            || self.stars.iter().any(|(head, tail)| {
+                let at = memchr::memmem::find(path, head);
+                let starts = at.is_some_and(|at| at == 0 || path.get(at - 1) == Some(&b'/'));
+                starts && path.ends_with(tail)
+            })
+    }
+
+    /// The last parts of all words.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.by_name.keys().map(Vec::as_slice)
+    }
+
+    /// Whether a program of the text takes its work from this file, though nobody names it.
+    pub(crate) fn take_from(&self, path: &[u8]) -> bool {
+        let ends = |file: &&&str| {
+            let before = path.strip_suffix(file.as_bytes());
+            before.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))
+        };
+        !self.is_prose && self.taken.iter().any(|file| ends(&file))
+    }
+}
+
+/// A word without an ending and without a folder is an ordinary word.
+fn has_ending(word: &Word) -> bool {
+    word.is_path || name_of(&word.path).contains(&b'.')
+}
+
+/// Whether a word means a path as seen from a folder, or from one above it.
+fn is_from(folder: &[u8], word: &[u8], path: &[u8]) -> bool {
+    let mut folder = folder;
+    loop {
+        let below = if folder.is_empty() {
+            Some(path)
+        } else {
+            path.strip_prefix(folder)
+                .and_then(|rest| rest.strip_prefix(b"/"))
+        };
+        // A bare name within a folder says little.
+        let is_whole = |rest: &[u8]| rest == word && (folder.is_empty() || word.contains(&b'/'));
+        if below.is_some_and(is_whole) {
+            return true;
+        }
+        let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') else {
+            return !folder.is_empty() && path == word;
+        };
+        folder = folder.get(..slash).unwrap_or_default();
+    }
+}
+
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    let folder = folder.strip_suffix(b"/").unwrap_or(folder);
+    let rest = path.strip_prefix(folder);
+    folder.contains(&b'/') && rest.is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
+/// Bytes of a path that a text names without quotes.
+fn is_inner(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-./@+*:".contains(byte) || !byte.is_ascii()
+}
+
+/// A word as a path from the root, as far as it tells.
+fn plain(word: &[u8], is_variable: bool) -> Vec<u8> {
+    let word = word.strip_suffix(b":").unwrap_or(word);
+    let word = word.rsplit(|byte| *byte == b':').next().unwrap_or(word);
+    let mut parts: Vec<&[u8]> = word.split(|byte| *byte == b'/').collect();
+    if is_variable && parts.len() > 1 {
+        parts.remove(0);
+    }
+    parts.retain(|part| !matches!(*part, b"" | b"." | b".."));
+    parts
+        .join(&b'/')
+        .trim_ascii_end()
+        .strip_suffix(b".")
+        .map_or_else(|| parts.join(&b'/'), <[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str, path: &str) -> bool {
+        let mentions = Mentions::of(text.as_bytes(), false);
+        mentions.name(b"", path.as_bytes()) || mentions.take_from(path.as_bytes())
+    }
+
+    #[test]
+    fn scripts_are_found_however_they_are_written() {
+        for (text, path) in [
+            ("run: ./scripts/check.sh --all", "scripts/check.sh"),
+            ("entry: scripts/check.sh", "scripts/check.sh"),
+            ("bash \"tools/x.sh\"", "tools/x.sh"),
+            ("- run: ./build", "build"),
+            ("${GITHUB_WORKSPACE}/ci/x.sh", "ci/x.sh"),
+            ("$GITHUB_WORKSPACE/scripts/ws.sh", "scripts/ws.sh"),
+            ("\"$CI_PROJECT_DIR/ci/run.sh\"", "ci/run.sh"),
+            (
+                "include:\n  - local: '/ci/gitlab-build.yml'",
+                "ci/gitlab-build.yml",
+            ),
+            (
+                "\"$(dirname \"$0\")/../scripts/hook1.sh\"",
+                "scripts/hook1.sh",
+            ),
+            (
+                "\"$(git rev-parse --show-toplevel)/scripts/hook2.sh\"",
+                "scripts/hook2.sh",
+            ),
+            ("- uses: ./actions/build", "actions/build/action.yml"),
+            ("- uses: ./actions/build", "actions/build/dist/index.js"),
+            (
+                "working-directory: scripts\nrun: ./check.sh",
+                "scripts/check.sh",
+            ),
+            ("cd ci && ./in_ci.sh", "ci/in_ci.sh"),
+            ("cd ci; bash in_ci.sh", "ci/in_ci.sh"),
+            ("run: make test", "Makefile"),
+            ("npm run check", "package.json"),
+            ("python -m tools.check", "tools/check.py"),
+            ("python3 ci", "ci/__main__.py"),
+            ("node scripts/noext", "scripts/noext.js"),
+            ("bash .//ci/dd.sh", "ci/dd.sh"),
+            ("bash ci/*.bash", "ci/a.bash"),
+            ("docker build .", "Dockerfile"),
+            ("npx eslint .", "eslint.config.js"),
+            ("cargo xtask ci", "xtask/src/main.rs"),
+            (". scripts/lib.sh", "scripts/lib.sh"),
+        ] {
+            assert!(names(text, path), "{text}: {path}");
+        }
+        for (text, path) in [
+            ("run: other/scripts/check.sh", "scripts/check.sh"),
+            ("scripts/check.sh.bak", "scripts/check.sh"),
+            ("the build is green", "build"),
+            ("the build is green", "src/build"),
+            ("src/lib.rs2", "src/lib.rs"),
+            ("name: check.sh", "scripts/check.sh"),
+            ("uses: actions/checkout@v4", "src/actions/checkout.rs"),
+            ("cargo test", "src/lib.rs"),
+        ] {
+            assert!(!names(text, path), "{text}: {path}");
+        }
+    }
+
+    #[test]
+    fn prose_names_whole_paths_only() {
+        let names = |text: &str, folder: &str, path: &str| {
+            Mentions::of(text.as_bytes(), true).name(folder.as_bytes(), path.as_bytes())
+        };
+        assert!(names("see `docs/rules.md`.", "", "docs/rules.md"));
+        assert!(names("Run setup.py first", "", "setup.py"));
+        assert!(names("python tools/a.py", "pkg", "pkg/tools/a.py"));
+        assert!(!names("python tools/a.py", "pkg", "lib/tools/a.py"));
+        assert!(!names("make the tests pass", "", "Makefile"));
+        assert!(!names("edit lib.rs", "", "src/lib.rs"));
+    }
+}
