@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::audit::Action;
+use crate::audit::{Action, Event};
 use crate::candidate::{self, Candidate};
 use crate::decision::{Facts, SECRET_FOUND};
 use crate::envelope::{Artifact, ArtifactKind, Envelope, Signals};
@@ -108,7 +108,7 @@ impl Court<'_> {
     fn recorded(&self, task: &TaskFolder) -> Result<Recorded, Problem> {
         let mut lines = HashMap::new();
         let mut latest = HashMap::new();
-        let mut in_shadow = false;
+        let (mut in_shadow, mut was_spared) = (false, false);
         self.store.log()?.verify(|event, _| {
             let policy_sha256 = event
                 .meta
@@ -126,12 +126,11 @@ impl Court<'_> {
                 // What the attempt before kept was set aside with it.
                 Action::TaskRetried => {
                     latest.clear();
-                    in_shadow = false;
+                    (in_shadow, was_spared) = (false, false);
                 }
-                Action::DecisionMade => {
-                    let says = event.meta.get(SHADOW).and_then(|says| says.as_str());
-                    in_shadow = says == Some("yes");
-                }
+                Action::DecisionMade => in_shadow = says_shadow(event),
+                // What was let through at one step is a matter for a person at all that follow.
+                Action::TaskValidated => was_spared |= says_shadow(event),
                 Action::PatchProposed | Action::RiskScanned | Action::GatesFinished => {
                     latest.insert(event.skill.clone(), event.event_id.clone());
                 }
@@ -141,7 +140,7 @@ impl Court<'_> {
         Ok(Recorded {
             lines,
             latest,
-            in_shadow,
+            in_shadow: in_shadow || was_spared,
             policy_sha256: self.policy.sha256.clone(),
         })
     }
@@ -167,6 +166,12 @@ impl Court<'_> {
         };
         check_bound(task, candidate, draft, recorded)
     }
+}
+
+/// Whether a step was taken in shadow mode, and let something through.
+fn says_shadow(event: &Event) -> bool {
+    let says = event.meta.get(SHADOW).and_then(|says| says.as_str());
+    says == Some("yes")
 }
 
 /// A gate counts as passed when it passed, or when its command failed on the base in the same way.

@@ -159,10 +159,13 @@ impl Session {
     /// # Errors
     /// As [`Self::policy`].
     pub fn is_shadow(&self) -> Result<bool, Problem> {
-        if self.common.shadow && self.actor == Actor::Openclaw {
+        if self.common.shadow && self.actor != Actor::Human {
             return Err(Problem::deny(
                 "HUMAN_ONLY",
-                "openclaw only proposes: it cannot ask for shadow mode",
+                format!(
+                    "{:?} asked for shadow mode, which is a person's to ask for",
+                    self.actor
+                ),
             )
             .hint("a person sets --shadow, or mode in POLICY.json"));
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use baton_core::audit::Action;
 use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
 use baton_core::envelope::{Finding, Severity, Signals, Status, ToolClass};
+use baton_core::evidence::SHADOW;
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{CheckStatus, IntakeValidate, to_map};
 use baton_core::problem::Problem;
@@ -117,6 +118,9 @@ fn outcome(checked: &Checked, bytes: &[u8]) -> Outcome {
         )
     });
     let mut outcome = Outcome::new(status, summary, &data).findings(findings);
+    if checked.is_spared {
+        outcome = outcome.meta(SHADOW, "yes");
+    }
     outcome.inputs_sha256 = Some(digest::sha256(bytes));
     let has_failed = |id: &str| failed.iter().any(|check| check.check_id == id);
     outcome.signals = Some(Signals {

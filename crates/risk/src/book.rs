@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use baton_core::policy::{Policy, RiskKind, Side};
@@ -13,7 +14,7 @@ use baton_core::problem::Problem;
 use baton_core::session::Session;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
-use crate::keyword::{Keywords, Table};
+use crate::keyword::{AROUND, Keywords, Table};
 use crate::language::{self, Languages};
 use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
@@ -205,6 +206,23 @@ impl<'p> RuleBook<'p> {
         let matched = self.paths.matching(path);
         let rules = matched.filter_map(|at| self.rules.get(at));
         rules.filter(|rule| !rule.reads_text()).collect()
+    }
+
+    /// The rules of a table to run on a text, and the parts of it to run them on.
+    pub(crate) fn windows(&self, table: &Table, text: &[u8]) -> Vec<(usize, Range<usize>)> {
+        let mut windows = table.windows(text);
+        let far = |number: usize| {
+            self.rules
+                .get(number)
+                .is_some_and(|rule| rule.reaches_far(AROUND))
+        };
+        for (number, window) in &mut windows {
+            if *window != (0..text.len()) && far(*number) {
+                *window = 0..text.len();
+            }
+        }
+        windows.dedup();
+        windows
     }
 
     /// The keywords of some rules.

@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 40] = [
+pub const BUILT_IN: [BuiltIn; 42] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -208,6 +208,18 @@ pub const BUILT_IN: [BuiltIn; 40] = [
         K::Delete,
         S::Critical,
         "Nothing is left of the file.",
+    ),
+    check(
+        "FILE_MOVED",
+        HitKind::Mode,
+        Severity::Medium,
+        "A file goes to another place. A patch may say so with rename lines; the candidate that is made of it keeps no such lines, and there the old file counts as deleted.",
+    ),
+    check(
+        "FILE_NOT_READ",
+        HitKind::Size,
+        Severity::Medium,
+        "A file is too large to be read as a whole, so that only its changed lines were judged: what stands around them was not seen.",
     ),
     check(
         "FILE_SHRUNK",

@@ -62,7 +62,7 @@ pub(crate) fn in_loose_text(
     if text.is_empty() {
         return Ok(hits);
     }
-    for (number, window) in table.windows(text) {
+    for (number, window) in book.windows(table, text) {
         let Some(rule) = book.rule(number) else {
             continue;
         };
@@ -126,7 +126,7 @@ pub(crate) fn mask(secret: &[u8]) -> String {
 pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
     let secrets = book.secrets();
     let mut places: Vec<Range<usize>> = Vec::new();
-    for (number, window) in secrets.windows(text) {
+    for (number, window) in book.windows(&secrets, text) {
         let Some(rule) = book.rule(number) else {
             continue;
         };

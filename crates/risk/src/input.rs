@@ -23,6 +23,8 @@ pub struct ScanFile<'p> {
     pub old_path: Option<String>,
     /// The whole old file, where a repository could be asked.
     pub old: Option<Vec<u8>>,
+    /// The size of the old file, where a repository could be asked, in bytes.
+    pub old_size: Option<u64>,
     /// The whole new file, where a repository could be asked or the patch holds it.
     pub new: Option<Vec<u8>>,
 }
@@ -127,6 +129,7 @@ fn file<'p>(section: &'p Section<'p>) -> ScanFile<'p> {
         path: shown(section.path()),
         old_path: section.old_path.as_deref().filter(|_| moved).map(shown),
         old: None,
+        old_size: None,
         new,
     }
 }

@@ -84,7 +84,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         }
         if let Some(whole) = &self.file.new {
             let text = ChangedText::whole(whole, self.file.section);
-            let windows = self.table.windows(text.bytes());
+            let windows = self.book.windows(&self.table, text.bytes());
             self.added(&text, windows)?;
         }
         self.removed(&losing)
@@ -364,7 +364,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         let narrow: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
         let mut seen = HashSet::new();
         for text in [bytes, &narrow] {
-            for (number, window) in self.table.windows(text) {
+            for (number, window) in self.book.windows(&self.table, text) {
                 let Some(rule) = self.book.rule(number) else {
                     continue;
                 };
@@ -414,10 +414,10 @@ impl Called {
         table.each(raw, |place| {
             let start = line_start(raw, place.range.start);
             let marker = raw.get(start).copied().unwrap_or(b' ');
-            if marker != b' ' || is_beside_change(raw, start, place.range.end) {
-                for number in place.rules() {
-                    called.add(book, number, marker, start);
-                }
+            let is_near = marker != b' ' || is_beside_change(raw, start, place.range.end);
+            let is_loose = |number: usize| book.rule(number).is_some_and(Rule::is_loose);
+            for number in place.rules().filter(|number| is_near || is_loose(*number)) {
+                called.add(book, number, marker, start);
             }
         });
         if !table.always.is_empty() {

@@ -21,9 +21,9 @@ const LONG_RUN: usize = 20;
 const MOST_TABLES: usize = 128;
 /// A text up to this size is judged by a rule as a whole, in bytes.
 const WHOLE: usize = 16 << 10;
-/// In a longer one a pattern is looked for this far around the rule's keywords, in bytes: work stays
-/// linear, and no secret or call is longer.
-const AROUND: usize = 4 << 10;
+/// In a longer one a pattern is looked for this far around the rule's keywords, in bytes, so that work
+/// stays linear; one whose matches may be longer reads all of it.
+pub(crate) const AROUND: usize = 4 << 10;
 
 /// Every keyword of a rule book.
 #[derive(Debug)]

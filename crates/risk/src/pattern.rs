@@ -13,6 +13,9 @@ use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 /// The largest compiled pattern, in bytes: a pattern is data and must not eat the memory.
 const PATTERN_LIMIT: usize = 8 << 20;
 
+/// So many texts that a pattern can hold are written down.
+const MOST_TEXTS: usize = 512;
+
 /// A pattern that is compiled on first use.
 #[derive(Debug)]
 pub(crate) struct Pattern {
@@ -42,29 +45,22 @@ impl Pattern {
     }
 }
 
+fn parsed(text: &str, unicode: bool) -> Option<Hir> {
+    let mut parser = ParserBuilder::new();
+    parser.unicode(unicode).utf8(false).build().parse(text).ok()
+}
+
 /// How long a run of some bytes every match of a pattern holds at the least; 0 for one that cannot be
 /// read, and never more than there is.
 pub(crate) fn longest_run(text: &str, is_in: fn(u8) -> bool) -> usize {
-    let parser = ParserBuilder::new()
-        .unicode(false)
-        .utf8(false)
-        .build()
-        .parse(text);
-    parser.map_or(0, |hir| Run::of(&hir, is_in).longest)
+    parsed(text, false).map_or(0, |hir| Run::of(&hir, is_in).longest)
 }
 
 /// Whether every match lies in one line; at its edges it may take in a line feed for want of another
 /// byte, as `[^a-z]` does, which is no part of what it is about.
 pub(crate) fn stays_in_line(text: &str) -> bool {
-    let read = |unicode: bool| {
-        ParserBuilder::new()
-            .unicode(unicode)
-            .utf8(false)
-            .build()
-            .parse(text)
-    };
-    let hir = read(false).or_else(|_| read(true));
-    hir.is_ok_and(|hir| stays(&hir, true, true))
+    let hir = parsed(text, false).or_else(|| parsed(text, true));
+    hir.is_some_and(|hir| stays(&hir, true, true))
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
@@ -100,6 +96,109 @@ fn holds_line_feed(hir: &Hir) -> bool {
         HirKind::Repetition(repetition) => holds_line_feed(&repetition.sub),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(holds_line_feed),
     }
+}
+
+/// How long a match can be at the most; None where nothing bounds it.
+pub(crate) fn longest_match(text: &str) -> Option<usize> {
+    parsed(text, false)?.properties().maximum_len()
+}
+
+/// Whether every match of a pattern holds one of some words, in any case; false where that cannot be
+/// told.
+pub(crate) fn holds_one_of(text: &str, words: &[String]) -> bool {
+    let words: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
+    parsed(text, false).is_some_and(|hir| must_hold(&hir, &words))
+}
+
+fn must_hold(hir: &Hir, words: &[String]) -> bool {
+    match hir.kind() {
+        HirKind::Capture(capture) => must_hold(&capture.sub, words),
+        HirKind::Alternation(parts) => parts.iter().all(|part| must_hold(part, words)),
+        HirKind::Repetition(repetition) => repetition.min > 0 && must_hold(&repetition.sub, words),
+        HirKind::Concat(parts) => {
+            let mut run = vec![String::new()];
+            for part in parts {
+                let ends = starts_of(part);
+                run = joined(&run, ends.as_ref().map_or(&[], |(texts, _)| texts));
+                if all_hold(&run, words) || must_hold(part, words) {
+                    return true;
+                }
+                if !ends.is_some_and(|(_, is_whole)| is_whole) {
+                    run = vec![String::new()];
+                }
+            }
+            false
+        }
+        _ => starts_of(hir).is_some_and(|(texts, _)| all_hold(&texts, words)),
+    }
+}
+
+fn all_hold(texts: &[String], words: &[String]) -> bool {
+    texts
+        .iter()
+        .all(|text| words.iter().any(|word| text.contains(word.as_str())))
+}
+
+/// What a part of a pattern can begin with, in lower case, and whether that is all it can be; None
+/// where that is too much to write down.
+fn starts_of(hir: &Hir) -> Option<(Vec<String>, bool)> {
+    let texts = match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => vec![String::new()],
+        HirKind::Literal(Literal(bytes)) => {
+            vec![String::from_utf8(bytes.to_ascii_lowercase()).ok()?]
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let bytes = class.iter().flat_map(|range| range.start()..=range.end());
+            let mut bytes: Vec<u8> = bytes.map(|byte| byte.to_ascii_lowercase()).collect();
+            bytes.sort_unstable();
+            bytes.dedup();
+            let few = bytes.len() <= MOST_TEXTS && bytes.is_ascii();
+            few.then(|| {
+                bytes
+                    .iter()
+                    .map(|byte| char::from(*byte).to_string())
+                    .collect()
+            })?
+        }
+        HirKind::Capture(capture) => return starts_of(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => {
+            let (texts, _) = starts_of(&repetition.sub)?;
+            return Some((texts, false));
+        }
+        HirKind::Alternation(parts) => {
+            let parts: Option<Vec<_>> = parts.iter().map(starts_of).collect();
+            let parts = parts?;
+            let is_whole = parts.iter().all(|(_, is_whole)| *is_whole);
+            let texts: Vec<String> = parts.into_iter().flat_map(|(texts, _)| texts).collect();
+            return (texts.len() <= MOST_TEXTS).then_some((texts, is_whole));
+        }
+        HirKind::Concat(parts) => {
+            let mut run = vec![String::new()];
+            for part in parts {
+                let Some((texts, is_whole)) = starts_of(part) else {
+                    return Some((run, false));
+                };
+                run = joined(&run, &texts);
+                if !is_whole || run.is_empty() {
+                    return (!run.is_empty()).then_some((run, false));
+                }
+            }
+            return Some((run, true));
+        }
+        _ => return None,
+    };
+    Some((texts, true))
+}
+
+/// Every text of one list followed by every one of another; the first list where that is too much.
+fn joined(first: &[String], second: &[String]) -> Vec<String> {
+    if second.is_empty() || first.len() * second.len() > MOST_TEXTS {
+        return first.to_vec();
+    }
+    let pairs = first
+        .iter()
+        .flat_map(|one| second.iter().map(move |two| format!("{one}{two}")));
+    pairs.collect()
 }
 
 /// The runs that every match of a part of a pattern holds: at its beginning, at its end, the longest.
@@ -204,7 +303,32 @@ pub(crate) fn compile(text: &str) -> Result<Regex, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{longest_run, stays_in_line};
+    use super::{holds_one_of, longest_run, stays_in_line};
+
+    #[test]
+    fn whether_a_keyword_stands_in_every_match_is_told() {
+        let holds = |text: &str, words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            holds_one_of(text, &words)
+        };
+        assert!(holds(
+            "(?:^|[^a-z])(SK[0-9a-f]{32})",
+            &[
+                "sk0", "sk1", "sk2", "sk3", "sk4", "sk5", "sk6", "sk7", "sk8", "sk9", "ska", "skb",
+                "skc", "skd", "ske", "skf"
+            ]
+        ));
+        assert!(holds(
+            "(gh[pous]_[A-Z]{36})",
+            &["ghp_", "gho_", "ghu_", "ghs_"]
+        ));
+        assert!(holds("(?i)x(?:pass|secret)y", &["pass", "secret"]));
+        assert!(holds("-----BEGIN[ A-Z]*KEY", &["-----begin"]));
+        assert!(!holds("(gh[pous]_[A-Z]{36})", &["ghp_"]));
+        assert!(!holds("tok_[a-z]{20}", &["mycorp"]));
+        assert!(!holds("(?:pass)?[a-z]{20}", &["pass"]));
+        assert!(!holds("a.b", &["ab"]));
+    }
 
     #[test]
     fn patterns_of_one_line_are_told() {

@@ -29,6 +29,8 @@ pub(crate) struct Rule<'p> {
     pub(crate) languages: Languages,
     compiled: OnceCell<Compiled>,
     stays_in_line: OnceCell<bool>,
+    is_loose: OnceCell<bool>,
+    reaches_far: OnceCell<bool>,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,8 @@ impl<'p> Rule<'p> {
             languages: Languages::default(),
             compiled: OnceCell::new(),
             stays_in_line: OnceCell::new(),
+            is_loose: OnceCell::new(),
+            reaches_far: OnceCell::new(),
         }
     }
 
@@ -126,9 +130,24 @@ impl<'p> Rule<'p> {
 
     /// Whether every match lies in one line, so that only the lines with a keyword need be read.
     pub(crate) fn stays_in_line(&self) -> bool {
-        *self
-            .stays_in_line
-            .get_or_init(|| pattern::stays_in_line(self.pattern()))
+        let stays = || !self.is_loose() && pattern::stays_in_line(self.pattern());
+        *self.stays_in_line.get_or_init(stays)
+    }
+
+    /// Whether the keyword may stand anywhere in the file, away from the match: in a rule file a
+    /// keyword says which files to read.
+    pub(crate) fn is_loose(&self) -> bool {
+        let is_loose = || match &self.source {
+            Source::Policy(_) => false,
+            Source::Secret(rule) => !pattern::holds_one_of(self.pattern(), &rule.keywords),
+        };
+        *self.is_loose.get_or_init(is_loose)
+    }
+
+    /// Whether a match may be longer than the windows that a long text is read in.
+    pub(crate) fn reaches_far(&self, window: usize) -> bool {
+        let far = || pattern::longest_match(self.pattern()).is_none_or(|most| most > window);
+        !self.stays_in_line() && (self.is_loose() || *self.reaches_far.get_or_init(far))
     }
 
     /// Whether the rule has a pattern for text; one for paths alone has none.

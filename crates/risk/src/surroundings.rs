@@ -24,17 +24,20 @@ const MOST_OF_A_TRUSTED_FILE: u64 = 256 << 10;
 /// So many scripts are followed; a repository with more has them all over.
 const MOST_SCRIPTS: usize = 300;
 
+/// A path, and what lies or leads there.
+pub(crate) type Named = (Vec<u8>, Vec<u8>);
+
 /// What a repository holds beside the change.
 #[derive(Debug, Default)]
 pub struct Surroundings {
     /// Every path of the base.
     pub(crate) paths: Vec<Vec<u8>>,
     /// The files of protected zones at the base, with their content, and the scripts that they run.
-    pub(crate) trusted: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) trusted: Vec<Named>,
     /// Links of the base that have a protected name, and where they lead.
-    pub(crate) aliases: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) aliases: Vec<Named>,
     /// Folders on the way to a changed file that are links in the checkout.
-    pub(crate) links: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) links: Vec<Named>,
 }
 
 /// Asks the repository for everything that a scan wants to know.
@@ -56,12 +59,17 @@ pub(crate) fn ask(
     let mut wanted: Vec<Oid> = wanted.collect();
     wanted.sort();
     wanted.dedup();
-    let blobs = read(store, &wanted)?;
+    let sizes = store.blob_sizes(&wanted)?;
+    let sizes = wanted.iter().cloned().zip(sizes);
+    let sizes = sizes.filter_map(|(id, size)| Some((id, size?))).collect();
+    let blobs = read(store, &wanted, &sizes)?;
     for file in &mut input.files {
         if let Some((old, new)) = ids(file.section) {
             let is_file = |mode: Option<Mode>| mode != Some(Mode::Submodule);
             if is_file(file.section.old_mode) {
-                file.old = old.and_then(|id| blobs.get(&id).cloned());
+                let old = old.as_ref();
+                file.old = old.and_then(|id| blobs.get(id).cloned());
+                file.old_size = old.and_then(|id| sizes.get(id).copied());
             }
             if is_file(file.section.new_mode) && file.new.is_none() {
                 file.new = new.and_then(|id| blobs.get(&id).cloned());
@@ -88,9 +96,9 @@ pub(crate) fn ask(
 /// The scripts that trusted files name, and those that they name.
 fn scripts(
     entries: &[TreeEntry],
-    trusted: &[(Vec<u8>, Vec<u8>)],
+    trusted: &[Named],
     store: &ObjectStore,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Problem> {
+) -> Result<Vec<Named>, Problem> {
     let mut by_path: HashMap<&[u8], &TreeEntry> = HashMap::new();
     for entry in entries {
         let languages = Languages::of(&entry.path, None);
@@ -175,11 +183,15 @@ fn wanted_ids(input: &ScanInput<'_>) -> impl Iterator<Item = Oid> {
 }
 
 /// Reads what is small enough; what is not is judged by its hunks.
-fn read(store: &ObjectStore, wanted: &[Oid]) -> Result<HashMap<Oid, Vec<u8>>, Problem> {
-    let sizes = store.blob_sizes(wanted)?;
+fn read(
+    store: &ObjectStore,
+    wanted: &[Oid],
+    sizes: &HashMap<Oid, u64>,
+) -> Result<HashMap<Oid, Vec<u8>>, Problem> {
     let mut left = MOST_IN_ALL;
     let mut small = Vec::new();
-    for (id, size) in wanted.iter().zip(sizes) {
+    for id in wanted {
+        let size = sizes.get(id).copied();
         if let Some(size) = size.filter(|size| *size <= MOST_OF_A_FILE && *size <= left) {
             left -= size;
             small.push(id.clone());
@@ -190,7 +202,7 @@ fn read(store: &ObjectStore, wanted: &[Oid]) -> Result<HashMap<Oid, Vec<u8>>, Pr
 }
 
 /// Folders on the way to a written file that are links in the checkout, tracked or not.
-fn links(input: &ScanInput<'_>, root: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn links(input: &ScanInput<'_>, root: &Path) -> Vec<Named> {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let mut found = Vec::new();

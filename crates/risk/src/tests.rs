@@ -356,3 +356,94 @@ fn another_hit_never_lowers_the_level() {
         }
     }
 }
+
+fn hunk(path: &str, header: &str, body: &str) -> String {
+    format!(
+        "diff --git a/{path} b/{path}\nindex 1111111111111111111111111111111111111111..2222222222222222222222222222222222222222 100644\n--- a/{path}\n+++ b/{path}\n{header}\n{body}"
+    )
+}
+
+#[test]
+fn the_text_alone_tells_that_a_file_is_nearly_gone() {
+    let removed: String = (0..8).map(|number| format!("-line {number}\n")).collect();
+    for (header, body) in [
+        ("@@ -1,9 +1 @@", format!("{removed} last\n")),
+        ("@@ -1,9 +1 @@", format!("{removed}-last\n+\n")),
+    ] {
+        let report = scanned(&hunk("src/a.txt", header, &body), None);
+        assert!(
+            report.flags.delete_detected,
+            "{body}: {:?}",
+            report.findings
+        );
+    }
+    let empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+    let two = hunk("a.txt", "@@ -1,2 +0,0 @@", "-a\n-b\n@@ -3 +0,0 @@\n-c\n")
+        .replace(&"2".repeat(40), empty);
+    assert!(scanned(&two, None).flags.delete_detected);
+    // With context on both sides there is more of the file than is shown.
+    let inner = format!(" a\n b\n c\n{removed} d\n e\n f\n");
+    let report = scanned(&hunk("a.txt", "@@ -5,14 +5,6 @@", &inner), None);
+    assert!(!report.flags.delete_detected, "{:?}", report.findings);
+}
+
+#[test]
+fn a_rename_is_no_plain_change() {
+    let text = "diff --git a/src/a.rs b/src/b.rs\nsimilarity index 100%\nrename from src/a.rs\nrename to src/b.rs\n";
+    let report = scanned(text, None);
+    assert_eq!(report.level, RiskLevel::Medium, "{:?}", report.findings);
+}
+
+#[test]
+fn a_long_line_of_spared_places_is_scanned_in_time() {
+    for line in [
+        "# requests.post(x) ".repeat(50_000),
+        "fetch(\"http://localhost:1/x\"); ".repeat(30_000),
+        "# # # ".repeat(100_000) + "*/ requests.post(x)",
+    ] {
+        for path in ["a.py", "a.js"] {
+            scanned(&added(path, &[&line, ""]), None);
+        }
+    }
+}
+
+/// A rule file that somebody brings, with its keyword away from its match.
+const BROUGHT: &str = "[[rules]]\nid = 'mine'\nregex = '''tok_[a-z0-9]{20}'''\nkeywords = ['mycorp']\n[[rules]]\nid = 'block'\nregex = '''(?s)BEGIN BLOCK.*END BLOCK'''\nkeywords = ['begin block']\n";
+
+#[test]
+fn the_keyword_of_a_brought_rule_may_stand_anywhere_in_the_file() {
+    let policy = policy();
+    let book = RuleBook::new(&policy, &[("own".to_owned(), BROUGHT.into())]).unwrap();
+    let found = |lines: &[&str]| {
+        let text = added("src/a.txt", lines);
+        let patch = parse(text.as_bytes(), &Limits::default()).unwrap();
+        let input = ScanInput::from_patch(&patch);
+        scan(&input, &book, None, &Origin::Text)
+            .unwrap()
+            .secret_found
+    };
+    let token = format!("tok_{}", "a1b2c3d4e5f6g7h8i9j0");
+    assert!(found(&["mycorp", "x", "y", "z", "w", &token]));
+    assert!(!found(&["other", "x", "y", "z", "w", &token]));
+    let filler = "some words of no weight\n+".repeat(2_000);
+    let lines = filler.matches('\n').count();
+    let far = added("src/a.txt", &[&format!("mycorp\n+{filler}"), &token]);
+    let far = far.replace("+1,2 @@", &format!("+1,{} @@", lines + 3));
+    let patch = parse(far.as_bytes(), &Limits::default()).unwrap();
+    let input = ScanInput::from_patch(&patch);
+    assert!(
+        scan(&input, &book, None, &Origin::Text)
+            .unwrap()
+            .secret_found
+    );
+    let block = far
+        .replace("mycorp", "BEGIN BLOCK")
+        .replace(&token, "END BLOCK");
+    let patch = parse(block.as_bytes(), &Limits::default()).unwrap();
+    let input = ScanInput::from_patch(&patch);
+    assert!(
+        scan(&input, &book, None, &Origin::Text)
+            .unwrap()
+            .secret_found
+    );
+}

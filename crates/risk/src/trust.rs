@@ -9,6 +9,7 @@ use baton_patch::Op;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
 use crate::mention::Mentions;
+use crate::surroundings::Named;
 
 /// Parts of a package file that say what is run.
 const RUN_BY_A_PACKAGE: [&str; 5] = ["scripts", "bin", "husky", "lint-staged", "pre-commit"];
@@ -119,14 +120,14 @@ fn is_run(file: &ScanFile<'_>) -> bool {
 /// The files that a trusted file of the base names, and those that they name, as long as there are
 /// any: a workflow runs a script, which reads another.
 pub(crate) fn handed_on<'p>(
-    trusted: &[(Vec<u8>, Vec<u8>)],
+    trusted: &[Named],
     paths: &'p [Vec<u8>],
     most: usize,
     mut read: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-) -> Vec<(Vec<u8>, Vec<u8>)> {
+) -> Vec<Named> {
     let index = ByName::of(paths);
     let mut known: HashSet<&[u8]> = HashSet::new();
-    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut found: Vec<Named> = Vec::new();
     let mut waiting: VecDeque<Vec<&'p [u8]>> = VecDeque::new();
     for (path, text) in trusted {
         waiting.push_back(index.named(&Trusted::of(path, text)));

@@ -53,7 +53,8 @@ pub(super) fn approve(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pr
     };
     session.check_not_denied(&candidate)?;
     check_candidate(&session, &candidate)?;
-    let lines = show::change(&session, &candidate)?;
+    let mut lines = show::change(&session, &candidate)?;
+    lines.extend(in_shadow(&session)?);
     let approval = write(
         &session,
         matches,
@@ -87,6 +88,23 @@ pub(super) fn reject(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     }))
     .line(format!("denied exactly this change (tree {}); the same bytes stay denied", candidate.tree))
     .line(format!("  ask for another with: baton retry {}", candidate.task_id)))
+}
+
+/// What shadow mode kept from stopping the change: the one who approves has to know.
+fn in_shadow(session: &Session) -> Result<Vec<String>, Problem> {
+    let kept = session.task()?.envelopes()?;
+    let mut decisions = kept.iter().rev().map(|kept| &kept.envelope);
+    let Some(last) = decisions.find(|envelope| envelope.skill == "decision-router") else {
+        return Ok(Vec::new());
+    };
+    let is_shadow = last
+        .findings
+        .iter()
+        .any(|finding| finding.code == "SHADOW_MODE");
+    let findings = last.findings.iter().filter(|_| is_shadow);
+    Ok(findings
+        .map(|finding| format!("SHADOW MODE: {}", finding.message))
+        .collect())
 }
 
 /// The candidate and what was decided on it; only a decided candidate can be approved.

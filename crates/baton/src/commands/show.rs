@@ -3,6 +3,7 @@
 use baton_core::candidate::{self, Candidate};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_risk::RuleBook;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
@@ -71,7 +72,9 @@ pub(super) fn change(session: &Session, candidate: &Candidate) -> Result<Vec<Str
         candidate.tree,
         read.sections.len()
     )];
-    let text = String::from_utf8_lossy(&patch).into_owned();
+    // The log of a terminal outlives a secret's use.
+    let book = RuleBook::of_session(session)?;
+    let text = String::from_utf8_lossy(&baton_risk::masked(&book, &patch)?).into_owned();
     let all = text.lines().count();
     lines.extend(
         text.lines()
