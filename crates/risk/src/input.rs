@@ -99,7 +99,8 @@ impl ScanFile<'_> {
         self.old.as_deref().map(lines)
     }
 
-    /// The languages of the file, by its name and its first line as far as that is in sight.
+    /// The languages of the file, by its name and its first line as far as that is in sight, and by
+    /// whether it can be run.
     pub(crate) fn languages(&self) -> Languages {
         let first_of = |text: &[u8]| text.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec);
         let shown = || {
@@ -110,7 +111,12 @@ impl ScanFile<'_> {
         };
         let whole = self.new.as_deref().or(self.old.as_deref());
         let first = whole.and_then(first_of).or_else(shown);
-        Languages::of(self.section.path(), first.as_deref())
+        let found = Languages::of(self.section.path(), first.as_deref());
+        let is_program = || self.section.new_mode == Some(Mode::Executable);
+        match found.is_none() && is_program() {
+            true => Languages::shell(),
+            false => found,
+        }
     }
 }
 
