@@ -1,5 +1,7 @@
 //! Which language a file is written in, told by its name and its first line.
 
+use crate::program::{is_likely_script, made_from};
+
 /// One language: its name, file endings, whole file names, and interpreters of a first `#!` line.
 struct Language {
     name: &'static str,
@@ -218,73 +220,6 @@ const LANGUAGES: [Language; 52] = [
     language("csv", &["csv", "tsv"], &[], &[]),
 ];
 
-/// Endings of what other files are made from.
-const TEMPLATES: [&str; 12] = [
-    ".in",
-    ".am",
-    ".tmpl",
-    ".tpl",
-    ".template",
-    ".j2",
-    ".jinja",
-    ".jinja2",
-    ".mustache",
-    ".erb",
-    ".sample",
-    ".dist",
-];
-/// Names of programs without an ending.
-const PROGRAM_NAMES: [&str; 12] = [
-    "install",
-    "uninstall",
-    "run",
-    "start",
-    "stop",
-    "setup",
-    "deploy",
-    "release",
-    "entrypoint",
-    "autogen",
-    "postinst",
-    "preinst",
-];
-/// Folders whose files are run.
-const PROGRAM_FOLDERS: [&str; 9] = [
-    "bin",
-    "sbin",
-    "script",
-    "scripts",
-    "debian",
-    "init.d",
-    "cron.d",
-    "cron.daily",
-    "cron.hourly",
-];
-/// Names of what lies there to be read.
-const TEXTS: [&str; 21] = [
-    "readme",
-    "license",
-    "licence",
-    "copying",
-    "notice",
-    "authors",
-    "contributors",
-    "changelog",
-    "changes",
-    "news",
-    "history",
-    "todo",
-    "install",
-    "copyright",
-    "control",
-    "watch",
-    "compat",
-    "docs",
-    "owners",
-    "codeowners",
-    "version",
-];
-
 /// Languages that hold data or prose, in which a long line or a foreign letter is nothing unusual.
 const NO_CODE: [&str; 12] = [
     "json", "yaml", "toml", "ini", "env", "sql", "html", "xml", "markdown", "css", "svg", "csv",
@@ -476,27 +411,6 @@ fn has_special_name(language: &str, path: &[u8], name: &[u8]) -> bool {
         }
         _ => false,
     }
-}
-
-/// The name of what is made from a template: `a.sh` of `a.sh.in`.
-fn made_from(path: &[u8]) -> Option<&[u8]> {
-    let at = path.iter().rposition(|byte| *byte == b'.')?;
-    let (made, ending) = path.split_at(at);
-    let is_template = TEMPLATES.iter().any(|one| one.as_bytes() == ending);
-    is_template.then_some(made)
-}
-
-/// Whether a file without an ending lies where programs lie, or is called as one is. Upper case is
-/// for readers: INSTALL is a text, install a script.
-fn is_likely_script(path: &[u8]) -> bool {
-    let mut parts = path.rsplit(|byte| *byte == b'/');
-    let name = parts.next().unwrap_or(path);
-    if name.contains(&b'.') {
-        return false;
-    }
-    let is_text = || holds(&TEXTS, &name.to_ascii_lowercase());
-    let is_program_folder = |part: &[u8]| holds(&PROGRAM_FOLDERS, &part.to_ascii_lowercase());
-    holds(&PROGRAM_NAMES, name) || (parts.any(is_program_folder) && !is_text())
 }
 
 /// The program that a `#!` line names, without its folder and what `env` adds.

@@ -24,6 +24,7 @@ mod keyword;
 mod language;
 mod pattern;
 mod places;
+mod program;
 mod removed;
 mod rule;
 mod rule_set;

@@ -62,9 +62,10 @@ pub(crate) fn stays_in_line(text: &str) -> bool {
             .utf8(false)
             .build()
             .parse(text)
+            .ok()
     };
-    let hir = read(false).or_else(|_| read(true));
-    hir.is_ok_and(|hir| stays(&hir, true, true))
+    let hir = read(false).or_else(|| read(true));
+    hir.is_some_and(|hir| stays(&hir, true, true))
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
