@@ -29,6 +29,7 @@ mod removed;
 mod rule;
 mod rule_set;
 mod secret;
+mod secret_file;
 mod summary;
 mod surroundings;
 mod text;
