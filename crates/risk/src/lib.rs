@@ -22,6 +22,7 @@ mod input;
 mod judge;
 mod keyword;
 mod language;
+mod naming;
 mod pattern;
 mod places;
 mod program;

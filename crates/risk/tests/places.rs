@@ -125,3 +125,62 @@ fn code_that_runs_by_being_there_is_for_a_person() {
         .collect();
     assert!(codes.contains(&"DEPENDENCY_ADDED"), "{codes:?}");
 }
+
+#[test]
+fn a_zone_holds_in_every_normal_form() {
+    let mut value: serde_json::Value =
+        serde_json::from_str(include_str!("../../../ssot/POLICY.json")).unwrap();
+    let rule = |glob: &str, yes: &str| serde_json::json!({"id": "own", "glob": glob, "reason": "own", "match": [yes], "no_match": ["x"]});
+    value["protected_zones"] = serde_json::json!([rule("**/caf\u{e9}/**", "caf\u{e9}/x")]);
+    value["lockfiles"] = serde_json::json!([]);
+    value["deny_paths"] = serde_json::json!([{
+        "id": "own-deny", "glob": "**/geheim-\u{fc}.txt", "reason": "own",
+        "match": ["geheim-\u{fc}.txt"], "no_match": ["x"]
+    }]);
+    let policy = Policy::parse(value.to_string().as_bytes()).unwrap();
+    let scan = |path: &str| scanned_with(&policy, &added(path, "100644", &["x", "y"])).flags;
+    for path in ["src/caf\u{e9}/a", "src/cafe\u{301}/a", "src/CAFE\u{301}/a"] {
+        assert!(scan(path).protected_zone_touched, "{path}");
+    }
+    for path in ["geheim-\u{fc}.txt", "geheim-u\u{308}.txt"] {
+        assert!(scan(path).allowlist_violation, "{path}");
+    }
+    assert!(!scan("src/cafe/a").protected_zone_touched);
+}
+
+#[test]
+fn names_that_mean_another_thing_on_windows_are_told() {
+    let policy = policy();
+    let codes = |path: &str| -> Vec<String> {
+        let report = scanned_with(&policy, &added(path, "100644", &["x", "y"]));
+        report.findings.into_iter().map(|one| one.code).collect()
+    };
+    for (path, code) in [
+        ("src/aux.rs", "PATH_DEVICE_NAME"),
+        ("nul.txt", "PATH_DEVICE_NAME"),
+        ("GITHUB~1/workflows/ci.yml", "PATH_SHORT_NAME"),
+        ("CLAUDE~1.MD", "PATH_SHORT_NAME"),
+        ("CLAUDE.md::$DATA", "PATH_STREAM"),
+        ("CLAUDE.md:x", "PATH_STREAM"),
+        (".husky::$INDEX_ALLOCATION/pre-commit", "PATH_STREAM"),
+        ("src/lib.rs::$DATA", "PATH_STREAM"),
+        ("CLAUDE.md::$DATA", "PROTECTED_ZONE_TOUCHED"),
+        ("Cargo.lock::$DATA", "LOCKFILE_TOUCHED"),
+        (".env::$DATA", "ALLOWLIST_VIOLATION"),
+        ("server.pem::$DATA", "ALLOWLIST_VIOLATION"),
+        (
+            ".autodev_ssot::$INDEX_ALLOCATION/POLICY.json",
+            "PROTECTED_ZONE_TOUCHED",
+        ),
+    ] {
+        let codes = codes(path);
+        assert!(codes.iter().any(|one| one == code), "{path}: {codes:?}");
+    }
+    for path in ["man/Foo::Bar.3pm", "src/auxiliary.rs", "notes~", "a~b.txt"] {
+        let codes = codes(path);
+        assert!(
+            !codes.iter().any(|one| one.starts_with("PATH_")),
+            "{path}: {codes:?}"
+        );
+    }
+}
