@@ -49,6 +49,17 @@ fn every_rule_check_and_code_is_explained() {
 }
 
 #[test]
+fn names_are_explained_without_a_policy_too() {
+    let bench = Bench::bare();
+    for name in ["EXTERNAL_IO_ATTEMPT", "PATH_STREAM", "D2", "COLOURED"] {
+        let told = bench.baton(["explain", name]).expect(0);
+        assert_eq!(told["id"], name);
+    }
+    let unknown = bench.baton(["explain", "NOPE"]).expect(1);
+    assert_eq!(unknown["code"], "RULE_UNKNOWN");
+}
+
+#[test]
 fn a_refusal_names_rule_file_line_and_the_next_step() {
     let bench = Bench::new();
     let patch = bench.patch(key_in("src/key.py"));

@@ -189,7 +189,13 @@ pub fn propose(
         .map(|refusal| refusal.to_string());
     let base_tree = store.tree_of(base)?;
     let index = store.index_of(&base_tree)?;
-    store.apply(&index, patch)?;
+    store
+        .apply(&index, patch)
+        .map_err(|problem| match &normalized {
+            // git's words for a text that is no patch of its own are few.
+            Some(why) => problem.hint(format!("the patch reader says: {why}")),
+            None => problem,
+        })?;
     let tree = store.write_tree(&index)?;
     if tree == base_tree {
         return Err(Problem::fail(

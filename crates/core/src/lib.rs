@@ -33,6 +33,7 @@ pub mod report;
 pub mod rules;
 pub mod schemas;
 pub mod session;
+pub mod spelling;
 pub mod state;
 pub mod store;
 pub mod task;

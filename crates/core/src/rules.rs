@@ -6,11 +6,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use baton_patch::path;
 use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::policy::PathRule;
 use crate::problem::Problem;
+use crate::spelling;
 use crate::task::Scope;
 
 /// How many plain globs the braces of one glob may stand for.
@@ -54,7 +54,9 @@ impl Globs {
             for plain in expand(text) {
                 let plain = match case {
                     Case::Exact => plain,
-                    Case::Folded => plain.to_ascii_lowercase(),
+                    Case::Folded => {
+                        String::from_utf8_lossy(&spelling::lower(plain.as_bytes())).into_owned()
+                    }
                 };
                 if let Some(folder) = folder_of(&plain) {
                     folders.entry(folder.into()).or_default().push(owner);
@@ -79,7 +81,7 @@ impl Globs {
     pub fn owners(&self, path: &[u8]) -> Vec<usize> {
         let folded = match self.case {
             Case::Exact => None,
-            Case::Folded => Some(path.to_ascii_lowercase()),
+            Case::Folded => Some(spelling::lower(path)),
         };
         let path = folded.as_deref().unwrap_or(path);
         let candidate = Candidate::new(Path::new(OsStr::from_bytes(path)));
@@ -214,13 +216,9 @@ impl<'a> PathRules<'a> {
     #[must_use]
     pub fn first_match_folded(&self, path: impl AsRef<[u8]>) -> Option<&'a PathRule> {
         let path = path.as_ref();
-        self.first_match(path).or_else(|| {
-            // Case is folded anyway; only what else folds makes another name of it.
-            let folded = path::fold(path);
-            (!folded.eq_ignore_ascii_case(path))
-                .then(|| self.first_match(folded))
-                .flatten()
-        })
+        let mut others = spelling::others(path).into_iter();
+        self.first_match(path)
+            .or_else(|| others.find_map(|name| self.first_match(name)))
     }
 }
 
@@ -275,7 +273,7 @@ impl Entry {
         };
         let plain = match case {
             Case::Exact => text.as_bytes().to_vec(),
-            Case::Folded => path::fold(text.as_bytes()),
+            Case::Folded => spelling::folded(text.as_bytes()),
         };
         Ok(Self { plain, matcher })
     }
@@ -323,14 +321,16 @@ impl ScopeRules {
     }
 
     fn denies(&self, path: &[u8]) -> bool {
-        let folded = path::fold(path);
-        let lies_in = |entry: &Entry| {
-            let rest = folded.strip_prefix(entry.plain.as_slice());
+        let mut names = spelling::others(path);
+        names.push(spelling::lower(path));
+        let lies_in = |entry: &Entry, name: &[u8]| {
+            let rest = name.strip_prefix(entry.plain.as_slice());
             rest.is_some_and(|rest| rest.starts_with(b"/"))
         };
-        self.denied
-            .iter()
-            .any(|entry| entry.names(path) || entry.names(&folded) || lies_in(entry))
+        self.denied.iter().any(|entry| {
+            let mut names = names.iter();
+            names.any(|name| entry.names(name) || lies_in(entry, name))
+        })
     }
 }
 
@@ -453,5 +453,31 @@ mod tests {
         ] {
             assert!(!rules.allows(path), "{path}");
         }
+    }
+
+    #[test]
+    fn a_denial_holds_for_every_spelling_of_a_name() {
+        let scope = Scope {
+            target_files: Vec::new(),
+            allow_patch_on_files: vec!["**".to_owned()],
+            deny_paths_glob: ["src/caf\u{e9}/**", "src/\u{c9}t\u{e9}", "keys/*.pem"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        let rules = ScopeRules::compile(&scope).unwrap();
+        for path in [
+            "src/caf\u{e9}/x",
+            "src/cafe\u{301}/x",
+            "src/CAFE\u{301}/x",
+            "src/e\u{301}te\u{301}/a",
+            "keys/a.pem::$DATA",
+            "keys/A.PEM.",
+        ] {
+            assert!(!rules.allows(path), "{path}");
+        }
+        assert!(rules.allows("src/cafe/x") && rules.allows("keys/a:b.txt"));
+        let zone = [rule("**/caf\u{e9}/**", "a/cafe\u{301}/b", "a/cafe/b")];
+        let zone = PathRules::compile(&zone, Case::Folded).unwrap();
+        assert!(zone.first_match("CAF\u{c9}/x").is_some());
     }
 }

@@ -88,6 +88,25 @@ fn finding_03_half_a_patch_is_no_candidate() {
     assert_eq!(stage.refusal(&patch), "PATCH_DOES_NOT_APPLY");
 }
 
+/// git's words for a text that is no patch of its own say little; the reader's name line and form.
+#[test]
+fn what_does_not_apply_says_what_the_reader_saw() {
+    let stage = Stage::new();
+    let coloured: String = edit("x")
+        .lines()
+        .map(|line| format!("\u{1b}[1m{line}\u{1b}[m\n"))
+        .collect();
+    let cut = edit("x").replace("+two\n", "+two");
+    for (patch, word) in [(coloured, "COLOURED"), (cut, "TRUNCATED")] {
+        let problem = stage.propose(&patch).expect_err("no patch");
+        let text = problem.finding().message;
+        assert!(
+            text.contains(word) && !text.contains("allow-empty"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn finding_04_nothing_is_copied_from_outside() {
     let stage = Stage::new();

@@ -20,6 +20,7 @@
 mod binary;
 mod conflict;
 mod cursor;
+mod form;
 mod hunk;
 mod label;
 mod limits;

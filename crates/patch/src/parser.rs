@@ -2,6 +2,7 @@
 
 use crate::conflict::check_sections;
 use crate::cursor::{Cursor, Line};
+use crate::form;
 use crate::limits::Limits;
 use crate::model::{Body, Patch, Section};
 use crate::refusal::{Code, Refusal};
@@ -26,6 +27,13 @@ const DIFF_LIKE: [&[u8]; 8] = [
 /// The first place where the input leaves that grammar, breaks a path rule, or exceeds a
 /// limit. An input without any section is refused too, with [`Code::NoChange`].
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Patch<'a>, Refusal> {
+    read(bytes, limits).map_err(|refusal| match refusal.code {
+        Code::TooLarge => refusal,
+        _ => form::named(bytes, refusal),
+    })
+}
+
+fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Patch<'a>, Refusal> {
     if bytes.len() > limits.bytes {
         let seen = format!("{} bytes", bytes.len());
         return Err(Refusal::new(Code::TooLarge, 1, seen.as_bytes()));

@@ -79,6 +79,11 @@ pub enum PathWarning {
     NotUtf8,
     /// A part ends with a dot or a blank, which Windows drops.
     TrailingDotOrBlank,
+    /// A part is the name of a device on Windows, where no file can have it.
+    Device,
+    /// A part has the form of a short name, under which Windows opens the file or folder whose long
+    /// name it stands for.
+    ShortName,
 }
 
 impl PathWarning {
@@ -90,6 +95,8 @@ impl PathWarning {
             PathWarning::Invisible => "PATH_INVISIBLE_CHARACTER",
             PathWarning::NotUtf8 => "PATH_NOT_UTF8",
             PathWarning::TrailingDotOrBlank => "PATH_TRAILING_DOT_OR_BLANK",
+            PathWarning::Device => "PATH_DEVICE_NAME",
+            PathWarning::ShortName => "PATH_SHORT_NAME",
         }
     }
 }
@@ -134,11 +141,11 @@ pub fn warnings(path: &[u8]) -> Vec<PathWarning> {
             found.push(PathWarning::NotUtf8);
         }
     }
-    if path
-        .split(|byte| *byte == b'/')
-        .any(|part| part.ends_with(b".") || part.ends_with(b" "))
-    {
-        found.push(PathWarning::TrailingDotOrBlank);
+    for part in path.split(|byte| *byte == b'/') {
+        let ends_oddly = part.ends_with(b".") || part.ends_with(b" ");
+        found.extend(ends_oddly.then_some(PathWarning::TrailingDotOrBlank));
+        found.extend(is_device(part).then_some(PathWarning::Device));
+        found.extend(is_short_name(part).then_some(PathWarning::ShortName));
     }
     found.sort();
     found.dedup();
@@ -194,6 +201,45 @@ fn is_dot_git(part: &[u8]) -> bool {
         .unwrap_or_default();
     let name = trim_dots_and_blanks(name);
     name.eq_ignore_ascii_case(b".git") || name.eq_ignore_ascii_case(b"git~1")
+}
+
+/// Returns `path` without what NTFS takes for the name of a stream: `a/b` for `a/b::$DATA`. None
+/// where it names none.
+pub fn without_streams(path: &[u8]) -> Option<Vec<u8>> {
+    if !path.contains(&b':') {
+        return None;
+    }
+    let parts = path.split(|byte| *byte == b'/').map(|part| {
+        let mut names = part.split(|byte| *byte == b':');
+        names.next().unwrap_or_default()
+    });
+    Some(parts.collect::<Vec<_>>().join(&b'/'))
+}
+
+/// Tells whether Windows takes the name for a device, whatever ending it has.
+fn is_device(part: &[u8]) -> bool {
+    let stem = part.split(|byte| matches!(byte, b'.' | b':')).next();
+    let stem = trim_dots_and_blanks(stem.unwrap_or_default()).to_ascii_lowercase();
+    match stem.as_slice() {
+        b"con" | b"prn" | b"aux" | b"nul" | b"conin$" | b"conout$" => true,
+        [b'c', b'o', b'm', rest @ ..] | [b'l', b'p', b't', rest @ ..] => {
+            matches!(rest, [b'1'..=b'9'] | [0xc2, 0xb9 | 0xb2 | 0xb3])
+        }
+        _ => false,
+    }
+}
+
+/// Tells whether the name is one that Windows makes up for a longer one: `CLAUDE~1.MD`.
+fn is_short_name(part: &[u8]) -> bool {
+    let mut halves = part.splitn(2, |byte| *byte == b'.');
+    let (stem, ending) = (halves.next().unwrap_or_default(), halves.next());
+    let Some(tilde) = stem.iter().rposition(|byte| *byte == b'~') else {
+        return false;
+    };
+    let number = stem.get(tilde + 1..).unwrap_or_default();
+    let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    let is_ending = ending.is_none_or(|ending| ending.len() <= 3 && !ending.contains(&b'.'));
+    tilde > 0 && is_number && stem.len() <= 8 && is_ending
 }
 
 fn trim_dots_and_blanks(name: &[u8]) -> &[u8] {
@@ -376,6 +422,45 @@ mod tests {
         assert_eq!(warnings("a\u{200b}b".as_bytes()), [PathWarning::Invisible]);
         assert_eq!(warnings(b"\xff"), [PathWarning::NotUtf8]);
         assert_eq!(warnings(b"a./b"), [PathWarning::TrailingDotOrBlank]);
+        for device in ["aux.rs", "a/CON", "nul.tar.gz", "x/com7.txt/y", "lpt\u{b9}"] {
+            assert_eq!(
+                warnings(device.as_bytes()),
+                [PathWarning::Device],
+                "{device}"
+            );
+        }
+        for short in ["GITHUB~1/x", "CLAUDE~1.MD", "a/GITMO~12", "HUSKY~1"] {
+            assert_eq!(
+                warnings(short.as_bytes()),
+                [PathWarning::ShortName],
+                "{short}"
+            );
+        }
+        for plain in [
+            "com0",
+            "auxiliary.rs",
+            "console",
+            "a.aux",
+            "com10",
+            "file.txt~",
+            "a.~1~",
+            "~1",
+            "longname~1",
+            "a~b",
+            "v1~2.tar.gz",
+        ] {
+            assert_eq!(warnings(plain.as_bytes()), [], "{plain}");
+        }
+    }
+
+    #[test]
+    fn cuts_streams() {
+        let cut = |path: &str| {
+            let cut = without_streams(path.as_bytes())?;
+            Some(String::from_utf8_lossy(&cut).into_owned())
+        };
+        assert_eq!(cut("a/b"), None);
+        assert_eq!(cut("a::$INDEX_ALLOCATION/b:c").as_deref(), Some("a/b"));
     }
 
     #[test]

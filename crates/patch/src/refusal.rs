@@ -44,6 +44,14 @@ codes! {
     BinaryTooLarge = "BINARY_TOO_LARGE", "keep large binary files out of the change, or raise the limit on binary bytes";
     /// There is no section at all.
     NoChange = "NO_CHANGE", "pass the output of `git diff --binary --full-index` on a tree that has changes";
+    /// The input holds the codes that colour a terminal.
+    Coloured = "COLOURED", "write it without colours: `git diff --no-color --binary --full-index`, and check color.ui";
+    /// The input is in UTF-16, as some shells write what they redirect.
+    WideText = "WIDE_TEXT", "let git write the file: `git diff --binary --full-index --output=FILE` instead of `> FILE`";
+    /// A byte order mark stands in front.
+    ByteOrderMark = "BYTE_ORDER_MARK", "let git write the file: `git diff --binary --full-index --output=FILE`; an editor or a shell put the mark there";
+    /// The lines of the patch itself end with CR LF.
+    CarriageReturn = "CR_LINE_ENDS", "let git write the file: `git diff --binary --full-index --output=FILE`; an editor or a mail changed its line ends";
     /// A line of the covering text looks like a part of a diff.
     StrayHeader = "STRAY_HEADER", "pass one diff as git writes it; let git apply other forms and emit them again";
     /// The input ends in the middle of a section, or its last line has no line feed.

@@ -56,6 +56,39 @@ fn contradictions_in_one_section_are_refused() {
 }
 
 #[test]
+fn a_patch_in_another_form_is_called_by_it() {
+    let plain = format!("From: a\n\n{}", edit("x"));
+    let coloured: String = plain
+        .lines()
+        .map(|line| format!("\x1b[1m{line}\x1b[m\n"))
+        .collect();
+    refuses(&coloured, Code::Coloured, 3);
+    refuses(&plain.replace('\n', "\r\n"), Code::CarriageReturn, 3);
+    refuses(&format!("\u{feff}{}", edit("x")), Code::ByteOrderMark, 1);
+    let wide = |mark: &[u8]| {
+        let units = edit("x").into_bytes().into_iter();
+        [mark.to_vec(), units.flat_map(|byte| [byte, 0]).collect()].concat()
+    };
+    for text in [wide(b"\xff\xfe"), wide(b"")] {
+        let refusal = parse(&text, &Limits::default()).expect_err("UTF-16");
+        assert_eq!(
+            (refusal.code, refusal.line),
+            (Code::WideText, 1),
+            "{refusal}"
+        );
+        assert!(refusal.hint.contains("--output"), "{refusal}");
+    }
+    // Content may hold CR and colours.
+    for content in ["a\r", "\x1b[1mdiff --git \x1b[m"] {
+        let patch = edit("x").replace("+two\n", &format!("+{content}\n"));
+        assert!(
+            parse(patch.as_bytes(), &Limits::default()).is_ok(),
+            "{patch}"
+        );
+    }
+}
+
+#[test]
 fn covering_text_holds_no_second_diff() {
     for line in [
         "--- a/x",
@@ -86,7 +119,7 @@ fn covering_text_holds_no_second_diff() {
 
 #[test]
 fn line_ends_are_gits_own() {
-    refuses(&edit("x").replace('\n', "\r\n"), Code::NameMismatch, 1);
+    refuses(&edit("x").replace('\n', "\r\n"), Code::CarriageReturn, 1);
     refuses(edit("x").trim_end(), Code::Truncated, 7);
     refuses(
         &edit("x").replace("+two\n", "+two\n\\ Kein Zeilenumbruch\n"),

@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 42] = [
+pub const BUILT_IN: [BuiltIn; 45] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -159,7 +159,7 @@ pub const BUILT_IN: [BuiltIn; 42] = [
         "PATH_COLLISION",
         K::Allowlist,
         S::Critical,
-        "Two paths are one file, or a file and a folder, on some file systems: case, Unicode normal form, trailing dots.",
+        "Two paths are one file, or two folders, or a file and a folder, on some file systems: case, Unicode normal form, trailing dots.",
     ),
     check(
         "LINK_LEAVES_TREE",
@@ -256,6 +256,24 @@ pub const BUILT_IN: [BuiltIn; 42] = [
         K::Hidden,
         S::Medium,
         "A part of the name ends with a dot or a blank, which some file systems drop.",
+    ),
+    check(
+        "PATH_DEVICE_NAME",
+        K::Hidden,
+        S::Medium,
+        "A part of the name is a device on Windows, where no file can have it: a checkout there breaks.",
+    ),
+    check(
+        "PATH_SHORT_NAME",
+        K::Protected,
+        S::High,
+        "A part of the name has the form of a short name such as `CLAUDE~1.MD`, under which Windows opens the file or folder with the long one.",
+    ),
+    check(
+        "PATH_STREAM",
+        K::Protected,
+        S::High,
+        "The name ends with a stream such as `::$DATA`, which NTFS takes for a part of the file before the colon.",
     ),
     check(
         "PATH_CONFUSABLE",
@@ -384,6 +402,18 @@ pub const BUILT_IN: [BuiltIn; 42] = [
         "The text itself was scanned; what only a repository knows was not asked.",
     ),
 ];
+
+/// The smallest step for a finding of a rule or check: that of its kind, but for what it would not fit.
+pub(crate) fn next(rule: &str, kind: HitKind) -> &'static str {
+    match rule {
+        "SECRET_ALLOWED" | "REACH_EXCEPTED" => "nothing to change; a person looks at it",
+        "SECRET_REMOVED" => "replace the secret where it counts; taking it out is right",
+        _ if kind == K::Hidden && rule.starts_with("PATH_") => {
+            "give the file a plain name, which means the same on every system"
+        }
+        _ => kind.next(),
+    }
+}
 
 /// The built-in check of this id; the last resort is the first of the list, which stops everything.
 pub(crate) fn built_in(id: &str) -> &'static BuiltIn {

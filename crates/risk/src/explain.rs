@@ -7,7 +7,7 @@ use baton_patch::Code;
 use serde::Serialize;
 
 use crate::book::RuleBook;
-use crate::checks::{BUILT_IN, BuiltIn, HitKind};
+use crate::checks::{self, BUILT_IN, BuiltIn, HitKind};
 use crate::rule::{Rule, Source};
 
 /// The words on one rule.
@@ -163,7 +163,7 @@ fn built_in(check: &BuiltIn) -> Explained {
         severity: Some(check.severity),
         reason: check.about.to_owned(),
         looks_at: "every change".to_owned(),
-        next: vec![check.kind.next().to_owned()],
+        next: vec![checks::next(check.id, check.kind).to_owned()],
         ..Explained::default()
     }
 }

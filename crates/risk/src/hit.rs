@@ -101,7 +101,7 @@ impl Hit {
         };
         let next = match self.severity {
             Severity::Info => String::new(),
-            _ => format!("; next: {}", self.kind.next()),
+            _ => format!("; next: {}", checks::next(&self.rule, self.kind)),
         };
         Finding::new(
             self.severity,

@@ -101,7 +101,8 @@ impl ScanFile<'_> {
         self.old.as_deref().map(lines)
     }
 
-    /// The languages of the file, by its name and its first line as far as that is in sight.
+    /// The languages of the file, by its name and its first line as far as that is in sight, and by
+    /// whether it can be run.
     pub(crate) fn languages(&self) -> Languages {
         let first_of = |text: &[u8]| text.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec);
         let shown = || {
@@ -112,7 +113,12 @@ impl ScanFile<'_> {
         };
         let whole = self.new.as_deref().or(self.old.as_deref());
         let first = whole.and_then(first_of).or_else(shown);
-        Languages::of(self.section.path(), first.as_deref())
+        let found = Languages::of(self.section.path(), first.as_deref());
+        let is_program = || self.section.new_mode == Some(Mode::Executable);
+        match found.is_none() && is_program() {
+            true => Languages::shell(),
+            false => found,
+        }
     }
 }
 
@@ -143,9 +149,10 @@ fn lines(content: &[u8]) -> u64 {
 /// A path as text: as it is when every character of it shows, else quoted as git does, which cannot
 /// be mistaken for a plain path.
 pub(crate) fn shown(path: &[u8]) -> String {
-    let hides = path::warnings(path)
-        .iter()
-        .any(|warning| *warning != PathWarning::TrailingDotOrBlank);
+    let hides = path::warnings(path).iter().any(|warning| {
+        use PathWarning::{Bidi, Control, Invisible, NotUtf8};
+        matches!(warning, Control | Bidi | Invisible | NotUtf8)
+    });
     match std::str::from_utf8(path) {
         Ok(text) if !hides => text.to_owned(),
         _ => quote(path),

@@ -1,5 +1,7 @@
 //! Which language a file is written in, told by its name and its first line.
 
+use crate::program::{is_likely_script, made_from};
+
 /// One language: its name, file endings, whole file names, and interpreters of a first `#!` line.
 struct Language {
     name: &'static str,
@@ -26,13 +28,18 @@ const fn language(
 const LANGUAGES: [Language; 52] = [
     language(
         "python",
-        &["py", "pyw", "pyi", "pyx", "ipynb"],
+        &[
+            "py", "pyw", "pyi", "pyx", "pxd", "pxi", "py3", "rpy", "wsgi", "sage", "ipynb",
+        ],
         &["sconstruct", "sconscript", "wscript"],
         &["python", "python2", "python3", "pypy3"],
     ),
     language(
         "javascript",
-        &["js", "jsx", "mjs", "cjs", "vue", "svelte", "astro"],
+        &[
+            "js", "jsx", "mjs", "cjs", "es", "es6", "jsm", "gs", "ejs", "coffee", "vue", "svelte",
+            "astro",
+        ],
         &["jakefile"],
         &["node", "deno", "bun"],
     ),
@@ -47,11 +54,18 @@ const LANGUAGES: [Language; 52] = [
     language("java", &["java"], &[], &[]),
     language("kotlin", &["kt", "kts"], &[], &[]),
     language("scala", &["scala", "sc"], &[], &[]),
-    language("groovy", &["groovy", "gradle"], &["jenkinsfile"], &[]),
+    language(
+        "groovy",
+        &["groovy", "gradle", "gvy", "jenkinsfile"],
+        &["jenkinsfile"],
+        &["groovy"],
+    ),
     language("clojure", &["clj", "cljs", "cljc", "edn"], &[], &[]),
     language(
         "ruby",
-        &["rb", "rake", "gemspec", "ru", "podspec"],
+        &[
+            "rb", "rbw", "rake", "gemspec", "ru", "podspec", "erb", "jbuilder", "thor",
+        ],
         &[
             "rakefile",
             "gemfile",
@@ -59,10 +73,24 @@ const LANGUAGES: [Language; 52] = [
             "fastfile",
             "vagrantfile",
             "brewfile",
+            "guardfile",
+            "capfile",
+            "dangerfile",
+            "thorfile",
+            "berksfile",
+            "puppetfile",
+            "appraisals",
         ],
         &["ruby"],
     ),
-    language("php", &["php", "phtml", "inc"], &[], &["php"]),
+    language(
+        "php",
+        &[
+            "php", "php3", "php4", "php5", "php7", "php8", "phtml", "phar", "module", "inc",
+        ],
+        &[],
+        &["php"],
+    ),
     language("c", &["c", "h"], &[], &[]),
     language(
         "cpp",
@@ -75,8 +103,13 @@ const LANGUAGES: [Language; 52] = [
     language("fsharp", &["fs", "fsx"], &[], &[]),
     language("vb", &["vb"], &[], &[]),
     language("swift", &["swift"], &[], &[]),
-    language("perl", &["pl", "pm", "t"], &[], &["perl"]),
-    language("lua", &["lua"], &[], &["lua", "luajit"]),
+    language(
+        "perl",
+        &["pl", "plx", "pm", "t", "cgi", "psgi"],
+        &[],
+        &["perl"],
+    ),
+    language("lua", &["lua", "wlua", "rockspec"], &[], &["lua", "luajit"]),
     language("elixir", &["ex", "exs"], &[], &["elixir"]),
     language("erlang", &["erl", "hrl"], &[], &["escript"]),
     language("dart", &["dart"], &[], &["dart"]),
@@ -88,7 +121,13 @@ const LANGUAGES: [Language; 52] = [
     language("zig", &["zig"], &[], &[]),
     language(
         "shell",
-        &["sh", "bash", "zsh", "ksh", "fish", "bats", "command"],
+        &[
+            "sh", "bash", "zsh", "ksh", "fish", "dash", "ash", "csh", "tcsh", "nu", "bats",
+            "command", "tool", "run", "install", "bashrc", "zshrc", "profile", "envrc", "ebuild",
+            "postinst", "preinst", "postrm", "prerm", "cron", "crontab", "service", "desktop",
+            // Languages without rules of their own, which start programs by a shell's words.
+            "awk", "tcl", "exp", "el", "vim",
+        ],
         &[
             ".bashrc",
             ".profile",
@@ -99,8 +138,12 @@ const LANGUAGES: [Language; 52] = [
             "bootstrap",
             "gradlew",
             "mvnw",
+            "crontab",
         ],
-        &["sh", "bash", "zsh", "dash", "ksh", "fish", "ash", "bats"],
+        &[
+            "sh", "bash", "zsh", "dash", "ksh", "fish", "ash", "csh", "tcsh", "nu", "bats",
+            "busybox", "awk", "gawk", "mawk", "tclsh", "expect",
+        ],
     ),
     language(
         "powershell",
@@ -108,7 +151,12 @@ const LANGUAGES: [Language; 52] = [
         &[],
         &["pwsh", "powershell"],
     ),
-    language("batch", &["bat", "cmd"], &[], &[]),
+    language(
+        "batch",
+        &["bat", "cmd", "vbs", "wsf", "wsh", "hta"],
+        &[],
+        &[],
+    ),
     language(
         "dockerfile",
         &["dockerfile", "containerfile"],
@@ -134,7 +182,19 @@ const LANGUAGES: [Language; 52] = [
             ".travis.yml",
             ".drone.yml",
             "appveyor.yml",
+            "appveyor.yaml",
             ".appveyor.yml",
+            ".appveyor.yaml",
+            ".travis.yaml",
+            ".cirrus.yml",
+            ".cirrus.yaml",
+            ".taskcluster.yml",
+            ".circleci.yml",
+            ".buildkite.yml",
+            ".packit.yml",
+            ".packit.yaml",
+            "bitrise.yml",
+            "screwdriver.yaml",
             "buildspec.yml",
             "cloudbuild.yaml",
             "cloudbuild.yml",
@@ -248,23 +308,44 @@ impl Languages {
         Some(Self(1 << at))
     }
 
-    /// The languages of a file, by its path and, where it is known, its first line.
+    /// The languages of a file, by its path and, where it is known, its first line. A name that tells
+    /// none and stands where programs do counts as a shell script.
     pub(crate) fn of(path: &[u8], first_line: Option<&[u8]>) -> Self {
-        let path = path.to_ascii_lowercase();
-        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(&path);
+        let lower = path.to_ascii_lowercase();
+        let mut found = Self::by_name(&lower, first_line.and_then(interpreter));
+        if let Some(made) = made_from(&lower) {
+            found = found.and(Self::by_name(made, None));
+        }
+        match found.is_none() && is_likely_script(path) {
+            true => Self::shell(),
+            false => found,
+        }
+    }
+
+    fn by_name(path: &[u8], interpreter: Option<&[u8]>) -> Self {
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         let mut ending = name.rsplitn(2, |byte| *byte == b'.');
         let ending = ending.next().filter(|_| ending.next().is_some());
-        let interpreter = first_line.and_then(interpreter);
         let mut found = Self::default();
         for (at, one) in LANGUAGES.iter().enumerate() {
             let is_it = ending.is_some_and(|ending| holds(one.endings, ending))
                 || holds(one.names, name)
                 || interpreter.is_some_and(|program| holds(one.interpreters, program));
-            if is_it || has_special_name(one.name, &path, name) {
+            if is_it || has_special_name(one.name, path, name) {
                 found.0 |= 1 << at;
             }
         }
         found
+    }
+
+    /// What a file that may be run and tells no language is read as.
+    pub(crate) fn shell() -> Self {
+        Self::named("shell").unwrap_or_default()
+    }
+
+    /// Whether no language is known.
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::default()
     }
 
     /// Both sets together.
@@ -318,6 +399,7 @@ fn has_special_name(language: &str, path: &[u8], name: &[u8]) -> bool {
     match language {
         "dockerfile" => name.starts_with(b"dockerfile.") || name.starts_with(b"containerfile."),
         "env" => name.starts_with(b".env"),
+        "make" => path == b"debian/rules" || path.ends_with(b"/debian/rules"),
         "workflow" => {
             name.starts_with(b"azure-pipelines")
                 || (is_yaml()
@@ -325,6 +407,9 @@ fn has_special_name(language: &str, path: &[u8], name: &[u8]) -> bool {
                         ".github/workflows/",
                         ".github/actions/",
                         ".gitlab/",
+                        ".gitlab-ci/",
+                        ".buildkite/",
+                        ".woodpecker/",
                         ".circleci/",
                     ]
                     .into_iter()
@@ -375,6 +460,22 @@ mod tests {
             ("bin/run", "#! /bin/bash -e", &["shell"]),
             ("GNUmakefile", "", &["make"]),
             ("README", "", &[]),
+            ("scripts/README", "", &[]),
+            ("INSTALL", "", &[]),
+            ("install", "", &["shell"]),
+            ("bin/run", "", &["shell"]),
+            ("tool/scripts/fetch", "# no mark", &["shell"]),
+            ("a/debian/rules", "", &["make"]),
+            ("debian/changelog", "", &[]),
+            ("debian/pkg.postinst", "", &["shell"]),
+            ("x.sh.in", "", &["shell"]),
+            ("a/deploy.PY.tmpl", "", &["python"]),
+            ("requirements.in", "", &[]),
+            ("x.dash", "", &["shell"]),
+            ("x.wsgi", "", &["python"]),
+            ("x.php7", "", &["php"]),
+            ("x.hta", "", &["batch"]),
+            ("x.foo", "#!/usr/bin/gawk -f", &["shell"]),
             ("rs", "", &[]),
         ] {
             assert_eq!(names(path, first_line), expected, "{path} {first_line}");

@@ -5,7 +5,6 @@
 
 use std::cell::OnceCell;
 
-use baton_core::problem::Problem;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
@@ -34,13 +33,12 @@ impl Pattern {
     /// The compiled pattern.
     ///
     /// # Errors
-    /// `SECRET_RULES_INVALID`.
-    pub(crate) fn get(&self) -> Result<&Regex, Problem> {
+    /// Says what is wrong with it.
+    pub(crate) fn get(&self) -> Result<&Regex, String> {
         if let Some(regex) = self.compiled.get() {
             return Ok(regex);
         }
-        let regex = compile(&self.text)
-            .map_err(|why| Problem::fail("SECRET_RULES_INVALID", format!("secret rules: {why}")))?;
+        let regex = compile(&self.text)?;
         Ok(self.compiled.get_or_init(|| regex))
     }
 }
@@ -48,6 +46,31 @@ impl Pattern {
 fn parsed(text: &str, unicode: bool) -> Option<Hir> {
     let mut parser = ParserBuilder::new();
     parser.unicode(unicode).utf8(false).build().parse(text).ok()
+}
+
+/// What can be told of a pattern without compiling it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) can_match: bool,
+    /// Whether an empty text is a match.
+    pub(crate) can_be_empty: bool,
+    pub(crate) groups: usize,
+}
+
+/// Reads a pattern, or says what is wrong with it.
+pub(crate) fn shape(text: &str) -> Result<Shape, String> {
+    let read = |unicode: bool| {
+        let mut parser = ParserBuilder::new();
+        let parsed = parser.unicode(unicode).utf8(false).build().parse(text);
+        parsed.map_err(|error| format!("pattern \"{}\": {error}", text.escape_debug()))
+    };
+    let hir = read(false).or_else(|_| read(true))?;
+    let known = hir.properties();
+    Ok(Shape {
+        can_match: known.minimum_len().is_some(),
+        can_be_empty: known.minimum_len() == Some(0),
+        groups: known.explicit_captures_len(),
+    })
 }
 
 /// How long a run of some bytes every match of a pattern holds at the least; 0 for one that cannot be

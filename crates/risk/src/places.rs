@@ -8,17 +8,17 @@ use baton_core::manifest::SSOT;
 use baton_core::policy::{PathRule, Policy};
 use baton_core::problem::Problem;
 use baton_core::rules::{Case, Globs, PathRules, ScopeRules, check_examples};
+use baton_core::spelling;
 use baton_core::task::Scope;
 use baton_patch::{Body, HunkLine, LineKind, Mode, Op, path};
-use unicode_normalization::UnicodeNormalization;
 
 use crate::book::RuleBook;
 use crate::checks::HitKind;
 use crate::comment::comment_in;
-use crate::hidden;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
 use crate::language::Languages;
+use crate::naming;
 
 /// Lines of context that git shows around a change.
 const CONTEXT: usize = 3;
@@ -92,10 +92,8 @@ impl<'p> Places<'p> {
     /// Matches a path, and the name that other file systems make of it: `A.PEM.` is a key on some.
     pub(crate) fn matched(&self, path: &[u8]) -> Matched<'p> {
         let mut owners = self.globs.owners(path);
-        let folded = path::fold(path);
-        // Case is folded anyway; only what else folds makes another name of it.
-        if !folded.eq_ignore_ascii_case(path) {
-            owners.extend(self.globs.owners(&folded));
+        for name in spelling::others(path) {
+            owners.extend(self.globs.owners(&name));
         }
         let mut matched = Matched {
             forbidden: Vec::new(),
@@ -144,13 +142,13 @@ pub(crate) fn scan(
             let matched = book.places.matched(old);
             by_path(book, scope.as_ref(), old, (shown, &matched), &mut hits);
         }
-        by_name(file, &mut hits);
+        naming::by_name(file, matched, &mut hits);
         by_operation(input, file, book.policy, &mut hits);
         by_mode(file, &mut hits);
         link_target(file, &book.places, scope.as_ref(), &mut hits);
         generated(file, &mut hits);
     }
-    collisions(input, &mut hits);
+    naming::collisions(input, &mut hits);
     links_on_the_way(input, &mut hits);
     sizes(input, book.policy, &mut hits);
     Ok(hits)
@@ -158,12 +156,16 @@ pub(crate) fn scan(
 
 /// Folders that no policy opens: a change to them would reach into the running pipeline, or into the
 /// rules that judge the next change.
-fn always_closed(path: &[u8]) -> Option<(&'static str, &'static str)> {
-    let folded = path::fold(path);
+pub(crate) fn always_closed(path: &[u8]) -> Option<(&'static str, &'static str)> {
+    let mut names = spelling::others(path);
+    names.push(spelling::lower(path));
     let lies_in = |folder: &str| {
-        folded
-            .strip_prefix(folder.as_bytes())
-            .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        let rests = names
+            .iter()
+            .filter_map(|name| name.strip_prefix(folder.as_bytes()));
+        rests
+            .into_iter()
+            .any(|rest| matches!(rest.first(), None | Some(b'/')))
     };
     if path::check(path).is_err() {
         let why = "is no plain path inside the repository, or reaches into .git";
@@ -215,21 +217,6 @@ fn by_path(
     }
     for rule in book.by_path_alone(path) {
         hits.push(Hit::of_rule(rule, shown, String::new()));
-    }
-}
-
-fn by_name(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
-    let path = file.section.path();
-    for warning in path::warnings(path) {
-        let why = "the name hides something or means another file elsewhere";
-        hits.push(Hit::in_file(warning.as_str(), file, why));
-    }
-    if let Some(word) = path
-        .split(|byte| *byte == b'/')
-        .find_map(hidden::confusable_word)
-    {
-        let why = "the name holds letters of another script that look like plain ones";
-        hits.push(Hit::in_file("PATH_CONFUSABLE", file, why).showing(word));
     }
 }
 
@@ -471,54 +458,6 @@ fn resolve(path: &[u8], target: &[u8]) -> Option<Vec<u8>> {
     }
     // The root counts as outside, for `.git` lies below it.
     (!parts.is_empty()).then(|| parts.join(&b'/'))
-}
-
-/// Under which name file systems that fold case and Unicode normal forms know a path.
-fn folded(path: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(path) {
-        Ok(text) if !text.is_ascii() => {
-            let lower: String = text.nfc().flat_map(char::to_lowercase).collect();
-            path::fold(lower.as_bytes())
-        }
-        _ => path::fold(path),
-    }
-}
-
-/// Two paths that are one file on some file systems, or one that is a folder of the other there:
-/// within the change, and with what the base holds already.
-fn collisions(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
-    let stays = |file: &&ScanFile<'_>| file.op != Op::Delete;
-    let mut seen: HashMap<Vec<u8>, &[u8]> = HashMap::new();
-    let gone: Vec<&[u8]> = input
-        .files
-        .iter()
-        .filter(|file| !stays(file))
-        .map(|file| file.section.path())
-        .collect();
-    let base = input.surroundings.iter().flat_map(|all| &all.paths);
-    for path in base.filter(|path| !gone.contains(&path.as_slice())) {
-        seen.insert(folded(path), path);
-    }
-    let mut add = |file: &ScanFile<'_>, other: &[u8]| {
-        let why = format!("meets {} on some file systems", shown(other));
-        hits.push(Hit::in_file("PATH_COLLISION", file, why));
-    };
-    for file in input.files.iter().filter(stays) {
-        let path = file.section.path();
-        let other = seen.insert(folded(path), path);
-        if let Some(other) = other.filter(|other| *other != path) {
-            add(file, other);
-        }
-    }
-    for file in input.files.iter().filter(stays) {
-        let folded = folded(file.section.path());
-        let folders = folded.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        for folder in folders.filter_map(|(at, _)| folded.get(..at)) {
-            if let Some(other) = seen.get(folder) {
-                add(file, other);
-            }
-        }
-    }
 }
 
 fn sizes(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) {

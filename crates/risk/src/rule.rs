@@ -165,7 +165,7 @@ impl<'p> Rule<'p> {
         let compiled = match &self.source {
             Source::Policy(rule) => compile_policy_rule(rule, self.languages)?,
             Source::Secret(rule) => {
-                let pattern = pattern::compile(self.pattern()).map_err(|why| rule.invalid(&why))?;
+                let pattern = rule.compile()?;
                 Compiled {
                     has_groups: pattern.captures_len() > 1,
                     pattern,

@@ -1,75 +1,17 @@
-//! Rules for secrets, read from files in the rule format of gitleaks (TOML).
-//!
-//! Field names and their meaning are that format's, so that a team can bring the file it already
-//! trusts: a rule's `regex`, `secretGroup`, `entropy`, `keywords`, `path` and allowlists count here
-//! as there. What has no meaning for one change (commits) or would read other files (`extend`) is
-//! refused with a word on what to do instead.
+//! Rules for secrets: what counts as one, and what an allowlist leaves alone.
+
+use std::rc::Rc;
 
 use baton_core::problem::Problem;
-use regex::bytes::Captures;
+use regex::bytes::{Captures, Regex};
 use serde::Deserialize;
 
 use crate::pattern::{self, Pattern};
+pub(crate) use crate::secret_file::{MAX_BYTES, read};
 
-/// The largest rule file, in bytes.
-pub(crate) const MAX_BYTES: usize = 1 << 20;
-/// The most rules of one file.
-const MOST_RULES: usize = 5000;
-
-/// The content of a rule file. Unknown keys are ignored, as the format's own reader does.
-#[derive(Debug, Deserialize)]
-struct File {
-    #[serde(default)]
-    rules: Vec<FileRule>,
-    #[serde(default)]
-    allowlist: Option<FileAllowlist>,
-    #[serde(default)]
-    allowlists: Vec<FileAllowlist>,
-    #[serde(default)]
-    extend: Option<toml::Table>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FileRule {
-    id: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    regex: Option<String>,
-    #[serde(default)]
-    secret_group: usize,
-    #[serde(default)]
-    entropy: f64,
-    #[serde(default)]
-    keywords: Vec<String>,
-    #[serde(default)]
-    path: Option<String>,
-    #[serde(default)]
-    allowlist: Option<FileAllowlist>,
-    #[serde(default)]
-    allowlists: Vec<FileAllowlist>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FileAllowlist {
-    #[serde(default)]
-    condition: Condition,
-    #[serde(default)]
-    paths: Vec<String>,
-    #[serde(default)]
-    regexes: Vec<String>,
-    #[serde(default)]
-    regex_target: Target,
-    #[serde(default)]
-    stopwords: Vec<String>,
-    #[serde(default)]
-    target_rules: Vec<String>,
-}
-
+/// What the fields of an allowlist are joined by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-enum Condition {
+pub(crate) enum Condition {
     #[default]
     #[serde(rename = "OR", alias = "or", alias = "||")]
     Any,
@@ -77,9 +19,10 @@ enum Condition {
     All,
 }
 
+/// What the regexes of an allowlist look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Target {
+pub(crate) enum Target {
     #[default]
     #[serde(alias = "")]
     Secret,
@@ -96,21 +39,27 @@ pub(crate) struct SecretRule {
     pub(crate) regex: Option<String>,
     pub(crate) path: Option<String>,
     pub(crate) keywords: Vec<String>,
-    group: usize,
-    entropy: f64,
-    allowlists: Vec<Allowlist>,
+    pub(crate) group: usize,
+    pub(crate) entropy: f64,
+    pub(crate) allowlists: Vec<Allowlist>,
+    /// The name of its file, for messages.
+    pub(crate) file: Rc<str>,
 }
 
 /// What one rule, or every rule, leaves alone.
 #[derive(Debug)]
 pub(crate) struct Allowlist {
-    condition: Condition,
-    paths: Vec<Pattern>,
-    regexes: Vec<Pattern>,
-    target: Target,
+    pub(crate) condition: Condition,
+    pub(crate) paths: Vec<Pattern>,
+    pub(crate) regexes: Vec<Pattern>,
+    pub(crate) target: Target,
     /// Lower case.
-    stopwords: Vec<String>,
-    rules: Vec<String>,
+    pub(crate) stopwords: Vec<String>,
+    /// Whether it names commits. What is judged has no commit yet, so that none of them is this one.
+    pub(crate) names_commits: bool,
+    pub(crate) rules: Vec<String>,
+    /// Whose it is, for messages.
+    pub(crate) owner: String,
 }
 
 /// One file, read.
@@ -127,90 +76,6 @@ pub(crate) struct Place<'t> {
     pub(crate) matched: &'t [u8],
     pub(crate) secret: &'t [u8],
     pub(crate) line: &'t [u8],
-}
-
-/// Reads one rule file.
-///
-/// # Errors
-/// `SECRET_RULES_INVALID` naming the file, the rule and what is wrong.
-pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<SecretFile, Problem> {
-    let invalid = |why: String| {
-        Problem::fail("SECRET_RULES_INVALID", format!("secret rules {name}: {why}")).hint(
-            "expected a rule file in the format of gitleaks: [[rules]] with id, regex or path, keywords",
-        )
-    };
-    let text = std::str::from_utf8(bytes).map_err(|error| invalid(error.to_string()))?;
-    let file: File = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
-    if file.extend.is_some() {
-        return Err(invalid("it has [extend]".to_owned())
-            .hint("list every file under secret_rules.files of POLICY.json instead"));
-    }
-    if file.rules.is_empty() || file.rules.len() > MOST_RULES {
-        let seen = file.rules.len();
-        return Err(invalid(format!(
-            "it has {seen} rules, expected 1 to {MOST_RULES}"
-        )));
-    }
-    let rules = file.rules.into_iter().map(|rule| rule.check());
-    let allowlists = file.allowlist.into_iter().chain(file.allowlists);
-    Ok(SecretFile {
-        rules: rules.collect::<Result<_, String>>().map_err(invalid)?,
-        allowlists: allowlists.map(Allowlist::from).collect(),
-    })
-}
-
-impl FileRule {
-    fn check(self) -> Result<SecretRule, String> {
-        let id = self.id;
-        let named = |what: &str| format!("rule \"{}\" {what}", id.escape_debug());
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if id.is_empty() || id.len() > 100 || !id.bytes().all(plain) {
-            return Err(named("has no plain id"));
-        }
-        if self.regex.is_none() && self.path.is_none() {
-            return Err(named("has neither regex nor path"));
-        }
-        if self
-            .keywords
-            .iter()
-            .any(|word| word.is_empty() || !word.is_ascii())
-        {
-            return Err(named("has a keyword that is empty or not ASCII"));
-        }
-        let allowlists = self.allowlist.into_iter().chain(self.allowlists);
-        Ok(SecretRule {
-            description: if self.description.is_empty() {
-                format!("A secret of the kind {id}")
-            } else {
-                self.description
-            },
-            regex: self.regex,
-            path: self.path,
-            keywords: self.keywords,
-            group: self.secret_group,
-            entropy: self.entropy,
-            allowlists: allowlists.map(Allowlist::from).collect(),
-            id,
-        })
-    }
-}
-
-impl From<FileAllowlist> for Allowlist {
-    fn from(list: FileAllowlist) -> Self {
-        let patterns = |texts: Vec<String>| texts.into_iter().map(Pattern::new).collect();
-        Self {
-            condition: list.condition,
-            paths: patterns(list.paths),
-            regexes: patterns(list.regexes),
-            target: list.regex_target,
-            stopwords: list
-                .stopwords
-                .iter()
-                .map(|word| word.to_ascii_lowercase())
-                .collect(),
-            rules: list.target_rules,
-        }
-    }
 }
 
 impl SecretRule {
@@ -253,21 +118,37 @@ impl SecretRule {
         Ok(true)
     }
 
+    /// The compiled pattern, once it is known to do what the rule says.
+    ///
+    /// # Errors
+    /// `SECRET_RULES_INVALID`.
+    pub(crate) fn compile(&self) -> Result<Regex, Problem> {
+        let text = self.regex.as_deref().unwrap_or_default();
+        let shape = pattern::shape(text).map_err(|why| self.invalid(&why))?;
+        let why = match self.group {
+            _ if !shape.can_match => "its regex matches nothing".to_owned(),
+            _ if shape.can_be_empty => "its regex can match an empty text".to_owned(),
+            group if group > shape.groups => {
+                format!("secretGroup {group} is no group of its regex")
+            }
+            _ => return pattern::compile(text).map_err(|why| self.invalid(&why)),
+        };
+        Err(self.invalid(&why))
+    }
+
     /// Every pattern of the rule, for a full check.
     pub(crate) fn check_all(&self) -> Result<(), Problem> {
-        let own = self.regex.iter().chain(&self.path);
-        for text in own {
-            pattern::compile(text).map_err(|why| self.invalid(&why))?;
+        if self.regex.is_some() {
+            self.compile()?;
+        }
+        if let Some(path) = &self.path {
+            pattern::compile(path).map_err(|why| self.invalid(&why))?;
         }
         self.allowlists.iter().try_for_each(Allowlist::check_all)
     }
 
     pub(crate) fn invalid(&self, why: &str) -> Problem {
-        Problem::fail(
-            "SECRET_RULES_INVALID",
-            format!("secret rule {}: {why}", self.id),
-        )
-        .hint("correct the rule in its file, and its SHA-256 in POLICY.json")
+        invalid(&format!("rule {} of {}", self.id, self.file), why)
     }
 }
 
@@ -278,8 +159,8 @@ impl Allowlist {
             Target::Match => place.matched,
             Target::Line => place.line,
         };
-        let by_path = any(&self.paths, place.path)?;
-        let by_regex = any(&self.regexes, text)?;
+        let by_path = self.any(&self.paths, place.path)?;
+        let by_regex = self.finds(text)?;
         let lower = place.secret.to_ascii_lowercase();
         let holds = |word: &String| {
             let mut parts = lower.windows(word.len().max(1));
@@ -293,24 +174,48 @@ impl Allowlist {
             (self.paths.is_empty(), by_path),
             (self.regexes.is_empty(), by_regex),
             (self.stopwords.is_empty(), by_word),
+            (!self.names_commits, false),
         ];
         let mut asked = given.iter().filter(|(absent, _)| !absent).peekable();
         Ok(asked.peek().is_some() && asked.all(|(_, spared)| *spared))
     }
 
     pub(crate) fn check_all(&self) -> Result<(), Problem> {
-        let mut patterns = self.paths.iter().chain(&self.regexes);
-        patterns.try_for_each(|pattern| pattern.get().map(drop))
+        let wrong = |why: String| invalid(&self.owner, &why);
+        for pattern in self.paths.iter().chain(&self.regexes) {
+            pattern.get().map_err(wrong)?;
+        }
+        self.finds(b"").map(drop)
+    }
+
+    /// Whether a regex finds something to leave alone. One that can be empty would in any text.
+    fn finds(&self, text: &[u8]) -> Result<bool, Problem> {
+        let found = self.any(&self.regexes, text)?;
+        if found && self.any(&self.regexes, b"")? {
+            let why = "a regex can match an empty text, which stands in every secret";
+            return Err(invalid(&self.owner, why));
+        }
+        Ok(found)
+    }
+
+    fn any(&self, patterns: &[Pattern], text: &[u8]) -> Result<bool, Problem> {
+        for pattern in patterns {
+            let regex = pattern.get().map_err(|why| invalid(&self.owner, &why))?;
+            if regex.is_match(text) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
-fn any(patterns: &[Pattern], text: &[u8]) -> Result<bool, Problem> {
-    for pattern in patterns {
-        if pattern.get()?.is_match(text) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// What is wrong with a part of a rule file, and the next step.
+pub(crate) fn invalid(owner: &str, why: &str) -> Problem {
+    Problem::fail(
+        "SECRET_RULES_INVALID",
+        format!("secret rules: {owner}: {why}"),
+    )
+    .hint("correct the file, and its SHA-256 under secret_rules.files of POLICY.json")
 }
 
 /// Shannon entropy of the bytes, in bits per byte.
@@ -448,18 +353,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_file_is_refused() {
-        for text in [
-            "",
-            "rules = 1",
-            "[[rules]]\nid = 'a b'\nregex = 'x'",
-            "[[rules]]\nid = 'a'",
-            "[extend]\nuseDefault = true\n[[rules]]\nid = 'a'\nregex = 'x'",
-            "[[rules]]\nid = 'a'\nregex = 'x'\nkeywords = ['']",
-        ] {
-            let problem = read("test", text.as_bytes()).unwrap_err();
-            assert_eq!(problem.code, "SECRET_RULES_INVALID", "{text}");
-        }
+    fn entropy_is_told_in_bits_per_byte() {
         assert!((entropy(b"abcd") - 2.0).abs() < 1e-9 && entropy(b"") == 0.0);
+    }
+
+    #[test]
+    fn a_list_that_also_asks_for_a_commit_spares_nothing() {
+        let spares = |list: &str| {
+            let text =
+                format!("[[rules]]\nid = 'a'\nregex = 'tok_[a-z]+'\n[[rules.allowlists]]\n{list}");
+            let file = read("test", text.as_bytes()).unwrap();
+            let place = Place {
+                path: b"a",
+                matched: b"tok_abc",
+                secret: b"tok_abc",
+                line: b"tok_abc",
+            };
+            !file.rules[0].counts(&place, &[]).unwrap()
+        };
+        assert!(spares("condition = 'AND'\nregexes = ['tok_']"));
+        assert!(spares("commits = ['abc']\nregexes = ['tok_']"));
+        assert!(spares(
+            "condition = 'AND'\npaths = ['.*']\nregexes = ['tok_']"
+        ));
+        assert!(!spares("commits = ['abc']"));
+        assert!(!spares(
+            "condition = 'AND'\ncommits = ['abc']\nregexes = ['tok_']"
+        ));
     }
 }

@@ -5,7 +5,7 @@ use baton_risk::{Explained, RuleBook};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
-use super::Shared;
+use super::{Shared, init};
 use crate::reply::Reply;
 
 /// How many names that are close to an unknown one are offered.
@@ -28,14 +28,27 @@ pub(super) fn arguments(command: Command) -> Command {
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let mut session = shared.session(None)?;
     session.common.policy = matches.get_one("policy").cloned();
-    let book = RuleBook::of_session(&session)?;
+    let fresh;
+    let (book, note) = match RuleBook::of_session(&session) {
+        Err(problem) if problem.code == "POLICY_MISSING" && session.common.policy.is_none() => {
+            fresh = init::default_policy()?;
+            let note = "there is no policy here: this is by the rules that `baton init` writes";
+            (init::default_rules(&fresh)?, Some(note))
+        }
+        book => (book?, None),
+    };
     let Some(id) = matches.get_one::<String>("rule") else {
         let names = baton_risk::names(&book);
         let reply = Reply::ok(json!({"command": "explain", "status": "OK", "rules": names}));
         return Ok(names.iter().fold(reply, |reply, name| reply.line(name)));
     };
     match baton_risk::explain(&book, id) {
-        Some(explained) => Ok(answer(&explained)),
+        Some(explained) => {
+            let reply = answer(&explained);
+            Ok(note
+                .into_iter()
+                .fold(reply, |reply, note| reply.line(format!("  {note}"))))
+        }
         None => Err(unknown(&book, id)),
     }
 }

@@ -56,11 +56,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let mut written = Vec::new();
     if !folder.join("POLICY.json").exists() {
         let policy = fresh_policy(&session, &arguments)?;
-        RuleBook::new(
-            &policy,
-            &[(SECRET_RULES_NAME.to_owned(), SECRET_RULES.into())],
-        )?
-        .check_all()?;
+        default_rules(&policy)?.check_all()?;
         write_new(&folder, "POLICY.json", &policy.to_json()?, &mut written)?;
     }
     let policy = Policy::parse(
@@ -93,11 +89,24 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     Ok(answer(&policy, &written))
 }
 
+/// The policy that a fresh repository gets, before anything in it is said of that repository.
+pub(super) fn default_policy() -> Result<Policy, Problem> {
+    Policy::parse(POLICY.as_bytes())
+}
+
+/// Its rules, with the secret rules that lie beside it.
+pub(super) fn default_rules(policy: &Policy) -> Result<RuleBook<'_>, Problem> {
+    RuleBook::new(
+        policy,
+        &[(SECRET_RULES_NAME.to_owned(), SECRET_RULES.into())],
+    )
+}
+
 fn fresh_policy(
     session: &baton_core::session::Session,
     arguments: &Arguments,
 ) -> Result<Policy, Problem> {
-    let mut policy = Policy::parse(POLICY.as_bytes())?;
+    let mut policy = default_policy()?;
     let repository = session.repository()?;
     policy.landing.target = match &arguments.target {
         Some(target) => target.clone(),

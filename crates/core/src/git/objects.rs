@@ -118,7 +118,8 @@ impl ObjectStore {
             "PATCH_DOES_NOT_APPLY",
             format!(
                 "git does not apply the patch: {}",
-                last_words(&done.stderr.bytes)
+                // An option that nobody here can pass.
+                last_words(&done.stderr.bytes).replace(" (allow with \\\"--allow-empty\\\")", "")
             ),
         )
         .hint("make the patch against the task's base commit with `git diff --binary`"))

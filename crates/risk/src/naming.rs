@@ -1,0 +1,164 @@
+//! What the names of a change tell: what they hide, and under which other names file systems know
+//! them.
+
+use std::collections::{HashMap, HashSet};
+
+use baton_core::spelling;
+use baton_patch::{Op, path};
+
+use crate::hidden;
+use crate::hit::Hit;
+use crate::input::{ScanFile, ScanInput, shown};
+use crate::places::{Matched, always_closed};
+
+/// Finds what is odd about one name.
+pub(crate) fn by_name(file: &ScanFile<'_>, matched: &Matched<'_>, hits: &mut Vec<Hit>) {
+    let path = file.section.path();
+    for warning in path::warnings(path) {
+        let why = "the name hides something or means another file elsewhere";
+        hits.push(Hit::in_file(warning.as_str(), file, why));
+    }
+    if let Some(word) = path
+        .split(|byte| *byte == b'/')
+        .find_map(hidden::confusable_word)
+    {
+        let why = "the name holds letters of another script that look like plain ones";
+        hits.push(Hit::in_file("PATH_CONFUSABLE", file, why).showing(word));
+    }
+    if let Some(whole) = path::without_streams(path) {
+        // `::$DATA` is the file itself; another name after a colon counts where the file does.
+        let is_stream = memchr::memmem::find(path, b":$").is_some();
+        if is_stream || !matched.forbidden.is_empty() || always_closed(&whole).is_some() {
+            let why = format!("on NTFS it is part of {}", shown(&whole));
+            hits.push(Hit::in_file("PATH_STREAM", file, why));
+        }
+    }
+}
+
+/// Two paths that are one file on some file systems, or one that is a folder of the other there:
+/// within the change, and with what the base holds already.
+pub(crate) fn collisions(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
+    let stays = |file: &&ScanFile<'_>| file.op != Op::Delete;
+    let mut seen: HashMap<Vec<u8>, &[u8]> = HashMap::new();
+    let gone: HashSet<&[u8]> = input
+        .files
+        .iter()
+        .filter(|file| !stays(file))
+        .map(|file| file.section.path())
+        .collect();
+    let base = input.surroundings.iter().flat_map(|all| &all.paths);
+    for path in base.filter(|path| !gone.contains(path.as_slice())) {
+        seen.insert(spelling::folded(path), path);
+    }
+    for file in input.files.iter().filter(stays) {
+        let path = file.section.path();
+        let other = seen.insert(spelling::folded(path), path);
+        if let Some(other) = other.filter(|other| *other != path) {
+            hits.push(meets(file, other));
+        }
+    }
+    let mut known = spellings(input, &gone);
+    for file in input.files.iter().filter(stays) {
+        let path = file.section.path();
+        for folder in folders(path) {
+            let key = spelling::folded(folder);
+            if let Some(other) = seen.get(&key) {
+                hits.push(meets(file, other));
+            }
+            let spelled = known.entry(key).or_default();
+            if let Some(other) = spelled.first().filter(|_| !spelled.contains(&folder)) {
+                hits.push(meets(file, other));
+            }
+            // One finding for each spelling is enough.
+            if !spelled.contains(&folder) {
+                spelled.push(folder);
+            }
+        }
+    }
+}
+
+/// How the base spells the folders that the change names: one that it spells as the change does was
+/// there before.
+fn spellings<'i>(
+    input: &'i ScanInput<'_>,
+    gone: &HashSet<&[u8]>,
+) -> HashMap<Vec<u8>, Vec<&'i [u8]>> {
+    let mut known: HashMap<Vec<u8>, Vec<&[u8]>> = HashMap::new();
+    let named = input.files.iter().map(|file| file.section.path());
+    known.extend(named.flat_map(|path| {
+        let keys = folders(path).map(spelling::folded);
+        keys.map(|key| (key, Vec::new())).collect::<Vec<_>>()
+    }));
+    let mut last: &[u8] = b"";
+    let base = input.surroundings.iter().flat_map(|all| &all.paths);
+    for path in base.filter(|path| !gone.contains(path.as_slice())) {
+        let end = path.iter().rposition(|byte| *byte == b'/');
+        let folder = end.and_then(|end| path.get(..end)).unwrap_or_default();
+        // The paths of a tree come in order, folder by folder.
+        if folder == last {
+            continue;
+        }
+        last = folder;
+        for folder in folders(path) {
+            let spelled = known.get_mut(&spelling::folded(folder));
+            if let Some(spelled) = spelled.filter(|spelled| !spelled.contains(&folder)) {
+                spelled.push(folder);
+            }
+        }
+    }
+    known
+}
+
+/// The folders on the way to a file, from the top.
+fn folders(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    ends.filter_map(|(at, _)| path.get(..at))
+}
+
+fn meets(file: &ScanFile<'_>, other: &[u8]) -> Hit {
+    let why = format!("meets {} on some file systems", shown(other));
+    Hit::in_file("PATH_COLLISION", file, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_patch::{Limits, parse};
+
+    use super::*;
+    use crate::surroundings::Surroundings;
+
+    /// Whether new files meet something of a base.
+    fn meet(base: &[&str], new: &[&str]) -> bool {
+        let text: String = new
+            .iter()
+            .map(|path| {
+                format!(
+                    "diff --git a/{path} b/{path}\nnew file mode 100644\nindex 0000000..e69de29\n"
+                )
+            })
+            .collect();
+        let patch = parse(text.as_bytes(), &Limits::default()).unwrap();
+        let mut input = ScanInput::from_patch(&patch);
+        input.surroundings = Some(Surroundings {
+            paths: base.iter().map(|path| path.as_bytes().to_vec()).collect(),
+            ..Surroundings::default()
+        });
+        let mut hits = Vec::new();
+        collisions(&input, &mut hits);
+        !hits.is_empty()
+    }
+
+    #[test]
+    fn a_folder_in_another_spelling_meets_the_one_that_is_there() {
+        assert!(meet(&["src/a.rs"], &["SRC/new.txt"]));
+        assert!(meet(&["caf/x", "e/caf\u{e9}/a"], &["e/Caf\u{c9}/b"]));
+        assert!(meet(&[], &["src/a.rs", "SRC/b.rs"]));
+        assert!(meet(&["src/b/c/a.rs"], &["src/B/d.rs"]));
+        assert!(!meet(&["src/a.rs"], &["src/new.txt", "docs/SRC/x"]));
+        // Both were there before.
+        assert!(!meet(
+            &["SRC/a.rs", "src/a.rs", "src/b.rs"],
+            &["SRC/new.txt"]
+        ));
+    }
+}
