@@ -27,15 +27,36 @@ pub enum Case {
 
 /// Many globs as one matcher, each with a number of its owner's.
 ///
-/// Braces are written out and case is folded in the texts, which lets the matcher answer most globs
-/// by a look at the name or its ending; compiling a pattern for each would cost every run far more.
+/// Braces are written out, and the plainest globs (a name, a name with one star, a folder) are looked
+/// up by name: compiling a pattern for each of hundreds would cost every run far more.
 #[derive(Debug)]
 pub struct Globs {
     set: GlobSet,
-    owners: Vec<usize>,
+    /// The owners of each glob of the set.
+    owners: Vec<Vec<usize>>,
     /// The owners of globs like `**/name/**`, by the name of the folder.
-    folders: HashMap<Vec<u8>, Vec<usize>>,
+    folders: HashMap<String, Vec<usize>>,
+    /// The owners of globs like `**/name`.
+    files: HashMap<String, Vec<usize>>,
+    /// Globs like `**/a*b`, and by their folder those like `**/folder/a*b`.
+    stars: Vec<Star>,
+    stars_within: HashMap<String, Vec<Star>>,
     case: Case,
+}
+
+/// A name with one star in it.
+#[derive(Debug)]
+struct Star {
+    head: String,
+    tail: String,
+    owners: Vec<usize>,
+}
+
+/// The globs that are looked up by name.
+enum Plain<'g> {
+    Folder(&'g str),
+    File(&'g str),
+    Star(Option<&'g str>, &'g str, &'g str),
 }
 
 impl Globs {
@@ -47,9 +68,18 @@ impl Globs {
         globs: impl IntoIterator<Item = (usize, &'g str)>,
         case: Case,
     ) -> Result<Self, String> {
-        let mut builder = GlobSetBuilder::new();
-        let mut owners = Vec::new();
-        let mut folders: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        let mut all = Self {
+            set: GlobSet::empty(),
+            owners: Vec::new(),
+            folders: HashMap::new(),
+            files: HashMap::new(),
+            stars: Vec::new(),
+            stars_within: HashMap::new(),
+            case,
+        };
+        // Many rules name the same files.
+        let mut known: HashMap<String, (Vec<usize>, &str)> = HashMap::new();
+        let mut order = Vec::new();
         for (owner, text) in globs {
             for plain in expand(text) {
                 let plain = match case {
@@ -58,21 +88,50 @@ impl Globs {
                         String::from_utf8_lossy(&spelling::lower(plain.as_bytes())).into_owned()
                     }
                 };
-                if let Some(folder) = folder_of(&plain) {
-                    folders.entry(folder.into()).or_default().push(owner);
-                    continue;
-                }
-                builder.add(parse(&plain, text)?);
+                let (owners, _) = known.entry(plain).or_insert_with_key(|plain| {
+                    order.push(plain.clone());
+                    (Vec::new(), text)
+                });
                 owners.push(owner);
             }
         }
-        let set = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self {
-            set,
-            owners,
-            folders,
-            case,
-        })
+        let mut builder = GlobSetBuilder::new();
+        for plain in order {
+            let Some((owners, text)) = known.remove(&plain) else {
+                continue;
+            };
+            if let Some(owners) = all.look_up(&plain, owners) {
+                builder.add(parse(&plain, text)?);
+                all.owners.push(owners);
+            }
+        }
+        all.set = builder.build().map_err(|error| error.to_string())?;
+        Ok(all)
+    }
+
+    /// Takes in a glob that can be looked up by name; gives its owners back for any other.
+    fn look_up(&mut self, glob: &str, owners: Vec<usize>) -> Option<Vec<usize>> {
+        match plain(glob) {
+            Some(Plain::Folder(name)) => drop(self.folders.insert(name.to_owned(), owners)),
+            Some(Plain::File(name)) => drop(self.files.insert(name.to_owned(), owners)),
+            Some(Plain::Star(folder, head, tail)) => {
+                let star = Star {
+                    head: head.to_owned(),
+                    tail: tail.to_owned(),
+                    owners,
+                };
+                match folder {
+                    Some(folder) => self
+                        .stars_within
+                        .entry(folder.to_owned())
+                        .or_default()
+                        .push(star),
+                    None => self.stars.push(star),
+                }
+            }
+            None => return Some(owners),
+        }
+        None
     }
 
     /// The numbers of the owners whose globs match a path, in order. A path is its bytes: a name that
@@ -86,12 +145,25 @@ impl Globs {
         let path = folded.as_deref().unwrap_or(path);
         let candidate = Candidate::new(Path::new(OsStr::from_bytes(path)));
         let matched = self.set.matches_candidate(&candidate);
-        let owners = matched.into_iter().filter_map(|at| self.owners.get(at));
-        let mut owners: Vec<_> = owners.copied().collect();
+        let set = matched.into_iter().filter_map(|at| self.owners.get(at));
+        let mut owners: Vec<usize> = set.flatten().copied().collect();
         let mut parts = path.split(|byte| *byte == b'/').rev();
-        // The last part is the file itself.
-        parts.next();
-        let folders = parts.filter_map(|folder| self.folders.get(folder));
+        let name = parts.next().unwrap_or_default();
+        let text = |part| std::str::from_utf8(part).ok();
+        let mut folders = parts.peekable();
+        let within = folders
+            .peek()
+            .and_then(|folder| self.stars_within.get(text(folder)?));
+        let stars = self.stars.iter().chain(within.into_iter().flatten());
+        let stars = stars.filter(|star| star.matches(name));
+        owners.extend(stars.flat_map(|star| &star.owners));
+        owners.extend(
+            text(name)
+                .and_then(|name| self.files.get(name))
+                .into_iter()
+                .flatten(),
+        );
+        let folders = folders.filter_map(|folder| self.folders.get(text(folder)?));
         owners.extend(folders.flatten());
         owners.sort_unstable();
         owners.dedup();
@@ -99,11 +171,32 @@ impl Globs {
     }
 }
 
-/// The folder that a glob like `**/name/**` names: everything below it, wherever it lies.
-fn folder_of(glob: &str) -> Option<&str> {
-    let name = glob.strip_prefix("**/")?.strip_suffix("/**")?;
-    let is_plain = !name.is_empty() && !name.contains(['/', '*', '?', '[', ']', '{', '}', '\\']);
-    is_plain.then_some(name)
+impl Star {
+    fn matches(&self, name: &[u8]) -> bool {
+        name.len() >= self.head.len() + self.tail.len()
+            && name.starts_with(self.head.as_bytes())
+            && name.ends_with(self.tail.as_bytes())
+    }
+}
+
+/// What a glob says, if it is one of the plainest.
+fn plain(glob: &str) -> Option<Plain<'_>> {
+    let has_meta = |text: &str| text.contains(['/', '*', '?', '[', ']', '{', '}', '\\', '!']);
+    let rest = glob.strip_prefix("**/")?;
+    if let Some(folder) = rest.strip_suffix("/**") {
+        return (!folder.is_empty() && !has_meta(folder)).then_some(Plain::Folder(folder));
+    }
+    if !rest.is_empty() && !has_meta(rest) {
+        return Some(Plain::File(rest));
+    }
+    let (folder, name) = match rest.rsplit_once('/') {
+        Some((folder, name)) => (Some(folder), name),
+        None => (None, rest),
+    };
+    let (head, tail) = name.split_once('*')?;
+    let is_plain =
+        !has_meta(head) && !has_meta(tail) && folder.is_none_or(|folder| !has_meta(folder));
+    is_plain.then_some(Plain::Star(folder, head, tail))
 }
 
 fn parse(plain: &str, written: &str) -> Result<Glob, String> {
@@ -357,6 +450,29 @@ mod tests {
         let rules = PathRules::compile(&rules, Case::Exact).unwrap();
         for depth in ["Cargo.lock", "a/Cargo.lock", "a/b/c/d/e/Cargo.lock"] {
             assert!(rules.first_match(depth).is_some(), "{depth}");
+        }
+    }
+
+    #[test]
+    fn what_is_looked_up_by_name_matches_as_a_glob_does() {
+        let globs = [
+            "**/a", "**/a.b", "**/a*", "**/*b", "**/a*b", "**/*", "**/x/**", "**/x/a*", "**/x/*",
+            "x/a*b", "a*", "**/x/y/*", "**/*.b", "**/x*y/z", "x/**", "**/a**b", "**/é*",
+        ];
+        let names = ["a", "b", "ab", "a.b", "aab", "x", "y", "z", "éa"];
+        let folders = ["", "x/", "x/y/", "y/x/", "a/b/", "xay/"];
+        let paths = folders
+            .iter()
+            .flat_map(|folder| names.map(|name| format!("{folder}{name}")));
+        let paths: Vec<_> = paths.collect();
+        for case in [Case::Exact, Case::Folded] {
+            let all = Globs::compile(globs.iter().copied().enumerate(), case).unwrap();
+            for path in &paths {
+                let alone =
+                    |glob: &str| parse(glob, glob).unwrap().compile_matcher().is_match(path);
+                let expected: Vec<_> = (0..globs.len()).filter(|at| alone(globs[*at])).collect();
+                assert_eq!(all.owners(path.as_bytes()), expected, "{path}");
+            }
         }
     }
 

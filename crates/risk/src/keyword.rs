@@ -11,12 +11,14 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::gram::{GRAM, Grams, Rarity, Word};
-use crate::pattern;
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
+use crate::shape;
 
 /// A run of so many letters and digits is hardly ever a name.
 const LONG_RUN: usize = 20;
+/// A pattern longer than this is not read for runs, in bytes.
+const MOST_READ: usize = 300;
 /// How many tables are kept; a change with more kinds of files makes them again.
 const MOST_TABLES: usize = 128;
 /// A text up to this size is judged by a rule as a whole, in bytes.
@@ -91,7 +93,9 @@ impl Keywords {
                 continue;
             }
             let is_short = own.iter().any(|word| word.len() <= GRAM);
-            if is_short && pattern::longest_run(rule.pattern(), is_token) >= LONG_RUN {
+            // Reading a pattern costs time; tokens have short ones.
+            let may_gate = is_short && rule.pattern().len() <= MOST_READ;
+            if may_gate && shape::longest_run(rule.pattern(), is_token) >= LONG_RUN {
                 gated.insert(at);
             }
             for word in own {

@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod book;
+mod called;
 mod checks;
 mod comment;
 mod content;
@@ -22,6 +23,7 @@ mod input;
 mod judge;
 mod keyword;
 mod language;
+mod loss;
 mod mention;
 mod naming;
 mod pattern;
@@ -32,6 +34,7 @@ mod rule;
 mod rule_set;
 mod secret;
 mod secret_file;
+mod shape;
 mod summary;
 mod surroundings;
 mod text;

@@ -1,8 +1,5 @@
 //! What a change touches: paths, operations, modes, links, sizes.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
 use baton_core::envelope::{QUEUE_ROOT, Severity};
 use baton_core::manifest::SSOT;
 use baton_core::policy::{PathRule, Policy};
@@ -10,25 +7,15 @@ use baton_core::problem::Problem;
 use baton_core::rules::{Case, Globs, PathRules, ScopeRules, check_examples};
 use baton_core::spelling;
 use baton_core::task::Scope;
-use baton_patch::{Body, HunkLine, LineKind, Mode, Op, path};
+use baton_patch::{Body, Mode, Op, path};
 
 use crate::book::RuleBook;
 use crate::checks::HitKind;
-use crate::comment::comment_in;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
-use crate::language::Languages;
+use crate::loss;
 use crate::naming;
 
-/// Lines of context that git shows around a change.
-const CONTEXT: usize = 3;
-/// A file with fewer lines of code is not asked how many are left.
-const FEWEST_LINES: u64 = 10;
-/// The ids of nothing, in both of git's hash functions.
-const EMPTY_BLOBS: [&str; 2] = [
-    "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
-    "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
-];
 /// How much of a file is read for the words that say a program writes it, in bytes.
 const HEAD: usize = 2048;
 /// What generated files say of themselves.
@@ -143,7 +130,7 @@ pub(crate) fn scan(
             by_path(book, scope.as_ref(), old, (shown, &matched), &mut hits);
         }
         naming::by_name(file, matched, &mut hits);
-        by_operation(input, file, book.policy, &mut hits);
+        loss::scan(input, file, book.policy, &mut hits);
         by_mode(file, &mut hits);
         link_target(file, &book.places, scope.as_ref(), &mut hits);
         generated(file, &mut hits);
@@ -220,101 +207,6 @@ fn by_path(
     }
 }
 
-fn by_operation(input: &ScanInput<'_>, file: &ScanFile<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
-    let share = policy.caps.delete_share_percent;
-    let removed = (file.section.deletions as u64).saturating_sub(file.section.insertions as u64);
-    let stays = matches!(file.op, Op::Modify | Op::Rename);
-    if file.op == Op::Rename {
-        let from = file.old_path.as_deref().unwrap_or_default();
-        let why = format!("it was {from}; as a candidate that counts as deleted");
-        hits.push(Hit::in_file("FILE_MOVED", file, why));
-    }
-    if let Some(size) = file.old_size.filter(|_| stays && file.old.is_none()) {
-        by_bytes(file, size, share, hits);
-        return;
-    }
-    let gone = match file.old_lines().or_else(|| whole_length(file)) {
-        _ if file.op == Op::Delete => Some(("FILE_DELETED", deleted(input, file))),
-        _ if loses_its_content(file) => Some((
-            "FILE_DELETED",
-            "the file's content is gone: it becomes something else".to_owned(),
-        )),
-        _ if stays && is_emptied(file) => Some(("FILE_EMPTIED", "the file is emptied".to_owned())),
-        Some(old) if stays && old > 0 && removed * 100 >= old * share => Some((
-            "FILE_SHRUNK",
-            format!(
-                "{removed} of {old} lines are gone, the policy draws the line at {share} percent"
-            ),
-        )),
-        _ if stays => hollowed(file, share).map(|message| ("FILE_SHRUNK", message)),
-        _ => None,
-    };
-    if let Some((id, message)) = gone {
-        hits.push(Hit::in_file(id, file, message));
-    }
-}
-
-/// A file too large to be read: what its hunks take away is measured in bytes.
-fn by_bytes(file: &ScanFile<'_>, size: u64, share: u64, hits: &mut Vec<Hit>) {
-    let count = |kind: LineKind| -> u64 {
-        let lines = file.section.hunks().iter().flat_map(|hunk| hunk.lines());
-        let lines = lines.filter(|line| line.kind == kind);
-        lines.map(|line| line.text.len() as u64 + 1).sum()
-    };
-    let removed = count(LineKind::Removed).saturating_sub(count(LineKind::Added));
-    if removed * 100 >= size * share {
-        let message = format!(
-            "{removed} of {size} bytes are gone, the policy draws the line at {share} percent"
-        );
-        hits.push(Hit::in_file("FILE_SHRUNK", file, message));
-    }
-    let message = format!("it has {size} bytes, so only the changed lines were judged");
-    hits.push(Hit::in_file("FILE_NOT_READ", file, message));
-}
-
-/// Code that gives way to comments and blanks is gone, however many lines stay.
-fn hollowed(file: &ScanFile<'_>, share: u64) -> Option<String> {
-    let (old, new) = (file.old.as_deref()?, file.new.as_deref()?);
-    let languages = file.languages();
-    if !languages.is_code() {
-        return None;
-    }
-    let (old, new) = (
-        says_something(old, languages),
-        says_something(new, languages),
-    );
-    (old >= FEWEST_LINES && new * 100 <= old * 100u64.saturating_sub(share)).then(|| {
-        format!(
-            "{new} of {old} lines of code are left, the policy draws the line at {share} percent"
-        )
-    })
-}
-
-/// How many lines hold a letter or a digit outside of comments.
-fn says_something(text: &[u8], languages: Languages) -> u64 {
-    let lines = text.split(|byte| *byte == b'\n');
-    let speaks = |line: &&[u8]| {
-        let comment = comment_in(line, languages, || Cow::Borrowed(&[]));
-        let code = line.get(..comment.start).filter(|_| !comment.is_empty());
-        code.unwrap_or(line).iter().any(u8::is_ascii_alphanumeric)
-    };
-    lines.filter(speaks).count() as u64
-}
-
-/// Says of a deleted file whether the same content comes back under another name.
-fn deleted(input: &ScanInput<'_>, file: &ScanFile<'_>) -> String {
-    let old = file.section.ids.map(|(old, _)| old);
-    let mut added = input.files.iter().filter(|other| other.op == Op::Add);
-    let moved = added.find(|other| {
-        let new = other.section.ids.map(|(_, new)| new);
-        old.is_some() && new == old
-    });
-    match moved {
-        Some(to) => format!("the file is moved to {} without a rename line", to.path),
-        None => "the file is deleted".to_owned(),
-    }
-}
-
 /// A file that a program writes says so at its head.
 fn generated(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
     let old = file.old.as_deref().unwrap_or_default();
@@ -330,54 +222,6 @@ fn links_on_the_way(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
     for (path, link) in input.surroundings.iter().flat_map(|all| &all.links) {
         let why = format!("{} is a symbolic link in the checkout", shown(link));
         hits.push(Hit::built_in("LINK_ON_THE_WAY", &shown(path), why));
-    }
-}
-
-/// How many lines the old file has, where the text alone shows it: a last hunk with less context
-/// behind it than git shows ends with the file.
-fn whole_length(file: &ScanFile<'_>) -> Option<u64> {
-    let (first, last) = (file.section.hunks().first()?, file.section.hunks().last()?);
-    let is_context = |line: &HunkLine<'_>| line.kind == LineKind::Context;
-    let before = first.lines().take_while(is_context).count();
-    let lines: Vec<_> = last.lines().collect();
-    let behind = lines
-        .iter()
-        .rev()
-        .take_while(|line| is_context(line))
-        .count();
-    let shows_context = before == CONTEXT || first.old_start <= 1;
-    let lines = (last.old_start + last.old_count).checked_sub(1)?;
-    (shows_context && behind < CONTEXT && lines > 0).then_some(lines as u64)
-}
-
-/// A file that becomes a link or a submodule; the other way round something is gained.
-fn loses_its_content(file: &ScanFile<'_>) -> bool {
-    let old = file.old_mode();
-    file.op == Op::Type && matches!(old, Some(Mode::Regular | Mode::Executable))
-}
-
-fn is_emptied(file: &ScanFile<'_>) -> bool {
-    let is_blank = |text: &Vec<u8>| text.iter().all(u8::is_ascii_whitespace);
-    if let (Some(old), Some(new)) = (&file.old, &file.new)
-        && is_blank(new)
-        && !is_blank(old)
-    {
-        return true;
-    }
-    let is_empty_blob =
-        |(_, new): (&[u8], &[u8])| EMPTY_BLOBS.iter().any(|id| id.as_bytes() == new);
-    if file.section.ids.is_some_and(is_empty_blob) {
-        return true;
-    }
-    match &file.section.body {
-        Body::Text(hunks) => match hunks.as_slice() {
-            [hunk] if hunk.old_start <= 1 && whole_length(file).is_some() => {
-                hunk.new_text().text.iter().all(u8::is_ascii_whitespace)
-            }
-            _ => false,
-        },
-        Body::Binary { .. } | Body::BinaryDelta(_) => file.new.as_ref().is_some_and(Vec::is_empty),
-        Body::None => false,
     }
 }
 

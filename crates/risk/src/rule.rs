@@ -13,6 +13,7 @@ use crate::comment::Comments;
 use crate::language::Languages;
 use crate::pattern;
 use crate::secret::SecretRule;
+use crate::shape;
 
 /// Where a rule comes from.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl<'p> Rule<'p> {
 
     /// Whether every match lies in one line, so that only the lines with a keyword need be read.
     pub(crate) fn stays_in_line(&self) -> bool {
-        let stays = || !self.is_loose() && pattern::stays_in_line(self.pattern());
+        let stays = || !self.is_loose() && shape::stays_in_line(self.pattern());
         *self.stays_in_line.get_or_init(stays)
     }
 
@@ -139,14 +140,14 @@ impl<'p> Rule<'p> {
     pub(crate) fn is_loose(&self) -> bool {
         let is_loose = || match &self.source {
             Source::Policy(_) => false,
-            Source::Secret(rule) => !pattern::holds_one_of(self.pattern(), &rule.keywords),
+            Source::Secret(rule) => !shape::holds_one_of(self.pattern(), &rule.keywords),
         };
         *self.is_loose.get_or_init(is_loose)
     }
 
     /// Whether a match may be longer than the windows that a long text is read in.
     pub(crate) fn reaches_far(&self, window: usize) -> bool {
-        let far = || pattern::longest_match(self.pattern()).is_none_or(|most| most > window);
+        let far = || shape::longest_match(self.pattern()).is_none_or(|most| most > window);
         !self.stays_in_line() && (self.is_loose() || *self.reaches_far.get_or_init(far))
     }
 

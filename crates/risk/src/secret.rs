@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::pattern::{self, Pattern};
 pub(crate) use crate::secret_file::{MAX_BYTES, read};
+use crate::shape;
 
 /// What the fields of an allowlist are joined by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -124,7 +125,7 @@ impl SecretRule {
     /// `SECRET_RULES_INVALID`.
     pub(crate) fn compile(&self) -> Result<Regex, Problem> {
         let text = self.regex.as_deref().unwrap_or_default();
-        let shape = pattern::shape(text).map_err(|why| self.invalid(&why))?;
+        let shape = shape::of(text).map_err(|why| self.invalid(&why))?;
         let why = match self.group {
             _ if !shape.can_match => "its regex matches nothing".to_owned(),
             _ if shape.can_be_empty => "its regex can match an empty text".to_owned(),

@@ -11,8 +11,9 @@ use std::rc::Rc;
 use baton_core::problem::Problem;
 use serde::Deserialize;
 
-use crate::pattern::{self, Pattern};
+use crate::pattern::Pattern;
 use crate::secret::{Allowlist, Condition, SecretFile, SecretRule, Target, invalid};
+use crate::shape;
 
 /// The largest rule file, in bytes.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
@@ -172,7 +173,7 @@ impl FileRule {
     /// rest of it; [`SecretRule::check_all`] does, and the use of a rule.
     fn wrong_patterns(&self) -> Result<(), String> {
         if let Some(path) = &self.path {
-            pattern::shape(path)?;
+            shape::of(path)?;
             if path.is_empty() {
                 return Err("its path is an empty pattern, which matches every file".to_owned());
             }

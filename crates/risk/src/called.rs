@@ -1,0 +1,135 @@
+//! The rules that a hunk calls up, by the keywords in and beside its changed lines.
+
+use baton_core::policy::Side;
+use baton_patch::Hunk;
+
+use crate::book::RuleBook;
+use crate::keyword::Table;
+use crate::rule::Rule;
+use crate::rule_set::RuleSet;
+
+/// The rules that the keywords of one hunk call up.
+pub(crate) struct Called {
+    /// Rules that stay in a line, each with where in the hunk the added line starts.
+    pub(crate) lines: Vec<(usize, usize)>,
+    /// Rules that reach over lines, of which a keyword stands in a changed line or beside one: a match
+    /// that touches a change has it there.
+    pub(crate) several: RuleSet,
+    /// Rules to judge what goes away.
+    pub(crate) losing: RuleSet,
+}
+
+impl Called {
+    pub(crate) fn of(book: &RuleBook<'_>, table: &Table, hunk: &Hunk<'_>) -> Self {
+        let raw = hunk.raw();
+        let mut called = Self {
+            lines: Vec::new(),
+            several: RuleSet::of_size(book.rules().len()),
+            losing: RuleSet::of_size(book.rules().len()),
+        };
+        table.each(raw, |place| {
+            let start = line_start(raw, place.range.start);
+            let marker = raw.get(start).copied().unwrap_or(b' ');
+            let is_near = marker != b' ' || is_beside_change(raw, start, place.range.end);
+            let is_loose = |number: usize| book.rule(number).is_some_and(Rule::is_loose);
+            for number in place.rules().filter(|number| is_near || is_loose(*number)) {
+                called.add(book, number, marker, start);
+            }
+        });
+        if !table.always.is_empty() {
+            each_line(raw, |start, marker| {
+                for number in table.always.numbers() {
+                    called.add(book, number, marker, start);
+                }
+            });
+        }
+        called.lines.sort_unstable();
+        called.lines.dedup();
+        called
+    }
+
+    fn add(&mut self, book: &RuleBook<'_>, number: usize, marker: u8, start: usize) {
+        let Some(rule) = book.rule(number) else {
+            return;
+        };
+        match (rule.stays_in_line(), marker) {
+            (true, b'+') if rule.side() == Side::Added => self.lines.push((number, start)),
+            (true, b'-') | (false, _) if book.losing.has(number) => self.losing.insert(number),
+            _ => {}
+        }
+        if !rule.stays_in_line() {
+            self.several.insert(number);
+        }
+    }
+}
+
+/// Hands over each changed line of a hunk: where it starts, and its marker.
+fn each_line(raw: &[u8], mut visit: impl FnMut(usize, u8)) {
+    let mut start = 0;
+    while let Some(marker) = raw.get(start) {
+        if matches!(marker, b'+' | b'-') {
+            visit(start, *marker);
+        }
+        start += 1 + line_at(raw, start).len();
+    }
+}
+
+/// Where the line of a place starts.
+fn line_start(raw: &[u8], at: usize) -> usize {
+    memchr::memrchr(b'\n', raw.get(..at).unwrap_or_default()).map_or(0, |end| end + 1)
+}
+
+/// The line that starts here, without its marker and with its line feed.
+pub(crate) fn line_at(raw: &[u8], start: usize) -> &[u8] {
+    let rest = raw.get(start + 1..).unwrap_or_default();
+    let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+    rest.get(..end).unwrap_or(rest)
+}
+
+/// Whether the line before one, or the line after it, is changed.
+fn is_beside_change(raw: &[u8], start: usize, end: usize) -> bool {
+    let is_changed = |start: usize| matches!(raw.get(start), Some(b'+' | b'-'));
+    let rest = raw.get(end..).unwrap_or_default();
+    let next = memchr::memchr(b'\n', rest).is_some_and(|feed| is_changed(end + feed + 1));
+    next || start
+        .checked_sub(1)
+        .is_some_and(|end| is_changed(line_start(raw, end)))
+}
+
+/// The number in the new file of the line that starts here.
+pub(crate) fn new_number(hunk: &Hunk<'_>, start: usize) -> usize {
+    let before = hunk.raw().get(..start).unwrap_or_default();
+    let lines = before.split_inclusive(|byte| *byte == b'\n');
+    let count = lines
+        .filter(|line| !line.starts_with(b"-") && !line.starts_with(b"\\"))
+        .count();
+    hunk.new_start + usize::from(hunk.new_count == 0) + count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_of_changes_are_told() {
+        let raw = b" a\n b\n+c\n-d\n e\n f\n g\n+h\n i\n+j\n";
+        let beside = |letter: &u8| {
+            let at = raw.iter().position(|byte| byte == letter).unwrap();
+            is_beside_change(raw, line_start(raw, at), at + 1)
+        };
+        let letters: Vec<_> = b"abefgi".iter().copied().filter(beside).collect();
+        assert_eq!(letters, b"begi");
+        assert!(!is_beside_change(b" a\n b", 3, 5));
+    }
+
+    #[test]
+    fn lines_are_told_by_where_they_start() {
+        let raw = b" a\n+bc\n-d\n+e";
+        let mut lines = Vec::new();
+        each_line(raw, |start, marker| {
+            lines.push((marker, line_at(raw, start)))
+        });
+        assert_eq!(lines, [(b'+', &b"bc\n"[..]), (b'-', b"d\n"), (b'+', b"e")]);
+        assert_eq!((line_start(raw, 5), line_start(raw, 1)), (3, 0));
+    }
+}

@@ -1,0 +1,348 @@
+//! What can be told of a pattern by reading it: where its matches lie, how long they are, and what
+//! every one of them holds. Reading costs a small part of compiling.
+
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind, Literal};
+
+/// So many texts that a pattern can hold are written down.
+const MOST_TEXTS: usize = 512;
+
+fn parsed(text: &str, unicode: bool) -> Option<Hir> {
+    let mut parser = ParserBuilder::new();
+    parser.unicode(unicode).utf8(false).build().parse(text).ok()
+}
+
+/// What can be told of a pattern without compiling it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) can_match: bool,
+    /// Whether an empty text is a match.
+    pub(crate) can_be_empty: bool,
+    pub(crate) groups: usize,
+}
+
+/// Reads a pattern, or says what is wrong with it.
+pub(crate) fn of(text: &str) -> Result<Shape, String> {
+    let read = |unicode: bool| {
+        let mut parser = ParserBuilder::new();
+        let parsed = parser.unicode(unicode).utf8(false).build().parse(text);
+        parsed.map_err(|error| format!("pattern \"{}\": {error}", text.escape_debug()))
+    };
+    let hir = read(false).or_else(|_| read(true))?;
+    let known = hir.properties();
+    Ok(Shape {
+        can_match: known.minimum_len().is_some(),
+        can_be_empty: known.minimum_len() == Some(0),
+        groups: known.explicit_captures_len(),
+    })
+}
+
+/// How long a run of some bytes every match of a pattern holds at the least; 0 for one that cannot be
+/// read, and never more than there is.
+pub(crate) fn longest_run(text: &str, is_in: fn(u8) -> bool) -> usize {
+    parsed(text, false).map_or(0, |hir| Run::of(&hir, is_in).longest)
+}
+
+/// Whether every match lies in one line; at its edges it may take in a line feed for want of another
+/// byte, as `[^a-z]` does, which is no part of what it is about.
+pub(crate) fn stays_in_line(text: &str) -> bool {
+    let hir = parsed(text, false).or_else(|| parsed(text, true));
+    hir.is_some_and(|hir| stays(&hir, true, true))
+}
+
+fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
+    let length = hir.properties();
+    if length.maximum_len().is_some_and(|most| most <= 1) {
+        // A line has a line feed at its end and none before it.
+        return (is_first && length.minimum_len() == Some(0)) || is_last || !holds_line_feed(hir);
+    }
+    match hir.kind() {
+        HirKind::Capture(capture) => stays(&capture.sub, is_first, is_last),
+        HirKind::Alternation(parts) => parts.iter().all(|part| stays(part, is_first, is_last)),
+        HirKind::Concat(parts) => parts
+            .iter()
+            .enumerate()
+            .all(|(at, part)| stays(part, is_first && at == 0, is_last && at + 1 == parts.len())),
+        _ => !holds_line_feed(hir),
+    }
+}
+
+fn holds_line_feed(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => false,
+        HirKind::Literal(Literal(bytes)) => bytes.contains(&b'\n'),
+        HirKind::Class(Class::Bytes(class)) => {
+            let mut ranges = class.iter();
+            ranges.any(|range| (range.start()..=range.end()).contains(&b'\n'))
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            let mut ranges = class.iter();
+            ranges.any(|range| (range.start()..=range.end()).contains(&'\n'))
+        }
+        HirKind::Capture(capture) => holds_line_feed(&capture.sub),
+        HirKind::Repetition(repetition) => holds_line_feed(&repetition.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(holds_line_feed),
+    }
+}
+
+/// How long a match can be at the most; None where nothing bounds it.
+pub(crate) fn longest_match(text: &str) -> Option<usize> {
+    parsed(text, false)?.properties().maximum_len()
+}
+
+/// Whether every match of a pattern holds one of some words, in any case; false where that cannot be
+/// told.
+pub(crate) fn holds_one_of(text: &str, words: &[String]) -> bool {
+    let words: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
+    parsed(text, false).is_some_and(|hir| must_hold(&hir, &words))
+}
+
+fn must_hold(hir: &Hir, words: &[String]) -> bool {
+    match hir.kind() {
+        HirKind::Capture(capture) => must_hold(&capture.sub, words),
+        HirKind::Alternation(parts) => parts.iter().all(|part| must_hold(part, words)),
+        HirKind::Repetition(repetition) => repetition.min > 0 && must_hold(&repetition.sub, words),
+        HirKind::Concat(parts) => {
+            let mut run = vec![String::new()];
+            for part in parts {
+                let ends = starts_of(part);
+                run = joined(&run, ends.as_ref().map_or(&[], |(texts, _)| texts));
+                if all_hold(&run, words) || must_hold(part, words) {
+                    return true;
+                }
+                if !ends.is_some_and(|(_, is_whole)| is_whole) {
+                    run = vec![String::new()];
+                }
+            }
+            false
+        }
+        _ => starts_of(hir).is_some_and(|(texts, _)| all_hold(&texts, words)),
+    }
+}
+
+fn all_hold(texts: &[String], words: &[String]) -> bool {
+    texts
+        .iter()
+        .all(|text| words.iter().any(|word| text.contains(word.as_str())))
+}
+
+/// What a part of a pattern can begin with, in lower case, and whether that is all it can be; None
+/// where that is too much to write down.
+fn starts_of(hir: &Hir) -> Option<(Vec<String>, bool)> {
+    let texts = match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => vec![String::new()],
+        HirKind::Literal(Literal(bytes)) => {
+            vec![String::from_utf8(bytes.to_ascii_lowercase()).ok()?]
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let bytes = class.iter().flat_map(|range| range.start()..=range.end());
+            let mut bytes: Vec<u8> = bytes.map(|byte| byte.to_ascii_lowercase()).collect();
+            bytes.sort_unstable();
+            bytes.dedup();
+            let few = bytes.len() <= MOST_TEXTS && bytes.is_ascii();
+            few.then(|| {
+                bytes
+                    .iter()
+                    .map(|byte| char::from(*byte).to_string())
+                    .collect()
+            })?
+        }
+        HirKind::Capture(capture) => return starts_of(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => {
+            let (texts, _) = starts_of(&repetition.sub)?;
+            return Some((texts, false));
+        }
+        HirKind::Alternation(parts) => {
+            let parts: Option<Vec<_>> = parts.iter().map(starts_of).collect();
+            let parts = parts?;
+            let is_whole = parts.iter().all(|(_, is_whole)| *is_whole);
+            let texts: Vec<String> = parts.into_iter().flat_map(|(texts, _)| texts).collect();
+            return (texts.len() <= MOST_TEXTS).then_some((texts, is_whole));
+        }
+        HirKind::Concat(parts) => {
+            let mut run = vec![String::new()];
+            for part in parts {
+                let Some((texts, is_whole)) = starts_of(part) else {
+                    return Some((run, false));
+                };
+                run = joined(&run, &texts);
+                if !is_whole || run.is_empty() {
+                    return (!run.is_empty()).then_some((run, false));
+                }
+            }
+            return Some((run, true));
+        }
+        _ => return None,
+    };
+    Some((texts, true))
+}
+
+/// Every text of one list followed by every one of another; the first list where that is too much.
+fn joined(first: &[String], second: &[String]) -> Vec<String> {
+    if second.is_empty() || first.len() * second.len() > MOST_TEXTS {
+        return first.to_vec();
+    }
+    let pairs = first
+        .iter()
+        .flat_map(|one| second.iter().map(move |two| format!("{one}{two}")));
+    pairs.collect()
+}
+
+/// The runs that every match of a part of a pattern holds: at its beginning, at its end, the longest.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    first: usize,
+    last: usize,
+    longest: usize,
+    /// Whether no match holds anything else.
+    is_all: bool,
+}
+
+impl Run {
+    fn of(hir: &Hir, is_in: fn(u8) -> bool) -> Self {
+        let all = |length: usize| Self {
+            first: length,
+            last: length,
+            longest: length,
+            is_all: true,
+        };
+        match hir.kind() {
+            HirKind::Empty | HirKind::Look(_) => all(0),
+            HirKind::Literal(Literal(bytes)) => {
+                let single = |byte: &u8| {
+                    if is_in(*byte) {
+                        all(1)
+                    } else {
+                        Self::default()
+                    }
+                };
+                bytes.iter().map(single).fold(all(0), Self::then)
+            }
+            HirKind::Class(Class::Bytes(class)) => {
+                let mut ranges = class.iter();
+                match ranges.all(|range| (range.start()..=range.end()).all(is_in)) {
+                    true => all(1),
+                    false => Self::default(),
+                }
+            }
+            HirKind::Class(Class::Unicode(_)) => Self::default(),
+            HirKind::Capture(capture) => Self::of(&capture.sub, is_in),
+            HirKind::Concat(parts) => parts
+                .iter()
+                .map(|part| Self::of(part, is_in))
+                .fold(all(0), Self::then),
+            HirKind::Alternation(parts) => {
+                let parts = parts.iter().map(|part| Self::of(part, is_in));
+                parts.reduce(Self::or).unwrap_or_default()
+            }
+            HirKind::Repetition(repetition) => {
+                let part = Self::of(&repetition.sub, is_in);
+                let times = repetition.min as usize;
+                match part.is_all {
+                    true => all(part.longest.saturating_mul(times)),
+                    false if times == 0 => Self::default(),
+                    false => part,
+                }
+            }
+        }
+    }
+
+    fn then(self, next: Self) -> Self {
+        let joined = self.last + next.first;
+        Self {
+            first: if self.is_all {
+                self.longest + next.first
+            } else {
+                self.first
+            },
+            last: if next.is_all {
+                self.last + next.longest
+            } else {
+                next.last
+            },
+            longest: self.longest.max(next.longest).max(joined),
+            is_all: self.is_all && next.is_all,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            last: self.last.min(other.last),
+            longest: self.longest.min(other.longest),
+            is_all: self.is_all && other.is_all,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{holds_one_of, longest_run, stays_in_line};
+
+    #[test]
+    fn whether_a_keyword_stands_in_every_match_is_told() {
+        let holds = |text: &str, words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            holds_one_of(text, &words)
+        };
+        assert!(holds(
+            "(?:^|[^a-z])(SK[0-9a-f]{32})",
+            &[
+                "sk0", "sk1", "sk2", "sk3", "sk4", "sk5", "sk6", "sk7", "sk8", "sk9", "ska", "skb",
+                "skc", "skd", "ske", "skf"
+            ]
+        ));
+        assert!(holds(
+            "(gh[pous]_[A-Z]{36})",
+            &["ghp_", "gho_", "ghu_", "ghs_"]
+        ));
+        assert!(holds("(?i)x(?:pass|secret)y", &["pass", "secret"]));
+        assert!(holds("-----BEGIN[ A-Z]*KEY", &["-----begin"]));
+        assert!(!holds("(gh[pous]_[A-Z]{36})", &["ghp_"]));
+        assert!(!holds("tok_[a-z]{20}", &["mycorp"]));
+        assert!(!holds("(?:pass)?[a-z]{20}", &["pass"]));
+        assert!(!holds("a.b", &["ab"]));
+    }
+
+    #[test]
+    fn patterns_of_one_line_are_told() {
+        for text in [
+            r"(?m)^[ \t]*fetch\(",
+            "(?:^|[^A-Za-z0-9_])(sk_[0-9a-f]{32})(?:[^A-Za-z0-9]|$)",
+            "a[^\n]*b|(?:^|[^.])c[^d]",
+            r"\p{L}+",
+        ] {
+            assert!(stays_in_line(text), "{text}");
+        }
+        for text in [
+            r"a\s+b",
+            "a[^b]*c",
+            "[^a]fetch",
+            "(?s)a.b",
+            "a\nb",
+            r"(?:^|\s+)a",
+            "(",
+        ] {
+            assert!(!stays_in_line(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_run_that_every_match_holds_is_told() {
+        for (text, run) in [
+            ("a3-[A-Z0-9]{6}", 6),
+            ("(?:^|[^a-z])(sk[0-9a-f]{32})(?:[^a-z]|$)", 34),
+            ("(?i)aws.{0,20}['\"]([a-z0-9]{40})", 40),
+            ("x[a-z]{3}|y[a-z]{9}", 4),
+            ("(?:[a-z]{4}-){2}[a-z]{3}", 4),
+            ("(?:[a-z]{4}){3}[a-z]*b?", 12),
+            ("a?[a-z]{5,}", 5),
+            ("[^a-z]{30}", 0),
+            (".{30}", 0),
+            ("(", 0),
+        ] {
+            let letters = |byte: u8| byte.is_ascii_alphanumeric();
+            assert_eq!(longest_run(text, letters), run, "{text}");
+        }
+    }
+}
