@@ -12,6 +12,7 @@ use crate::book::RuleBook;
 use crate::called::{Called, line_at, new_number};
 use crate::comment::{Comments, comment_in, word_of};
 use crate::content::{counts, in_loose_text, mask, shorten};
+use crate::glue::{self, Joined};
 use crate::hit::Hit;
 use crate::input::ScanFile;
 use crate::keyword::Table;
@@ -21,7 +22,7 @@ use crate::removed::Losing;
 use crate::rule::{Found, Rule, all};
 use crate::secret::Place;
 use crate::text::{self, ChangedText};
-use baton_patch::{Hunk, LineKind};
+use baton_patch::{Hunk, LineKind, SideText};
 
 /// How many hits one rule may have in one file; more say nothing new.
 const MOST_PER_FILE: usize = 20;
@@ -81,6 +82,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             if !called.losing.is_empty() {
                 losing.push(Losing::of(hunk, called.losing));
             }
+            self.joined(hunk)?;
         }
         if let Some(whole) = &self.file.new {
             let text = ChangedText::whole(whole, self.file.section);
@@ -88,6 +90,27 @@ impl<'j, 'p> Judge<'j, 'p> {
             self.added(&text, windows)?;
         }
         self.removed(&losing)
+    }
+
+    /// What the rules find once the pieces of added texts are put together. A rule that found the
+    /// file already has nothing new to say.
+    fn joined(&mut self, hunk: &Hunk<'_>) -> Result<(), Problem> {
+        for Joined { text, line } in glue::joined(hunk, self.languages) {
+            let lines = text.split(|byte| *byte == b'\n').count();
+            let text = ChangedText::new(SideText {
+                first_line: line,
+                changed: vec![true; lines],
+                text,
+            });
+            for (number, window) in self.book.windows(&self.table, text.bytes()) {
+                let is_new = self.counted.iter().all(|(known, ..)| *known != number);
+                let rule = self.book.rule(number).filter(|_| is_new);
+                if let Some(rule) = rule.filter(|rule| rule.side() == Side::Added) {
+                    self.rule_on(number, rule, &text, &window)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What the rules that reach over lines find in the added ones.

@@ -358,6 +358,12 @@ impl Languages {
         (0..LANGUAGES.len()).filter(move |at| self.0 & (1 << at) != 0)
     }
 
+    /// Whether a file may be of one of these languages.
+    pub(crate) fn is_any(self, names: &[&str]) -> bool {
+        let mut own = self.numbers().filter_map(|at| LANGUAGES.get(at));
+        own.any(|one| names.contains(&one.name))
+    }
+
     /// The marks that begin a comment in any of these languages.
     pub(crate) fn comment_marks(self) -> Marks {
         let has = |list: &[&str]| {

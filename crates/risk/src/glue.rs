@@ -1,0 +1,259 @@
+//! What a text says once its pieces are put together: `"cu" + "rl"` is `"curl"` to whoever runs it.
+//!
+//! Only texts that stand side by side in the source are joined: by an operator, by standing next to
+//! each other, by a call that joins a list, letter by letter, or by quotes within a word of a shell.
+//! What is put together from variables is beyond this.
+
+use baton_patch::{Hunk, LineKind};
+
+use crate::language::Languages;
+
+/// Operators that join two texts in some language.
+const OPERATORS: [&[u8]; 6] = [b"+", b"..", b".", b"&", b"<>", b"||"];
+/// Ends of lists that are joined without anything in between.
+const JOINS: [&[u8]; 6] = [
+    b"].join(\"\")",
+    b"].join('')",
+    b"].join",
+    b"].concat()",
+    b"].join(``)",
+    b"].implode",
+];
+/// Calls that join the texts in their parentheses.
+const CALLS: [&[u8]; 6] = [
+    b"\"\".join([",
+    b"''.join([",
+    b"tring.Concat(",
+    b"tring.Join(\"\",",
+    b".concat(",
+    b"implode('',",
+];
+/// A list of so many single letters is a word.
+const LETTERS: usize = 4;
+/// A block of added lines longer than this is not joined, in bytes.
+const MOST: usize = 64 << 10;
+
+/// Added lines that say something else once their pieces are put together.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// What they say.
+    pub(crate) text: Vec<u8>,
+    /// The number in the new file of the first of them.
+    pub(crate) line: usize,
+}
+
+/// The blocks of added lines of a hunk in which something is put together.
+pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
+    let is_shell = languages.is_any(&["shell", "make", "just", "dockerfile", "workflow"]);
+    let mut blocks: Vec<Joined> = Vec::new();
+    let mut next = None;
+    let added = hunk.lines().filter(|line| line.kind != LineKind::Removed);
+    for line in added {
+        if line.kind != LineKind::Added {
+            next = None;
+            continue;
+        }
+        match blocks.last_mut().filter(|_| next == Some(line.new_number)) {
+            Some(block) => block.text.extend([line.text, b"\n"].concat()),
+            None => blocks.push(Joined {
+                text: [line.text, b"\n"].concat(),
+                line: line.new_number,
+            }),
+        }
+        next = Some(line.new_number + 1);
+    }
+    let blocks = blocks.into_iter().filter(|block| block.text.len() <= MOST);
+    let joined = blocks.filter_map(|block| {
+        let text = join(&block.text, is_shell)?;
+        Some(Joined { text, ..block })
+    });
+    joined.collect()
+}
+
+/// A text with its pieces put together; None where there is nothing to put together.
+fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
+    let quotes = text.iter().filter(|byte| is_quote(**byte)).count();
+    if quotes < 2 {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut has_joined = false;
+    let (mut letters_left, mut line_end, mut is_list) = (0, 0, false);
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        let rest = text.get(at..).unwrap_or_default();
+        if at >= line_end {
+            let line = rest
+                .split_inclusive(|byte| *byte == b'\n')
+                .next()
+                .unwrap_or_default();
+            (line_end, is_list) = (at + line.len(), joins_a_list(line));
+        }
+        let glue = match is_shell {
+            true if is_quote(*byte) => within_word(text, at),
+            false if is_quote(*byte) => between(rest, &out, is_list, &mut letters_left),
+            _ => None,
+        };
+        match glue {
+            Some(length) => {
+                has_joined = true;
+                at += length;
+            }
+            None => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    has_joined.then_some(out)
+}
+
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'`')
+}
+
+/// How long the glue is that begins with the closing quote of one text and ends with the opening one
+/// of the next.
+fn between(rest: &[u8], before: &[u8], is_list: bool, letters_left: &mut usize) -> Option<usize> {
+    let blanks = |from: usize| {
+        let tail = rest.get(from..).unwrap_or_default();
+        from + tail
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace())
+            .count()
+    };
+    let start = blanks(1);
+    let tail = rest.get(start..).unwrap_or_default();
+    let operator = OPERATORS.iter().find(|operator| tail.starts_with(operator));
+    let is_letter = before
+        .iter()
+        .rev()
+        .nth(1)
+        .is_some_and(|byte| is_quote(*byte));
+    if *letters_left == 0 && is_letter && letters(rest) + 1 >= LETTERS {
+        *letters_left = letters(rest);
+    }
+    let is_list = is_list || *letters_left > 0;
+    *letters_left = letters_left.saturating_sub(1);
+    let comma = || (tail.starts_with(b",") && is_list).then_some(1);
+    let length = operator
+        .map(|operator| operator.len())
+        .or_else(comma)
+        .unwrap_or(0);
+    let end = blanks(start + length);
+    // A prefix such as Python's `f` may stand before a quote.
+    let prefix = usize::from(matches!(
+        rest.get(end),
+        Some(b'f' | b'b' | b'r' | b'u' | b'$' | b'@')
+    ));
+    let opens = rest.get(end + prefix).is_some_and(|byte| is_quote(*byte));
+    let is_text = before.last().is_some_and(|byte| !is_quote(*byte));
+    // Two texts that only stand side by side need a blank between them, or they are one escaped quote.
+    let is_glue = length > 0 || end > 1;
+    (opens && is_text && is_glue).then_some(end + prefix + 1)
+}
+
+/// Whether a line joins a list of texts.
+fn joins_a_list(line: &[u8]) -> bool {
+    let holds = |part: &&[u8]| memchr::memmem::find(line, part).is_some();
+    JOINS.iter().chain(&CALLS).any(holds)
+}
+
+/// How many texts of one letter follow the closing quote that a text begins with.
+fn letters(rest: &[u8]) -> usize {
+    let mut count = 0;
+    let mut at = 0;
+    while let Some((b',', tail)) = next_of(rest, at + 1) {
+        match tail {
+            [open, letter, close, ..] if is_quote(*open) && open == close && !is_quote(*letter) => {
+                count += 1;
+                at = rest.len() - tail.len() + 2;
+            }
+            _ => break,
+        }
+    }
+    count
+}
+
+/// The first byte from a place on that is no blank, and what follows it without blanks.
+fn next_of(text: &[u8], at: usize) -> Option<(u8, &[u8])> {
+    let (byte, tail) = text.get(at..)?.trim_ascii_start().split_first()?;
+    Some((*byte, tail.trim_ascii_start()))
+}
+
+/// How long a quote is that stands within a word of a shell: `w'g'et`.
+fn within_word(text: &[u8], at: usize) -> Option<usize> {
+    let is_inner = |at: Option<usize>| {
+        let byte = at.and_then(|at| text.get(at));
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || is_quote(*byte))
+    };
+    let quote = text.get(at)?;
+    let is_pair = |byte: &u8| byte == quote;
+    // It opens after a letter and closes after a few, or it closes what was opened so.
+    let tail = text.get(at + 1..)?;
+    let few = tail
+        .iter()
+        .take(12)
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .count();
+    let opens = is_inner(at.checked_sub(1)) && tail.get(few).is_some_and(is_pair);
+    let head = text.get(..at)?;
+    let few = head
+        .iter()
+        .rev()
+        .take(12)
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .count();
+    let closes = is_inner(Some(at + 1)) && head.iter().rev().nth(few).is_some_and(is_pair);
+    (opens || closes).then_some(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(text: &str, is_shell: bool) -> String {
+        let joined = join(text.as_bytes(), is_shell);
+        joined.map_or_else(String::new, |text| String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn pieces_are_put_together() {
+        for (text, whole) in [
+            (r#"run("cu" + "rl x")"#, r#"run("curl x")"#),
+            ("a = 'fsock' . 'open'", "a = 'fsockopen'"),
+            (
+                "x = (\n    \"ghp_\"\n    \"abc\"\n)",
+                "x = (\n    \"ghp_abc\"\n)",
+            ),
+            ("f(\"a=\"\n  + \"b\")", "f(\"a=b\")"),
+            (
+                r#"load(["ht", "tps"].join(""))"#,
+                r#"load(["https"].join(""))"#,
+            ),
+            (r#"["g", "i", "t"].concat()"#, r#"["git"].concat()"#),
+            (r#"string.Concat("cur", "l")"#, r#"string.Concat("curl")"#),
+            ("{'c', 'u', 'r', 'l'}", "{'curl'}"),
+            ("'c', 'u', 'r',\n 'l', 'x'", "'curlx'"),
+            (r#"print("a" f"b")"#, r#"print("ab")"#),
+        ] {
+            assert_eq!(joined(text, false), whole, "{text}");
+        }
+        for text in [
+            "f(\"a\", \"b\")",
+            "x = 'it''s'",
+            "[\"a\", \"b\"]",
+            "\"one\"",
+            "a['b'] + c",
+        ] {
+            assert_eq!(joined(text, false), "", "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_within_a_word_of_a_shell_are_no_border() {
+        assert_eq!(joined("w'g'et -q x", true), "wget -q x");
+        assert_eq!(joined("so\"ca\"t - y", true), "socat - y");
+        assert_eq!(joined("echo \"a b\" 'c'", true), "");
+    }
+}
