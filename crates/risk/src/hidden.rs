@@ -228,9 +228,18 @@ fn hiding_character(line: &[u8], is_first_line: bool) -> Option<char> {
         return None;
     }
     let text = String::from_utf8_lossy(line);
+    let goes_left = text.chars().any(goes_left);
     let mut before = None;
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
+        if character == FLAG && skip_region(&mut characters) {
+            continue;
+        }
+        // Where letters go both ways a mark says which way a sign between them goes.
+        if goes_left && matches!(character, '\u{200e}' | '\u{200f}' | '\u{61c}') {
+            before = Some(character);
+            continue;
+        }
         // A byte order mark at the beginning of a file marks nothing else.
         let is_mark = character == '\u{feff}' && before.is_none() && is_first_line;
         let joins = joins(before, character, characters.peek().copied());
@@ -240,6 +249,28 @@ fn hiding_character(line: &[u8], is_first_line: bool) -> Option<char> {
         before = Some(character);
     }
     None
+}
+
+/// The black flag, and the regions whose flags are written as it with the letters of their names.
+const FLAG: char = '\u{1f3f4}';
+const REGIONS: [&str; 3] = ["gbeng", "gbsct", "gbwls"];
+
+/// Whether the flag of a region follows; takes its letters off.
+fn skip_region(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    let letter = |tag: char| char::from_u32((tag as u32).checked_sub(0xe0000)?);
+    let name: String = rest.clone().take(5).filter_map(letter).collect();
+    let ends = rest.clone().nth(5) == Some('\u{e007f}');
+    let is_flag = ends && REGIONS.contains(&name.as_str());
+    if is_flag {
+        rest.nth(5);
+    }
+    is_flag
+}
+
+/// Whether a letter belongs to a script that is written from right to left.
+fn goes_left(character: char) -> bool {
+    character.is_alphabetic()
+        && matches!(character, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}')
 }
 
 /// Whether an invisible character does its ordinary work: it joins two visible letters or pictures
@@ -285,6 +316,8 @@ mod tests {
             "1\u{fe0f}\u{20e3}",
             "👩\u{200d}💻 ❤\u{fe0f}\u{200d}🔥",
             "می\u{200c}خواهم",
+            "lang: تعلم C++\u{200f} اليوم",
+            "flag: \u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
         ] {
             assert_eq!(find(line), None, "{line:?}");
         }
@@ -297,6 +330,12 @@ mod tests {
             ("⚠\u{fe0f}\u{fe0f}", '\u{fe0f}'),
             ("a\u{e0061}", '\u{e0061}'),
             ("a\u{ad}b", '\u{ad}'),
+            ("a = b\u{200f} + c", '\u{200f}'),
+            ("اب \u{202e}x", '\u{202e}'),
+            (
+                "\u{1f3f4}\u{e0067}\u{e0062}\u{e0078}\u{e006e}\u{e0067}\u{e007f}",
+                '\u{e0067}',
+            ),
             ("\u{feff}x", '\u{feff}'),
         ] {
             assert_eq!(find(line), Some(expected), "{line:?}");

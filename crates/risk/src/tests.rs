@@ -451,6 +451,10 @@ fn the_keyword_of_a_brought_rule_may_stand_anywhere_in_the_file() {
 #[test]
 fn every_default_rule_does_what_its_examples_say() {
     let policy = policy();
-    let problems: Vec<_> = book(&policy).problems().iter().map(ToString::to_string).collect();
+    let problems: Vec<_> = book(&policy)
+        .problems()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
