@@ -275,8 +275,9 @@ fn what_a_gate_prints_is_masked_in_its_log() {
     let bench = Bench::new();
     let key = aws_key();
     let (head, tail) = key.split_at(8);
-    let makefile =
-        format!("check:\n\t@echo token={head}''{tail}\ntest:\n\t@echo '1 passed, 0 failed'\n");
+    let makefile = format!(
+        "check:\n\t@printf 'token=%s%s' {head} {tail}\ntest:\n\t@echo '1 passed, 0 failed'\n"
+    );
     let patch = bench.patch(write("Makefile", &makefile));
     bench.submit("T-1", "**");
     let path = bench.patch_file("x.patch", &patch);
