@@ -38,8 +38,9 @@ pub struct Globs {
     folders: HashMap<String, Vec<usize>>,
     /// The owners of globs like `**/name`.
     files: HashMap<String, Vec<usize>>,
-    /// Globs like `**/a*b`, and by their folder those like `**/folder/a*b`.
-    stars: Vec<Star>,
+    /// Globs like `**/a*b` by the last byte of what follows the star, and by their folder those like
+    /// `**/folder/a*b`.
+    stars: HashMap<Option<u8>, Vec<Star>>,
     stars_within: HashMap<String, Vec<Star>>,
     case: Case,
 }
@@ -73,7 +74,7 @@ impl Globs {
             owners: Vec::new(),
             folders: HashMap::new(),
             files: HashMap::new(),
-            stars: Vec::new(),
+            stars: HashMap::new(),
             stars_within: HashMap::new(),
             case,
         };
@@ -126,7 +127,10 @@ impl Globs {
                         .entry(folder.to_owned())
                         .or_default()
                         .push(star),
-                    None => self.stars.push(star),
+                    None => {
+                        let last = star.tail.bytes().last();
+                        self.stars.entry(last).or_default().push(star);
+                    }
                 }
             }
             None => return Some(owners),
@@ -154,7 +158,8 @@ impl Globs {
         let within = folders
             .peek()
             .and_then(|folder| self.stars_within.get(text(folder)?));
-        let stars = self.stars.iter().chain(within.into_iter().flatten());
+        let anywhere = [None, name.last().copied()].map(|last| self.stars.get(&last));
+        let stars = anywhere.into_iter().chain([within]).flatten().flatten();
         let stars = stars.filter(|star| star.matches(name));
         owners.extend(stars.flat_map(|star| &star.owners));
         owners.extend(

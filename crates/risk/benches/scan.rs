@@ -57,6 +57,7 @@ fn main() {
             "detect-secrets",
             vec!["detect-secrets", "scan", "--all-files", log],
         ),
+        ("ripsecrets", vec!["ripsecrets", log]),
         ("gitleaks", vec!["gitleaks", "dir", log]),
         ("cut into commits", vec![own, "--read-as", "commits", log]),
         ("reader", vec![own, "--read-as", "reader", log]),

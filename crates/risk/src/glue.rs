@@ -45,6 +45,9 @@ pub(crate) struct Joined {
 /// The blocks of added lines of a hunk in which something is put together.
 pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
     let is_shell = languages.is_any(&["shell", "make", "just", "dockerfile", "workflow"]);
+    if !may_join(hunk.raw(), is_shell) {
+        return Vec::new();
+    }
     let mut blocks: Vec<Joined> = Vec::new();
     let mut next = None;
     let added = hunk.lines().filter(|line| line.kind != LineKind::Removed);
@@ -68,6 +71,26 @@ pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
         Some(Joined { text, ..block })
     });
     joined.collect()
+}
+
+/// Whether the lines of a hunk could put something together; most do not, and are not copied.
+fn may_join(raw: &[u8], is_shell: bool) -> bool {
+    let holds = |part: &[u8]| memchr::memmem::find(raw, part).is_some();
+    let glue = |byte: &&u8| b" \t\r\n+.&|<>".contains(byte);
+    let mut quotes = memchr::memchr3_iter(b'"', b'\'', b'`', raw);
+    quotes.any(|at| {
+        let rest = raw.get(at + 1..).unwrap_or_default();
+        if is_shell {
+            let before = at.checked_sub(1).and_then(|at| raw.get(at));
+            return before.is_some_and(|byte| byte.is_ascii_alphanumeric() || is_quote(*byte))
+                && rest.first().is_some_and(u8::is_ascii_alphanumeric);
+        }
+        let skipped = rest.iter().take_while(glue).count();
+        let next = rest.get(skipped..).unwrap_or_default();
+        let is_letter = matches!(rest, [_, close, b',', ..] if is_quote(*close));
+        let opens = matches!(next, [quote, ..] | [b'f' | b'b' | b'r' | b'u' | b'$' | b'@', quote, ..] if is_quote(*quote));
+        is_letter || (skipped > 0 && opens)
+    }) || (!is_shell && [&b"join("[..], b"oncat(", b"Join(", b"implode("].iter().any(|part| holds(part)))
 }
 
 /// A text with its pieces put together; None where there is nothing to put together.
