@@ -11,7 +11,7 @@ pub(crate) const GRAM: usize = 3;
 /// Bits of the number of a gram in the filter: its 32 KiB stay in the fastest cache.
 const FILTER_BITS: u32 = 15;
 /// Bits of the number of a gram in the table of words.
-const SLOT_BITS: u32 = 11;
+const SLOT_BITS: u32 = 13;
 /// Makes the same of both cases of a letter, in eight bytes.
 const FOLD: u64 = 0x2020_2020_2020_2020;
 /// Marks the gram of a word that has but two bytes.
