@@ -42,13 +42,17 @@ pub struct Globs {
     /// `**/folder/a*b`.
     stars: HashMap<Option<u8>, Vec<Star>>,
     stars_within: HashMap<String, Vec<Star>>,
+    /// Globs like `**/folder/**/a*b`, by their folder.
+    stars_below: HashMap<String, Vec<Star>>,
     case: Case,
 }
 
-/// A name with one star in it.
+/// A name with stars in it.
 #[derive(Debug)]
 struct Star {
     head: String,
+    /// What stands between two stars.
+    middle: Vec<String>,
     tail: String,
     owners: Vec<usize>,
 }
@@ -57,7 +61,14 @@ struct Star {
 enum Plain<'g> {
     Folder(&'g str),
     File(&'g str),
-    Star(Option<&'g str>, &'g str, &'g str),
+    Star(Where<'g>, &'g str),
+}
+
+/// Where a name with stars lies.
+enum Where<'g> {
+    Anywhere,
+    In(&'g str),
+    Below(&'g str),
 }
 
 impl Globs {
@@ -76,6 +87,7 @@ impl Globs {
             files: HashMap::new(),
             stars: HashMap::new(),
             stars_within: HashMap::new(),
+            stars_below: HashMap::new(),
             case,
         };
         // Many rules name the same files.
@@ -115,23 +127,22 @@ impl Globs {
         match plain(glob) {
             Some(Plain::Folder(name)) => drop(self.folders.insert(name.to_owned(), owners)),
             Some(Plain::File(name)) => drop(self.files.insert(name.to_owned(), owners)),
-            Some(Plain::Star(folder, head, tail)) => {
+            Some(Plain::Star(place, name)) => {
+                let mut parts = name.split('*').map(str::to_owned);
+                let head = parts.next().unwrap_or_default();
+                let tail = parts.next_back().unwrap_or_default();
                 let star = Star {
-                    head: head.to_owned(),
-                    tail: tail.to_owned(),
+                    head,
+                    middle: parts.collect(),
+                    tail,
                     owners,
                 };
-                match folder {
-                    Some(folder) => self
-                        .stars_within
-                        .entry(folder.to_owned())
-                        .or_default()
-                        .push(star),
-                    None => {
-                        let last = star.tail.bytes().last();
-                        self.stars.entry(last).or_default().push(star);
-                    }
-                }
+                let list = match place {
+                    Where::Anywhere => self.stars.entry(star.tail.bytes().last()).or_default(),
+                    Where::In(folder) => self.stars_within.entry(folder.to_owned()).or_default(),
+                    Where::Below(folder) => self.stars_below.entry(folder.to_owned()).or_default(),
+                };
+                list.push(star);
             }
             None => return Some(owners),
         }
@@ -168,8 +179,15 @@ impl Globs {
                 .into_iter()
                 .flatten(),
         );
-        let folders = folders.filter_map(|folder| self.folders.get(text(folder)?));
-        owners.extend(folders.flatten());
+        for folder in folders.filter_map(text) {
+            owners.extend(self.folders.get(folder).into_iter().flatten());
+            let below = self.stars_below.get(folder).into_iter().flatten();
+            owners.extend(
+                below
+                    .filter(|star| star.matches(name))
+                    .flat_map(|star| &star.owners),
+            );
+        }
         owners.sort_unstable();
         owners.dedup();
         owners
@@ -178,30 +196,49 @@ impl Globs {
 
 impl Star {
     fn matches(&self, name: &[u8]) -> bool {
-        name.len() >= self.head.len() + self.tail.len()
-            && name.starts_with(self.head.as_bytes())
-            && name.ends_with(self.tail.as_bytes())
+        let rest = name.strip_prefix(self.head.as_bytes());
+        let Some(mut rest) = rest.and_then(|rest| rest.strip_suffix(self.tail.as_bytes())) else {
+            return false;
+        };
+        // The first place of each part leaves most for those that follow.
+        self.middle.iter().all(|part| {
+            let mut places = rest.windows(part.len().max(1));
+            let at = if part.is_empty() {
+                Some(0)
+            } else {
+                places.position(|place| place == part.as_bytes())
+            };
+            let after = at.and_then(|at| rest.get(at + part.len()..));
+            rest = after.unwrap_or_default();
+            after.is_some()
+        })
     }
 }
 
 /// What a glob says, if it is one of the plainest.
 fn plain(glob: &str) -> Option<Plain<'_>> {
-    let has_meta = |text: &str| text.contains(['/', '*', '?', '[', ']', '{', '}', '\\', '!']);
+    let has_meta = |text: &str| {
+        text.contains(['/', '?', '[', ']', '{', '}', '\\', '!']) || text.contains("**")
+    };
+    let is_word = |text: &str| !text.is_empty() && !has_meta(text) && !text.contains('*');
     let rest = glob.strip_prefix("**/")?;
     if let Some(folder) = rest.strip_suffix("/**") {
-        return (!folder.is_empty() && !has_meta(folder)).then_some(Plain::Folder(folder));
+        return is_word(folder).then_some(Plain::Folder(folder));
     }
-    if !rest.is_empty() && !has_meta(rest) {
+    if is_word(rest) {
         return Some(Plain::File(rest));
     }
     let (folder, name) = match rest.rsplit_once('/') {
         Some((folder, name)) => (Some(folder), name),
         None => (None, rest),
     };
-    let (head, tail) = name.split_once('*')?;
-    let is_plain =
-        !has_meta(head) && !has_meta(tail) && folder.is_none_or(|folder| !has_meta(folder));
-    is_plain.then_some(Plain::Star(folder, head, tail))
+    let place = match folder.map(|folder| (folder, folder.strip_suffix("/**"))) {
+        None => Where::Anywhere,
+        Some((_, Some(folder))) if is_word(folder) => Where::Below(folder),
+        Some((folder, None)) if is_word(folder) => Where::In(folder),
+        Some(_) => return None,
+    };
+    (name.contains('*') && !has_meta(name)).then_some(Plain::Star(place, name))
 }
 
 fn parse(plain: &str, written: &str) -> Result<Glob, String> {
@@ -461,8 +498,30 @@ mod tests {
     #[test]
     fn what_is_looked_up_by_name_matches_as_a_glob_does() {
         let globs = [
-            "**/a", "**/a.b", "**/a*", "**/*b", "**/a*b", "**/*", "**/x/**", "**/x/a*", "**/x/*",
-            "x/a*b", "a*", "**/x/y/*", "**/*.b", "**/x*y/z", "x/**", "**/a**b", "**/é*",
+            "**/a",
+            "**/a.b",
+            "**/a*",
+            "**/*b",
+            "**/a*b",
+            "**/*",
+            "**/x/**",
+            "**/x/a*",
+            "**/x/*",
+            "x/a*b",
+            "a*",
+            "**/x/y/*",
+            "**/*.b",
+            "**/x*y/z",
+            "x/**",
+            "**/a**b",
+            "**/é*",
+            "**/*a*",
+            "**/*a*b",
+            "**/a*a*b",
+            "**/x/**/*b",
+            "**/x/**/a*",
+            "**/x/**/b",
+            "x/**/a*",
         ];
         let names = ["a", "b", "ab", "a.b", "aab", "x", "y", "z", "éa"];
         let folders = ["", "x/", "x/y/", "y/x/", "a/b/", "xay/"];

@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use baton_core::policy::RiskKind;
+
 use crate::gram::{GRAM, Grams, Rarity, Word};
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
@@ -94,8 +96,9 @@ impl Keywords {
             }
             let is_short = own.iter().any(|word| word.len() <= GRAM);
             // Reading a pattern costs time; tokens have short ones.
-            let may_gate = is_short && rule.pattern().len() <= MOST_READ;
-            if may_gate && shape::longest_run(rule.pattern(), is_token) >= LONG_RUN {
+            let is_token = matches!(rule.kind(), RiskKind::Secret | RiskKind::Payload);
+            let may_gate = is_short && is_token && rule.pattern().len() <= MOST_READ;
+            if may_gate && shape::longest_run(rule.pattern(), is_of_token) >= LONG_RUN {
                 gated.insert(at);
             }
             for word in own {
@@ -159,14 +162,14 @@ impl Keywords {
 }
 
 /// Bytes that tokens are made of, in the alphabets of base64, base62 and hex, and escapes of bytes.
-fn is_token(byte: u8) -> bool {
+fn is_of_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-+/=~\\".contains(&byte)
 }
 
 /// Whether a text holds a run of [`LONG_RUN`] bytes that tokens are made of. A look at each so many
 /// bytes finds every one.
 fn has_long_run(text: &[u8]) -> bool {
-    let holds = |at: &usize| text.get(*at).is_some_and(|byte| is_token(*byte));
+    let holds = |at: &usize| text.get(*at).is_some_and(|byte| is_of_token(*byte));
     let mut at = LONG_RUN - 1;
     while at < text.len() {
         let before = (at + 1 - LONG_RUN..=at).rev().take_while(holds).count();
