@@ -77,6 +77,15 @@ fn a_refusal_names_rule_file_line_and_the_next_step() {
 }
 
 #[test]
+fn a_plain_patch_is_told_the_way_in() {
+    let bench = Bench::new();
+    let plain = "--- a/app.sh\n+++ b/app.sh\n@@ -1 +1 @@\n-a\n+b\n";
+    let ran = bench.pipe(plain.as_bytes(), ["diff-risk-scan", "--patch", "-"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("with --base REV"), "{}", ran.stderr);
+}
+
+#[test]
 fn shadow_mode_records_what_would_be_and_stops_nothing() {
     let bench = Bench::new();
     with_policy(&bench, |policy| policy["mode"] = json!("shadow"));

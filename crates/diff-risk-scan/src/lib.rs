@@ -158,8 +158,11 @@ fn scan_text(session: &Session, bytes: &[u8]) -> Result<RiskReport, Problem> {
     let policy = session.policy()?;
     let mut limits = candidate::limits(policy);
     limits.allow_delta = false;
-    let patch =
-        baton_patch::parse(bytes, &limits).map_err(|refusal| candidate::refused(&refusal))?;
+    let patch = baton_patch::parse(bytes, &limits).map_err(|refusal| {
+        let problem = candidate::refused(&refusal);
+        problem
+            .hint("with --base REV git applies any other form, and its own difference is scanned")
+    })?;
     let book = RuleBook::of_session(session)?;
     baton_risk::scan(&ScanInput::from_patch(&patch), &book, None, &Origin::Text)
 }
