@@ -1,5 +1,7 @@
 //! The rules that a hunk calls up, by the keywords in and beside its changed lines.
 
+use std::ops::Range;
+
 use baton_core::policy::Side;
 use baton_patch::Hunk;
 
@@ -27,10 +29,13 @@ impl Called {
             several: RuleSet::of_size(book.rules().len()),
             losing: RuleSet::of_size(book.rules().len()),
         };
-        table.each(raw, |place| {
-            let start = line_start(raw, place.range.start);
+        let near = near_changes(raw);
+        let part = raw.get(near.clone()).unwrap_or_default();
+        table.each(part, |place| {
+            let start = line_start(raw, near.start + place.range.start);
             let marker = raw.get(start).copied().unwrap_or(b' ');
-            let is_near = marker != b' ' || is_beside_change(raw, start, place.range.end);
+            let is_near =
+                marker != b' ' || is_beside_change(raw, start, near.start + place.range.end);
             let is_loose = |number: usize| book.rule(number).is_some_and(Rule::is_loose);
             for number in place.rules().filter(|number| is_near || is_loose(*number)) {
                 called.add(book, number, marker, start);
@@ -72,6 +77,25 @@ fn each_line(raw: &[u8], mut visit: impl FnMut(usize, u8)) {
         }
         start += 1 + line_at(raw, start).len();
     }
+}
+
+/// The lines of a hunk from the one before its first change to the one after its last: what is
+/// further away stands there to find the place.
+fn near_changes(raw: &[u8]) -> Range<usize> {
+    let is_changed = |start: usize| matches!(raw.get(start), Some(b'+' | b'-'));
+    let (mut before, mut start) = (0, 0);
+    while start < raw.len() && !is_changed(start) {
+        before = start;
+        start += 1 + line_at(raw, start).len();
+    }
+    let (mut after, mut end) = (raw.len(), raw.len());
+    while let Some(last) = end.checked_sub(1).map(|last| line_start(raw, last)) {
+        if is_changed(last) || last <= before {
+            break;
+        }
+        (after, end) = (end, last);
+    }
+    before..after.max(before)
 }
 
 /// Where the line of a place starts.
@@ -120,6 +144,22 @@ mod tests {
         let letters: Vec<_> = b"abefgi".iter().copied().filter(beside).collect();
         assert_eq!(letters, b"begi");
         assert!(!is_beside_change(b" a\n b", 3, 5));
+    }
+
+    #[test]
+    fn what_is_far_from_every_change_is_left_out() {
+        let near = |raw: &'static str| raw.get(near_changes(raw.as_bytes())).unwrap();
+        assert_eq!(
+            near(" a\n b\n c\n+d\n e\n f\n-g\n h\n i\n j\n"),
+            " c\n+d\n e\n f\n-g\n h\n"
+        );
+        assert_eq!(near("+a\n b\n c"), "+a\n b\n");
+        assert_eq!(near(" a\n b\n-c"), " b\n-c");
+        assert_eq!(near("+a\n"), "+a\n");
+        assert_eq!(
+            near(" a\n+b\n\\ No newline at end of file\n"),
+            " a\n+b\n\\ No newline at end of file\n"
+        );
     }
 
     #[test]
