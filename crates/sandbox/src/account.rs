@@ -69,9 +69,7 @@ impl Account {
                 .truncate(false)
                 .write(true)
                 .open(Path::new(PLACE).join(format!("account-{id}")))?;
-            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
-                && processes_of(id).is_empty()
-            {
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && !is_seen(id) {
                 return Ok(Self { id, _lock: lock });
             }
         }
@@ -94,6 +92,20 @@ impl Account {
         }
         false
     }
+}
+
+/// Whether a process of the account shows itself: one look at each folder, because this comes
+/// before every gate. (`kill(-1, 0)` would be one call, but succeeds whenever there is any process.)
+fn is_seen(id: u32) -> bool {
+    fs::read_dir("/proc").is_ok_and(|entries| {
+        entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            name.as_encoded_bytes()
+                .first()
+                .is_some_and(u8::is_ascii_digit)
+                && entry.metadata().is_ok_and(|status| status.uid() == id)
+        })
+    })
 }
 
 fn processes_of(id: u32) -> Vec<Pid> {

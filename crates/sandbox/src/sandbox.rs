@@ -214,7 +214,8 @@ impl Machine {
         ran: Ran,
         fallback_from: Vec<Tried>,
     ) -> Outcome {
-        let cleared = self.account.as_ref().is_some_and(Account::clear);
+        // A namespace whose first process is gone has nothing left to look for.
+        let all_dead = ran.all_dead || self.account.as_ref().is_some_and(Account::clear);
         Outcome {
             level,
             throwaway_asserted: profile.throwaway,
@@ -241,7 +242,7 @@ impl Machine {
             cpu_ms: ran.cpu_ms,
             peak_memory_bytes: ran.peaks.memory,
             leaks: ran.leaks,
-            all_dead: ran.all_dead || cleared,
+            all_dead,
             log: ran.log,
             fallback_from,
         }

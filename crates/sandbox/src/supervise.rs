@@ -200,12 +200,11 @@ impl<'a> Run<'a> {
 
     /// Waits until something happens; whether the log and the channel can be read.
     fn wait(&mut self, channel: Option<&UnixStream>) -> (bool, bool) {
-        let now = Instant::now();
-        let mut next = self.next_look.min(self.next_stop);
-        if let Some(deadline) = self.deadline() {
-            next = next.min(deadline);
-        }
-        let pause = next.saturating_duration_since(now).min(LOOK);
+        // Every look, question and deadline comes within this, or at most this much late.
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(LOOK.subsec_nanos()),
+        };
         // A closed end would answer at once for ever, so only open ones are asked.
         let mut ends = Vec::with_capacity(3);
         if self.log_open {
@@ -217,11 +216,6 @@ impl<'a> Run<'a> {
         if !self.exited {
             ends.push(PollFd::from_borrowed_fd(self.handle.as_fd(), PollFlags::IN));
         }
-        let timeout = Timespec {
-            tv_sec: 0,
-            // At most ten milliseconds.
-            tv_nsec: i64::from(pause.subsec_nanos()),
-        };
         // An interrupted wait is a short one.
         let _ = poll(&mut ends, Some(&timeout));
         let mut answers = ends.iter().map(|end| !end.revents().is_empty());
