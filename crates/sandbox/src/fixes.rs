@@ -27,7 +27,7 @@ pub(crate) fn fix(level: Level, words: &str) -> &'static str {
     if has("others than root may change it") {
         return "give bwrap back to root and take write permission from group and others";
     }
-    if has("max_user_namespaces") || has("No space left") || has("ENOSPC") {
+    if has("_namespaces exceeded") || has("ENOSPC") {
         return "raise user.max_user_namespaces (sysctl), or do not nest the runner in another sandbox";
     }
     if has("canary got through") || has("namespace is the host's") {

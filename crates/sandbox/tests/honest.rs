@@ -2,6 +2,11 @@
 //! about it: how it ended, what it wrote, what it left behind.
 
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

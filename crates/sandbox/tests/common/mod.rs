@@ -1,7 +1,15 @@
 //! A small host for gates to attack: secrets, listeners and a victim, all of ours and all open to
 //! every account, so that only a wall can refuse.
 
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(
+    dead_code,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "each test program uses its own part, and a test that cannot go on fails"
+)]
+
+pub(crate) mod attacks;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -291,4 +299,43 @@ fn listen(folder: &Path, variables: &mut BTreeMap<String, String>, reached: &Arc
             two.store(true, Ordering::SeqCst);
         }
     });
+}
+
+/// Runs one ignored test of this program where no further user namespace can be made, as in many
+/// containers: inside a user namespace of its own, with the limit on more of them at zero.
+pub(crate) fn again_without_namespaces(test: &str) {
+    const SET_UP: &str = "\
+import ctypes, os, sys
+L = ctypes.CDLL(None, use_errno=True)
+account, rest = int(sys.argv[1]), sys.argv[2:]
+r, w = os.pipe(); r2, w2 = os.pipe()
+child = os.fork()
+if child == 0:
+    if account: os.setgroups([]); os.setgid(account); os.setuid(account); L.prctl(4, 1)
+    assert L.unshare(0x10000000) == 0
+    os.write(w, b'x'); os.read(r2, 1)
+    open('/proc/sys/user/max_user_namespaces', 'w').write('0')
+    os.execv(rest[0], rest)
+os.read(r, 1)
+for name in ('uid_map', 'gid_map'):
+    open('/proc/%d/%s' % (child, name), 'w').write('0 0 65536' if not account else '%d %d 1' % (account, account))
+os.write(w2, b'x')
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
+    if !is_root() {
+        return;
+    }
+    for account in ["0", "61150"] {
+        let output = Command::new("/usr/bin/python3")
+            .args(["-c", SET_UP, account])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", test, "--nocapture"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        println!("as {account}: {said}");
+        assert!(output.status.success(), "as {account}: {said}\n{errors}");
+        assert!(said.contains("1 passed"), "as {account}: {said}");
+    }
 }
