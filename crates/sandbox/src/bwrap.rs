@@ -44,7 +44,7 @@ fn search() -> Result<Found, String> {
         let Ok(status) = place.metadata() else {
             continue;
         };
-        if status.uid() != 0 || status.mode() & 0o022 != 0 {
+        if !is_root_s(status.uid()) || status.mode() & 0o022 != 0 {
             return Err(format!(
                 "{}: others than root may change it",
                 place.display()
@@ -62,6 +62,12 @@ fn search() -> Result<Found, String> {
         });
     }
     Err(format!("bwrap is at none of {}", FIXED.join(", ")))
+}
+
+/// Inside a user namespace that does not map root, its files show the overflow account.
+fn is_root_s(owner: u32) -> bool {
+    let overflow = || std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
+    owner == 0 || overflow().is_some_and(|text| text.trim().parse() == Ok(owner))
 }
 
 /// The whole command line after the program's name.
