@@ -3,9 +3,8 @@
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::UnixListener;
 
 use tempfile::TempDir;
 
@@ -20,7 +19,8 @@ pub(crate) struct Laid {
     tcp: TcpListener,
     udp: UdpSocket,
     by_path: UnixListener,
-    by_name: UnixListener,
+    /// Linux only.
+    by_name: Option<UnixListener>,
     pub(crate) bait: Bait,
 }
 
@@ -42,12 +42,10 @@ impl Laid {
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o777))?;
         // The folder's name is random, so the abstract name is too.
         let abstract_name = folder.path().to_string_lossy().into_owned();
-        let by_name = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&abstract_name)?)?;
+        let by_name = listen_by_name(&abstract_name)?;
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        for listener in [&by_path, &by_name] {
-            listener.set_nonblocking(true)?;
-        }
+        by_path.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
         udp.set_nonblocking(true)?;
         let bait = Bait {
@@ -78,7 +76,8 @@ impl Laid {
         if came(self.tcp.accept().map(drop)) || came(self.udp.recv(&mut [0; 8]).map(drop)) {
             arrived.push(Aspect::Network);
         }
-        if came(self.by_path.accept().map(drop)) || came(self.by_name.accept().map(drop)) {
+        let by_name = self.by_name.as_ref().map(UnixListener::accept);
+        if came(self.by_path.accept().map(drop)) || by_name.is_some_and(|it| came(it.map(drop))) {
             arrived.push(Aspect::UnixSockets);
         }
         let untouched = fs::read(&self.bait.secret).is_ok_and(|content| content == SECRET);
@@ -95,4 +94,19 @@ impl Laid {
             }
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn listen_by_name(name: &str) -> io::Result<Option<UnixListener>> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+
+    let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
+    Ok(Some(listener))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn listen_by_name(_: &str) -> io::Result<Option<UnixListener>> {
+    Ok(None)
 }

@@ -36,12 +36,8 @@ pub(crate) fn fix(level: Level, words: &str) -> &'static str {
     if has("reach:") || has("Permission denied") && has("bind") {
         return "put the tree and the read-only places where the runner's account may go";
     }
-    if has("uid map") || has("setting up uid map") || has("loopback") || has("apparmor") {
-        return "Ubuntu 23.10 and later: install an AppArmor profile that allows userns for /usr/bin/bwrap";
-    }
-    if has("Creating new namespace failed") || has("No permissions to create") {
-        return "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1 and \
-                kernel.apparmor_restrict_unprivileged_userns=0, or the container's seccomp profile";
+    if has("uid map") || has("loopback") || has("namespace failed") || has("No permissions") {
+        return namespaces(&|name| std::fs::read_to_string(format!("/proc/sys/{name}")).ok());
     }
     if has("leave root") || has("leave group") {
         return "start the runner as an ordinary user, or map the accounts 60600 to 61099 into the container";
@@ -50,4 +46,55 @@ pub(crate) fn fix(level: Level, words: &str) -> &'static str {
         return "use a kernel of 6.12 or later with Landlock enabled (lsm=landlock,...)";
     }
     "run the doctor for what this machine lacks"
+}
+
+/// Which of the known switches of the kernel refuses user namespaces. `read` gives the text of a
+/// file below `/proc/sys`.
+fn namespaces(read: &dyn Fn(&str) -> Option<String>) -> &'static str {
+    let is = |name: &str, value: &str| read(name).is_some_and(|text| text.trim() == value);
+    if is("kernel/unprivileged_userns_clone", "0") {
+        return "allow user namespaces: sysctl -w kernel.unprivileged_userns_clone=1";
+    }
+    if is("user/max_user_namespaces", "0") {
+        return "allow user namespaces: sysctl -w user.max_user_namespaces=10000";
+    }
+    if is("kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return "Ubuntu 23.10 and later: install an AppArmor profile that gives /usr/bin/bwrap the \
+                right userns (package apparmor-profiles: bwrap-userns-restrict)";
+    }
+    "let the container make user namespaces: its seccomp profile must allow unshare, mount and clone"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_known_refusal_has_its_own_line() {
+        let cases = [
+            ("bwrap is at none of /usr/bin/bwrap", "bubblewrap"),
+            (
+                "bwrap: Creating new namespace failed: nesting depth or /proc/sys/user/max_*_namespaces exceeded (ENOSPC)",
+                "max_user_namespaces",
+            ),
+            ("the canary got through: read a decoy", "did not hold"),
+            ("leave root: Invalid argument (os error 22)", "60600"),
+            ("reach: /root/x: Permission denied", "may go"),
+        ];
+        for (words, part) in cases {
+            assert!(fix(Level::I3, words).contains(part), "{words}");
+        }
+        assert!(fix(Level::I2, "landlock: version 3").contains("6.12"));
+    }
+
+    #[test]
+    fn the_switch_that_refuses_is_named() {
+        let only = |switch: &'static str, value: &'static str| {
+            namespaces(&move |name| (name == switch).then(|| format!("{value}\n")))
+        };
+        assert!(only("kernel/unprivileged_userns_clone", "0").contains("userns_clone=1"));
+        assert!(only("user/max_user_namespaces", "0").contains("max_user_namespaces"));
+        assert!(only("kernel/apparmor_restrict_unprivileged_userns", "1").contains("AppArmor"));
+        assert!(only("none", "").contains("seccomp"));
+    }
 }

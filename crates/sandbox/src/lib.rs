@@ -11,16 +11,21 @@
 mod account;
 mod aspects;
 mod bait;
+#[cfg(target_os = "linux")]
 mod bwrap;
 mod evidence;
 mod fixes;
+mod handle;
 mod level;
 mod log;
 mod outcome;
+mod probe;
 mod processes;
 mod profile;
 mod refused;
 mod sandbox;
+#[cfg(target_os = "macos")]
+mod seatbelt;
 mod stage;
 mod supervise;
 #[allow(unsafe_code, reason = "all of it is there")]
@@ -31,6 +36,7 @@ mod wire;
 pub use level::{Aspect, Cover, Level, Relax};
 pub use log::Log;
 pub use outcome::{Backend, Covered, EndedBy, Limit, Outcome};
+pub use probe::{Gap, Probe, Reached};
 pub use profile::{HOME, Limits, Profile, TREE};
 pub use refused::{Refused, Tried};
 pub use sandbox::Sandbox;

@@ -8,11 +8,12 @@ use crate::account::{self, Account};
 use crate::bait::Laid;
 use crate::level::Level;
 use crate::outcome::{Backend, Outcome};
+use crate::probe::{self, Probe};
 use crate::profile::Profile;
 use crate::refused::{Refused, Tried};
 use crate::supervise::{Attempt, Ran, attempt};
 use crate::wire::{OuterPlan, Rlimits, StagePlan};
-use crate::{aspects, bwrap, evidence, fixes, stage, sys};
+use crate::{aspects, evidence, fixes, stage, sys};
 
 /// Runs gates. Holds which program is the second stage.
 #[derive(Clone, Debug)]
@@ -88,6 +89,30 @@ impl Sandbox {
         Err(fixes::unavailable(tried))
     }
 
+    /// Tries each level once with a program that does nothing, for a doctor. Takes as long as
+    /// three gates, some tens of milliseconds.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        probe::look(&|level| self.try_level(level))
+    }
+
+    /// The whole of one run at one level, or the words of what refused it.
+    fn try_level(&self, level: Level) -> Result<Outcome, String> {
+        let words = |refused: Refused| refused.to_string();
+        let tree = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let profile = Profile::new(tree.path(), vec!["/bin/sh".into(), "-c".into(), ":".into()]);
+        let profile = profile.checked().map_err(words)?;
+        let mut machine = Machine::prepare(&profile).map_err(words)?;
+        match self
+            .reach(level, &profile, &mut machine, &|| false)
+            .map_err(words)?
+        {
+            Attempt::Ran(ran) => Ok(machine.outcome(level, &profile, *ran, Vec::new())),
+            Attempt::Unreached(error) | Attempt::NotStarted(error) => Err(error),
+            Attempt::StoppedEarly => Err("stopped".to_owned()),
+        }
+    }
+
     fn reach(
         &self,
         level: Level,
@@ -96,8 +121,8 @@ impl Sandbox {
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Attempt, Refused> {
         let backend = match level {
-            Level::I3 => match bwrap::find() {
-                Ok(found) => Some(found.path.clone()),
+            Level::I3 => match bwrap() {
+                Ok((path, _)) => Some(path),
                 Err(words) => return Ok(Attempt::Unreached(words)),
             },
             _ => None,
@@ -250,14 +275,26 @@ impl Machine {
 }
 
 fn backend(level: Level) -> Backend {
-    let found = bwrap::find().ok().filter(|_| level == Level::I3);
+    let found = bwrap().ok().filter(|_| level == Level::I3);
     Backend {
         name: match level {
             Level::I3 => "bwrap",
+            Level::I2 if cfg!(target_os = "macos") => "seatbelt",
             Level::I2 => "landlock",
             Level::I1 | Level::E => "process-group",
         },
-        version: found.map(|found| found.version.clone()),
-        path: found.map(|found| found.path.clone()),
+        version: found.as_ref().map(|(_, version)| version.clone()),
+        path: found.map(|(path, _)| path),
     }
+}
+
+/// Where the system's `bwrap` is, and its version.
+#[cfg(target_os = "linux")]
+pub(crate) fn bwrap() -> Result<(PathBuf, String), String> {
+    crate::bwrap::find().map(|found| (found.path.clone(), found.version.clone()))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn bwrap() -> Result<(PathBuf, String), String> {
+    Err("this system has no namespaces".to_owned())
 }

@@ -2,16 +2,16 @@
 //! reads the log, and sees to it that nothing is left.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bait::Laid;
+use crate::handle::Handle;
 use crate::level::Level;
 use crate::log::{Log, Recorder};
 use crate::outcome::EndedBy;
@@ -71,11 +71,10 @@ pub(crate) fn attempt(
     let begun = Instant::now();
     let (theirs, mut ours) =
         UnixStream::pair().map_err(|error| Refused::failed("a channel", &error))?;
-    let (log, write_end) =
-        pipe_with(PipeFlags::CLOEXEC).map_err(|error| Refused::failed("a pipe", &error))?;
-    let child = start(program, theirs, write_end)?;
+    let (log, write_end) = std::io::pipe().map_err(|error| Refused::failed("a pipe", &error))?;
+    let child = start(program, theirs, write_end.into())?;
     stage.bait.outer = child.id();
-    let mut run = Run::new(child, log, level, profile, begun)?;
+    let mut run = Run::new(child, log.into(), level, profile, begun)?;
     let told = send(&mut ours, outer).and_then(|()| send(&mut ours, &stage));
     if let Err(error) = told {
         run.note = Some(format!("the second stage did not listen: {error}"));
@@ -104,9 +103,9 @@ struct Run<'a> {
     child: Child,
     pid: Pid,
     /// Becomes readable when the child has ended.
-    handle: OwnedFd,
+    handle: Handle,
     /// The first process inside: its end is the end of everything inside.
-    inner: Option<OwnedFd>,
+    inner: Option<Handle>,
     log: OwnedFd,
     log_open: bool,
     recorder: Recorder,
@@ -136,12 +135,12 @@ impl<'a> Run<'a> {
         profile: &'a Profile,
         begun: Instant,
     ) -> Result<Self, Refused> {
-        let failed = |error: rustix::io::Errno| Refused::failed("the second stage", &error);
+        let failed = |error: std::io::Error| Refused::failed("the second stage", &error);
         let pid = i32::try_from(child.id())
             .ok()
             .and_then(Pid::from_raw)
-            .ok_or_else(|| failed(rustix::io::Errno::SRCH))?;
-        let handle = pidfd_open(pid, PidfdFlags::empty()).map_err(failed)?;
+            .ok_or_else(|| failed(ErrorKind::NotFound.into()))?;
+        let handle = Handle::open(pid).map_err(failed)?;
         Ok(Self {
             child,
             pid,
@@ -213,8 +212,8 @@ impl<'a> Run<'a> {
         if let Some(channel) = channel {
             ends.push(PollFd::new(channel, PollFlags::IN));
         }
-        if !self.exited {
-            ends.push(PollFd::from_borrowed_fd(self.handle.as_fd(), PollFlags::IN));
+        if let Some(end) = self.handle.end().filter(|_| !self.exited) {
+            ends.push(PollFd::from_borrowed_fd(end, PollFlags::IN));
         }
         // An interrupted wait is a short one.
         let _ = poll(&mut ends, Some(&timeout));
@@ -263,7 +262,7 @@ impl<'a> Run<'a> {
         if self.level == Level::I3 {
             self.inner = children(self.pid)
                 .first()
-                .and_then(|inner| pidfd_open(*inner, PidfdFlags::empty()).ok());
+                .and_then(|inner| Handle::open(*inner).ok());
         }
         self.watch.start();
         let now = Instant::now();
@@ -367,17 +366,17 @@ impl<'a> Run<'a> {
             return;
         }
         if let Some(inner) = &self.inner {
-            // Already gone is the good case, here and below.
-            let _ = pidfd_send_signal(inner, Signal::KILL);
+            inner.kill();
         }
         let ours_to_wait_for = self.level < Level::I3 && self.started.is_some() && !self.killed;
         self.killed = true;
         if ours_to_wait_for {
             for process in descendants(self.pid) {
+                // Already gone is the good case.
                 let _ = kill_process(process, Signal::KILL);
             }
         } else if self.level == Level::I3 || self.is_late() {
-            let _ = pidfd_send_signal(&self.handle, Signal::KILL);
+            self.handle.kill();
         }
     }
 
@@ -390,10 +389,10 @@ impl<'a> Run<'a> {
 
     fn finish(mut self) -> Attempt {
         if !self.exited {
-            let _ = pidfd_send_signal(&self.handle, Signal::KILL);
+            self.handle.kill();
             let _ = self.child.wait();
         }
-        let all_dead = self.inner.as_ref().is_some_and(is_gone);
+        let all_dead = self.inner.as_ref().is_some_and(Handle::is_gone);
         if let Some(error) = self.not_started {
             return Attempt::NotStarted(error);
         }
@@ -427,16 +426,6 @@ impl<'a> Run<'a> {
             log: self.recorder.finish(self.log_open),
         }))
     }
-}
-
-/// Waits for the end of the first process inside, which waits for all others.
-fn is_gone(inner: &OwnedFd) -> bool {
-    let timeout = Timespec {
-        tv_sec: 2,
-        tv_nsec: 0,
-    };
-    let mut ends = [PollFd::new(inner, PollFlags::IN)];
-    poll(&mut ends, Some(&timeout)).is_ok_and(|count| count > 0)
 }
 
 /// Reads what has arrived; whether more can come.

@@ -114,6 +114,12 @@ pub(crate) fn landlock_abi() -> u32 {
     u32::try_from(answer).unwrap_or(0)
 }
 
+/// The version of Landlock: there is none on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn landlock_abi() -> u32 {
+    0
+}
+
 /// What the kernel answers to a call with these three numbers.
 ///
 /// Used by the canary only, with arguments that do nothing where the call is allowed.

@@ -183,3 +183,20 @@ fn no_boundary() {
     );
     assert!(network.note.contains("got through"), "{network:?}");
 }
+
+#[test]
+fn a_doctor_is_told_what_is_missing() {
+    again_without_namespaces("doctor");
+}
+
+#[test]
+#[ignore = "run by a_doctor_is_told_what_is_missing"]
+fn doctor() {
+    let probe = baton_sandbox::Sandbox::with_program(common::PROGRAM).probe();
+    assert_eq!(probe.level, Some(Level::I2), "{probe:?}");
+    let gap = &probe.gaps[0];
+    assert!(
+        gap.what.contains("ENOSPC") && gap.fix.contains("max_user_namespaces"),
+        "{gap:?}"
+    );
+}

@@ -324,3 +324,11 @@ fn profiles_that_open_more_than_they_say_are_refused() {
 fn as_an_ordinary_user() {
     common::again_as_an_ordinary_user();
 }
+
+#[test]
+fn a_doctor_is_told_what_the_machine_gives() {
+    let probe = Sandbox::with_program(PROGRAM).probe();
+    assert_eq!(probe.level, Some(Level::I3), "{probe:?}");
+    assert!(probe.levels.iter().all(|tried| tried.reached), "{probe:?}");
+    assert!(probe.gaps.is_empty(), "{:?}", probe.gaps);
+}

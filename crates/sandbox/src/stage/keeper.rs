@@ -9,9 +9,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, WaitOptions, WaitStatus, wait};
+use rustix::process::{WaitOptions, WaitStatus, wait};
 
-use crate::level::Level;
 use crate::profile::{HOME, TREE};
 use crate::stage::{Broken, Places, at, channel, give_up, walls};
 use crate::sys::{self, Forked};
@@ -54,7 +53,7 @@ fn keep(channel: &mut UnixStream, places: &Places) -> Result<(), Broken> {
         use rustix::process::{DumpableBehavior, set_child_subreaper, set_dumpable_behavior};
         // The gate has the same account: it must not write to our memory through /proc.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at("dumpable"))?;
-        set_child_subreaper(Pid::from_raw(1)).map_err(at("subreaper"))?;
+        set_child_subreaper(rustix::process::Pid::from_raw(1)).map_err(at("subreaper"))?;
     }
     match sys::fork().map_err(at("fork"))? {
         Forked::Child => become_gate(channel, &plan, places),
@@ -170,6 +169,7 @@ fn end(status: WaitStatus) -> End {
 /// Counts what is left; below level I3 also kills it, at I3 our own end does.
 #[cfg(target_os = "linux")]
 fn left(plan: &StagePlan) -> u64 {
+    use crate::level::Level;
     use crate::processes::descendants;
     use rustix::process::{Signal, kill_process};
 

@@ -46,6 +46,12 @@ pub fn enter_if_called() {
 #[cfg(target_os = "linux")]
 pub(crate) use canary::namespaces;
 
+/// The namespaces of this process; none where the system has no such thing.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn namespaces() -> std::collections::BTreeMap<String, String> {
+    std::collections::BTreeMap::new()
+}
+
 pub(crate) fn is_offered() -> bool {
     OFFERED.load(Ordering::Relaxed)
 }

@@ -2,11 +2,7 @@
 
 use std::convert::Infallible;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use rustix::process::{Signal, set_parent_process_death_signal};
+use std::path::Path;
 
 use crate::level::Level;
 use crate::stage::{Broken, Places, at, channel, give_up, keeper};
@@ -35,7 +31,8 @@ fn go(channel: &mut UnixStream) -> Result<Places, Broken> {
     }
     // After leaving root: a change of account clears it.
     #[cfg(target_os = "linux")]
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(at("death signal"))?;
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(at("death signal"))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     if plan.level == Level::I3 {
         become_bwrap(&plan)?;
@@ -64,11 +61,16 @@ fn reachable(path: &Path) -> Result<(), Broken> {
 
 #[cfg(target_os = "linux")]
 fn become_bwrap(plan: &OuterPlan) -> Result<Infallible, Broken> {
+    use std::os::unix::process::CommandExt;
+
     let Some(program) = &plan.bwrap else {
         return Err(at("bwrap")("no path"));
     };
     let arguments = crate::bwrap::arguments(plan).map_err(at("bwrap arguments"))?;
-    let error = Command::new(program).args(arguments).env_clear().exec();
+    let error = std::process::Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .exec();
     Err(at("bwrap")(error))
 }
 
@@ -131,7 +133,7 @@ fn gather(staging: &Path, plan: &mut OuterPlan) -> Result<(), Broken> {
 }
 
 #[cfg(target_os = "linux")]
-fn bind(source: &Path, target: PathBuf) -> Result<PathBuf, Broken> {
+fn bind(source: &Path, target: std::path::PathBuf) -> Result<std::path::PathBuf, Broken> {
     let is_folder = std::fs::metadata(source).map_err(at("staging"))?.is_dir();
     let made = if is_folder {
         std::fs::create_dir(&target)

@@ -28,9 +28,12 @@ pub(super) fn raise(plan: &StagePlan, places: &Places) -> Result<Ready, Broken> 
     Ok(ready)
 }
 
-/// On other systems: limits only; nothing is tried.
+/// On other systems: limits, and on macOS what `argv` adds; nothing is tried.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn raise(plan: &StagePlan, _: &Places) -> Result<Ready, Broken> {
+    if plan.level > Level::I1 && !(cfg!(target_os = "macos") && plan.level == Level::I2) {
+        return Err(at("walls")("this system has none of that level"));
+    }
     limit(&plan.limits)?;
     Ok(Ready {
         uid: rustix::process::getuid().as_raw(),
