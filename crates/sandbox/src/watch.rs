@@ -1,8 +1,11 @@
 //! The watch from outside: memory, processes and disk, which a process cannot hold for all.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -18,6 +21,10 @@ const MEASURE: Duration = Duration::from_secs(2);
 /// How often the free space of the file system is asked for.
 const HINT: Duration = Duration::from_millis(50);
 
+/// An entry counts with at least this, though an empty file takes no block: about what its inode
+/// and its name take.
+const ENTRY: u64 = 1024;
+
 /// What was seen so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peaks {
@@ -31,10 +38,14 @@ pub(crate) struct Watch {
     root: Pid,
     limits: Limits,
     tree: PathBuf,
+    /// The first measure, taken while the walls are built.
+    first: Option<JoinHandle<Measure>>,
     at_start: u64,
     free_at_start: Option<u64>,
     next_hint: Instant,
     next_measure: Instant,
+    /// A measure that is being taken: a large tree must not keep us from looking.
+    running: Option<(Instant, Receiver<Measure>)>,
     pub(crate) peaks: Peaks,
 }
 
@@ -42,16 +53,26 @@ impl Watch {
     /// Watches everything below the process `root`, and the tree.
     pub(crate) fn new(root: Pid, limits: &Limits, tree: &Path) -> Self {
         let now = Instant::now();
+        let own = tree.to_path_buf();
         Self {
             root,
             limits: limits.clone(),
             tree: tree.to_path_buf(),
+            first: Some(std::thread::spawn(move || measure(&own))),
             at_start: 0,
             free_at_start: None,
             next_hint: now,
             next_measure: now + MEASURE,
+            running: None,
             peaks: Peaks::default(),
         }
+    }
+
+    /// Ends the first measure; the gate starts after it.
+    pub(crate) fn start(&mut self) {
+        let first = self.first.take().and_then(|first| first.join().ok());
+        self.at_start = first.map_or(0, |measure| measure.bytes);
+        self.free_at_start = free_bytes(&self.tree);
     }
 
     /// Looks once; the name of a limit that is passed.
@@ -73,7 +94,10 @@ impl Watch {
         let memory = if resident > self.limits.memory_bytes {
             processes
                 .iter()
-                .map(|process| proportional(*process).unwrap_or(0))
+                .map(|process| {
+                    // One that hides its pages counts with all of them.
+                    proportional(*process).unwrap_or_else(|| look(*process).resident)
+                })
                 .sum::<u64>()
                 .max(private)
         } else {
@@ -98,27 +122,27 @@ impl Watch {
         }
         self.next_hint = now + HINT;
         let free = free_bytes(&self.tree);
-        let Some(before) = self.free_at_start else {
-            self.free_at_start = free;
+        let gone = match (self.free_at_start, free) {
+            (Some(before), Some(now)) => before.saturating_sub(now),
+            _ => 0,
+        };
+        let hinted = gone > self.limits.tree_growth_bytes;
+        let Some((began, receiver)) = &self.running else {
+            if hinted || now >= self.next_measure {
+                self.running = Some((now, measure_aside(&self.tree)));
+            }
             return None;
         };
-        let gone = before.saturating_sub(free.unwrap_or(before));
-        if gone <= self.limits.tree_growth_bytes && now < self.next_measure {
-            return None;
-        }
-        let now_used = tree_bytes(&self.tree).saturating_add(nameless_bytes(processes));
+        let measure = receiver.try_recv().ok()?;
         // A walk takes at most a twentieth of the time, however large the tree is.
-        self.next_measure = Instant::now() + MEASURE.max(now.elapsed() * 20);
-        self.next_hint = Instant::now() + HINT.max(now.elapsed() * 4);
-        let growth = now_used.saturating_sub(self.at_start);
+        self.next_measure = now + MEASURE.max(began.elapsed() * 20);
+        self.running = None;
+        let used = measure.bytes.saturating_add(nameless_bytes(processes));
+        let growth = used.saturating_sub(self.at_start);
         self.peaks.growth = self.peaks.growth.max(growth);
-        (growth > self.limits.tree_growth_bytes).then_some("tree_growth")
-    }
-
-    /// Measures the tree before the gate starts.
-    pub(crate) fn start(&mut self) {
-        self.at_start = tree_bytes(&self.tree);
-        self.free_at_start = free_bytes(&self.tree);
+        // What cannot be walked is judged by the free space alone.
+        let hidden = hinted && !measure.whole;
+        (hidden || growth > self.limits.tree_growth_bytes).then_some("tree_growth")
     }
 }
 
@@ -132,25 +156,46 @@ fn free_bytes(path: &Path) -> Option<u64> {
     Some(status.f_bfree.saturating_mul(status.f_frsize))
 }
 
-/// What the tree takes on disk. Folders that cannot be read count nothing.
-fn tree_bytes(tree: &Path) -> u64 {
-    let mut sum = 0_u64;
+/// What a tree takes on disk.
+struct Measure {
+    bytes: u64,
+    /// Whether every folder could be read: a gate may close one, or nest them too deep for a path.
+    whole: bool,
+}
+
+fn measure_aside(tree: &Path) -> Receiver<Measure> {
+    let (sender, receiver) = channel();
+    let tree = tree.to_path_buf();
+    std::thread::spawn(move || {
+        // A watch that has ended needs no measure.
+        let _ = sender.send(measure(&tree));
+    });
+    receiver
+}
+
+fn measure(tree: &Path) -> Measure {
+    let mut bytes = 0_u64;
+    let mut whole = true;
     let mut open = vec![tree.to_path_buf()];
     while let Some(folder) = open.pop() {
         let Ok(entries) = fs::read_dir(&folder) else {
+            // Gone meanwhile is the good case.
+            let gone = fs::symlink_metadata(&folder);
+            whole &= gone.is_err_and(|error| error.kind() == ErrorKind::NotFound);
             continue;
         };
         for entry in entries.flatten() {
             // Of the entry itself: a link leads nowhere here.
-            if let Ok(status) = entry.metadata() {
-                sum = sum.saturating_add(status.blocks().saturating_mul(512));
-                if status.is_dir() {
-                    open.push(entry.path());
-                }
+            let Ok(status) = entry.metadata() else {
+                continue;
+            };
+            bytes = bytes.saturating_add((status.blocks().saturating_mul(512)).max(ENTRY));
+            if status.is_dir() {
+                open.push(entry.path());
             }
         }
     }
-    sum
+    Measure { bytes, whole }
 }
 
 /// What open files without a name take: a walk does not see them.

@@ -332,3 +332,22 @@ fn a_doctor_is_told_what_the_machine_gives() {
     assert!(probe.levels.iter().all(|tried| tried.reached), "{probe:?}");
     assert!(probe.gaps.is_empty(), "{:?}", probe.gaps);
 }
+
+#[test]
+fn a_runner_that_is_killed_takes_the_gate_with_it() {
+    let host = Host::new();
+    let mut runner = Command::new(PROGRAM)
+        .arg(&host.tree)
+        .args(["/bin/sh", "-c", "touch began; sleep 1; touch late"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while !host.tree.join("began").exists() && began.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    std::thread::sleep(Duration::from_millis(1300));
+    assert!(host.tree.join("began").exists() && !host.tree.join("late").exists());
+}

@@ -87,6 +87,8 @@ fn prepare(channel: &mut UnixStream, plan: &StagePlan, places: &Places) -> Resul
         set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(at("dumpable"))?;
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(at("death signal"))?;
     }
+    // A session of its own, so that signals to its group do not mean the keeper too.
+    let _ = rustix::process::setsid();
     // Joining nothing would add a slash.
     let folder = if plan.cwd.as_os_str().is_empty() {
         places.tree.clone()

@@ -170,6 +170,10 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        let shut = self.tree.join("shut");
+        if shut.exists() {
+            open(&shut);
+        }
         let _ = self.victim.kill();
         let _ = self.victim.wait();
     }
@@ -229,7 +233,11 @@ fn open(path: &Path) {
 }
 
 fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) {
-    for entry in fs::read_dir(folder).unwrap().flatten() {
+    // Attacks make folders that nobody can list.
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
         let path = entry.path();
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {

@@ -171,4 +171,9 @@ o = subprocess.run(['su', '-c', 'id -u'], stdin=subprocess.DEVNULL, capture_outp
 if o.stdout.strip() == '0': won()
 "),
     ),
+    (
+        "signal the parent",
+        Wins,
+        Py("os.kill(os.getppid(), 0); won()"),
+    ),
 ];

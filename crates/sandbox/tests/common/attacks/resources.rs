@@ -125,4 +125,39 @@ won()
 k = [open('/dev/null') for _ in range(500)]; won()
 "),
     ),
+    (
+        "shared memory of a process that hides",
+        Wins,
+        Py("
+L.prctl(4, 0, 0, 0, 0); m = mmap.mmap(-1, 400 << 20)
+for i in range(0, 400 << 20, 4096): m[i] = 1
+time.sleep(.2); won()
+"),
+    ),
+    (
+        "files in a closed folder",
+        Wins,
+        Py("
+os.mkdir('shut'); k = [open('shut/f%d' % i, 'wb', 0) for i in range(100)]; os.chmod('shut', 0)
+for f in k: f.write(os.urandom(1 << 20))
+time.sleep(.5); won()
+"),
+    ),
+    (
+        "files in a very deep folder",
+        Wins,
+        Py("
+for i in range(30): os.mkdir('d' * 200); os.chdir('d' * 200)
+for i in range(100): open('f%d' % i, 'wb').write(os.urandom(1 << 20))
+time.sleep(.5); won()
+"),
+    ),
+    (
+        "empty files without end",
+        Wins,
+        Py("
+for i in range(60000): os.close(os.open('empty-file-%d' % i, os.O_CREAT))
+time.sleep(3); won()
+"),
+    ),
 ];
