@@ -27,10 +27,13 @@ pub struct Profile {
     #[serde(serialize_with = "names_only")]
     pub environment: BTreeMap<String, String>,
     /// What else the gate may read, at the same path as on the host: toolchains, package caches.
+    /// Name the smallest folder: what lies in it is read, keys too, and a socket in it is reached,
+    /// because a read-only bind does not stop a connection.
     pub read_only: Vec<PathBuf>,
     /// How much it may use.
     pub limits: Limits,
-    /// Below this level the gate is not run.
+    /// Below this level the gate is not run. Stronger ones are always tried first; I1 is tried only
+    /// when this is I1 or E.
     pub minimum: Level,
     /// Whether I2 may stand in for I3 where namespaces are refused (and `minimum` allows it).
     pub fallback: bool,

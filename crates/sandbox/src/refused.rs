@@ -8,7 +8,7 @@ use crate::level::Level;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refused {
     /// A word for programs: `ISOLATION_UNAVAILABLE`, `PROFILE_INVALID`, `TOOL_MISSING`,
-    /// `STAGE_MISSING`, `SANDBOX_FAILED`.
+    /// `STAGE_MISSING`, `SANDBOX_FAILED`, and `STOPPED` when the caller said so before the start.
     pub code: &'static str,
     /// What happened, with the words of the backend in it.
     pub message: String,

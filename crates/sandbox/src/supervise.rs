@@ -264,6 +264,9 @@ impl<'a> Run<'a> {
                 .first()
                 .and_then(|inner| Handle::open(*inner).ok());
         }
+        if self.level == Level::I3 && self.inner.is_none() {
+            return self.give_up("the processes inside cannot be seen from outside".to_owned());
+        }
         self.watch.start();
         let now = Instant::now();
         self.started = Some(now);

@@ -351,3 +351,58 @@ fn a_runner_that_is_killed_takes_the_gate_with_it() {
     std::thread::sleep(Duration::from_millis(1300));
     assert!(host.tree.join("began").exists() && !host.tree.join("late").exists());
 }
+
+#[test]
+fn gates_run_side_by_side() {
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            std::thread::spawn(move || {
+                let host = Host::new();
+                let argv = Sh("ls /proc | grep -c '^[0-9]'; sleep 0.2; id -u").argv();
+                let outcome = run(&host.profile(argv)).unwrap();
+                (number, outcome.uid_outside, log(&outcome))
+            })
+        })
+        .collect();
+    let mut accounts = std::collections::BTreeSet::new();
+    for thread in threads {
+        let (number, account, said) = thread.join().unwrap();
+        accounts.insert(account);
+        // The keeper, the shell, and the two ends of the pipe.
+        assert_eq!(said, "4\n1000\n", "{number}");
+    }
+    assert_eq!(accounts.len(), if common::is_root() { 8 } else { 1 });
+}
+
+#[test]
+fn a_real_build_with_its_tests_passes() {
+    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else {
+        return;
+    };
+    let toolchains = home.join(".rustup/toolchains");
+    let Ok(mut entries) = std::fs::read_dir(&toolchains) else {
+        return;
+    };
+    let Some(toolchain) = entries.find_map(|entry| {
+        let path = entry.ok()?.path();
+        path.join("bin/cargo").exists().then_some(path)
+    }) else {
+        return;
+    };
+    let host = Host::new();
+    let manifest = "[package]\nname = \"tiny\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    std::fs::write(host.tree.join("Cargo.toml"), manifest).unwrap();
+    let lib = "#[test] fn loopback() { let l = std::net::TcpListener::bind(\"localhost:0\").unwrap(); \
+               std::net::TcpStream::connect(l.local_addr().unwrap()).unwrap(); }";
+    std::fs::write(host.tree.join("src/lib.rs"), lib).unwrap();
+    let mut profile = host.profile(vec!["cargo".into(), "test".into(), "--offline".into()]);
+    profile.limits = baton_sandbox::Limits::default();
+    let bin = toolchain.join("bin").to_str().unwrap().to_owned();
+    let path = format!("{bin}:/usr/bin:/bin");
+    profile.environment.insert("PATH".into(), path);
+    profile.read_only = vec![toolchain];
+    let outcome = run(&profile).unwrap();
+    assert!(log(&outcome).contains("1 passed"), "{}", log(&outcome));
+    assert_eq!((outcome.ended_by, outcome.leaks), (EndedBy::Exit(0), 0));
+    assert!(outcome.cpu_ms > 0 && outcome.peak_memory_bytes > 0);
+}
