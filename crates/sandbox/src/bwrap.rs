@@ -23,6 +23,27 @@ const FIXED: [&str; 4] = [
     "/usr/local/bin/bwrap",
     "/run/current-system/sw/bin/bwrap",
 ];
+/// Of the system, besides `/usr`: what programs look up, and nothing that tells who works here.
+const SHOWN: [&str; 18] = [
+    "/nix/store",
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ca-certificates.conf",
+    "/etc/crypto-policies",
+    "/etc/fonts",
+    "/etc/java",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/os-release",
+    "/etc/pki",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+];
 /// Where the keeper's program lies inside.
 const STAGE: &str = "/run/baton/stage";
 
@@ -149,26 +170,7 @@ fn system(line: &mut Line) -> io::Result<()> {
             Err(_) => {}
         }
     }
-    for name in [
-        "/nix/store",
-        "/etc/alternatives",
-        "/etc/ca-certificates",
-        "/etc/ca-certificates.conf",
-        "/etc/crypto-policies",
-        "/etc/fonts",
-        "/etc/java",
-        "/etc/ld.so.cache",
-        "/etc/ld.so.conf",
-        "/etc/ld.so.conf.d",
-        "/etc/localtime",
-        "/etc/mime.types",
-        "/etc/os-release",
-        "/etc/pki",
-        "/etc/protocols",
-        "/etc/services",
-        "/etc/ssl/certs",
-        "/etc/ssl/openssl.cnf",
-    ] {
+    for name in SHOWN {
         let path = Path::new(name);
         if path.exists() {
             line.bind("--ro-bind-try", path, path);

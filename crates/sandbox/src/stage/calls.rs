@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use libc::c_long;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Compare,
-    SeccompCondition, SeccompFilter, SeccompRule, apply_filter, sock_filter,
+    SeccompCondition, SeccompFilter, SeccompRule, apply_filter,
 };
 
 use crate::level::{Level, Relax};
@@ -275,7 +275,7 @@ fn x32() -> BpfProgram {
     let answer = 0x06; // BPF_RET | BPF_K
     let refuse = 0x0005_0000 | libc::ENOSYS.cast_unsigned(); // SECCOMP_RET_ERRNO
     let allow = 0x7fff_0000; // SECCOMP_RET_ALLOW
-    let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
+    let step = |code, jt, jf, k| seccompiler::sock_filter { code, jt, jf, k };
     vec![
         step(load, 0, 0, 0),
         step(at_least, 0, 1, X32),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, test_kill_process};
 
-use crate::level::{Aspect, Level, Relax};
+use crate::level::{Aspect, Relax};
 use crate::sys;
 use crate::wire::{Bait, StagePlan, Trial};
 
@@ -146,11 +146,79 @@ fn surroundings(bait: &Bait, trials: &mut Vec<Trial>) {
     );
 }
 
-/// Calls with arguments that do nothing even where they are allowed: only a refusal by the filter
-/// counts, not the kernel's complaint about the arguments.
+/// A request that neither `ptrace` nor `keyctl` has.
+const NO_SUCH: libc::c_ulong = 0x7777;
+/// Typing into a terminal, asked of standard input, which is no terminal.
+const TIOCSTI: libc::c_ulong = 0x5412;
+
+/// A call with arguments that do nothing even where it is allowed, and what lifts its refusal.
+type Call = (
+    Aspect,
+    &'static str,
+    libc::c_long,
+    [libc::c_ulong; 3],
+    Option<Relax>,
+);
+
+const CALLS: [Call; 8] = [
+    (
+        Aspect::Network,
+        "set up io_uring",
+        libc::SYS_io_uring_setup,
+        [0; 3],
+        None,
+    ),
+    (
+        Aspect::Processes,
+        "ptrace",
+        libc::SYS_ptrace,
+        [NO_SUCH, 0, 0],
+        Some(Relax::Ptrace),
+    ),
+    (
+        Aspect::Ipc,
+        "use a kernel keyring",
+        libc::SYS_keyctl,
+        [NO_SUCH, 0, 0],
+        None,
+    ),
+    (
+        Aspect::Ipc,
+        "get shared memory",
+        libc::SYS_shmget,
+        [0; 3],
+        Some(Relax::SysvIpc),
+    ),
+    (
+        Aspect::Ipc,
+        "open a message queue",
+        libc::SYS_mq_open,
+        [0; 3],
+        Some(Relax::PosixQueues),
+    ),
+    (
+        Aspect::Terminal,
+        "type into a terminal",
+        libc::SYS_ioctl,
+        [0, TIOCSTI, 0],
+        None,
+    ),
+    (Aspect::FilesWrite, "mount", libc::SYS_mount, [0; 3], None),
+    (
+        Aspect::Processes,
+        "make a namespace",
+        libc::SYS_unshare,
+        [0; 3],
+        None,
+    ),
+];
+
+/// Only a refusal by the filter counts, not the kernel's complaint about the arguments.
 fn calls(plan: &StagePlan, trials: &mut Vec<Trial>) {
-    const NO_SUCH_REQUEST: libc::c_ulong = 0x7777;
-    let mut refused = |aspect, what: &str, call, arguments| {
+    for (aspect, what, call, arguments, lifted_by) in CALLS {
+        if lifted_by.is_some_and(|relax| plan.relax.contains(&relax)) {
+            continue;
+        }
         let answer = sys::answer(call, arguments);
         let held = answer
             .as_ref()
@@ -161,57 +229,5 @@ fn calls(plan: &StagePlan, trials: &mut Vec<Trial>) {
             held,
             answer: answer.map_or_else(|error| error.to_string(), |()| "it worked".to_owned()),
         });
-    };
-    let relaxed = |what| plan.relax.contains(&what);
-    refused(
-        Aspect::Network,
-        "set up io_uring",
-        libc::SYS_io_uring_setup,
-        [0, 0, 0],
-    );
-    if !relaxed(Relax::Ptrace) {
-        refused(
-            Aspect::Processes,
-            "ptrace",
-            libc::SYS_ptrace,
-            [NO_SUCH_REQUEST, 0, 0],
-        );
-    }
-    refused(
-        Aspect::Ipc,
-        "use a kernel keyring",
-        libc::SYS_keyctl,
-        [NO_SUCH_REQUEST, 0, 0],
-    );
-    if !relaxed(Relax::SysvIpc) {
-        refused(
-            Aspect::Ipc,
-            "get shared memory",
-            libc::SYS_shmget,
-            [0, 0, 0],
-        );
-    }
-    if !relaxed(Relax::PosixQueues) {
-        refused(
-            Aspect::Ipc,
-            "open a message queue",
-            libc::SYS_mq_open,
-            [0, 0, 0],
-        );
-    }
-    refused(
-        Aspect::Terminal,
-        "type into a terminal",
-        libc::SYS_ioctl,
-        [0, 0x5412, 0],
-    );
-    if plan.level == Level::I3 {
-        refused(Aspect::FilesWrite, "mount", libc::SYS_mount, [0, 0, 0]);
-        refused(
-            Aspect::Processes,
-            "make a namespace",
-            libc::SYS_unshare,
-            [0, 0, 0],
-        );
     }
 }
