@@ -1,0 +1,221 @@
+//! The watch from outside: memory, processes and disk, which a process cannot hold for all.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+
+use crate::processes::{descendants, look, proportional};
+use crate::profile::Limits;
+
+/// How often memory and processes are looked at. Ten times rarer let the sum reach twice its limit
+/// before the kill.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
+/// How often the tree is measured when nothing hints at growth.
+const MEASURE: Duration = Duration::from_secs(2);
+/// How often the free space of the file system is asked for.
+const HINT: Duration = Duration::from_millis(50);
+
+/// An entry counts with at least this, though an empty file takes no block: about what its inode
+/// and its name take.
+const ENTRY: u64 = 1024;
+
+/// What was seen so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peaks {
+    pub(crate) memory: u64,
+    pub(crate) processes: u64,
+    pub(crate) growth: u64,
+    pub(crate) cpu_ms: u64,
+}
+
+pub(crate) struct Watch {
+    root: Pid,
+    limits: Limits,
+    tree: PathBuf,
+    /// The first measure, taken while the walls are built.
+    first: Option<JoinHandle<Measure>>,
+    at_start: u64,
+    free_at_start: Option<u64>,
+    next_hint: Instant,
+    next_measure: Instant,
+    /// A measure that is being taken: a large tree must not keep us from looking.
+    running: Option<(Instant, Receiver<Measure>)>,
+    pub(crate) peaks: Peaks,
+}
+
+impl Watch {
+    /// Watches everything below the process `root`, and the tree.
+    pub(crate) fn new(root: Pid, limits: &Limits, tree: &Path) -> Self {
+        let now = Instant::now();
+        let own = tree.to_path_buf();
+        Self {
+            root,
+            limits: limits.clone(),
+            tree: tree.to_path_buf(),
+            first: Some(std::thread::spawn(move || measure(&own))),
+            at_start: 0,
+            free_at_start: None,
+            next_hint: now,
+            next_measure: now + MEASURE,
+            running: None,
+            peaks: Peaks::default(),
+        }
+    }
+
+    /// Ends the first measure; the gate starts after it.
+    pub(crate) fn start(&mut self) {
+        let first = self.first.take().and_then(|first| first.join().ok());
+        self.at_start = first.map_or(0, |measure| measure.bytes);
+        self.free_at_start = free_bytes(&self.tree);
+    }
+
+    /// Looks once; the name of a limit that is passed.
+    pub(crate) fn look(&mut self) -> Option<&'static str> {
+        let processes = descendants(self.root);
+        let (mut resident, mut private, mut threads, mut ticks) = (0_u64, 0_u64, 0_u64, 0_u64);
+        for process in &processes {
+            let used = look(*process);
+            resident = resident.saturating_add(used.resident);
+            private = private.saturating_add(used.private);
+            threads = threads.saturating_add(used.threads);
+            ticks = ticks.max(used.ticks);
+        }
+        let peaks = &mut self.peaks;
+        peaks.processes = peaks.processes.max(threads);
+        peaks.cpu_ms = peaks.cpu_ms.max(milliseconds(ticks));
+        // The sum of what is resident counts shared pages once for each process. Only when even
+        // that would be too much is the exact sum worth its price.
+        let memory = if resident > self.limits.memory_bytes {
+            processes
+                .iter()
+                .map(|process| {
+                    // One that hides its pages counts with all of them.
+                    proportional(*process).unwrap_or_else(|| look(*process).resident)
+                })
+                .sum::<u64>()
+                .max(private)
+        } else {
+            private
+        };
+        peaks.memory = peaks.memory.max(memory);
+        if memory > self.limits.memory_bytes {
+            return Some("memory");
+        }
+        // The keeper and bwrap's own are among them.
+        if threads > self.limits.processes.saturating_add(4) {
+            return Some("processes");
+        }
+        self.disk(&processes)
+    }
+
+    /// A measure of the tree costs a walk, so the free space of its file system says when.
+    fn disk(&mut self, processes: &[Pid]) -> Option<&'static str> {
+        let now = Instant::now();
+        if now < self.next_hint {
+            return None;
+        }
+        self.next_hint = now + HINT;
+        let free = free_bytes(&self.tree);
+        let gone = match (self.free_at_start, free) {
+            (Some(before), Some(now)) => before.saturating_sub(now),
+            _ => 0,
+        };
+        let hinted = gone > self.limits.tree_growth_bytes;
+        let Some((began, receiver)) = &self.running else {
+            if hinted || now >= self.next_measure {
+                self.running = Some((now, measure_aside(&self.tree)));
+            }
+            return None;
+        };
+        let measure = receiver.try_recv().ok()?;
+        // A walk takes at most a twentieth of the time, however large the tree is.
+        self.next_measure = now + MEASURE.max(began.elapsed() * 20);
+        self.running = None;
+        let used = measure.bytes.saturating_add(nameless_bytes(processes));
+        let growth = used.saturating_sub(self.at_start);
+        self.peaks.growth = self.peaks.growth.max(growth);
+        // What cannot be walked is judged by the free space alone.
+        let hidden = hinted && !measure.whole;
+        (hidden || growth > self.limits.tree_growth_bytes).then_some("tree_growth")
+    }
+}
+
+fn milliseconds(ticks: u64) -> u64 {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    ticks.saturating_mul(1000) / per_second
+}
+
+fn free_bytes(path: &Path) -> Option<u64> {
+    let status = rustix::fs::statvfs(path).ok()?;
+    Some(status.f_bfree.saturating_mul(status.f_frsize))
+}
+
+/// What a tree takes on disk.
+struct Measure {
+    bytes: u64,
+    /// Whether every folder could be read: a gate may close one, or nest them too deep for a path.
+    whole: bool,
+}
+
+fn measure_aside(tree: &Path) -> Receiver<Measure> {
+    let (sender, receiver) = channel();
+    let tree = tree.to_path_buf();
+    std::thread::spawn(move || {
+        // A watch that has ended needs no measure.
+        let _ = sender.send(measure(&tree));
+    });
+    receiver
+}
+
+fn measure(tree: &Path) -> Measure {
+    let mut bytes = 0_u64;
+    let mut whole = true;
+    let mut open = vec![tree.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            // Gone meanwhile is the good case.
+            let gone = fs::symlink_metadata(&folder);
+            whole &= gone.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+            continue;
+        };
+        for entry in entries.flatten() {
+            // Of the entry itself: a link leads nowhere here.
+            let Ok(status) = entry.metadata() else {
+                continue;
+            };
+            bytes = bytes.saturating_add((status.blocks().saturating_mul(512)).max(ENTRY));
+            if status.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    Measure { bytes, whole }
+}
+
+/// What open files without a name take: a walk does not see them.
+fn nameless_bytes(processes: &[Pid]) -> u64 {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut sum = 0_u64;
+    for process in processes {
+        let folder = format!("/proc/{}/fd", process.as_raw_pid());
+        let Ok(entries) = fs::read_dir(folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let Ok(status) = fs::metadata(entry.path()) else {
+                continue;
+            };
+            if status.is_file() && status.nlink() == 0 && seen.insert((status.dev(), status.ino()))
+            {
+                sum = sum.saturating_add(status.blocks().saturating_mul(512));
+            }
+        }
+    }
+    sum
+}
