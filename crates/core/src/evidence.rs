@@ -9,7 +9,7 @@ use crate::audit::{Action, Event};
 use crate::candidate::{self, Candidate};
 use crate::decision::{Facts, SECRET_FOUND};
 use crate::envelope::{Artifact, ArtifactKind, Envelope, Signals};
-use crate::git::{ObjectStore, Repository};
+use crate::git::{ObjectStore, Oid, Repository};
 use crate::outputs::{self, CheckStatus, DiffRiskScan, GateResult, GateRunner};
 use crate::policy::{Gate, Isolation, Mode, Policy};
 use crate::problem::Problem;
@@ -98,7 +98,13 @@ impl Court<'_> {
                 .push("there is no gate-runner result".to_owned()),
             Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
                 Err(problem) => facts.unbound.push(problem.to_string()),
-                Ok(()) => add_gates(envelope, self.policy, facts)?,
+                Ok(()) => {
+                    let changed = self.objects.changed_paths(
+                        &Oid::parse(&candidate.base_tree)?,
+                        &Oid::parse(&candidate.tree)?,
+                    )?;
+                    add_gates(envelope, self.policy, Some(&changed), facts)?;
+                }
             },
         }
         Ok(())
@@ -314,7 +320,7 @@ pub fn facts_of_files(
         None => facts
             .unbound
             .push("no gate-runner result was given".to_owned()),
-        Some(envelope) => add_gates(envelope, policy, &mut facts)?,
+        Some(envelope) => add_gates(envelope, policy, None, &mut facts)?,
     }
     let names: Vec<_> = [scan, gates]
         .into_iter()
@@ -341,19 +347,21 @@ pub fn facts_of_files(
     Ok(facts)
 }
 
-fn add_gates(envelope: &Envelope, policy: &Policy, facts: &mut Facts) -> Result<(), Problem> {
+/// Holds every gate of the policy against its result. `changed` are the candidate's paths, where the
+/// repository is at hand.
+fn add_gates(
+    envelope: &Envelope,
+    policy: &Policy,
+    changed: Option<&[Vec<u8>]>,
+    facts: &mut Facts,
+) -> Result<(), Problem> {
     let data: GateRunner = outputs::from_map(&envelope.data)?;
-    judge_gates(&data, policy, facts);
-    Ok(())
-}
-
-/// Holds every gate of the policy against its result.
-fn judge_gates(data: &GateRunner, policy: &Policy, facts: &mut Facts) {
     for gate in &policy.gates {
         let result = data.gates.iter().find(|result| result.gate_id == gate.id);
+        let passed = |result| has_passed(gate, result) || is_untouched(gate, result, changed);
         match result {
             None if gate.required => facts.gates.push(format!("{} has no result", gate.id)),
-            Some(result) if gate.required && !has_passed(gate, result) => {
+            Some(result) if gate.required && !passed(result) => {
                 facts.gates.push(describe(result));
             }
             _ => {}
@@ -362,6 +370,17 @@ fn judge_gates(data: &GateRunner, policy: &Policy, facts: &mut Facts) {
             facts.isolation = Some(facts.isolation.map_or(level, |weakest| weakest.min(level)));
         }
     }
+    Ok(())
+}
+
+/// The gate was left out because the change does not concern it, and so it is.
+fn is_untouched(gate: &Gate, result: &GateResult, changed: Option<&[Vec<u8>]>) -> bool {
+    let said = result
+        .note
+        .as_deref()
+        .is_some_and(|note| note.starts_with("NOT_TOUCHED:"));
+    let skipped = result.status == CheckStatus::Skip && said && !gate.paths.is_empty();
+    skipped && changed.is_none_or(|changed| gate.applies(changed) == Ok(false))
 }
 
 fn candidate_name(envelope: &Envelope) -> Option<String> {

@@ -459,9 +459,15 @@ impl Session {
         })
     }
 
+    /// Whether a person watches standard error, or asked to be told.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.common.verbose || std::io::stderr().is_terminal()
+    }
+
     /// Prints progress or an explanation on standard error, for people.
     pub fn tell(&self, text: &str) {
-        if self.common.verbose || std::io::stderr().is_terminal() {
+        if self.is_watched() {
             terminal::say(text);
         }
     }

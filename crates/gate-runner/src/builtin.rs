@@ -11,7 +11,7 @@ use baton_core::store::{Stop, Store};
 use baton_risk::{RiskReport, RuleBook};
 
 use crate::subject::Subject;
-use crate::{Ran, evidence};
+use crate::{Ran, keep};
 
 /// Runs one built-in gate and keeps its evidence.
 pub(crate) fn run(
@@ -34,7 +34,7 @@ pub(crate) fn run(
         Some(first) => (CheckStatus::Fail, format!("{} found: {first}", found.len())),
     };
     let mut ran = Ran::new(gate, status, note);
-    evidence::keep_builtin(session, subject, gate, &mut ran, &found)?;
+    keep::builtin(session, subject, gate, &mut ran, &found)?;
     Ok(ran)
 }
 

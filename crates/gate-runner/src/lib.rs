@@ -3,11 +3,17 @@
 //! The built-in gates give verdicts that the change cannot write. The command gates run code of the
 //! change, in a fresh tree each, and make claims; what walls them in is recorded as it was reached.
 
+mod attempt;
 mod builtin;
-mod command;
+mod cache;
 mod counts;
-mod evidence;
+mod job;
+mod keep;
+mod progress;
+mod schedule;
 mod subject;
+mod tools;
+mod walls;
 
 use std::path::PathBuf;
 
@@ -16,13 +22,14 @@ use baton_core::driver::{Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, Finding, Severity, Status, ToolClass};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{CheckStatus, GateResult, GateRunner, to_map};
-use baton_core::policy::{Gate, GateKind};
+use baton_core::policy::{Gate, GateKind, Isolation};
 use baton_core::problem::Problem;
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::Stop;
-use baton_risk::RuleBook;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
+use serde_json::{Map, Value};
 
+use crate::cache::Cache;
 use crate::subject::Subject;
 
 /// The skill.
@@ -68,6 +75,9 @@ struct Arguments {
     /// Say what each gate would run, and run nothing
     #[arg(long)]
     list: bool,
+    /// Run every gate, also where a result for the same tree, gate and tools is at hand
+    #[arg(long)]
+    no_cache: bool,
 }
 
 /// What one gate came to, and the evidence it left.
@@ -76,6 +86,12 @@ pub(crate) struct Ran {
     pub(crate) artifacts: Vec<Artifact>,
     /// The gate was cut off by STOP.
     pub(crate) stopped: bool,
+    /// The isolation that its command reached.
+    pub(crate) isolation: Option<Isolation>,
+    /// The digests of results that may be used again, for the log.
+    pub(crate) results: Map<String, Value>,
+    /// The number in its name.
+    pub(crate) number: u32,
 }
 
 impl Ran {
@@ -95,6 +111,30 @@ impl Ran {
             result,
             artifacts: Vec::new(),
             stopped: false,
+            isolation: None,
+            results: Map::new(),
+            number: schedule::number(gate),
+        }
+    }
+
+    /// Passed, or not concerned by the change.
+    fn counts_as_passed(&self) -> bool {
+        self.result.status == CheckStatus::Pass || self.is_untouched()
+    }
+
+    fn is_untouched(&self) -> bool {
+        let note = self.result.note.as_deref().unwrap_or_default();
+        self.result.status == CheckStatus::Skip && note.starts_with("NOT_TOUCHED:")
+    }
+
+    /// Status and the word that says why, for people.
+    pub(crate) fn headline(&self) -> String {
+        let note = self.result.note.as_deref().unwrap_or_default();
+        let why = note.split(' ').next().unwrap_or_default();
+        match self.result.status {
+            CheckStatus::Pass => "passed".to_owned(),
+            CheckStatus::Fail => format!("failed ({why})"),
+            CheckStatus::Skip => format!("was not run ({})", why.trim_end_matches(':')),
         }
     }
 }
@@ -120,7 +160,11 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     if subject.task.is_some() {
         record_start(session, &subject)?;
     }
-    let ran = run_all(session, &subject, &arguments.only)?;
+    let cache = match (&subject.task, arguments.no_cache) {
+        (Some(_), false) => Cache::open(session)?,
+        _ => Cache::off(),
+    };
+    let ran = schedule::run(session, &subject, &arguments.only, &cache)?;
     if ran.iter().any(|ran| ran.stopped) {
         let why = match session.store()?.stop() {
             Stop::Present(why) => why,
@@ -175,7 +219,7 @@ fn record_start(session: &Session, subject: &Subject) -> Result<(), Problem> {
             format!(
                 "{}={}",
                 gate.id,
-                evidence::fingerprint(gate, &session_policy_sha(session))
+                keep::fingerprint(gate, &session_policy_sha(session))
             )
         })
         .collect();
@@ -195,49 +239,6 @@ pub(crate) fn session_policy_sha(session: &Session) -> String {
         .unwrap_or_default()
 }
 
-/// Runs the gates in order. When one of G0 to G3 fails, code of the change is not run at all.
-fn run_all(session: &Session, subject: &Subject, only: &[String]) -> Result<Vec<Ran>, Problem> {
-    let mut gates: Vec<&Gate> = session.policy()?.gates.iter().collect();
-    gates.sort_by(|a, b| a.id.cmp(&b.id));
-    let book = RuleBook::of_session(session)?;
-    let scan = subject.scan(session, &book)?;
-    let mut done: Vec<Ran> = Vec::with_capacity(gates.len());
-    for gate in gates {
-        let failed_before = done
-            .iter()
-            .any(|ran| ran.result.status == CheckStatus::Fail);
-        // Asked before every gate: code of the change must not start once STOP is on.
-        let stopped = session
-            .store_if_any()?
-            .is_some_and(|store| store.stop().is_present());
-        let ran = if stopped || done.iter().any(|ran| ran.stopped) {
-            Ran {
-                stopped: true,
-                ..Ran::skip(gate, "STOP_PRESENT")
-            }
-        } else if !only.is_empty() && !only.contains(&gate.id) {
-            Ran::skip(gate, "NOT_SELECTED")
-        } else if gate.is_command()
-            && failed_before
-            && done.iter().any(|ran| {
-                ran.result.status == CheckStatus::Fail && ran.result.gate_id.as_str() < "G4"
-            })
-        {
-            Ran::skip(
-                gate,
-                "DEPENDENCY_FAILED: a gate before it failed, so code of the change is not run",
-            )
-        } else if gate.is_command() {
-            session.tell(&format!("gate-runner: {} {}", gate.id, gate.argv.join(" ")));
-            command::run(session, subject, gate, &book)?
-        } else {
-            builtin::run(session, subject, gate, (&book, &scan), &done)?
-        };
-        done.push(ran);
-    }
-    Ok(done)
-}
-
 fn outcome(session: &Session, subject: &Subject, ran: Vec<Ran>) -> Result<Outcome, Problem> {
     let policy = session.policy()?;
     let required = |id: &str| {
@@ -248,19 +249,12 @@ fn outcome(session: &Session, subject: &Subject, ran: Vec<Ran>) -> Result<Outcom
     };
     let all_pass = ran
         .iter()
-        .all(|ran| ran.result.status == CheckStatus::Pass || !required(&ran.result.gate_id));
+        .all(|ran| ran.counts_as_passed() || !required(&ran.result.gate_id));
     let mut findings: Vec<Finding> = ran.iter().filter_map(|ran| finding(&ran.result)).collect();
-    if ran.iter().any(|ran| {
-        ran.result
-            .note
-            .as_deref()
-            .is_some_and(|note| note.contains("isolation=I1"))
-    }) {
-        findings.push(Finding::new(
-            Severity::Info,
-            "ISOLATION_I1",
-            "commands ran with bounded time, output and environment and without a boundary: what they claim can be written by the change",
-        ));
+    findings.extend(ran.iter().filter_map(weaker));
+    let mut results = Map::new();
+    for kept in ran.iter().map(|ran| &ran.results) {
+        results.extend(kept.clone());
     }
     let mut artifacts = vec![subject.name(session)?];
     artifacts.extend(ran.iter().flat_map(|ran| ran.artifacts.clone()));
@@ -271,10 +265,25 @@ fn outcome(session: &Session, subject: &Subject, ran: Vec<Ran>) -> Result<Outcom
         .findings(findings)
         .artifacts(artifacts);
     outcome.inputs_sha256 = Some(subject.patch_sha256.clone());
+    outcome.meta.extend(Cache::meta(results));
     if !all_pass {
         outcome = outcome.hint("the evidence of each gate says why; a failed gate can still be decided on: decision-router");
     }
     Ok(outcome)
+}
+
+/// A gate that ran behind less than the strongest walls says so.
+fn weaker(ran: &Ran) -> Option<Finding> {
+    let level = ran.isolation.filter(|level| *level < Isolation::I3)?;
+    Some(Finding::new(
+        Severity::Info,
+        "ISOLATION_WEAKER",
+        format!(
+            "{} ran at {}: its evidence says aspect by aspect what stood between it and this machine",
+            ran.result.gate_id,
+            level.name()
+        ),
+    ))
 }
 
 fn finding(result: &GateResult) -> Option<Finding> {

@@ -18,6 +18,8 @@ pub(crate) struct Subject {
     pub(crate) tree: Oid,
     pub(crate) patch: Vec<u8>,
     pub(crate) patch_sha256: String,
+    /// The paths that the change touches.
+    pub(crate) changed: Vec<Vec<u8>>,
     /// The task's record of it; `None` for a bare patch.
     pub(crate) task: Option<Candidate>,
     scope: Option<Scope>,
@@ -53,10 +55,15 @@ impl Subject {
             &patch,
             &candidate::limits(session.policy()?),
         )?;
+        let (base_tree, tree) = (
+            Oid::parse(&candidate.base_tree)?,
+            Oid::parse(&candidate.tree)?,
+        );
         Ok(Self {
             base: Oid::parse(&candidate.base)?,
-            base_tree: Oid::parse(&candidate.base_tree)?,
-            tree: Oid::parse(&candidate.tree)?,
+            changed: objects.changed_paths(&base_tree, &tree)?,
+            base_tree,
+            tree,
             patch_sha256: candidate.patch_sha256.clone(),
             scope: Some(task.task()?.scope),
             task: Some(candidate),
@@ -76,6 +83,7 @@ impl Subject {
         let shown = path.to_string_lossy();
         Ok(Self {
             patch_sha256: proposal.patch_sha256(),
+            changed: objects.changed_paths(&proposal.base_tree, &proposal.tree)?,
             base: proposal.base,
             base_tree: proposal.base_tree,
             tree: proposal.tree,

@@ -35,7 +35,7 @@ mod wire;
 
 pub use level::{Aspect, Cover, Level, Relax};
 pub use log::Log;
-pub use outcome::{Backend, Covered, EndedBy, Limit, Outcome};
+pub use outcome::{Backend, Covered, EndedBy, Limit, Outcome, Walls};
 pub use probe::{Gap, Probe, Reached};
 pub use profile::{HOME, Limits, Profile, TREE};
 pub use refused::{Refused, Tried};

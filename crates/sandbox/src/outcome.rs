@@ -71,6 +71,17 @@ pub struct Backend {
     pub path: Option<PathBuf>,
 }
 
+/// What a machine builds its strongest walls with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Walls {
+    /// The program.
+    pub backend: Backend,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The kernel's Landlock version; 0 is none.
+    pub landlock_abi: u32,
+}
+
 /// How one aspect was covered in one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Covered {

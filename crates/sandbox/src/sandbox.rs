@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::account::{self, Account};
 use crate::bait::Laid;
 use crate::level::Level;
-use crate::outcome::{Backend, Outcome};
+use crate::outcome::{Backend, Outcome, Walls};
 use crate::probe::{self, Probe};
 use crate::profile::Profile;
 use crate::refused::{Refused, Tried};
@@ -87,6 +87,17 @@ impl Sandbox {
             }
         }
         Err(fixes::unavailable(tried))
+    }
+
+    /// What would build the strongest walls here, without building them: a result that was got
+    /// behind other walls is told from one that would be got now.
+    #[must_use]
+    pub fn walls(&self) -> Walls {
+        Walls {
+            backend: backend(Level::I3),
+            kernel: kernel(),
+            landlock_abi: sys::landlock_abi(),
+        }
     }
 
     /// Tries each level once with a program that does nothing, for a doctor. Takes as long as
@@ -254,10 +265,7 @@ impl Machine {
                 .as_ref()
                 .map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.id),
             uid_inside: ran.ready.uid,
-            kernel: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
+            kernel: kernel(),
             landlock_abi: sys::landlock_abi(),
             landlock: ran.ready.landlock,
             seccomp: ran.ready.seccomp,
@@ -272,6 +280,13 @@ impl Machine {
             fallback_from,
         }
     }
+}
+
+fn kernel() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn backend(level: Level) -> Backend {

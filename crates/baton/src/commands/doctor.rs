@@ -5,14 +5,14 @@ use baton_core::clock;
 use baton_core::environment;
 use baton_core::git::Repository;
 use baton_core::manifest::SSOT;
-use baton_core::policy::Mode;
-use baton_core::policy::Policy;
+use baton_core::policy::{Isolation, Mode, Policy};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::Stop;
 use baton_core::task::TaskId;
 use baton_risk::RuleBook;
+use baton_sandbox::Sandbox;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
@@ -195,14 +195,48 @@ fn check_gates(session: &Session, checks: &mut Checks) {
             Some(program) => checks.add(&gate.id, Health::Bad, format!("{program} is not on the PATH")),
         }
     }
-    checks.add("isolation", isolation(policy), format!("gates reach I1 (time, output and environment are bounded; no boundary), AUTO_MERGE needs {}", policy.isolation.minimum.name()));
+    check_isolation(policy, checks);
 }
 
-fn isolation(policy: &Policy) -> Health {
-    if policy.isolation.minimum.name() == "I1" {
-        Health::Good
-    } else {
-        Health::Warning
+/// Builds the walls once at each level and says what stands.
+fn check_isolation(policy: &Policy, checks: &mut Checks) {
+    let minimum = policy.isolation.minimum;
+    let sandbox = match Sandbox::this_program() {
+        Ok(sandbox) => sandbox,
+        Err(refused) => {
+            let text = format!("{} (next: {})", refused.message, refused.fix);
+            return checks.add("isolation", Health::Bad, text);
+        }
+    };
+    let probe = sandbox.probe();
+    let level = probe
+        .level
+        .map_or("none".to_owned(), |level| level.to_string());
+    let enough = Isolation::from_name(&level).is_some_and(|level| level >= minimum);
+    let health = if enough { Health::Good } else { Health::Bad };
+    let by = probe
+        .bwrap
+        .as_ref()
+        .map_or("no bwrap".to_owned(), |(path, version)| {
+            format!("{version} at {}", path.display())
+        });
+    checks.add(
+        "isolation",
+        health,
+        format!(
+            "gates reach {level} ({by}, Landlock {}, kernel {}); below {} they are not run",
+            probe.landlock_abi,
+            probe.kernel,
+            minimum.name()
+        ),
+    );
+    for gap in probe.gaps {
+        let health = if enough { Health::Warning } else { Health::Bad };
+        checks.add(
+            "isolation",
+            health,
+            format!("{} (next: {})", gap.what, gap.fix),
+        );
     }
 }
 

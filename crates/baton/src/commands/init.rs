@@ -34,7 +34,7 @@ struct Arguments {
     /// Land on this branch (default: the one that is checked out)
     #[arg(long, value_name = "BRANCH")]
     target: Option<String>,
-    /// Lower the isolation that AUTO_MERGE demands, by name: I3, I2 or I1
+    /// Lower the isolation that gates need in order to be run, by name: I3, I2 or I1
     #[arg(long, value_name = "LEVEL", value_parser = ["I3", "I2", "I1"])]
     minimum_isolation: Option<String>,
 }
@@ -120,6 +120,7 @@ fn fresh_policy(
         .and_then(Isolation::from_name)
     {
         policy.isolation.minimum = level;
+        policy.isolation.fallback = level < Isolation::I3;
     }
     let now = clock::now();
     let by = operator(session)?;
@@ -186,7 +187,7 @@ fn answer(policy: &Policy, written: &[String]) -> Reply {
     }
     reply
         .line(format!(
-            "  AUTO_MERGE needs isolation {}",
+            "  gates are run at isolation {} or more",
             policy.isolation.minimum.name()
         ))
         .line(format!("  look at {SSOT}/POLICY.md and commit {SSOT}"))

@@ -7,6 +7,7 @@
 mod landing;
 mod objects;
 mod repository;
+mod trees;
 
 pub use landing::{CheckoutState, Landed, PersonIdent};
 pub use objects::{ObjectStore, TemporaryIndex, TreeEntry};

@@ -69,7 +69,7 @@ impl ObjectStore {
             .set("GIT_ALTERNATE_OBJECT_DIRECTORIES", quoted(&self.borrowed))
     }
 
-    fn indexed(&self, index: &TemporaryIndex) -> Call {
+    pub(super) fn indexed(&self, index: &TemporaryIndex) -> Call {
         self.call().set("GIT_INDEX_FILE", index.file.as_os_str())
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Access, Condition, Gate, GateKind, PathRule, Policy, RiskRule, StandingApproval};
+use super::{
+    Access, Condition, GateKind, PathRule, Policy, RiskRule, StandingApproval, check_gates,
+};
 use crate::approval;
 use crate::bounds::{self, Checked};
 use crate::envelope::{Decision, Severity, ToolClass};
@@ -99,7 +101,7 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     bounds::list("risk_rules", &policy.risk_rules, 0, 2000, risk_rule)?;
     secret_rules(policy)?;
     exceptions(policy)?;
-    gates(policy)?;
+    check_gates::gates(policy)?;
     decisions(policy)?;
     recovery(policy)?;
     caps(policy)?;
@@ -151,7 +153,7 @@ fn unique_ids(policy: &Policy) -> Checked {
     Ok(())
 }
 
-fn reason(text: &str) -> Checked {
+pub(super) fn reason(text: &str) -> Checked {
     bounds::text("reason", text, 1, 1000)
 }
 
@@ -297,57 +299,7 @@ fn exceptions(policy: &Policy) -> Checked {
     )
 }
 
-fn gates(policy: &Policy) -> Checked {
-    bounds::list("gates", &policy.gates, 7, 7, gate)?;
-    for number in 0..7 {
-        let id = format!("G{number}");
-        if policy.gates.iter().filter(|gate| gate.id == id).count() != 1 {
-            return Err(format!("gates must hold {id} exactly once"));
-        }
-    }
-    Ok(())
-}
-
-fn gate(gate: &Gate) -> Checked {
-    bounds::text("gates.name", &gate.name, 1, 100)?;
-    if gate.kind == GateKind::Builtin && !gate.argv.is_empty() {
-        return Err(format!("gate {} is built in and takes no argv", gate.id));
-    }
-    argv("gates.argv", &gate.argv)?;
-    if gate.cwd != "." {
-        bounds::path("gates.cwd", &gate.cwd, 4096)?;
-    }
-    bounds::number("number of gates.env", gate.env.len() as u64, 0, 64)?;
-    for (name, value) in &gate.env {
-        variable(name)?;
-        bounds::text("gates.env", value, 0, 4096)?;
-    }
-    bounds::list("gates.env_pass", &gate.env_pass, 0, 64, |name| {
-        variable(name)
-    })?;
-    bounds::unique("gates.env_pass", &gate.env_pass)?;
-    bounds::number("gates.timeout_seconds", gate.timeout_seconds, 1, 86_400)?;
-    reason(&gate.reason)
-}
-
-fn variable(name: &str) -> Checked {
-    let first = name
-        .bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if first && plain && name.len() <= 128 {
-        return Ok(());
-    }
-    Err(format!(
-        "\"{}\" is no name of an environment variable",
-        name.escape_debug()
-    ))
-}
-
-fn argv(field: &str, argv: &[String]) -> Checked {
+pub(super) fn argv(field: &str, argv: &[String]) -> Checked {
     bounds::list(field, argv, 0, 256, |word| {
         bounds::text(field, word, 0, 4096)
     })
@@ -421,6 +373,20 @@ fn caps(policy: &Policy) -> Checked {
             86_400,
         ),
         ("caps.gate_log_bytes", caps.gate_log_bytes, 1024, 1 << 30),
+        (
+            "caps.gate_memory_bytes",
+            caps.gate_memory_bytes,
+            64 << 20,
+            1 << 40,
+        ),
+        ("caps.gate_processes", caps.gate_processes, 8, 100_000),
+        (
+            "caps.gate_disk_bytes",
+            caps.gate_disk_bytes,
+            1 << 20,
+            1 << 40,
+        ),
+        ("caps.gates_at_once", caps.gates_at_once, 1, 64),
         ("caps.gate_retries", caps.gate_retries, 0, 10),
         (
             "caps.draft_timeout_seconds",

@@ -5,6 +5,8 @@
 //! examples are checked by [`crate::rules`], risk rules and secret rules by the risk engine.
 
 mod check;
+mod check_gates;
+mod gate_types;
 mod render;
 mod risk_types;
 mod types;
@@ -12,11 +14,12 @@ mod types;
 use std::path::Path;
 use std::time::SystemTime;
 
+pub use gate_types::{Gate, GateKind, Parser, Relax};
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use types::{
-    Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Gate,
-    GateKind, Grants, Isolation, IsolationRule, Landing, Mode, NeedsApproval, PathRule, Policy,
-    Recovery, StandingApproval,
+    Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Grants,
+    Isolation, IsolationRule, Landing, Mode, NeedsApproval, PathRule, Policy, Recovery,
+    StandingApproval,
 };
 
 use crate::approval::instant;

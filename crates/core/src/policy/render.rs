@@ -106,7 +106,7 @@ impl Policy {
         put(
             text,
             format_args!(
-                "\nAUTO_MERGE demands isolation {} or more. Changes land on `{}`; branches for review begin with `{}`.\n\n",
+                "\nGates run at isolation {} or more, or not at all. Changes land on `{}`; branches for review begin with `{}`.\n\n",
                 self.isolation.minimum.name(),
                 self.landing.target,
                 self.landing.branch_prefix

@@ -1,12 +1,10 @@
 //! The shapes of `POLICY.json`.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::gate_types::Gate;
 use super::risk_types::{RiskRule, SecretRules};
 use crate::envelope::{Decision, ToolClass};
 use crate::wire;
@@ -179,87 +177,6 @@ pub struct ExternalException {
     pub reason: String,
 }
 
-/// Who carries a gate out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GateKind {
-    /// baton itself: a verdict that the change cannot write.
-    Builtin,
-    /// A command of the repository: a claim of code that the change may have written.
-    Command,
-}
-
-/// One check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "schemas/policy.schema.json describes each field"
-)]
-pub struct Gate {
-    pub id: String,
-    pub name: String,
-    pub kind: GateKind,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub argv: Vec<String>,
-    #[serde(default = "here")]
-    pub cwd: String,
-    #[serde(default, deserialize_with = "distinct")]
-    pub env: BTreeMap<String, String>,
-    #[serde(default)]
-    pub env_pass: Vec<String>,
-    #[serde(default = "gate_timeout", deserialize_with = "wire::count")]
-    pub timeout_seconds: u64,
-    pub required: bool,
-    #[serde(default)]
-    pub counts_tests: bool,
-    pub reason: String,
-}
-
-/// Reads an object and refuses a key that is there twice: readers differ on which one counts.
-fn distinct<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
-    struct Pairs;
-    impl<'de> Visitor<'de> for Pairs {
-        type Value = BTreeMap<String, String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object of texts")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut pairs = BTreeMap::new();
-            while let Some((key, value)) = map.next_entry::<String, String>()? {
-                if pairs.contains_key(&key) {
-                    let key = key.escape_debug();
-                    return Err(A::Error::custom(format!(
-                        "the key \"{key}\" is there twice"
-                    )));
-                }
-                pairs.insert(key, value);
-            }
-            Ok(pairs)
-        }
-    }
-    d.deserialize_map(Pairs)
-}
-
-fn here() -> String {
-    ".".to_owned()
-}
-
-/// The brief's gate timeout.
-fn gate_timeout() -> u64 {
-    900
-}
-
-impl Gate {
-    /// Whether it runs a command of the repository.
-    #[must_use]
-    pub fn is_command(&self) -> bool {
-        self.kind == GateKind::Command
-    }
-}
-
 /// What a decision rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -333,6 +250,14 @@ pub struct Caps {
     #[serde(deserialize_with = "wire::count")]
     pub gate_log_bytes: u64,
     #[serde(deserialize_with = "wire::count")]
+    pub gate_memory_bytes: u64,
+    #[serde(deserialize_with = "wire::count")]
+    pub gate_processes: u64,
+    #[serde(deserialize_with = "wire::count")]
+    pub gate_disk_bytes: u64,
+    #[serde(deserialize_with = "wire::count")]
+    pub gates_at_once: u64,
+    #[serde(deserialize_with = "wire::count")]
     pub gate_retries: u64,
     #[serde(deserialize_with = "wire::count")]
     pub draft_timeout_seconds: u64,
@@ -386,12 +311,18 @@ impl Isolation {
     }
 }
 
-/// What AUTO_MERGE demands.
+/// What every command gate needs in order to be run, and so what AUTO_MERGE demands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the name says it")]
 pub struct IsolationRule {
+    /// Below this a gate is not run.
     pub minimum: Isolation,
+    /// Whether I2 may stand in where namespaces are refused, if the minimum allows it.
+    #[serde(default)]
+    pub fallback: bool,
+    /// The asserting sentence for minimum E: machines that run gates are thrown away afterwards.
+    #[serde(default)]
+    pub throwaway: bool,
 }
 
 /// Where changes land.

@@ -134,6 +134,15 @@ impl Store {
         ObjectStore::open(&path, repository)
     }
 
+    /// Where gates' results lie that may be used again; made on first use.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn results(&self) -> Result<Folder, Problem> {
+        let made = self.queue.sub_or_new("results");
+        made.map_err(|error| broken("results", &error))
+    }
+
     fn folder(&self, name: &str) -> Result<Folder, Problem> {
         self.queue.sub(name).map_err(|error| broken(name, &error))
     }

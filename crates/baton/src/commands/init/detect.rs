@@ -13,32 +13,63 @@ struct Toolchain {
     tests: &'static [&'static str],
     /// Variables that the toolchain needs to find itself.
     pass: &'static [&'static str],
+    /// Variables that it needs so that it asks for no network.
+    set: &'static [(&'static str, &'static str)],
+    /// Places of the host that it reads: programs and packages that are there already.
+    read_only: &'static [&'static str],
+    /// Folders of the checkout with packages, if they are there.
+    borrow: &'static [&'static str],
 }
 
 const TOOLCHAINS: [Toolchain; 4] = [
     Toolchain {
         file: "Cargo.toml",
-        doctor: &["cargo", "check", "--workspace", "--all-targets", "--locked"],
-        tests: &["cargo", "test", "--workspace", "--locked"],
+        doctor: &[
+            "cargo",
+            "check",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--offline",
+        ],
+        tests: &["cargo", "test", "--workspace", "--locked", "--offline"],
         pass: &["RUSTUP_HOME", "CARGO_HOME"],
+        set: &[],
+        // Not the whole of CARGO_HOME: the registry's key lies in it.
+        read_only: &[
+            "$RUSTUP_HOME",
+            "$CARGO_HOME/bin",
+            "$CARGO_HOME/registry",
+            "$CARGO_HOME/git",
+        ],
+        borrow: &[],
     },
     Toolchain {
         file: "go.mod",
         doctor: &["go", "vet", "./..."],
         tests: &["go", "test", "-v", "./..."],
         pass: &["GOMODCACHE"],
+        set: &[("GOPROXY", "off"), ("GOFLAGS", "-mod=readonly")],
+        read_only: &["$GOMODCACHE"],
+        borrow: &[],
     },
     Toolchain {
         file: "package.json",
         doctor: &["npm", "run", "lint", "--if-present"],
         tests: &["npm", "test"],
         pass: &[],
+        set: &[("npm_config_offline", "true")],
+        read_only: &[],
+        borrow: &["node_modules"],
     },
     Toolchain {
         file: "pyproject.toml",
         doctor: &["python3", "-m", "compileall", "-q", "."],
         tests: &["python3", "-m", "pytest", "-q"],
         pass: &[],
+        set: &[("PYTHONDONTWRITEBYTECODE", "1")],
+        read_only: &[],
+        borrow: &[],
     },
 ];
 
@@ -52,20 +83,39 @@ pub(super) fn gates(root: &Path, gates: &mut [Gate]) {
         .iter_mut()
         .filter(|gate| gate.is_command() && gate.argv.is_empty())
     {
-        let (command, pass): (&[&str], &[&str]) = match (gate.id.as_str(), found) {
-            ("G4", Some(toolchain)) => (toolchain.doctor, toolchain.pass),
-            ("G5", Some(toolchain)) => (toolchain.tests, toolchain.pass),
-            ("G4", None) => (targets.doctor, &[]),
-            ("G5", None) => (targets.tests, &[]),
+        let command: &[&str] = match (gate.id.as_str(), found) {
+            ("G4", Some(toolchain)) => toolchain.doctor,
+            ("G5", Some(toolchain)) => toolchain.tests,
+            ("G4", None) => targets.doctor,
+            ("G5", None) => targets.tests,
             _ => continue,
         };
         gate.argv = command.iter().map(|&word| word.to_owned()).collect();
-        for name in pass {
-            if !gate.env_pass.iter().any(|known| known == name) {
-                gate.env_pass.push((*name).to_owned());
-            }
+        if let Some(toolchain) = found {
+            surround(gate, toolchain, root);
         }
     }
+}
+
+/// Gives a gate what its toolchain needs to work without the home folder and without a network.
+fn surround(gate: &mut Gate, toolchain: &Toolchain, root: &Path) {
+    let owned = |word: &&str| (*word).to_owned();
+    for name in toolchain.pass {
+        if !gate.env_pass.iter().any(|known| known == name) {
+            gate.env_pass.push((*name).to_owned());
+        }
+    }
+    for (name, value) in toolchain.set {
+        gate.env.insert((*name).to_owned(), (*value).to_owned());
+    }
+    gate.read_only = toolchain.read_only.iter().map(owned).collect();
+    let is_there = |folder: &&&str| root.join(folder).is_dir();
+    gate.borrow = toolchain
+        .borrow
+        .iter()
+        .filter(is_there)
+        .map(owned)
+        .collect();
 }
 
 #[derive(Default)]

@@ -1,0 +1,167 @@
+//! One run of one gate on one tree.
+
+use std::path::Path;
+
+use baton_core::git::{ObjectStore, Oid};
+use baton_core::outputs::CheckStatus;
+use baton_core::policy::{Gate, Isolation, Policy};
+use baton_core::problem::Problem;
+use baton_sandbox::{EndedBy, Outcome, Refused, Sandbox};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::counts::{self, Counts};
+use crate::walls;
+
+/// What every run needs, shared by gates that run at one time.
+pub(crate) struct Ground<'a> {
+    pub(crate) policy: &'a Policy,
+    pub(crate) objects: &'a ObjectStore,
+    pub(crate) root: &'a Path,
+    pub(crate) base_tree: &'a Oid,
+    pub(crate) sandbox: Sandbox,
+    /// Asked at least every 50 milliseconds while a gate runs.
+    pub(crate) is_stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// How a gate's command went on one tree.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) tree: String,
+    pub(crate) status: CheckStatus,
+    /// A word for programs that says why.
+    pub(crate) why: String,
+    /// How it ended, as the sandbox says it.
+    pub(crate) ended: String,
+    pub(crate) isolation: Isolation,
+    pub(crate) duration_ms: u64,
+    pub(crate) tests: Option<Counts>,
+    /// Everything that the sandbox measured.
+    pub(crate) sandbox: Value,
+    /// What it wrote; raw until the evidence is kept, and masked from then on.
+    #[serde(with = "text")]
+    pub(crate) log: Vec<u8>,
+}
+
+impl Attempt {
+    /// The command came to its own end: nothing was cut off.
+    pub(crate) fn ended_itself(&self) -> bool {
+        let own = ["COMMAND_FAILED", "TESTS_FAILED", "NO_TEST_RAN"];
+        self.status == CheckStatus::Pass || own.contains(&self.why.as_str())
+    }
+}
+
+/// Logs are kept as text.
+mod text {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(log: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(log))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        String::deserialize(d).map(String::into_bytes)
+    }
+}
+
+/// Why a gate did not run.
+pub(crate) enum NotRun {
+    /// The walls, the program or a place is missing: the gate is skipped and says so.
+    Refused(Refused),
+    /// Something of ours broke.
+    Broken(Problem),
+}
+
+impl From<Problem> for NotRun {
+    fn from(problem: Problem) -> Self {
+        match problem.code.as_str() {
+            "GATE_PLACE" => Self::Refused(Refused {
+                code: "GATE_PLACE",
+                message: problem.message,
+                fix: problem.hints.join("; "),
+                tried: Vec::new(),
+            }),
+            _ => Self::Broken(problem),
+        }
+    }
+}
+
+/// Runs the gate on a fresh tree of its own. git is never run in that folder afterwards.
+pub(crate) fn run(ground: &Ground<'_>, gate: &Gate, tree: &Oid) -> Result<Attempt, NotRun> {
+    let folder = tempfile::Builder::new()
+        .prefix("baton-gate-")
+        .tempdir()
+        .map_err(|error| Problem::io("temporary folder", &error))?;
+    let place = folder.path().join("tree");
+    std::fs::create_dir(&place).map_err(|error| Problem::io(place.display(), &error))?;
+    ground.objects.check_out(tree, &place)?;
+    if gate.repository {
+        ground
+            .objects
+            .make_repository(&place, ground.base_tree, tree)?;
+    }
+    let profile = walls::profile(gate, ground.policy, &place, ground.root)?;
+    let ran = ground.sandbox.run(&profile, ground.is_stopped);
+    let attempt = ran
+        .map(|outcome| judge(gate, tree, &outcome))
+        .map_err(NotRun::Refused);
+    remove(&place);
+    attempt
+}
+
+/// A gate may leave folders behind that not even their owner may enter.
+fn remove(place: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if std::fs::remove_dir_all(place).is_ok() {
+        return;
+    }
+    let mut open = vec![place.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        // What cannot be opened is left to the temporary folder's own cleaning.
+        let _ = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700));
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        open.extend(
+            entries
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path()),
+        );
+    }
+    let _ = std::fs::remove_dir_all(place);
+}
+
+fn judge(gate: &Gate, tree: &Oid, outcome: &Outcome) -> Attempt {
+    let log = outcome.log.text();
+    let tests = gate.counts_tests.then(|| counts::read(&log)).flatten();
+    let (status, why) = verdict(gate, outcome, tests);
+    Attempt {
+        tree: tree.to_string(),
+        status,
+        why,
+        ended: outcome.ended_by.to_string(),
+        isolation: walls::reached(outcome.level),
+        duration_ms: outcome.duration_ms,
+        tests,
+        sandbox: serde_json::to_value(outcome).unwrap_or_default(),
+        log,
+    }
+}
+
+/// A gate must prove that it ran; everything that is not a proof is a failure with its own word.
+fn verdict(gate: &Gate, outcome: &Outcome, tests: Option<Counts>) -> (CheckStatus, String) {
+    let fail = |why: &str| (CheckStatus::Fail, why.to_owned());
+    match outcome.ended_by {
+        EndedBy::Timeout => return fail("TIMEOUT"),
+        EndedBy::Stopped => return fail("STOP_PRESENT"),
+        EndedBy::Lost => return fail("LOST"),
+        EndedBy::Signal(_) => return fail("KILLED"),
+        EndedBy::Limit(name) => return fail(&format!("LIMIT_{}", name.to_ascii_uppercase())),
+        EndedBy::Exit(code) if code != 0 => return fail("COMMAND_FAILED"),
+        EndedBy::Exit(_) => {}
+    }
+    match (gate.counts_tests, tests) {
+        (true, None) => fail("NO_TEST_RAN"),
+        (true, Some(tests)) if tests.executed() == 0 => fail("NO_TEST_RAN"),
+        (true, Some(tests)) if tests.failed > 0 => fail("TESTS_FAILED"),
+        _ => (CheckStatus::Pass, "PASSED".to_owned()),
+    }
+}

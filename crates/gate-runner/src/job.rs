@@ -1,0 +1,238 @@
+//! One gate from beginning to end: the candidate, and beside it the base, so that what was broken
+//! before is not blamed on the change and what the change took away is seen.
+
+use baton_core::clock;
+use baton_core::git::Oid;
+use baton_core::outputs::CheckStatus;
+use baton_core::policy::Gate;
+use baton_core::problem::Problem;
+use baton_sandbox::Refused;
+use serde_json::Value;
+
+use crate::attempt::{self, Attempt, Ground, NotRun};
+use crate::cache::{Cache, Entry, FirstRun};
+use crate::tools;
+
+/// What the gates of one run are about.
+pub(crate) struct About<'a> {
+    pub(crate) tree: &'a Oid,
+    /// The paths that the change touches.
+    pub(crate) changed: &'a [Vec<u8>],
+    pub(crate) cache: &'a Cache,
+}
+
+/// What came of one gate.
+pub(crate) struct Taken {
+    pub(crate) on: Result<Runs, Refused>,
+    pub(crate) tools: Value,
+    /// Results that may be used again, by their keys; their logs are not masked yet.
+    pub(crate) fresh: Vec<(String, Which)>,
+}
+
+/// The runs of one gate that ran.
+pub(crate) struct Runs {
+    pub(crate) candidate: Attempt,
+    /// The candidate's result is one that was kept.
+    pub(crate) cached: Option<FirstRun>,
+    pub(crate) base: Option<Attempt>,
+    /// The change touches protected files, so it has to pass with those of the base too.
+    pub(crate) needs_base_files: bool,
+    /// The candidate with the protected files of the base; none when that could not be run.
+    pub(crate) with_base_files: Option<Attempt>,
+    /// The candidate once more, after a failure that the base does not have.
+    pub(crate) again: Option<Attempt>,
+}
+
+/// Which of the runs a fresh result is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    Candidate,
+    Base,
+}
+
+impl Runs {
+    /// The failure is the change's: the base passes, fails otherwise, or fails less.
+    pub(crate) fn is_new(&self) -> bool {
+        let Some(base) = &self.base else { return true };
+        let worse = match (self.candidate.tests, base.tests) {
+            (Some(now), Some(before)) => {
+                now.failed > before.failed || now.executed() < before.executed()
+            }
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        base.status == CheckStatus::Pass || worse || self.candidate.why != base.why
+    }
+
+    /// The same tree passed and failed.
+    pub(crate) fn is_flaky(&self) -> bool {
+        let passes = |attempt: &Attempt| attempt.status == CheckStatus::Pass;
+        self.again.as_ref().is_some_and(passes) && !passes(&self.candidate)
+    }
+
+    /// What the gate comes to, and the word for it.
+    pub(crate) fn verdict(&self) -> (CheckStatus, &str) {
+        let candidate = &self.candidate;
+        if candidate.status != CheckStatus::Pass {
+            return (candidate.status, &candidate.why);
+        }
+        let passes = |other: &Attempt| other.status == CheckStatus::Pass;
+        if self.needs_base_files && !self.with_base_files.as_ref().is_some_and(passes) {
+            return (CheckStatus::Fail, "BASE_TESTS_FAILED");
+        }
+        let executed = |attempt: &Attempt| attempt.tests.map_or(0, crate::counts::Counts::executed);
+        match &self.base {
+            Some(base) if executed(candidate) < executed(base) => {
+                (CheckStatus::Fail, "FEWER_TESTS")
+            }
+            _ => (CheckStatus::Pass, &candidate.why),
+        }
+    }
+
+    /// STOP came while one of them ran.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let all = [&self.base, &self.with_base_files, &self.again];
+        let mut all = all.into_iter().flatten().chain([&self.candidate]);
+        all.any(|attempt| attempt.why == "STOP_PRESENT")
+    }
+}
+
+/// Runs one gate.
+///
+/// # Errors
+/// Whatever breaks on our side; a gate that cannot be run is no error but [`Taken::on`].
+pub(crate) fn take(ground: &Ground<'_>, gate: &Gate, about: &About<'_>) -> Result<Taken, Problem> {
+    let taken = |on, tools, fresh| Taken { on, tools, fresh };
+    let tools = match tools::fingerprint(ground, gate).map_err(NotRun::from) {
+        Ok(tools) => tools,
+        Err(NotRun::Refused(why)) => return Ok(taken(Err(why), Value::Null, Vec::new())),
+        Err(NotRun::Broken(problem)) => return Err(problem),
+    };
+    let mut job = Job {
+        ground,
+        gate,
+        about,
+        tools,
+        fresh: Vec::new(),
+    };
+    match job.run() {
+        Ok(runs) => Ok(taken(Ok(runs), job.tools, job.fresh)),
+        Err(NotRun::Refused(why)) => Ok(taken(Err(why), job.tools, Vec::new())),
+        Err(NotRun::Broken(problem)) => Err(problem),
+    }
+}
+
+struct Job<'a> {
+    ground: &'a Ground<'a>,
+    gate: &'a Gate,
+    about: &'a About<'a>,
+    tools: Value,
+    fresh: Vec<(String, Which)>,
+}
+
+impl Job<'_> {
+    fn run(&mut self) -> Result<Runs, NotRun> {
+        let own = self.key(self.about.tree);
+        // A failure is never taken from what was kept: it is looked at again.
+        let passed = |entry: &Entry| entry.attempt.status == CheckStatus::Pass;
+        let (candidate, cached) = match self.about.cache.find(&own).filter(passed) {
+            Some(entry) => (entry.attempt, Some(entry.first_run)),
+            None => {
+                let attempt = attempt::run(self.ground, self.gate, self.about.tree)?;
+                if Cache::is_kept(&attempt) {
+                    self.fresh.push((own, Which::Candidate));
+                }
+                (attempt, None)
+            }
+        };
+        let mut runs = Runs {
+            candidate,
+            cached,
+            base: None,
+            needs_base_files: false,
+            with_base_files: None,
+            again: None,
+        };
+        self.compare(&mut runs).map_err(NotRun::Broken)?;
+        Ok(runs)
+    }
+
+    fn key(&self, tree: &Oid) -> String {
+        Cache::key(self.ground, self.gate, tree, &self.tools)
+    }
+
+    /// Runs what the candidate's result has to be held against. A gate that was killed for taking too
+    /// much is not run again: it would take as much.
+    fn compare(&mut self, runs: &mut Runs) -> Result<(), Problem> {
+        let passed = runs.candidate.status == CheckStatus::Pass;
+        if !passed && !runs.candidate.ended_itself() {
+            return Ok(());
+        }
+        if self.gate.counts_tests || !passed {
+            runs.base = self.base()?;
+        }
+        if runs.is_stopped() {
+            return Ok(());
+        }
+        if passed {
+            if let Some(tree) = self.base_files()? {
+                runs.with_base_files = some(attempt::run(self.ground, self.gate, &tree))?;
+                runs.needs_base_files = true;
+            }
+        } else if runs.is_new() {
+            runs.again = some(attempt::run(self.ground, self.gate, self.about.tree))?;
+        }
+        Ok(())
+    }
+
+    fn base(&mut self) -> Result<Option<Attempt>, Problem> {
+        let key = self.key(self.ground.base_tree);
+        if let Some(entry) = self.about.cache.find(&key) {
+            return Ok(Some(entry.attempt));
+        }
+        let base = some(attempt::run(self.ground, self.gate, self.ground.base_tree))?;
+        if base.as_ref().is_some_and(Cache::is_kept) {
+            self.fresh.push((key, Which::Base));
+        }
+        Ok(base)
+    }
+
+    /// The candidate with the protected files of the base, when the change touches any of them.
+    fn base_files(&self) -> Result<Option<Oid>, Problem> {
+        if self.gate.protected_base.is_empty() {
+            return Ok(None);
+        }
+        let invalid = |why| Problem::fail("POLICY_INVALID", format!("gates.protected_base: {why}"));
+        let globs = self.gate.protected().map_err(invalid)?;
+        let is_taken = |path: &[u8]| !globs.owners(path).is_empty();
+        if !self.about.changed.iter().any(|path| is_taken(path)) {
+            return Ok(None);
+        }
+        let (objects, base) = (self.ground.objects, self.ground.base_tree);
+        objects
+            .with_paths_from(self.about.tree, base, is_taken)
+            .map(Some)
+    }
+}
+
+/// A run beside the candidate's that cannot be made says nothing.
+fn some(ran: Result<Attempt, NotRun>) -> Result<Option<Attempt>, Problem> {
+    match ran {
+        Ok(attempt) => Ok(Some(attempt)),
+        Err(NotRun::Refused(_)) => Ok(None),
+        Err(NotRun::Broken(problem)) => Err(problem),
+    }
+}
+
+/// A result that is kept for later, with its log as the evidence holds it.
+pub(crate) fn entry(key: String, gate: &Gate, task: &str, attempt: &Attempt) -> Entry {
+    Entry {
+        key,
+        gate_id: gate.id.clone(),
+        first_run: FirstRun {
+            task: task.to_owned(),
+            at: clock::rfc3339(clock::now()),
+        },
+        attempt: attempt.clone(),
+    }
+}

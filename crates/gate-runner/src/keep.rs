@@ -1,0 +1,244 @@
+//! What each gate leaves behind: a record for programs, a log for people.
+
+use baton_core::digest;
+use baton_core::envelope::ArtifactKind;
+use baton_core::outputs::CheckStatus;
+use baton_core::policy::Gate;
+use baton_core::problem::Problem;
+use baton_core::session::Session;
+use baton_risk::RuleBook;
+use baton_sandbox::Refused;
+use serde_json::{Value, json};
+
+use crate::attempt::Attempt;
+use crate::cache::Cache;
+use crate::job::{self, Runs, Taken, Which};
+use crate::subject::Subject;
+use crate::{Ran, session_policy_sha};
+
+/// Names what a gate runs: two runs differ if any of this differs.
+pub(crate) fn fingerprint(gate: &Gate, policy_sha256: &str) -> String {
+    digest::sha256_canonical(&json!({"gate": gate, "policy_sha256": policy_sha256}))
+}
+
+fn head(session: &Session, subject: &Subject, gate: &Gate, ran: &Ran) -> Value {
+    let policy = session_policy_sha(session);
+    json!({
+        "gate_id": gate.id, "name": gate.name, "status": ran.result.status, "note": ran.result.note,
+        "base": subject.base.as_str(), "tree": subject.tree.as_str(), "patch_sha256": subject.patch_sha256,
+        "policy_sha256": policy,
+    })
+}
+
+/// Keeps a built-in gate's record.
+pub(crate) fn builtin(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    ran: &mut Ran,
+    found: &[String],
+) -> Result<(), Problem> {
+    let mut record = head(session, subject, gate, ran);
+    add(
+        &mut record,
+        json!({"kind": "builtin", "verdict_by": "baton", "found": found}),
+    );
+    write(session, subject, gate, ran, &record, &[])
+}
+
+/// Keeps what a command gate did, or why it did nothing.
+pub(crate) fn gate(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    taken: Taken,
+    (book, cache): (&RuleBook<'_>, &Cache),
+) -> Result<Ran, Problem> {
+    match taken.on {
+        Err(refused) if refused.code == "STOPPED" => Ok(Ran {
+            stopped: true,
+            ..Ran::skip(gate, "STOP_PRESENT")
+        }),
+        Err(refused) => not_run(session, subject, gate, &refused),
+        Ok(mut runs) => {
+            mask(book, &mut runs)?;
+            let mut ran = run(session, subject, gate, &runs, &taken.tools)?;
+            if let Some(task) = &subject.task {
+                let entries: Vec<_> = taken
+                    .fresh
+                    .into_iter()
+                    .filter_map(|(key, which)| {
+                        let attempt = match which {
+                            Which::Candidate => Some(&runs.candidate),
+                            Which::Base => runs.base.as_ref(),
+                        };
+                        Some(job::entry(key, gate, &task.task_id, attempt?))
+                    })
+                    .collect();
+                ran.results = cache.keep(&entries)?;
+            }
+            Ok(ran)
+        }
+    }
+}
+
+/// What a test prints may hold what no log may keep.
+fn mask(book: &RuleBook<'_>, runs: &mut Runs) -> Result<(), Problem> {
+    let others = [&mut runs.base, &mut runs.with_base_files, &mut runs.again];
+    let others = others.into_iter().flatten();
+    for attempt in others.chain([&mut runs.candidate]) {
+        attempt.log = baton_risk::masked(book, &attempt.log)?;
+    }
+    Ok(())
+}
+
+fn not_run(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    refused: &Refused,
+) -> Result<Ran, Problem> {
+    let note = format!(
+        "{}: {} (next: {})",
+        refused.code, refused.message, refused.fix
+    );
+    let mut ran = Ran::skip(gate, note);
+    let mut record = head(session, subject, gate, &ran);
+    add(
+        &mut record,
+        json!({"kind": "command", "argv": gate.argv, "not_run": refused}),
+    );
+    write(session, subject, gate, &mut ran, &record, &[])?;
+    Ok(ran)
+}
+
+fn run(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    runs: &Runs,
+    tools: &Value,
+) -> Result<Ran, Problem> {
+    let (status, why) = runs.verdict();
+    let mut ran = Ran::new(gate, status, note(runs, why));
+    ran.stopped = runs.is_stopped();
+    ran.isolation = Some(runs.candidate.isolation);
+    let mut record = head(session, subject, gate, &ran);
+    let task = session.common.task.clone();
+    add(
+        &mut record,
+        json!({
+            "kind": "command", "verdict_by": "reported by code under test",
+            "argv": gate.argv, "cwd": gate.cwd, "why": why,
+            "command_fingerprint": fingerprint(gate, &session_policy_sha(session)),
+            "tools": tools,
+            "candidate": account(&runs.candidate),
+            "cached": runs.cached,
+            "on_base": runs.base.as_ref().map(account),
+            "with_base_files": runs.with_base_files.as_ref().map(account),
+            "again": runs.again.as_ref().map(account),
+            "flaky": runs.is_flaky(),
+            "reproduce": format!("gate-runner --task {} --only {} --no-cache", task.unwrap_or_else(|| "TASK".to_owned()), gate.id),
+        }),
+    );
+    let mut logs = vec![(String::new(), runs.candidate.log.as_slice())];
+    for (name, attempt) in [
+        (".base", &runs.base),
+        (".base-files", &runs.with_base_files),
+        (".again", &runs.again),
+    ] {
+        logs.extend(
+            attempt
+                .as_ref()
+                .map(|attempt| (name.to_owned(), attempt.log.as_slice())),
+        );
+    }
+    write(session, subject, gate, &mut ran, &record, &logs)?;
+    Ok(ran)
+}
+
+fn account(attempt: &Attempt) -> Value {
+    json!({
+        "tree": attempt.tree, "passed": attempt.status == CheckStatus::Pass, "why": attempt.why,
+        "ended": attempt.ended, "isolation": attempt.isolation, "duration_ms": attempt.duration_ms,
+        "tests": attempt.tests, "sandbox": attempt.sandbox,
+        "log_sha256": digest::sha256(&attempt.log), "log_bytes_kept": attempt.log.len(),
+    })
+}
+
+/// The note: key=value pairs that programs read.
+fn note(runs: &Runs, why: &str) -> String {
+    let tried = &runs.candidate;
+    let mut note = format!(
+        "{why} ended={} duration_ms={} isolation={}",
+        tried.ended,
+        tried.duration_ms,
+        tried.isolation.name()
+    );
+    if let Some(tests) = tried.tests {
+        note.push_str(&format!(
+            " tests={} failed={}",
+            tests.executed(),
+            tests.failed
+        ));
+    }
+    if let Some(base) = &runs.base {
+        let passed = base.status == CheckStatus::Pass;
+        note.push_str(if passed { " base=PASS" } else { " base=FAIL" });
+        if let Some(tests) = base.tests {
+            note.push_str(&format!(" base_tests={}", tests.executed()));
+        }
+        if tried.status == CheckStatus::Fail && runs.is_new() {
+            note.push_str(" new=yes");
+        }
+    }
+    for (is_so, word) in [
+        (runs.is_flaky(), " flaky=yes"),
+        (runs.cached.is_some(), " cached=yes"),
+    ] {
+        if is_so {
+            note.push_str(word);
+        }
+    }
+    note
+}
+
+fn add(record: &mut Value, more: Value) {
+    if let (Value::Object(record), Value::Object(more)) = (record, more) {
+        record.extend(more);
+    }
+}
+
+/// Writes the files into the task's evidence folder; a bare patch leaves nothing behind.
+fn write(
+    session: &Session,
+    subject: &Subject,
+    gate: &Gate,
+    ran: &mut Ran,
+    record: &Value,
+    logs: &[(String, &[u8])],
+) -> Result<(), Problem> {
+    if subject.task.is_none() {
+        return Ok(());
+    }
+    let task = session.task()?;
+    let mut bytes = serde_json::to_vec_pretty(record)
+        .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
+    bytes.push(b'\n');
+    let mut kept = Vec::new();
+    for (name, log) in logs {
+        kept.push(task.write_next(
+            ArtifactKind::GateEvidence,
+            &format!("evidence/{}{name}.log", gate.id),
+            log,
+        )?);
+    }
+    kept.push(task.write_next(
+        ArtifactKind::GateEvidence,
+        &format!("evidence/{}.json", gate.id),
+        &bytes,
+    )?);
+    ran.result.evidence_paths = kept.iter().map(|artifact| artifact.path.clone()).collect();
+    ran.artifacts = kept;
+    Ok(())
+}
