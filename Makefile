@@ -9,7 +9,7 @@ FUZZ := fuzz/libfuzzer
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test quick bench bench-scan eval-risk fuzz build check fmt install help
+.PHONY: demo test walls quick bench bench-scan eval-risk fuzz build check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,17 @@ help: ## Say what there is
 build:
 	@command -v git >/dev/null || { echo 'git is missing: install it with your package manager'; exit 1; }
 	@command -v $(CARGO) >/dev/null || { echo 'cargo is missing: install a Rust toolchain, 1.88 or later'; exit 1; }
+	@command -v bwrap >/dev/null || [ "$$(uname)" != Linux ] || $(MAKE) --no-print-directory walls
 	$(CARGO) build --workspace --bins --locked --quiet
+
+# Gates that run code of a change need walls, and on Linux the system's own bubblewrap builds them.
+walls: ## Install bubblewrap by the system's package manager
+	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	if command -v apt-get >/dev/null; then $$sudo apt-get update -q && $$sudo apt-get install -qy bubblewrap; \
+	elif command -v dnf >/dev/null; then $$sudo dnf install -qy bubblewrap; \
+	elif command -v pacman >/dev/null; then $$sudo pacman -S --noconfirm bubblewrap; \
+	elif command -v apk >/dev/null; then $$sudo apk add bubblewrap; \
+	else echo 'bubblewrap is missing: install it with your package manager'; exit 1; fi
 
 demo: build ## Watch four changes go the whole way; REPO=path PATCH=file takes your own
 	@BATON_BIN='$(BIN)' REPO='$(REPO)' PATCH='$(PATCH)' bash tests/demo.sh

@@ -100,8 +100,7 @@ fn the_quick_start_of_the_readme_works_as_written() {
         ran += 1;
     }
     assert_eq!(ran, 6);
-    // Without lowered isolation the change ends as a branch for review.
-    assert_eq!(bench.git(&["show", "baton/T-1:src/app.sh"]), "echo 2");
+    assert_eq!(bench.git(&["show", "main:src/app.sh"]), "echo 2");
 }
 
 #[test]

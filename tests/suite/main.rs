@@ -23,3 +23,4 @@ mod skill_pack;
 mod streams;
 mod support;
 mod tamper;
+mod walls;

@@ -269,9 +269,11 @@ fn the_eleven_skills_are_laid_out_alike() {
             assert!(folder.join(file).is_file(), "{}/{file}", skill.name);
         }
         let main = std::fs::read_to_string(folder.join("src/main.rs")).unwrap();
+        // The one that starts itself again as the inner half of the walls says so first.
+        let lines = 3 + main.matches("enter_if_called();").count();
         assert_eq!(
             main.lines().count(),
-            3,
+            lines,
             "the main of {} does one thing",
             skill.name
         );

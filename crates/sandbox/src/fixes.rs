@@ -18,6 +18,17 @@ pub(crate) fn unavailable(tried: Vec<Tried>) -> Refused {
     refused
 }
 
+/// Root that cannot become anybody else: a container that maps no account but its own.
+pub(crate) fn no_account(error: &std::io::Error) -> Refused {
+    if error.raw_os_error() != Some(libc::EINVAL) {
+        return Refused::failed("an account of its own", error);
+    }
+    unavailable(vec![Tried {
+        level: Level::I3,
+        error: format!("cannot leave root for an account of its own: {error}"),
+    }])
+}
+
 /// What to do about the words of a backend.
 pub(crate) fn fix(level: Level, words: &str) -> &'static str {
     let has = |needle: &str| words.contains(needle);

@@ -171,7 +171,7 @@ impl Machine {
         }
         let failed = |error: std::io::Error| Refused::failed("an account of its own", &error);
         let account = Account::take().map_err(failed)?;
-        account::give(&profile.tree, account.id).map_err(failed)?;
+        account::give(&profile.tree, account.id).map_err(|error| fixes::no_account(&error))?;
         Ok(Self {
             account: Some(account),
             staging: Some(account::staging().map_err(failed)?),

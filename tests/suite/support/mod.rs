@@ -78,12 +78,21 @@ impl Bench {
         bench
     }
 
-    /// The same with `baton init --minimum-isolation I1`, committed.
+    /// The same with `baton init`, committed.
     pub(crate) fn new() -> Self {
         let bench = Self::bare();
-        bench.baton(["init", "--minimum-isolation", "I1"]).expect(0);
+        bench.baton(["init"]).expect(0);
         bench.commit("ssot");
         bench
+    }
+
+    /// Changes the policy, and commits it.
+    pub(crate) fn policy(&self, edit: impl FnOnce(&mut Value)) {
+        let path = self.root().join(".autodev_ssot/POLICY.json");
+        let mut policy = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        edit(&mut policy);
+        std::fs::write(&path, policy.to_string()).unwrap();
+        self.commit("another policy");
     }
 
     pub(crate) fn root(&self) -> PathBuf {

@@ -32,6 +32,9 @@ struct Arguments {
     /// Decide and record, and stop nothing: the change goes to a person
     #[arg(long)]
     shadow: bool,
+    /// Run every gate, also where a result for the same tree, gate and tools is at hand
+    #[arg(long)]
+    no_cache: bool,
     /// Claim under this name (default: BATON_OWNER, else account@host)
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
@@ -177,7 +180,8 @@ impl Way<'_> {
             return Ok(false);
         }
         // A failed gate is for the router to judge, not the end of the way.
-        self.step(&gate_runner::SKILL, &[])?;
+        let fresh = self.arguments.no_cache.then(|| "--no-cache".to_owned());
+        self.step(&gate_runner::SKILL, fresh.as_slice())?;
         self.step(&decision_router::SKILL, &[])
     }
 

@@ -312,24 +312,7 @@ fn listen(folder: &Path, variables: &mut BTreeMap<String, String>, reached: &Arc
 /// Runs one ignored test of this program where no further user namespace can be made, as in many
 /// containers: inside a user namespace of its own, with the limit on more of them at zero.
 pub(crate) fn again_without_namespaces(test: &str) {
-    const SET_UP: &str = "\
-import ctypes, os, sys
-L = ctypes.CDLL(None, use_errno=True)
-account, rest = int(sys.argv[1]), sys.argv[2:]
-r, w = os.pipe(); r2, w2 = os.pipe()
-child = os.fork()
-if child == 0:
-    if account: os.setgroups([]); os.setgid(account); os.setuid(account); L.prctl(4, 1)
-    assert L.unshare(0x10000000) == 0
-    os.write(w, b'x'); os.read(r2, 1)
-    open('/proc/sys/user/max_user_namespaces', 'w').write('0')
-    os.execv(rest[0], rest)
-os.read(r, 1)
-for name in ('uid_map', 'gid_map'):
-    open('/proc/%d/%s' % (child, name), 'w').write('0 0 65536' if not account else '%d %d 1' % (account, account))
-os.write(w2, b'x')
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-";
+    const SET_UP: &str = include_str!("without_namespaces.py");
     if !is_root() {
         return;
     }

@@ -1,0 +1,303 @@
+//! What a gate finds behind its walls, and what happens where walls cannot be built.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::changes::{gate, rules, take, write};
+use crate::support::{Bench, program};
+
+/// The number of G5 among the gates of the policy.
+const G5: usize = 5;
+
+fn record(bench: &Bench, id: &str, gate: &str) -> Value {
+    let folder = ["pr", "done", "blocked"]
+        .iter()
+        .map(|state| bench.task(state, id))
+        .find(|folder| folder.is_dir())
+        .unwrap();
+    let path = folder.join(format!("evidence/{gate}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Runs `baton` where the kernel gives no further user namespaces, which is what containers do.
+fn without_namespaces(bench: &Bench, arguments: &[&str]) -> (i32, String, String) {
+    const NEST: &str = include_str!("../../crates/sandbox/tests/common/without_namespaces.py");
+    let inner = bench.command(arguments);
+    let mut outer = Command::new("python3");
+    outer
+        .args(["-c", NEST, "0"])
+        .arg(program())
+        .args(inner.get_args());
+    outer.current_dir(bench.root()).env_clear();
+    for (name, value) in inner.get_envs() {
+        outer.env(name, value.unwrap());
+    }
+    let output = outer.output().unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+fn submit_fix(bench: &Bench, id: &str) -> String {
+    bench.submit(id, "**");
+    let text = bench.patch(write("src/app.sh", "echo 2\n"));
+    bench
+        .patch_file(&format!("{id}.patch"), &text)
+        .to_string_lossy()
+        .into_owned()
+}
+
+#[test]
+fn behind_whole_walls_an_honest_change_lands_without_a_person_but_the_approver() {
+    let bench = Bench::new();
+    let done = take(&bench, "T-1", write("src/app.sh", "echo 2\n")).expect(0);
+    assert_eq!(
+        (done["decision"].as_str(), rules(&bench, "T-1")),
+        (Some("AUTO_MERGE"), vec!["D9".to_owned()])
+    );
+    let kept = record(&bench, "T-1", "G5");
+    let sandbox = &kept["candidate"]["sandbox"];
+    assert_eq!(sandbox["level"], "I3");
+    assert_eq!(sandbox["aspects"]["network"]["cover"], "enforced");
+    assert_eq!(sandbox["aspects"]["network"]["verified"], true);
+    assert!(!sandbox["canary"].as_array().unwrap().is_empty());
+    assert_eq!(sandbox["ended_by"], "exit:0");
+    assert!(
+        kept["tools"]["program"]["state"]["sha256"].is_string(),
+        "{kept}"
+    );
+}
+
+#[test]
+fn where_walls_cannot_be_built_no_gate_runs_and_a_person_decides() {
+    let bench = Bench::new();
+    let path = submit_fix(&bench, "T-1");
+    let (code, stdout, stderr) = without_namespaces(&bench, &["run", "T-1", "--from", &path]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let done: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(done["decision"], "PR_ONLY");
+    assert!(rules(&bench, "T-1").contains(&"D6".to_owned()));
+    let (status, note) = gate(&bench, "T-1", "G5");
+    assert_eq!(status, "SKIP");
+    assert!(note.starts_with("ISOLATION_UNAVAILABLE: I3:"), "{note}");
+    assert!(note.contains("(next: "), "{note}");
+    let kept = record(&bench, "T-1", "G5");
+    assert_eq!(kept["not_run"]["tried"][0]["level"], "I3", "{kept}");
+    let (code, stdout, _) = without_namespaces(&bench, &["doctor"]);
+    assert_eq!(code, 1);
+    assert!(stdout.contains("below I3 they are not run"), "{stdout}");
+}
+
+#[test]
+fn a_weaker_level_is_taken_only_when_the_policy_names_it() {
+    let bench = Bench::bare();
+    bench.baton(["init", "--minimum-isolation", "I1"]).expect(0);
+    bench.commit("ssot");
+    let path = submit_fix(&bench, "T-1");
+    let (code, stdout, stderr) = without_namespaces(&bench, &["run", "T-1", "--from", &path]);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let kept = record(&bench, "T-1", "G5");
+    let level = kept["candidate"]["isolation"].as_str().unwrap();
+    assert!(["I1", "I2"].contains(&level), "{kept}");
+    let tried = &kept["candidate"]["sandbox"]["fallback_from"];
+    assert_eq!(
+        tried[0]["level"], "I3",
+        "the step down is on record: {tried}"
+    );
+    assert!(stdout.contains("AUTO_MERGE"), "{stdout}");
+    // Results got behind weaker walls are not kept for another time.
+    let path = submit_fix(&bench, "T-2");
+    let (_, _, _) = without_namespaces(&bench, &["run", "T-2", "--from", &path]);
+    assert!(record(&bench, "T-2", "G5")["cached"].is_null());
+}
+
+#[test]
+fn a_gate_runs_only_when_the_change_concerns_it() {
+    let bench = Bench::new();
+    bench.policy(|policy| policy["gates"][G5]["paths"] = json!(["src/**"]));
+    let done = take(&bench, "T-1", write("NOTES.md", "more\n")).expect(0);
+    let (status, note) = gate(&bench, "T-1", "G5");
+    assert_eq!(status, "SKIP");
+    assert!(note.starts_with("NOT_TOUCHED"), "{note}");
+    assert_eq!(done["decision"], "AUTO_MERGE", "{done}");
+    let done = take(&bench, "T-2", write("src/other.sh", "echo 1\n")).expect(0);
+    assert_eq!(gate(&bench, "T-2", "G5").0, "PASS", "{done}");
+}
+
+#[test]
+fn tests_of_the_base_are_run_on_the_candidates_code() {
+    let bench = Bench::new();
+    bench.write("tests/check.sh", "test \"$(sh src/app.sh)\" = 1 && echo '1 passed, 0 failed' || { echo '0 passed, 1 failed'; exit 1; }\n");
+    bench.write("Makefile", "check:\n\t@true\ntest:\n\t@sh tests/check.sh\n");
+    bench.commit("a test of its own");
+    bench.policy(|policy| policy["gates"][G5]["protected_base"] = json!(["tests/**"]));
+    // The change breaks the code and bends the test to it.
+    let done = take(&bench, "T-1", |root| {
+        std::fs::write(root.join("src/app.sh"), "echo 3\n").unwrap();
+        std::fs::write(root.join("tests/check.sh"), "echo '1 passed, 0 failed'\n").unwrap();
+    })
+    .expect(0);
+    let (status, note) = gate(&bench, "T-1", "G5");
+    assert_eq!(status, "FAIL");
+    assert!(note.starts_with("BASE_TESTS_FAILED"), "{note}");
+    assert_eq!(done["decision"], "PR_ONLY");
+    assert!(rules(&bench, "T-1").contains(&"D6".to_owned()));
+    // An honest change of code and test passes with both.
+    take(&bench, "T-2", |root| {
+        std::fs::write(root.join("src/app.sh"), "echo 1 # the same\n").unwrap();
+        std::fs::write(root.join("tests/more.sh"), "true\n").unwrap();
+    })
+    .expect(0);
+    assert_eq!(gate(&bench, "T-2", "G5").0, "PASS");
+}
+
+#[test]
+fn fewer_tests_than_the_base_has_is_no_pass() {
+    let bench = Bench::new();
+    bench.write(
+        "Makefile",
+        "check:\n\t@true\ntest:\n\t@echo '5 passed, 0 failed'\n",
+    );
+    bench.commit("five tests");
+    let recipe = "check:\n\t@true\ntest:\n\t@echo '3 passed, 0 failed'\n";
+    let done = take(&bench, "T-1", write("Makefile", recipe)).expect(0);
+    let (status, note) = gate(&bench, "T-1", "G5");
+    assert_eq!(status, "FAIL");
+    assert!(
+        note.starts_with("FEWER_TESTS") && note.contains("base_tests=5"),
+        "{note}"
+    );
+    assert_eq!(done["decision"], "PR_ONLY");
+}
+
+#[test]
+fn a_failure_that_does_not_come_back_is_called_flaky_and_is_a_failure() {
+    let bench = Bench::new();
+    // Fails whenever the second is even or the clock is read first; the tree is the same each time.
+    let recipe = "check:\n\t@true\ntest:\n\t@n=$$(cat /proc/sys/kernel/random/uuid | tr -cd 0-9 | tail -c1); echo '1 passed, 0 failed'; [ $$n -ge 5 ]\n";
+    bench.write("Makefile", recipe);
+    bench.commit("a coin");
+    let mut seen = false;
+    for round in 100..140 {
+        let id = format!("T-{round}");
+        take(&bench, &id, write("src/app.sh", &format!("echo {round}\n"))).expect(0);
+        let (status, note) = gate(&bench, &id, "G5");
+        if note.contains("flaky=yes") {
+            assert_eq!(status, "FAIL", "{note}");
+            seen = true;
+            break;
+        }
+    }
+    assert!(seen, "forty coins and never a failure that went away");
+}
+
+#[test]
+fn tools_that_ask_git_find_a_repository_that_is_nobodys() {
+    let bench = Bench::new();
+    let recipe = "check:\n\t@git status --porcelain; git log --format=%s; git diff --name-only base; git remote; git config --list --local\ntest:\n\t@echo '1 passed, 0 failed'\n";
+    bench.write("Makefile", recipe);
+    bench.commit("asks git");
+    bench.policy(|policy| policy["gates"][4]["repository"] = json!(true));
+    take(&bench, "T-1", write("src/app.sh", "echo 2\n")).expect(0);
+    let log = std::fs::read_to_string(bench.task("pr", "T-1").join("evidence/G4.log")).unwrap();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| !line.starts_with("core."))
+        .collect();
+    assert_eq!(lines, ["candidate", "base", "src/app.sh"], "{log}");
+    // Without being asked for there is none, and the one around the scratch folder is out of sight.
+    bench.policy(|policy| policy["gates"][4]["repository"] = json!(false));
+    take(&bench, "T-2", write("src/app.sh", "echo 3\n")).expect(0);
+    let log = std::fs::read_to_string(bench.task("pr", "T-2").join("evidence/G4.log")).unwrap();
+    assert!(log.contains("not a git repository"), "{log}");
+}
+
+#[test]
+fn packages_of_the_checkout_are_borrowed_and_stay_as_they_are() {
+    let bench = Bench::new();
+    let recipe = "check:\n\t@cat node_modules/left/index.js; echo spoiled > node_modules/left/index.js || true\ntest:\n\t@echo '1 passed, 0 failed'\n";
+    bench.write("Makefile", recipe);
+    bench.write(".gitignore", "node_modules\n");
+    bench.commit("packages");
+    bench.write("node_modules/left/index.js", "whole\n");
+    bench.policy(|policy| policy["gates"][4]["borrow"] = json!(["node_modules"]));
+    take(&bench, "T-1", write("src/app.sh", "echo 2\n")).expect(0);
+    let log = std::fs::read_to_string(bench.task("pr", "T-1").join("evidence/G4.log")).unwrap();
+    assert!(log.starts_with("whole\n"), "{log}");
+    let after = std::fs::read_to_string(bench.root().join("node_modules/left/index.js")).unwrap();
+    assert_eq!(after, "whole\n");
+    // A change that brings the folder itself is not laid over.
+    take(&bench, "T-2", |root| {
+        std::fs::write(root.join(".gitignore"), "other\n").unwrap();
+        std::fs::remove_dir_all(root.join("node_modules")).unwrap();
+        std::fs::create_dir(root.join("node_modules")).unwrap();
+        std::fs::write(root.join("node_modules/mine.js"), "x\n").unwrap();
+    });
+    std::fs::create_dir_all(bench.root().join("node_modules")).unwrap();
+    let (status, note) = gate(&bench, "T-2", "G4");
+    assert_eq!(status, "SKIP");
+    assert!(note.starts_with("GATE_PLACE"), "{note}");
+}
+
+#[test]
+fn a_place_that_would_show_the_home_or_the_repository_is_refused() {
+    let bench = Bench::new();
+    for place in ["/", "~/../..", "$HOME", "~/"] {
+        bench.policy(|policy| policy["gates"][4]["read_only"] = json!([place]));
+        let said = bench.baton(["gate-runner", "--list"]);
+        let refused = said.code == 1 && said.stdout.contains("POLICY_INVALID");
+        if !refused {
+            let id = format!("T-{}", place.len());
+            let _ = take(&bench, &id, write("src/app.sh", "echo 2\n"));
+            let (status, note) = gate(&bench, &id, "G4");
+            assert_eq!(status, "SKIP", "{place}: {note}");
+            assert!(note.starts_with("GATE_PLACE"), "{place}: {note}");
+        }
+        bench.git(&["revert", "--no-edit", "HEAD"]);
+    }
+}
+
+#[test]
+fn further_gates_run_after_what_they_need() {
+    let bench = Bench::new();
+    bench.policy(|policy| {
+        let mut more = policy["gates"][G5].clone();
+        more["id"] = json!("G10");
+        more["name"] = json!("end to end");
+        more["needs"] = json!(["G5"]);
+        policy["gates"].as_array_mut().unwrap().push(more);
+    });
+    take(&bench, "T-1", write("src/app.sh", "echo broken\n")).expect(0);
+    let (status, note) = gate(&bench, "T-1", "G10");
+    assert_eq!(status, "SKIP");
+    assert!(note.starts_with("DEPENDENCY_FAILED: G5"), "{note}");
+    take(&bench, "T-2", write("src/app.sh", "echo 2\n")).expect(0);
+    assert_eq!(gate(&bench, "T-2", "G10").0, "PASS");
+    for (needs, what) in [
+        (json!(["G10"]), "circle"),
+        (json!(["G1"]), "only command gates"),
+        (json!(["G77"]), "only command gates"),
+    ] {
+        bench.policy(|policy| policy["gates"][7]["needs"] = needs.clone());
+        let said = bench.baton(["gate-runner", "--list"]);
+        assert!(said.stdout.contains(what), "{needs}: {}", said.stdout);
+        bench.git(&["revert", "--no-edit", "HEAD"]);
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_and_kept_on_record() {
+    let bench = Bench::new();
+    bench.policy(|policy| policy["gates"][4]["argv"] = json!(["no-such-program-anywhere"]));
+    take(&bench, "T-1", write("src/app.sh", "echo 2\n")).expect(0);
+    let (status, note) = gate(&bench, "T-1", "G4");
+    assert_eq!(status, "SKIP");
+    assert!(note.starts_with("TOOL_MISSING"), "{note}");
+    assert_eq!(
+        record(&bench, "T-1", "G4")["not_run"]["code"],
+        "TOOL_MISSING"
+    );
+}
