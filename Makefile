@@ -9,7 +9,7 @@ FUZZ := fuzz/libfuzzer
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test walls quick bench bench-scan eval-risk fuzz build check fmt install help
+.PHONY: demo test walls quick bench bench-scan bench-gates eval-risk fuzz build check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ bench: ## Measure start-up and the queue, side by side with other programs
 bench-scan: ## Measure reader and rules on a long log; REPO=path takes another repository's
 	$(CARGO) build --workspace --bins --release --locked --quiet
 	@REPO='$(or $(REPO),$(CURDIR))' BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton-risk --bench scan --locked --quiet
+
+bench-gates: ## Measure walls, trees and the built-in gates, beside git
+	$(CARGO) build --workspace --bins --release --locked --quiet
+	@BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p gate-runner --bench gates --locked --quiet
 
 eval-risk: ## Say how right the risk rules are; REPOS="path path" takes other repositories' history
 	@REPOS='$(REPOS)' $(if $(POLICY),POLICY='$(POLICY)') JUDGED='$(or $(JUDGED),$(CURDIR)/crates/risk/benches/judged.tsv)' $(CARGO) bench -p baton-risk --bench eval --locked --quiet
