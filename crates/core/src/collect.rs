@@ -26,8 +26,8 @@ pub use pattern::Pattern;
 
 /// Folders with more entries than this are not searched.
 pub const MOST_ENTRIES: usize = 10_000;
-/// How many folders one collection enters.
-const MOST_FOLDERS: usize = 10_000;
+/// How many entries one collection lists in all folders together, and so how many it can enter.
+const MOST_LISTED: usize = 100_000;
 
 /// What one collection may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub enum Refusal {
     OverTotal,
     /// So many files were found before that this and all others are left out.
     TooManyFiles,
-    /// The folder has too many entries to be searched, or the walk led into too many folders.
+    /// The folder has too many entries to be searched, or all folders together have.
     TooManyEntries,
     /// The name holds characters that no record should hold, or is no UTF-8.
     Name,
@@ -125,7 +125,7 @@ fn collect_watched(
     let mut walk = Walk {
         caps: *caps,
         total: 0,
-        folders: 0,
+        listed: 0,
         hits: 0,
         found: BTreeMap::new(),
         watch,
@@ -146,7 +146,7 @@ fn collect_watched(
 struct Walk<W> {
     caps: Caps,
     total: u64,
-    folders: usize,
+    listed: usize,
     /// How often anything was found that a pattern means, taken or not.
     hits: usize,
     found: BTreeMap<String, Result<Vec<u8>, Refusal>>,
@@ -195,7 +195,8 @@ impl<W: FnMut(Moment, &str)> Walk<W> {
         glob: &pattern::NameGlob,
         is_last: bool,
     ) -> Vec<String> {
-        let entries = match folder.entries(MOST_ENTRIES) {
+        let most = MOST_ENTRIES.min(MOST_LISTED.saturating_sub(self.listed));
+        let entries = match folder.entries(most) {
             Ok(Some(entries)) => entries,
             Ok(None) => {
                 self.note(join(at, glob.text()), Err(Refusal::TooManyEntries));
@@ -206,6 +207,7 @@ impl<W: FnMut(Moment, &str)> Walk<W> {
                 return Vec::new();
             }
         };
+        self.listed += entries.len();
         let mut names = Vec::new();
         for (name, kind) in entries {
             if !glob.matches(&name) || (!is_last && kind == FileType::RegularFile) {
@@ -244,10 +246,6 @@ impl<W: FnMut(Moment, &str)> Walk<W> {
             FileType::Directory => {}
             FileType::Symlink => return Err(Refusal::Link),
             _ => return Err(Refusal::Missing),
-        }
-        self.folders += 1;
-        if self.folders > MOST_FOLDERS {
-            return Err(Refusal::TooManyEntries);
         }
         (self.watch)(Moment::Entering, path);
         folder.sub_walled(name).map_err(|error| swapped(&error))

@@ -1,5 +1,6 @@
 //! The two streams: standard output for programs, standard error for people.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -57,7 +58,8 @@ pub fn visible(log: &[u8]) -> Vec<u8> {
             }
         }
         for byte in chunk.invalid() {
-            shown.push_str(&format!("\\x{byte:02x}"));
+            // Writing to a String cannot fail.
+            let _ = write!(shown, "\\x{byte:02x}");
         }
     }
     shown.into_bytes()

@@ -3,6 +3,7 @@
 //! The built-in gates give verdicts that the change cannot write. The command gates run code of the
 //! change, in a fresh tree each, and make claims; what walls them in is recorded as it was reached.
 
+mod attest;
 mod builtin;
 mod command;
 mod counts;
@@ -12,8 +13,10 @@ mod subject;
 use std::path::PathBuf;
 
 use baton_core::audit::{Action, Draft};
+use baton_core::clock;
 use baton_core::driver::{Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, Finding, Severity, Status, ToolClass};
+use baton_core::evidence::manifest::set_unrecorded_aside;
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{CheckStatus, GateResult, GateRunner, to_map};
 use baton_core::policy::{Gate, GateKind};
@@ -118,8 +121,10 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         );
     }
     if subject.task.is_some() {
+        set_unrecorded_aside(session.task()?)?;
         record_start(session, &subject)?;
     }
+    let started = clock::now();
     let ran = run_all(session, &subject, &arguments.only)?;
     if ran.iter().any(|ran| ran.stopped) {
         let why = match session.store()?.stop() {
@@ -128,7 +133,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         };
         return Err(stop_problem(&why));
     }
-    outcome(session, &subject, ran)
+    let over = attest::attest(session, &subject, &ran, started)?;
+    Ok(outcome(session, &subject, ran)?.artifacts(over))
 }
 
 fn check_only(session: &Session, only: &[String]) -> Result<(), Problem> {
