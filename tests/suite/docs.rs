@@ -1,6 +1,7 @@
 //! The commands in README and docs are real: every one parses, and the quick start is run.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::support::Bench;
 
@@ -50,7 +51,12 @@ fn commands(page: &str) -> Vec<Vec<String>> {
 #[test]
 fn every_command_in_the_documents_parses() {
     let mut checked = 0;
-    for page in ["README.md", "docs/operating.md", "docs/risk.md"] {
+    for page in [
+        "README.md",
+        "docs/operating.md",
+        "docs/risk.md",
+        "docs/evidence.md",
+    ] {
         for words in commands(page) {
             // The picture of the way through names tools beside what they do.
             if words.get(1).is_some_and(|word| !word.starts_with('-')) && words[0] != "baton" {
@@ -101,6 +107,47 @@ fn the_quick_start_of_the_readme_works_as_written() {
     }
     assert_eq!(ran, 6);
     assert_eq!(bench.git(&["show", "main:src/app.sh"]), "echo 2");
+}
+
+#[test]
+fn the_evidence_is_checked_by_hand_as_the_page_says() {
+    let bench = Bench::new();
+    bench.waiting("T-1");
+    bench.baton(["verify", "T-1"]).expect(0);
+    let text = std::fs::read_to_string(top().join("docs/evidence.md")).unwrap();
+    let section = text.split("## Checking by hand").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
+    let task = bench.task("pr", "T-1");
+    let said: Vec<_> = lines
+        .map(|line| {
+            let shell = Command::new("sh")
+                .args(["-euc", line])
+                .current_dir(&task)
+                .output();
+            let output = shell.unwrap();
+            assert!(
+                output.status.success() && output.stderr.is_empty(),
+                "{line}: {output:?}"
+            );
+            String::from_utf8(output.stdout).unwrap()
+        })
+        .collect();
+    let [manifest, sums, result, provenance] = said.try_into().unwrap();
+    let sums: Vec<_> = sums
+        .lines()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(sums.len(), 3);
+    assert!(manifest.contains(sums[0]) && manifest.contains(sums[1]));
+    assert!(provenance.contains(sums[2]), "{provenance}");
+    assert!(result.contains("\"passedTests\":["), "{result}");
+    // The page names every file that is there.
+    for entry in std::fs::read_dir(task.join("evidence")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_gate = name.starts_with('G') && name.ends_with(".json");
+        assert!(is_gate || text.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 #[test]

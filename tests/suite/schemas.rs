@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use baton_core::evidence::manifest::EvidenceManifest;
 use baton_core::problem::Problem;
 use baton_core::{approval, audit, candidate, envelope, manifest, policy, report, schemas, task};
 use jsonschema::Validator;
@@ -22,7 +23,7 @@ fn said<T>(outcome: Result<T, Problem>) -> Result<(), String> {
     outcome.map(drop).map_err(|problem| problem.message)
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind {
         name: "skill_io_envelope",
         schema: schemas::ENVELOPE,
@@ -76,6 +77,11 @@ const KINDS: [Kind; 10] = [
         name: "report",
         schema: schemas::REPORT,
         read: |bytes| said(report::Report::parse(bytes)),
+    },
+    Kind {
+        name: "evidence_manifest",
+        schema: schemas::EVIDENCE_MANIFEST,
+        read: |bytes| said(EvidenceManifest::parse(bytes)),
     },
 ];
 

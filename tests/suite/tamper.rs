@@ -56,7 +56,7 @@ fn must_not_land(bench: &Bench, what: &str) {
 
 #[test]
 fn a_changed_byte_after_the_approval_keeps_it_from_landing() {
-    let changes: [(&str, fn(&Bench) -> PathBuf); 9] = [
+    let changes: [(&str, fn(&Bench) -> PathBuf); 12] = [
         ("candidate.json", |bench| {
             bench.task("pr", "T-1").join("candidate.json")
         }),
@@ -72,6 +72,19 @@ fn a_changed_byte_after_the_approval_keeps_it_from_landing() {
         ("a gate's record", |bench| {
             bench.task("pr", "T-1").join("evidence/G5.json")
         }),
+        ("the evidence manifest", |bench| {
+            bench.task("pr", "T-1").join("evidence/manifest.json")
+        }),
+        ("the test result", |bench| {
+            bench
+                .task("pr", "T-1")
+                .join("evidence/test-result.dsse.json")
+        }),
+        ("the provenance", |bench| {
+            bench
+                .task("pr", "T-1")
+                .join("evidence/provenance.dsse.json")
+        }),
         ("the diff summary", |bench| {
             bench.task("pr", "T-1").join("evidence/diff-summary.json")
         }),
@@ -84,6 +97,29 @@ fn a_changed_byte_after_the_approval_keeps_it_from_landing() {
         flip(&file(&bench));
         must_not_land(&bench, what);
     }
+}
+
+#[test]
+fn evidence_that_is_gone_or_planted_does_not_verify() {
+    let bench = Bench::new();
+    bench.waiting("T-1");
+    bench.baton(["verify", "T-1"]).expect(0);
+    let folder = bench.task("pr", "T-1").join("evidence");
+    let wrong = || {
+        let said = bench.baton(["verify", "T-1"]).expect(1);
+        said["wrong"].to_string()
+    };
+    std::fs::write(folder.join("G5.9.log"), "9 passed\n").unwrap();
+    assert!(wrong().contains("evidence/G5.9.log is named by no result"));
+    std::fs::remove_file(folder.join("G5.9.log")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", folder.join("link")).unwrap();
+    assert!(wrong().contains("evidence/link is named by no result"));
+    std::fs::remove_file(folder.join("link")).unwrap();
+    bench.baton(["verify", "T-1"]).expect(0);
+    std::fs::remove_file(folder.join("manifest.json")).unwrap();
+    assert!(wrong().contains("evidence/manifest.json"));
+    bench.baton(["approve", "T-1"]).expect(0);
+    must_not_land(&bench, "no manifest");
 }
 
 #[test]

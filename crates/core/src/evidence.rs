@@ -3,6 +3,11 @@
 //! A kept envelope counts only if the log holds its digest, if it names this very candidate, and if
 //! every evidence file it names still has its SHA-256. Anything else is D4.
 
+pub mod manifest;
+pub mod statements;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use crate::audit::{Action, Event};

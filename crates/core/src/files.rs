@@ -37,6 +37,9 @@ pub struct Entry {
     pub is_folder: bool,
 }
 
+/// A name as the system has it, and what it is as far as the listing says.
+pub(crate) type RawEntry = (Vec<u8>, FileType);
+
 impl Folder {
     /// Opens a folder by path. Its last component must not be a link.
     ///
@@ -207,21 +210,59 @@ impl Folder {
         self.sync()
     }
 
+    /// Opens a folder inside that nobody vouches for: see [`open_walled`].
+    pub(crate) fn sub_walled(&self, name: &str) -> io::Result<Self> {
+        let fd = open_walled(&self.fd, component(name)?, FOLDER)?;
+        Ok(Self {
+            fd,
+            path: self.path.join(name),
+        })
+    }
+
+    /// Opens a file inside that nobody vouches for: see [`open_walled`]. It may be of any kind.
+    pub(crate) fn file_walled(&self, name: &str) -> io::Result<File> {
+        // NONBLOCK and NOCTTY, so that neither a pipe nor a terminal does anything to us.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = open_walled(
+            &self.fd,
+            component(name)?,
+            flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        )?;
+        Ok(File::from(fd))
+    }
+
+    /// The names and kinds of all entries, as the system has them; `None` when there are more than
+    /// `most`.
+    pub(crate) fn entries(&self, most: usize) -> io::Result<Option<Vec<RawEntry>>> {
+        let mut entries = Vec::new();
+        for entry in rustix::fs::Dir::read_from(self.fd.as_fd())? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if entries.len() == most {
+                return Ok(None);
+            }
+            entries.push((name.to_vec(), entry.file_type()));
+        }
+        Ok(Some(entries))
+    }
+
     /// Lists folders and regular files whose names are UTF-8 and do not begin with `.tmp-`.
     ///
     /// # Errors
     /// The system's.
     pub fn list(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for entry in rustix::fs::Dir::read_from(self.fd.as_fd())? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else {
+        for (name, kind) in self.entries(usize::MAX)?.unwrap_or_default() {
+            let Ok(name) = std::str::from_utf8(&name) else {
                 continue;
             };
-            if name == "." || name == ".." || name.starts_with(".tmp-") {
+            if name.starts_with(".tmp-") {
                 continue;
             }
-            let kind = match entry.file_type() {
+            let kind = match kind {
                 FileType::Unknown => FileType::from_raw_mode(self.stat(name)?.st_mode),
                 kind => kind,
             };
@@ -263,7 +304,8 @@ impl Folder {
         Ok(SystemTime::UNIX_EPOCH + std::time::Duration::new(seconds, nanos))
     }
 
-    fn stat(&self, name: &str) -> io::Result<Stat> {
+    /// What an entry is, itself and not what it may point to.
+    pub(crate) fn stat(&self, name: &str) -> io::Result<Stat> {
         Ok(rustix::fs::statat(
             &self.fd,
             component(name)?,
@@ -278,6 +320,35 @@ impl Folder {
     pub fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
+}
+
+/// Opens one entry of a folder that hostile code may be writing to: no link is followed, nothing
+/// outside the folder and no other file system is entered.
+#[cfg(target_os = "linux")]
+fn open_walled(folder: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    use rustix::fs::ResolveFlags;
+    let walls = ResolveFlags::BENEATH
+        | ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::NO_MAGICLINKS
+        | ResolveFlags::NO_XDEV;
+    Ok(rustix::fs::openat2(
+        folder,
+        name,
+        flags,
+        Mode::empty(),
+        walls,
+    )?)
+}
+
+/// The same where the system has no such call: `name` is one component, so NOFOLLOW says it all but
+/// for the file system.
+#[cfg(not(target_os = "linux"))]
+fn open_walled(folder: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    let fd = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+    if rustix::fs::fstat(&fd)?.st_dev != rustix::fs::fstat(folder)?.st_dev {
+        return Err(rustix::io::Errno::XDEV.into());
+    }
+    Ok(fd)
 }
 
 /// Refuses a name that is not one path component.

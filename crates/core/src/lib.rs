@@ -8,10 +8,12 @@
 #![warn(missing_docs)]
 
 pub mod approval;
+pub mod attestation;
 pub mod audit;
 pub mod bounds;
 pub mod candidate;
 pub mod clock;
+pub mod collect;
 pub mod decision;
 pub mod digest;
 pub mod driver;

@@ -24,6 +24,8 @@ pub const APPROVAL: &str = include_str!("../../../schemas/approval.schema.json")
 pub const AUDIT_EVENT: &str = include_str!("../../../schemas/audit_event.schema.json");
 /// `report.json`.
 pub const REPORT: &str = include_str!("../../../schemas/report.schema.json");
+/// The manifest over the evidence of a gate run.
+pub const EVIDENCE_MANIFEST: &str = include_str!("../../../schemas/evidence_manifest.schema.json");
 
 /// Every schema with the base name of its file in `schemas/`.
 pub const ALL: &[(&str, &str)] = &[
@@ -37,6 +39,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("approval", APPROVAL),
     ("audit_event", AUDIT_EVENT),
     ("report", REPORT),
+    ("evidence_manifest", EVIDENCE_MANIFEST),
 ];
 
 /// The JSON Schema of one skill's output, complete in itself: the envelope lies in `$defs` under

@@ -1,7 +1,12 @@
 //! Reading rules that serde does not have: absent is not null, empty strings are refused, an
 //! integer may be written `1.0` as JSON Schema allows.
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{
+    Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor,
+};
 
 use crate::problem::Problem;
 
@@ -91,6 +96,83 @@ pub fn parse<T: DeserializeOwned>(
         Problem::fail(code, format!("{what}: one JSON document expected: {error}"))
     })?;
     Ok(parsed)
+}
+
+/// Parses as [`parse`] does, and refuses a document in which an object has a key twice, at any
+/// depth: two readers of it could see two different things.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_unique<T: DeserializeOwned>(
+    bytes: &[u8],
+    limit: usize,
+    what: &str,
+    code: &str,
+) -> Result<T, Problem> {
+    let parsed = parse(bytes, limit, what, code)?;
+    match serde_json::from_slice::<Unique>(bytes) {
+        Ok(Unique) => Ok(parsed),
+        Err(error) => Err(Problem::fail(code, format!("{what}: {error}"))),
+    }
+}
+
+/// Any JSON value whose objects have no key twice.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = fields.next_key::<String>()? {
+            if seen.contains(&key) {
+                let key = key.escape_debug();
+                return Err(A::Error::custom(format!("the key \"{key}\" stands twice")));
+            }
+            fields.next_value::<Self>()?;
+            seen.insert(key);
+        }
+        Ok(self)
+    }
 }
 
 fn json_path(path: &str) -> String {

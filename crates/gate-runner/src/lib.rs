@@ -4,6 +4,7 @@
 //! change, in a fresh tree each, and make claims; what walls them in is recorded as it was reached.
 
 mod attempt;
+mod attest;
 mod builtin;
 mod cache;
 mod counts;
@@ -18,8 +19,10 @@ mod walls;
 use std::path::PathBuf;
 
 use baton_core::audit::{Action, Draft};
+use baton_core::clock;
 use baton_core::driver::{Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, Finding, Severity, Status, ToolClass};
+use baton_core::evidence::manifest::set_unrecorded_aside;
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{CheckStatus, GateResult, GateRunner, to_map};
 use baton_core::policy::{Gate, GateKind, Isolation};
@@ -158,8 +161,10 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         );
     }
     if subject.task.is_some() {
+        set_unrecorded_aside(session.task()?)?;
         record_start(session, &subject)?;
     }
+    let started = clock::now();
     let cache = match (&subject.task, arguments.no_cache) {
         (Some(_), false) => Cache::open(session)?,
         _ => Cache::off(),
@@ -172,7 +177,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         };
         return Err(stop_problem(&why));
     }
-    outcome(session, &subject, ran)
+    let over = attest::attest(session, &subject, &ran, started)?;
+    Ok(outcome(session, &subject, ran)?.artifacts(over))
 }
 
 fn check_only(session: &Session, only: &[String]) -> Result<(), Problem> {

@@ -3,6 +3,7 @@
 use baton_core::candidate::{self, Candidate};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_core::terminal::visible_line;
 use baton_risk::RuleBook;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
@@ -40,13 +41,13 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         "command": "show", "status": "OK", "task_id": id, "state": state, "title": title,
         "candidate": candidate, "results": results, "timeline": timeline.iter().map(|(json, _)| json).collect::<Vec<_>>(),
     }));
-    reply = reply.line(format!("{id} in {state}: {}", visible(&title)));
+    reply = reply.line(format!("{id} in {state}: {}", visible_line(&title)));
     for kept in &kept {
         reply = reply.line(format!(
             "  {:<34} {:<9} {}",
             kept.name,
             name(&kept.envelope.status),
-            visible(&kept.envelope.summary)
+            visible_line(&kept.envelope.summary)
         ));
     }
     if let Some(candidate) = &candidate {
@@ -79,7 +80,7 @@ pub(super) fn change(session: &Session, candidate: &Candidate) -> Result<Vec<Str
     lines.extend(
         text.lines()
             .take(MOST_LINES)
-            .map(|line| format!("  | {}", visible(line))),
+            .map(|line| format!("  | {}", visible_line(line))),
     );
     if all > MOST_LINES {
         lines.push(format!(
@@ -88,17 +89,6 @@ pub(super) fn change(session: &Session, candidate: &Candidate) -> Result<Vec<Str
         ));
     }
     Ok(lines)
-}
-
-/// Makes control, bidi and invisible characters visible, so that nothing hides in what a person is
-/// shown.
-fn visible(text: &str) -> String {
-    text.chars().fold(String::new(), |mut shown, c| {
-        let hides = (c.is_control() && c != '\t')
-            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{AD}' | '\u{61C}' | '\u{E0000}'..='\u{E007F}');
-        if hides { shown.extend(c.escape_unicode()) } else { shown.push(c) }
-        shown
-    })
 }
 
 fn timeline(session: &Session, id: &str) -> Result<Vec<(Value, String)>, Problem> {
@@ -116,17 +106,4 @@ fn timeline(session: &Session, id: &str) -> Result<Vec<(Value, String)>, Problem
         lines.push((json, line));
     })?;
     Ok(lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::visible;
-
-    #[test]
-    fn what_hides_is_shown() {
-        assert_eq!(
-            visible("a\u{202E}b\u{200B}c\x1b[2Jd\te"),
-            "a\\u{202e}b\\u{200b}c\\u{1b}[2Jd\te"
-        );
-    }
 }

@@ -3,7 +3,7 @@
 use baton_core::candidate;
 use baton_core::decision::decide;
 use baton_core::envelope::Decision;
-use baton_core::evidence::Court;
+use baton_core::evidence::{Court, statements};
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -35,6 +35,10 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     );
     note("candidate", check_candidate(&session));
     note("evidence and decision", check_decision(&session));
+    note(
+        "evidence manifest and statements",
+        check_statements(&session),
+    );
     note("approvals", check_approvals(&session));
     if session.task()?.state() == State::Done {
         note("landed tree", check_landed(&session));
@@ -100,6 +104,16 @@ fn check_decision(session: &Session) -> Result<(), Problem> {
             "DECISION_CHANGED",
             format!("recorded {recorded:?}, derived {now:?}"),
         )),
+    }
+}
+
+/// Only a gate result that names a manifest has statements. No key is trusted for them yet, so they
+/// must be unsigned.
+fn check_statements(session: &Session) -> Result<(), Problem> {
+    let task = session.task()?;
+    match task.candidate()? {
+        Some(candidate) => statements::check(task, &candidate, |_, _, _| None).map(drop),
+        None => Ok(()),
     }
 }
 

@@ -55,7 +55,7 @@ impl TaskFolder {
         self.folder = folder;
     }
 
-    pub(super) fn folder(&self) -> &Folder {
+    pub(crate) fn folder(&self) -> &Folder {
         &self.folder
     }
 
