@@ -13,14 +13,14 @@ use baton_core::process::{self, Ended, Finished, Spec};
 use baton_core::session::Session;
 use baton_risk::RuleBook;
 
-use crate::counts::{self, Counts};
+use crate::counts::{self, Parser, Report};
 use crate::subject::Subject;
 use crate::{Ran, evidence};
 
 /// How a gate's command went on one tree.
 pub(crate) struct Tried {
     pub(crate) finished: Finished,
-    pub(crate) counts: Option<Counts>,
+    pub(crate) counts: Option<Report>,
     pub(crate) status: CheckStatus,
     pub(crate) why: &'static str,
 }
@@ -168,9 +168,9 @@ fn toolchain_home(name: &str) -> Option<OsString> {
 fn judge(gate: &Gate, finished: Finished) -> Tried {
     let counts = gate
         .counts_tests
-        .then(|| counts::read(&finished.stdout.log()))
+        .then(|| counts::read(Parser::Auto, &finished.stdout.log(), &[]).unwrap_or(None))
         .flatten();
-    let (status, why) = match (finished.ended, gate.counts_tests, counts) {
+    let (status, why) = match (finished.ended, gate.counts_tests, &counts) {
         (Ended::Exit(0), true, None) => (CheckStatus::Fail, "NO_TEST_RAN"),
         (Ended::Exit(0), true, Some(counts)) if counts.executed() == 0 => {
             (CheckStatus::Fail, "NO_TEST_RAN")
@@ -199,7 +199,7 @@ fn note(tried: &Tried, base: Option<&Tried>) -> String {
         tried.finished.ended.to_string().replace(' ', ":"),
         tried.finished.duration.as_millis()
     );
-    if let Some(counts) = tried.counts {
+    if let Some(counts) = &tried.counts {
         note.push_str(&format!(
             " tests={} failed={}",
             counts.executed(),
@@ -222,7 +222,7 @@ fn note(tried: &Tried, base: Option<&Tried>) -> String {
 }
 
 fn is_new(tried: &Tried, base: &Tried) -> bool {
-    let worse = match (tried.counts, base.counts) {
+    let worse = match (&tried.counts, &base.counts) {
         (Some(now), Some(before)) => {
             now.failed > before.failed || now.executed() < before.executed()
         }

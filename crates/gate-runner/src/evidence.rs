@@ -79,10 +79,10 @@ pub(crate) fn keep_command(
             "isolation": "I1", "boundary": "none",
             "log_bytes_kept": log.len(), "log_bytes_total": stdout.total, "log_truncated": stdout.is_cut(),
             "log_sha256": digest::sha256(&log),
-            "tests": tried.counts.map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
+            "tests": tried.counts.as_ref().map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
             "on_base": base.map(|base| json!({
                 "passed": base.status == CheckStatus::Pass, "ended": base.finished.ended.to_string(), "why": base.why,
-                "tests": base.counts.map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
+                "tests": base.counts.as_ref().map(|counts| json!({"executed": counts.executed(), "failed": counts.failed})),
             })),
             "reproduce": format!("gate-runner --task {} --only {}", session.common.task.clone().unwrap_or_else(|| "TASK".to_owned()), gate.id),
         }),

@@ -5,8 +5,9 @@
 
 mod builtin;
 mod command;
-mod counts;
+pub mod counts;
 mod evidence;
+pub mod export;
 mod subject;
 
 use std::path::PathBuf;
