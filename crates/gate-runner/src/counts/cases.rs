@@ -82,6 +82,13 @@ impl Cases {
             .is_some_and(|tally| tally.failed > 0)
     }
 
+    /// Whether all that another part of the log lists as failed is known to have failed here. When
+    /// not, one of both is a test's own print.
+    pub(super) fn confirms(&self, listed: &Self) -> bool {
+        let mut failed = listed.seen.iter().filter(|(_, tally)| tally.failed > 0);
+        failed.all(|(name, _)| self.seen.get(name).is_some_and(|tally| tally.failed > 0))
+    }
+
     pub(super) fn extend(&mut self, other: Self) {
         for (name, tally) in other.seen {
             self.seen.entry(name).or_default().add(tally);

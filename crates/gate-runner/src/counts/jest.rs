@@ -26,7 +26,10 @@ pub(super) fn read(log: &str) -> Read {
             file = path;
             outline.open(0, path);
         } else if let Some(name) = line.strip_prefix("  ● ") {
-            listed.add_path(text::join([file, name].into_iter()), Verdict::Failed);
+            listed.add_path(
+                text::join([file].into_iter().chain(name.split(" › "))),
+                Verdict::Failed,
+            );
         } else {
             test(line, &mut outline, &mut lines);
         }
@@ -45,7 +48,7 @@ pub(super) fn read(log: &str) -> Read {
         tally.failed = broken;
         return Ok(Some(Report::nameless(SOURCE, tally)));
     }
-    if lines.tally() == tally {
+    if lines.tally() == tally && lines.confirms(&listed) {
         return Ok(Some(Report::complete(SOURCE, tally, lines.each())));
     }
     Ok(Some(Report::failures(SOURCE, tally, listed)))

@@ -32,7 +32,7 @@ pub(super) fn read(log: &str) -> Read {
 
 /// A test may be named twice, as when it passes and its teardown does not; the worst counts.
 fn named(tally: Tally, lines: Cases, listed: Cases) -> Report {
-    if lines.tally() == tally {
+    if lines.tally() == tally && lines.confirms(&listed) {
         return Report::complete(SOURCE, tally, lines.worst());
     }
     let Tally { passed, failed, .. } = listed.tally();

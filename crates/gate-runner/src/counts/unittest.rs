@@ -26,7 +26,7 @@ pub(super) fn read(log: &str) -> Read {
     if runs == 0 {
         return Ok(None);
     }
-    if lines.tally() == tally {
+    if lines.tally() == tally && lines.confirms(&listed) {
         return Ok(Some(Report::complete(SOURCE, tally, lines.worst())));
     }
     Ok(Some(Report::failures(SOURCE, tally, listed)))

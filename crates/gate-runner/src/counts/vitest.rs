@@ -57,7 +57,7 @@ pub(super) fn read(log: &str) -> Read {
         tally.failed += unnamed;
         return Ok(Some(Report::nameless(SOURCE, tally)));
     }
-    if lines.tally() == tally {
+    if lines.tally() == tally && lines.confirms(&listed) {
         return Ok(Some(Report::complete(SOURCE, tally, lines.each())));
     }
     Ok(Some(Report::failures(SOURCE, tally, listed)))

@@ -8,6 +8,61 @@ use super::{brief, names, report, short};
 
 use Parser::{Auto, Cargo, Go, Jest, Mocha, Nextest, Node, Plain, Pytest, Tap, Unittest, Vitest};
 
+/// Whatever a test prints right before or after any line of the runner, without a line end or with
+/// escapes that would hide it on a screen: a failed run never reads as one without failures.
+#[test]
+fn nothing_glued_to_a_line_hides_every_failure() {
+    let logs = [
+        (Cargo, sample!("cargo.txt")),
+        (Nextest, sample!("nextest.txt")),
+        (Pytest, sample!("pytest.txt")),
+        (Unittest, sample!("unittest.txt")),
+        (Node, sample!("node-spec.txt")),
+        (Node, sample!("node-tap.txt")),
+        (Jest, sample!("jest.txt")),
+        (Vitest, sample!("vitest.txt")),
+        (Mocha, sample!("mocha.txt")),
+        (Tap, sample!("perl-tap.txt")),
+    ];
+    let glue = [
+        "junk",
+        "0",
+        "ok ",
+        "# ",
+        "\r",
+        "\u{1b}[",
+        "\u{1b}[0",
+        "\u{1b}]0;",
+        "\u{1b}P",
+        "\u{9b}",
+        "\0",
+        "\u{202e}",
+        "\u{8}\u{8}",
+        "  ---\n",
+        "1..0\n",
+        "(",
+        "{",
+    ];
+    for (parser, log) in logs {
+        let lines: Vec<&str> = log.lines().collect();
+        for at in 0..lines.len() {
+            for glue in glue {
+                let mut changed = lines.clone();
+                let glued = format!("{glue}{}", lines[at]);
+                changed[at] = &glued;
+                let changed = changed.join("\n");
+                if let Ok(Some(report)) = read(parser, changed.as_bytes(), &[]) {
+                    assert!(
+                        report.failed > 0,
+                        "{parser:?} with {glue:?} before {:?}",
+                        lines[at]
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// A log that was cut anywhere is never a full pass with fewer tests than it had.
 #[test]
 fn a_log_that_was_cut_is_no_pass() {

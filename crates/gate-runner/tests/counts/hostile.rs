@@ -407,66 +407,60 @@ fn summaries_that_do_not_add_up() {
     ]);
 }
 
-/// Whatever a test prints right before or after any line of the runner, without a line end or with
-/// escapes that would hide it on a screen: a failed run never reads as one without failures.
-#[test]
-fn nothing_glued_to_a_line_hides_every_failure() {
-    let logs = [
-        (Cargo, sample!("cargo.txt")),
-        (Nextest, sample!("nextest.txt")),
-        (Pytest, sample!("pytest.txt")),
-        (Unittest, sample!("unittest.txt")),
-        (Node, sample!("node-spec.txt")),
-        (Node, sample!("node-tap.txt")),
-        (Jest, sample!("jest.txt")),
-        (Vitest, sample!("vitest.txt")),
-        (Mocha, sample!("mocha.txt")),
-        (Tap, sample!("perl-tap.txt")),
-    ];
-    let glue = [
-        "junk",
-        "0",
-        "ok ",
-        "# ",
-        "\r",
-        "\u{1b}[",
-        "\u{1b}[0",
-        "\u{1b}]0;",
-        "\u{1b}P",
-        "\u{9b}",
-        "\0",
-        "\u{202e}",
-        "\u{8}\u{8}",
-        "  ---\n",
-        "1..0\n",
-        "(",
-        "{",
-    ];
-    for (parser, log) in logs {
-        let lines: Vec<&str> = log.lines().collect();
-        for at in 0..lines.len() {
-            for glue in glue {
-                let mut changed = lines.clone();
-                let glued = format!("{glue}{}", lines[at]);
-                changed[at] = &glued;
-                let changed = changed.join("\n");
-                if let Ok(Some(report)) = read(parser, changed.as_bytes(), &[]) {
-                    assert!(
-                        report.failed > 0,
-                        "{parser:?} with {glue:?} before {:?}",
-                        lines[at]
-                    );
-                }
-            }
-        }
-    }
-}
-
 /// The change broke `b` and prints the line of `a`, which was broken before, in its place.
 #[test]
 fn a_failure_under_the_name_of_an_old_one_is_seen() {
     let log = REAL_CARGO.replace("test b ...", "test c ... FAILED\njunktest b ...");
     check(&[(Cargo, &log, "unreadable")]);
+}
+
+/// The same where the runner lists its failures once more: the names in the lines do not agree with
+/// that list, so only the list is believed.
+#[test]
+fn the_runners_own_list_of_failures_is_believed() {
+    for (parser, log, real, fake, name) in [
+        (
+            Pytest,
+            sample!("pytest-v.txt"),
+            "py/test_a.py::T::test_bad FAILED",
+            "py/test_a.py::T::test_old FAILED\njunk",
+            "py/test_a.py::T::test_bad",
+        ),
+        (
+            Unittest,
+            sample!("unittest-v.txt"),
+            "test_bad (u.T.test_bad) ... FAIL",
+            "test_old (u.T.test_old) ... FAIL\n... ",
+            "test_bad (u.T.test_bad)",
+        ),
+        (
+            Nextest,
+            sample!("nextest.txt"),
+            "        FAIL [   0.253s]",
+            "        FAIL [   0.253s] (1/4) sample tests::old\njunk",
+            "sample tests::breaks",
+        ),
+        (
+            Jest,
+            sample!("jest.txt"),
+            "    ✕ breaks",
+            "    ✕ old\njunk",
+            "./s.test.js > outer > breaks",
+        ),
+        (
+            Vitest,
+            sample!("vitest.txt"),
+            "   × outer > breaks",
+            "   × outer > old 1ms\njunk",
+            "v.spec.mjs > outer > breaks",
+        ),
+    ] {
+        let report = report(parser, &log.replacen(real, &format!("{fake}{real}"), 1));
+        assert!(
+            names(&report, Verdict::Failed).contains(&name),
+            "{report:?}"
+        );
+    }
 }
 
 /// A report file that was committed with the change, or written before the failure.

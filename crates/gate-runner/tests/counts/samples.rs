@@ -160,14 +160,14 @@ fn without_all_names_those_of_the_failures_are_read() {
         (
             Parser::Jest,
             sample!("jest-short.txt"),
-            vec!["./s.test.js > outer › breaks"],
+            vec!["./s.test.js > outer > breaks"],
         ),
         (
             Parser::Jest,
             sample!("jest-two.txt"),
             vec![
-                "./s.test.js > outer › breaks",
-                "./t.test.js > outer › breaks",
+                "./s.test.js > outer > breaks",
+                "./t.test.js > outer > breaks",
             ],
         ),
     ] {
