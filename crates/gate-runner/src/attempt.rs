@@ -10,7 +10,8 @@ use baton_sandbox::{EndedBy, Outcome, Refused, Sandbox};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::counts::{self, Counts};
+use crate::counts::{self, Report, Unreadable};
+use crate::reports;
 use crate::walls;
 
 /// What every run needs, shared by gates that run at one time.
@@ -35,7 +36,9 @@ pub(crate) struct Attempt {
     pub(crate) ended: String,
     pub(crate) isolation: Isolation,
     pub(crate) duration_ms: u64,
-    pub(crate) tests: Option<Counts>,
+    pub(crate) tests: Option<Report>,
+    /// What is wrong with what it said of its tests.
+    pub(crate) unreadable: Option<String>,
     /// Everything that the sandbox measured.
     pub(crate) sandbox: Value,
     /// What it wrote; raw until the evidence is kept, and masked from then on.
@@ -46,7 +49,12 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// The command came to its own end: nothing was cut off.
     pub(crate) fn ended_itself(&self) -> bool {
-        let own = ["COMMAND_FAILED", "TESTS_FAILED", "NO_TEST_RAN"];
+        let own = [
+            "COMMAND_FAILED",
+            "TESTS_FAILED",
+            "NO_TEST_RAN",
+            "REPORT_UNREADABLE",
+        ];
         self.status == CheckStatus::Pass || own.contains(&self.why.as_str())
     }
 }
@@ -100,11 +108,13 @@ pub(crate) fn run(ground: &Ground<'_>, gate: &Gate, tree: &Oid) -> Result<Attemp
             .objects
             .make_repository(&place, ground.base_tree, tree)?;
     }
+    reports::clear(gate, &place)?;
     let profile = walls::profile(gate, ground.policy, &place, ground.root)?;
     let ran = ground.sandbox.run(&profile, ground.is_stopped);
-    let attempt = ran
-        .map(|outcome| judge(gate, tree, &outcome))
-        .map_err(NotRun::Refused);
+    let attempt = ran.map_err(NotRun::Refused).and_then(|outcome| {
+        let found = reports::collect(gate, &place)?;
+        Ok(judge(gate, tree, &outcome, found))
+    });
     remove(&place);
     attempt
 }
@@ -129,10 +139,19 @@ fn remove(place: &Path) {
     let _ = std::fs::remove_dir_all(place);
 }
 
-fn judge(gate: &Gate, tree: &Oid, outcome: &Outcome) -> Attempt {
+fn judge(gate: &Gate, tree: &Oid, outcome: &Outcome, found: reports::Found) -> Attempt {
     let log = outcome.log.text();
-    let tests = gate.counts_tests.then(|| counts::read(&log)).flatten();
-    let (status, why) = verdict(gate, outcome, tests);
+    let read = match (gate.counts_tests, found) {
+        (false, _) => Ok(None),
+        (true, Err(why)) => Err(why),
+        (true, Ok(found)) => counts::read(gate.parser.unwrap_or_default(), &log, &found)
+            .map_err(|unreadable: Unreadable| unreadable.to_string()),
+    };
+    let (status, why) = verdict(gate, outcome, &read);
+    let (tests, unreadable) = match read {
+        Ok(tests) => (tests, None),
+        Err(why) => (None, Some(why)),
+    };
     Attempt {
         tree: tree.to_string(),
         status,
@@ -141,13 +160,18 @@ fn judge(gate: &Gate, tree: &Oid, outcome: &Outcome) -> Attempt {
         isolation: walls::reached(outcome.level),
         duration_ms: outcome.duration_ms,
         tests,
+        unreadable,
         sandbox: serde_json::to_value(outcome).unwrap_or_default(),
         log,
     }
 }
 
 /// A gate must prove that it ran; everything that is not a proof is a failure with its own word.
-fn verdict(gate: &Gate, outcome: &Outcome, tests: Option<Counts>) -> (CheckStatus, String) {
+fn verdict(
+    gate: &Gate,
+    outcome: &Outcome,
+    tests: &Result<Option<Report>, String>,
+) -> (CheckStatus, String) {
     let fail = |why: &str| (CheckStatus::Fail, why.to_owned());
     match outcome.ended_by {
         EndedBy::Timeout => return fail("TIMEOUT"),
@@ -159,9 +183,10 @@ fn verdict(gate: &Gate, outcome: &Outcome, tests: Option<Counts>) -> (CheckStatu
         EndedBy::Exit(_) => {}
     }
     match (gate.counts_tests, tests) {
-        (true, None) => fail("NO_TEST_RAN"),
-        (true, Some(tests)) if tests.executed() == 0 => fail("NO_TEST_RAN"),
-        (true, Some(tests)) if tests.failed > 0 => fail("TESTS_FAILED"),
+        (true, Err(_)) => fail("REPORT_UNREADABLE"),
+        (true, Ok(None)) => fail("NO_TEST_RAN"),
+        (true, Ok(Some(tests))) if tests.executed() == 0 => fail("NO_TEST_RAN"),
+        (true, Ok(Some(tests))) if tests.failed > 0 => fail("TESTS_FAILED"),
         _ => (CheckStatus::Pass, "PASSED".to_owned()),
     }
 }

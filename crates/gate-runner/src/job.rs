@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::attempt::{self, Attempt, Ground, NotRun};
 use crate::cache::{Cache, Entry, FirstRun};
+use crate::counts::{Comparison, compare};
 use crate::tools;
 
 /// What the gates of one run are about.
@@ -51,15 +52,18 @@ pub(crate) enum Which {
 }
 
 impl Runs {
+    /// How the candidate's tests differ from the base's, where both said something of theirs.
+    pub(crate) fn comparison(&self) -> Option<Comparison> {
+        let base = self.base.as_ref()?.tests.as_ref()?;
+        Some(compare(self.candidate.tests.as_ref()?, base))
+    }
+
     /// The failure is the change's: the base passes, fails otherwise, or fails less.
     pub(crate) fn is_new(&self) -> bool {
         let Some(base) = &self.base else { return true };
-        let worse = match (self.candidate.tests, base.tests) {
-            (Some(now), Some(before)) => {
-                now.failed > before.failed || now.executed() < before.executed()
-            }
-            (None, Some(_)) => true,
-            (_, None) => false,
+        let worse = match self.comparison() {
+            Some(comparison) => comparison.is_worse() || comparison.fewer > 0,
+            None => base.tests.is_some(),
         };
         base.status == CheckStatus::Pass || worse || self.candidate.why != base.why
     }
@@ -80,9 +84,8 @@ impl Runs {
         if self.needs_base_files && !self.with_base_files.as_ref().is_some_and(passes) {
             return (CheckStatus::Fail, "BASE_TESTS_FAILED");
         }
-        let executed = |attempt: &Attempt| attempt.tests.map_or(0, crate::counts::Counts::executed);
-        match &self.base {
-            Some(base) if executed(candidate) < executed(base) => {
+        match self.comparison() {
+            Some(now) if now.fewer > 0 || !now.newly_skipped.is_empty() => {
                 (CheckStatus::Fail, "FEWER_TESTS")
             }
             _ => (CheckStatus::Pass, &candidate.why),

@@ -6,15 +6,20 @@ use baton_core::outputs::CheckStatus;
 use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_core::terminal;
 use baton_risk::RuleBook;
 use baton_sandbox::Refused;
 use serde_json::{Value, json};
 
 use crate::attempt::Attempt;
 use crate::cache::Cache;
+use crate::counts::{Comparison, Report, Verdict};
 use crate::job::{self, Runs, Taken, Which};
 use crate::subject::Subject;
 use crate::{Ran, session_policy_sha};
+
+/// So many test names a record holds of each kind.
+const MOST_NAMES: usize = 100;
 
 /// Names what a gate runs: two runs differ if any of this differs.
 pub(crate) fn fingerprint(gate: &Gate, policy_sha256: &str) -> String {
@@ -87,7 +92,8 @@ fn mask(book: &RuleBook<'_>, runs: &mut Runs) -> Result<(), Problem> {
     let others = [&mut runs.base, &mut runs.with_base_files, &mut runs.again];
     let others = others.into_iter().flatten();
     for attempt in others.chain([&mut runs.candidate]) {
-        attempt.log = baton_risk::masked(book, &attempt.log)?;
+        // A log that was kept is masked already; doing it again changes nothing.
+        attempt.log = terminal::visible(&baton_risk::masked(book, &attempt.log)?);
     }
     Ok(())
 }
@@ -137,6 +143,7 @@ fn run(
             "on_base": runs.base.as_ref().map(account),
             "with_base_files": runs.with_base_files.as_ref().map(account),
             "again": runs.again.as_ref().map(account),
+            "beside_base": runs.comparison().map(|comparison| compared(&comparison)),
             "flaky": runs.is_flaky(),
             "reproduce": format!("gate-runner --task {} --only {} --no-cache", task.unwrap_or_else(|| "TASK".to_owned()), gate.id),
         }),
@@ -161,8 +168,32 @@ fn account(attempt: &Attempt) -> Value {
     json!({
         "tree": attempt.tree, "passed": attempt.status == CheckStatus::Pass, "why": attempt.why,
         "ended": attempt.ended, "isolation": attempt.isolation, "duration_ms": attempt.duration_ms,
-        "tests": attempt.tests, "sandbox": attempt.sandbox,
+        "tests": attempt.tests.as_ref().map(tests), "unreadable": attempt.unreadable, "sandbox": attempt.sandbox,
         "log_sha256": digest::sha256(&attempt.log), "log_bytes_kept": attempt.log.len(),
+    })
+}
+
+/// The counts, and the names of what failed.
+fn tests(report: &Report) -> Value {
+    let failed = report.cases.iter().flatten();
+    let failed: Vec<_> = failed
+        .filter(|(_, verdict)| **verdict == Verdict::Failed)
+        .map(|(name, _)| name)
+        .take(MOST_NAMES)
+        .collect();
+    json!({
+        "passed": report.passed, "failed": report.failed, "skipped": report.skipped,
+        "read_from": report.source, "named": report.complete, "failed_names": failed,
+    })
+}
+
+fn compared(comparison: &Comparison) -> Value {
+    let some = |names: &[String]| json!({"count": names.len(), "names": names.iter().take(MOST_NAMES).collect::<Vec<_>>()});
+    json!({
+        "new_failures": some(&comparison.new_failures), "broken_before": some(&comparison.broken_before),
+        "mended": some(&comparison.mended), "missing": some(&comparison.missing),
+        "newly_skipped": some(&comparison.newly_skipped), "fewer": comparison.fewer,
+        "more_failed": comparison.more_failed, "names_lost": comparison.names_lost,
     })
 }
 
@@ -175,7 +206,7 @@ fn note(runs: &Runs, why: &str) -> String {
         tried.duration_ms,
         tried.isolation.name()
     );
-    if let Some(tests) = tried.tests {
+    if let Some(tests) = &tried.tests {
         note.push_str(&format!(
             " tests={} failed={}",
             tests.executed(),
@@ -185,7 +216,7 @@ fn note(runs: &Runs, why: &str) -> String {
     if let Some(base) = &runs.base {
         let passed = base.status == CheckStatus::Pass;
         note.push_str(if passed { " base=PASS" } else { " base=FAIL" });
-        if let Some(tests) = base.tests {
+        if let Some(tests) = &base.tests {
             note.push_str(&format!(" base_tests={}", tests.executed()));
         }
         if tried.status == CheckStatus::Fail && runs.is_new() {

@@ -3,6 +3,7 @@
 use super::check::{argv, reason};
 use super::{Gate, GateKind, Isolation, Policy};
 use crate::bounds::{self, Checked};
+use crate::collect::Pattern;
 
 pub(super) fn gates(policy: &Policy) -> Checked {
     bounds::list("gates", &policy.gates, 7, 32, gate)?;
@@ -67,12 +68,14 @@ fn gate(gate: &Gate) -> Checked {
         .map_err(|why| format!("gates.paths: {why}"))?;
     gate.protected()
         .map_err(|why| format!("gates.protected_base: {why}"))?;
-    for (field, names) in [
-        ("gates.reports", &gate.reports),
-        ("gates.borrow", &gate.borrow),
-    ] {
-        bounds::list(field, names, 0, 16, |name| bounds::path(field, name, 4096))?;
-    }
+    bounds::list("gates.borrow", &gate.borrow, 0, 16, |name| {
+        bounds::path("gates.borrow", name, 4096)
+    })?;
+    bounds::list("gates.reports", &gate.reports, 0, 16, |name| {
+        let read = Pattern::parse(name).map_err(|problem| problem.message);
+        read.map(drop)
+            .map_err(|why| format!("gates.reports: {why}"))
+    })?;
     bounds::list("gates.read_only", &gate.read_only, 0, 32, |place| {
         host_place(place)
     })?;

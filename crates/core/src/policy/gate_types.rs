@@ -65,10 +65,12 @@ pub struct Gate {
 }
 
 /// Which runner's output tells how many tests ran.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the runners' own names")]
 pub enum Parser {
+    /// Every format that is recognised; what they say is added up.
+    #[default]
     Auto,
     Junit,
     Tap,
@@ -82,6 +84,25 @@ pub enum Parser {
     Mocha,
     Unittest,
     Plain,
+}
+
+impl Parser {
+    /// Every one.
+    pub const ALL: [Self; 13] = [
+        Self::Auto,
+        Self::Junit,
+        Self::Tap,
+        Self::Cargo,
+        Self::Nextest,
+        Self::Pytest,
+        Self::Go,
+        Self::Node,
+        Self::Jest,
+        Self::Vitest,
+        Self::Mocha,
+        Self::Unittest,
+        Self::Plain,
+    ];
 }
 
 /// A refusal of the walls that a gate's tool cannot live with; lifting one is recorded as weaker.
