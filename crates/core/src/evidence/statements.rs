@@ -203,22 +203,13 @@ pub fn check(
             let message = format!("{} is signed by no key that is trusted here", artifact.path);
             return Err(Problem::fail("EVIDENCE_UNTRUSTED", message));
         }
-        let statement = envelope.statement()?;
-        let manifest_sha256 = named.note_value("sha256").unwrap_or_default();
-        let says_so = match &statement.predicate {
-            Predicate::TestResult(_) => {
-                name == TEST_RESULT && {
-                    let data: GateRunner = outputs::from_map(&gates.data)?;
-                    statement == test_result(candidate, &manifest.policy_sha256, &data.gates)
-                }
-            }
-            Predicate::Provenance(predicate) => {
-                name == PROVENANCE
-                    && statement.subject == subject(candidate)
-                    && is_of(predicate, &manifest, manifest_sha256)
-            }
-        };
-        if !says_so {
+        if !says_so(
+            name,
+            &envelope.statement()?,
+            (&manifest, named),
+            candidate,
+            gates,
+        )? {
             let message = format!("{} says other than the gate result", artifact.path);
             return Err(Problem::fail("EVIDENCE_UNBOUND", message));
         }
@@ -228,6 +219,27 @@ pub fn check(
         files: manifest.files.len(),
         statements,
     }))
+}
+
+/// Whether the statement of a role says of the candidate what the gate result and the manifest say.
+fn says_so(
+    name: &str,
+    statement: &Statement,
+    (manifest, named): (&EvidenceManifest, &Artifact),
+    candidate: &Candidate,
+    gates: &Envelope,
+) -> Result<bool, Problem> {
+    Ok(match &statement.predicate {
+        Predicate::TestResult(_) if name == TEST_RESULT => {
+            let data: GateRunner = outputs::from_map(&gates.data)?;
+            *statement == test_result(candidate, &manifest.policy_sha256, &data.gates)
+        }
+        Predicate::Provenance(predicate) if name == PROVENANCE => {
+            let sha256 = named.note_value("sha256").unwrap_or_default();
+            statement.subject == subject(candidate) && is_of(predicate, manifest, sha256)
+        }
+        _ => false,
+    })
 }
 
 fn role<'a>(gates: &'a Envelope, role: &str) -> Option<&'a Artifact> {
