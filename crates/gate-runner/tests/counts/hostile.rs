@@ -128,6 +128,7 @@ fn tap_documents_that_do_not_agree() {
         (Tap, "1..-1\nok 1\n", "unreadable"),
         (Tap, "1..2\n1..1\nok 1\n", "unreadable"),
         (Tap, "1..2 # all of them\nok 1\nok 2\n", "2/0/0"),
+        (Tap, "1..2\nok 1\nhalf done\rnot ok 2\n", "1/1/0"),
         (Tap, "1..1\nok 1\n1..2\nok 1\nnot ok 2\n", "2/1/0"),
         (
             Tap,

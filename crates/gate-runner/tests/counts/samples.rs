@@ -273,6 +273,11 @@ fn go_is_read_in_three_forms() {
             "=== RUN   TestA\npanic: boom\nFAIL\texample.org/a\t0.1s\n",
             "0/1/0",
         ),
+        (
+            Parser::Go,
+            "=== RUN   TestA\n=== RUN   TestB\n--- PASS: TestB (0.00s)\nPASS\nok  \texample.org/a\t0.1s\n",
+            "1/1/0",
+        ),
     ]);
     let failed = report(Parser::Go, verbose);
     assert_eq!(names(&failed, Verdict::Failed), ["example.org/b TestA"]);
