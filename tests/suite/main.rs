@@ -13,6 +13,7 @@ mod changes;
 mod claims;
 mod docs;
 mod envelopes;
+mod fakes;
 mod gates;
 mod hostile;
 mod judging;
