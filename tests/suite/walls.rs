@@ -230,7 +230,7 @@ fn packages_of_the_checkout_are_borrowed_and_stay_as_they_are() {
     let after = std::fs::read_to_string(bench.root().join("node_modules/left/index.js")).unwrap();
     assert_eq!(after, "whole\n");
     // A change that brings the folder itself is not laid over.
-    take(&bench, "T-2", |root| {
+    let _ = take(&bench, "T-2", |root| {
         std::fs::write(root.join(".gitignore"), "other\n").unwrap();
         std::fs::remove_dir_all(root.join("node_modules")).unwrap();
         std::fs::create_dir(root.join("node_modules")).unwrap();
@@ -299,5 +299,64 @@ fn a_program_that_is_not_there_is_told_and_kept_on_record() {
     assert_eq!(
         record(&bench, "T-1", "G4")["not_run"]["code"],
         "TOOL_MISSING"
+    );
+}
+
+#[test]
+fn results_are_written_for_other_programs_and_told_to_people() {
+    let bench = Bench::new();
+    let patch = bench.patch(write("src/app.sh", "echo broken\n"));
+    let junit = bench.scratch("gates.xml");
+    let sarif = bench.scratch("gates.sarif");
+    let line = [
+        "gate-runner",
+        "-v",
+        "--patch",
+        "-",
+        "--base",
+        "HEAD",
+        "--junit",
+        junit.to_str().unwrap(),
+        "--sarif",
+        sarif.to_str().unwrap(),
+    ];
+    let ran = bench.pipe(patch.as_bytes(), line);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("G5 failed (COMMAND_FAILED) after"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("  | 0 passed, 1 failed"),
+        "{}",
+        ran.stderr
+    );
+    let text = std::fs::read_to_string(&junit).unwrap();
+    assert!(
+        text.contains("<testcase") && text.contains("COMMAND_FAILED"),
+        "{text}"
+    );
+    let log: Value = serde_json::from_slice(&std::fs::read(&sarif).unwrap()).unwrap();
+    let rules: Vec<_> = log["runs"][0]["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["ruleId"].as_str().unwrap())
+        .collect();
+    assert!(rules.contains(&"G5"), "{log}");
+    let again = bench.pipe(patch.as_bytes(), line);
+    assert!(
+        again.findings().contains(&"FILE_EXISTS".to_owned()),
+        "{}",
+        again.stdout
+    );
+    let listed = bench.baton(["gate-runner", "--list", "-v"]);
+    assert!(
+        listed
+            .stderr
+            .contains("would run: make test (in .; at most 900 s; isolation I3 or more)"),
+        "{}",
+        listed.stderr
     );
 }

@@ -112,6 +112,8 @@ pub struct Proposal {
     pub patch: Vec<u8>,
     /// Why the given text was not git's own grammar, when it was not.
     pub normalized: Option<String>,
+    /// The paths that differ between the two, as bytes.
+    pub changed: Vec<Vec<u8>>,
 }
 
 impl Proposal {
@@ -204,18 +206,19 @@ pub fn propose(
         ));
     }
     let canonical = store.patch_between(&base_tree, &tree)?;
-    check_reading(store, &base_tree, &tree, &canonical, limits)?;
+    let changed = check_reading(store, &base_tree, &tree, &canonical, limits)?;
     Ok(Proposal {
         base: base.clone(),
         base_tree,
         tree,
         patch: canonical,
         normalized,
+        changed,
     })
 }
 
 /// Demands that the strict reader sees in the canonical patch exactly what git's own tree
-/// difference says.
+/// difference says, and gives the paths that differ.
 ///
 /// # Errors
 /// As [`propose`].
@@ -225,7 +228,7 @@ pub fn check_reading(
     tree: &Oid,
     canonical: &[u8],
     limits: &Limits,
-) -> Result<(), Problem> {
+) -> Result<Vec<Vec<u8>>, Problem> {
     let read = baton_patch::parse(canonical, limits).map_err(|refusal| refused(&refusal))?;
     let listing = store.raw_between(base_tree, tree)?;
     let changes = raw::read(&listing).map_err(|problem| {
@@ -239,7 +242,8 @@ pub fn check_reading(
             "READER_DISAGREES",
             format!("the patch reader and git's tree difference do not agree: {difference}"),
         )
-    })
+    })?;
+    Ok(changes.into_iter().map(|change| change.path).collect())
 }
 
 /// Turns a reader's refusal into a problem that names line and form.
@@ -252,7 +256,8 @@ pub fn refused(refusal: &baton_patch::Refusal) -> Problem {
     Problem::fail("PATCH_REFUSED", message).hint(refusal.hint.clone())
 }
 
-/// Derives a recorded candidate again and compares: base tree, tree, canonical patch, reading.
+/// Derives a recorded candidate again and compares: base tree, tree, canonical patch, reading. Gives
+/// what was derived.
 ///
 /// # Errors
 /// `CANDIDATE_CHANGED` (a full stop) naming what differs.
@@ -262,7 +267,7 @@ pub fn verify(
     candidate: &Candidate,
     patch: &[u8],
     limits: &Limits,
-) -> Result<(), Problem> {
+) -> Result<Proposal, Problem> {
     let changed = |what: &str, got: &str, expected: &str| {
         Problem::zero_stop(
             "CANDIDATE_CHANGED",
@@ -302,5 +307,5 @@ pub fn verify(
             &candidate.patch_sha256,
         ));
     }
-    Ok(())
+    Ok(again)
 }

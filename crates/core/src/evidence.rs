@@ -14,7 +14,7 @@ use crate::audit::{Action, Event};
 use crate::candidate::{self, Candidate};
 use crate::decision::{Facts, SECRET_FOUND};
 use crate::envelope::{Artifact, ArtifactKind, Envelope, Signals};
-use crate::git::{ObjectStore, Oid, Repository};
+use crate::git::{ObjectStore, Repository};
 use crate::outputs::{self, CheckStatus, DiffRiskScan, GateResult, GateRunner};
 use crate::policy::{Gate, Isolation, Mode, Policy};
 use crate::problem::Problem;
@@ -72,7 +72,7 @@ impl Court<'_> {
             .ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
         let recorded = self.recorded(task)?;
         self.check_record(task, &candidate, &recorded)?;
-        candidate::verify(
+        let derived = candidate::verify(
             self.repository,
             self.objects,
             &candidate,
@@ -103,13 +103,7 @@ impl Court<'_> {
                 .push("there is no gate-runner result".to_owned()),
             Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
                 Err(problem) => facts.unbound.push(problem.to_string()),
-                Ok(()) => {
-                    let changed = self.objects.changed_paths(
-                        &Oid::parse(&candidate.base_tree)?,
-                        &Oid::parse(&candidate.tree)?,
-                    )?;
-                    add_gates(envelope, self.policy, Some(&changed), facts)?;
-                }
+                Ok(()) => add_gates(envelope, self.policy, Some(&derived.changed), facts)?,
             },
         }
         Ok(())

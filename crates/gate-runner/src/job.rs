@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::attempt::{self, Attempt, Ground, NotRun};
 use crate::cache::{Cache, Entry, FirstRun};
-use crate::counts::{Comparison, compare};
+use crate::counts::{Comparison, compare, failing_lines};
 use crate::tools;
 
 /// What the gates of one run are about.
@@ -90,6 +90,15 @@ impl Runs {
             }
             _ => (CheckStatus::Pass, &candidate.why),
         }
+    }
+
+    /// The lines of the run that failed which tell most.
+    pub(crate) fn telling_lines(&self) -> Vec<String> {
+        let failed = match &self.with_base_files {
+            Some(other) if self.candidate.status == CheckStatus::Pass => other,
+            _ => &self.candidate,
+        };
+        failing_lines(&failed.log, failed.tests.as_ref())
     }
 
     /// STOP came while one of them ran.

@@ -129,6 +129,10 @@ fn run(
     let mut ran = Ran::new(gate, status, note(runs, why));
     ran.stopped = runs.is_stopped();
     ran.isolation = Some(runs.candidate.isolation);
+    ran.duration_ms = runs.candidate.duration_ms;
+    if status != CheckStatus::Pass {
+        ran.failing = runs.telling_lines();
+    }
     let mut record = head(session, subject, gate, &ran);
     let task = session.common.task.clone();
     add(

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use baton_core::terminal;
 
+use crate::Ran;
+
 /// How often the line with the running gates is drawn anew.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -35,14 +37,19 @@ impl Progress {
         self.say(&format!("gate-runner: {id} runs {command}"));
     }
 
-    pub(crate) fn ended(&self, id: &str, how: &str) {
+    /// Says how a gate ended, and of a failed one the lines that tell most.
+    pub(crate) fn ended(&self, id: &str, ran: &Ran) {
         let since = self
             .running
             .lock()
             .ok()
             .and_then(|mut state| state.0.remove(id));
         let seconds = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let how = ran.headline();
         self.say(&format!("gate-runner: {id} {how} after {seconds:.1} s"));
+        for line in &ran.failing {
+            self.say(&format!("  | {line}"));
+        }
     }
 
     /// Draws the running gates; called all the time.

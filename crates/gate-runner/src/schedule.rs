@@ -11,7 +11,7 @@ use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::store::Store;
-use baton_risk::RuleBook;
+use baton_risk::{RiskReport, RuleBook};
 use baton_sandbox::Sandbox;
 
 use crate::attempt::Ground;
@@ -22,15 +22,15 @@ use crate::subject::Subject;
 use crate::{Ran, builtin, keep};
 
 /// The gate that looks at what the others left.
-const LAST: &str = "G6";
+pub(crate) const LAST: &str = "G6";
 
-/// Runs the gates, and gives their results in the order of their numbers.
+/// Runs the gates, and gives their results in the order of their numbers, and what the scan found.
 pub(crate) fn run(
     session: &Session,
     subject: &Subject,
     only: &[String],
     cache: &Cache,
-) -> Result<Vec<Ran>, Problem> {
+) -> Result<(Vec<Ran>, RiskReport), Problem> {
     let mut gates: Vec<&Gate> = session.policy()?.gates.iter().collect();
     gates.sort_by_key(|gate| number(gate));
     let book = RuleBook::of_session(session)?;
@@ -42,7 +42,7 @@ pub(crate) fn run(
     for gate in first {
         let ran = match skipped(session, gate, only, &done)? {
             Some(ran) => ran,
-            None => builtin::run(session, subject, gate, (&book, &scan), &done)?,
+            None => builtin::run(session, subject, gate, (&book, &scan), (&done, cache))?,
         };
         done.push(ran);
     }
@@ -51,12 +51,12 @@ pub(crate) fn run(
     for gate in last {
         let ran = match skipped(session, gate, only, &done)? {
             Some(ran) => ran,
-            None => builtin::run(session, subject, gate, (&book, &scan), &done)?,
+            None => builtin::run(session, subject, gate, (&book, &scan), (&done, cache))?,
         };
         done.push(ran);
     }
     done.sort_by_key(|ran| ran.number);
-    Ok(done)
+    Ok((done, scan))
 }
 
 /// Gates are told apart by their numbers: G10 comes after G9.
@@ -208,7 +208,7 @@ impl<'a> Line<'a> {
                 running -= 1;
                 match taken.and_then(|taken| keep(gate, taken)) {
                     Ok(ran) => {
-                        self.progress.ended(&gate.id, &ran.headline());
+                        self.progress.ended(&gate.id, &ran);
                         self.ran.insert(number(gate), ran);
                     }
                     Err(problem) => trouble = Some(problem),

@@ -48,22 +48,18 @@ impl Subject {
         let repository = session.repository()?;
         let objects = session.store()?.objects(repository)?;
         let patch = task.patch()?;
-        candidate::verify(
+        let derived = candidate::verify(
             repository,
             &objects,
             &candidate,
             &patch,
             &candidate::limits(session.policy()?),
         )?;
-        let (base_tree, tree) = (
-            Oid::parse(&candidate.base_tree)?,
-            Oid::parse(&candidate.tree)?,
-        );
         Ok(Self {
-            base: Oid::parse(&candidate.base)?,
-            changed: objects.changed_paths(&base_tree, &tree)?,
-            base_tree,
-            tree,
+            base: derived.base,
+            base_tree: derived.base_tree,
+            tree: derived.tree,
+            changed: derived.changed,
             patch_sha256: candidate.patch_sha256.clone(),
             scope: Some(task.task()?.scope),
             task: Some(candidate),
@@ -83,7 +79,7 @@ impl Subject {
         let shown = path.to_string_lossy();
         Ok(Self {
             patch_sha256: proposal.patch_sha256(),
-            changed: objects.changed_paths(&proposal.base_tree, &proposal.tree)?,
+            changed: proposal.changed,
             base: proposal.base,
             base_tree: proposal.base_tree,
             tree: proposal.tree,

@@ -145,6 +145,7 @@ fn check_candidate(session: &Session, candidate: &Candidate) -> Result<(), Probl
         &patch,
         &candidate::limits(session.policy()?),
     )
+    .map(drop)
 }
 
 fn write(

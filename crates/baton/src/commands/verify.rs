@@ -75,6 +75,7 @@ fn check_candidate(session: &Session) -> Result<(), Problem> {
         &task.patch()?,
         &candidate::limits(session.policy()?),
     )
+    .map(drop)
 }
 
 fn check_decision(session: &Session) -> Result<(), Problem> {

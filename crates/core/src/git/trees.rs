@@ -2,27 +2,10 @@
 
 use std::path::Path;
 
-use baton_patch::raw;
-
 use super::{Call, ObjectStore, Oid, PersonIdent, TreeEntry};
 use crate::problem::Problem;
 
 impl ObjectStore {
-    /// The paths that differ between two trees, as bytes.
-    ///
-    /// # Errors
-    /// `GIT_FAILED`.
-    pub fn changed_paths(&self, from: &Oid, to: &Oid) -> Result<Vec<Vec<u8>>, Problem> {
-        let listing = self.raw_between(from, to)?;
-        let changes = raw::read(&listing).map_err(|problem| {
-            Problem::fail(
-                "GIT_FAILED",
-                format!("git's tree difference cannot be read: {problem}"),
-            )
-        })?;
-        Ok(changes.into_iter().map(|change| change.path).collect())
-    }
-
     /// `tree` with every path that `is_taken` names as it is in `from`: changed ones put back, missing
     /// ones restored, added ones left out.
     ///

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use baton_core::outputs::CheckStatus;
 
+use crate::Ran;
+
 /// One gate of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateRow {
@@ -102,6 +104,22 @@ fn escaped(text: &str) -> String {
 /// What XML 1.0 cannot hold in any form, and the other controls, which it only discourages.
 fn is_forbidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// The results of a run.
+pub(crate) fn of(ran: &[Ran]) -> String {
+    let rows: Vec<_> = ran
+        .iter()
+        .map(|ran| GateRow {
+            id: ran.result.gate_id.clone(),
+            name: ran.name.clone(),
+            status: ran.result.status,
+            note: ran.result.note.clone().unwrap_or_default(),
+            duration_ms: ran.duration_ms,
+            log_excerpt: ran.failing.join("\n"),
+        })
+        .collect();
+    render(&rows)
 }
 
 #[cfg(test)]

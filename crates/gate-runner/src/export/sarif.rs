@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use baton_core::envelope::Severity;
+use baton_core::outputs::CheckStatus;
+use baton_risk::RiskReport;
 use serde_json::{Map, Value, json};
+
+use crate::Ran;
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -103,6 +107,35 @@ fn uri(path: &str) -> Option<String> {
         }
     }
     Some(uri)
+}
+
+/// What the scan found, each at its place, and the gates that have not passed.
+pub(crate) fn of(ran: &[Ran], scan: &RiskReport) -> String {
+    let hits = scan.summary.findings.iter().map(|hit| FindingRow {
+        rule: hit.rule.clone(),
+        severity: hit.severity,
+        path: Some(hit.path.clone()),
+        line: hit.line,
+        message: format!("{}: {}", hit.rule, hit.excerpt),
+    });
+    let gates = ran.iter().filter(|ran| !ran.counts_as_passed());
+    let gates = gates.map(|ran| FindingRow {
+        rule: ran.result.gate_id.clone(),
+        severity: match ran.result.status {
+            CheckStatus::Skip => Severity::Medium,
+            _ => Severity::High,
+        },
+        path: None,
+        line: None,
+        message: format!(
+            "{} ({}): {}",
+            ran.result.gate_id,
+            ran.name,
+            ran.result.note.as_deref().unwrap_or_default()
+        ),
+    });
+    let rows: Vec<_> = hits.chain(gates).collect();
+    render(env!("CARGO_PKG_VERSION"), &rows)
 }
 
 #[cfg(test)]
