@@ -52,11 +52,9 @@ struct List {
 pub(crate) struct Table {
     list: Rc<List>,
     fits: RuleSet,
-    long: Grams,
-    /// Keywords too short for two grams.
-    short: Grams,
-    /// Short ones of rules that need a long run.
-    gated: Grams,
+    grams: Grams,
+    /// For the number of each word, whether it is a short one of rules that all need a long run.
+    gated: Vec<bool>,
     /// The rules that run on every text.
     pub(crate) always: RuleSet,
 }
@@ -136,26 +134,21 @@ impl Keywords {
     }
 
     fn build(&self, fits: &RuleSet) -> Table {
-        let (mut long, mut short, mut gated) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, (word, rules)) in self.list.words.iter().zip(&self.list.rules).enumerate() {
+        let mut numbers = Vec::new();
+        let mut gated = vec![false; self.list.words.len()];
+        let lists = self.list.rules.iter().zip(&mut gated).enumerate();
+        for (number, (rules, is_gated)) in lists {
             let mut own = rules.iter().filter(|rule| fits.has(**rule)).peekable();
-            if own.peek().is_none() {
-                continue;
-            }
-            let is_gated = own.all(|rule| self.gated.has(*rule));
-            match (is_gated, word.bytes.len() > GRAM) {
-                (true, _) => gated.push(number),
-                (false, true) => long.push(number),
-                (false, false) => short.push(number),
+            if own.peek().is_some() {
+                numbers.push(number);
+                *is_gated = own.all(|rule| self.gated.has(*rule));
             }
         }
-        let words = &self.list.words;
         Table {
+            grams: Grams::of(&self.list.words, &numbers),
+            gated,
             list: Rc::clone(&self.list),
             fits: fits.clone(),
-            long: Grams::of(words, &long),
-            short: Grams::of(words, &short),
-            gated: Grams::of(words, &gated),
             always: self.always.and(fits),
         }
     }
@@ -185,18 +178,18 @@ fn has_long_run(text: &[u8]) -> bool {
 impl Table {
     /// Hands over every place of every keyword.
     pub(crate) fn each<'t>(&'t self, text: &[u8], mut visit: impl FnMut(Place<'t>)) {
-        let words = &self.list.words;
+        let mut has_run = None;
         let mut found = |word: usize, range: Range<usize>| {
+            let is_gated = self.gated.get(word).copied().unwrap_or(false);
+            if is_gated && !*has_run.get_or_insert_with(|| has_long_run(text)) {
+                return;
+            }
             let rules = self.list.rules.get(word).map(Vec::as_slice);
             let rules = rules.unwrap_or_default();
             let fits = &self.fits;
             visit(Place { range, rules, fits });
         };
-        self.long.each(words, text, &mut found);
-        self.short.each(words, text, &mut found);
-        if !self.gated.is_empty() && has_long_run(text) {
-            self.gated.each(words, text, &mut found);
-        }
+        self.grams.each(&self.list.words, text, &mut found);
     }
 
     /// The rules to run on a text.
