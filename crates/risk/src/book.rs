@@ -16,6 +16,7 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use crate::keyword::{AROUND, Keywords, Table};
 use crate::language::{self, Languages};
+use crate::named::{Named, Names};
 use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
 use crate::rule_set::RuleSet;
@@ -38,6 +39,7 @@ pub struct RuleBook<'p> {
     pub(crate) allowlists: Vec<Allowlist>,
     secrets: OnceCell<Rc<Table>>,
     loose: OnceCell<Rc<Table>>,
+    names: Names<'p>,
 }
 
 /// The path patterns of secret rules, asked all at once.
@@ -113,6 +115,7 @@ impl<'p> RuleBook<'p> {
             allowlists,
             secrets: OnceCell::new(),
             loose: OnceCell::new(),
+            names: Names::default(),
         })
     }
 
@@ -202,10 +205,18 @@ impl<'p> RuleBook<'p> {
     }
 
     /// The rules of secrets that are a finding by the path alone.
-    pub(crate) fn by_path_alone(&self, path: &[u8]) -> Vec<&Rule<'p>> {
+    pub(crate) fn by_path_alone(&self, path: &[u8]) -> Vec<usize> {
         let matched = self.paths.matching(path);
-        let rules = matched.filter_map(|at| self.rules.get(at));
-        rules.filter(|rule| !rule.reads_text()).collect()
+        let is_it = |at: &usize| self.rules.get(*at).is_some_and(|rule| !rule.reads_text());
+        matched.filter(is_it).collect()
+    }
+
+    /// What the name of a file tells.
+    ///
+    /// # Errors
+    /// What a rule is refused for.
+    pub(crate) fn named(&self, path: &[u8]) -> Result<Rc<Named<'p>>, Problem> {
+        self.names.named(self, path)
     }
 
     /// The rules of a table to run on a text, and the parts of it to run them on.

@@ -202,9 +202,8 @@ impl Grams {
         while let Some(eight) = text.get(at..at + 8).and_then(|eight| eight.first_chunk()) {
             let eight = u64::from_le_bytes(*eight) | FOLD;
             let four = |offset: usize| (eight >> (8 * offset)) as u32;
-            let mut found = (0..PLACES).fold(0, |all, offset| {
-                all | self.passes(four(offset)) << offset
-            });
+            let mut found =
+                (0..PLACES).fold(0, |all, offset| all | self.passes(four(offset)) << offset);
             while found != 0 {
                 let offset = found.trailing_zeros() as usize;
                 found &= found - 1;

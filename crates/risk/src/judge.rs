@@ -17,7 +17,7 @@ use crate::hit::Hit;
 use crate::input::ScanFile;
 use crate::keyword::Table;
 use crate::language::Languages;
-use crate::places::Matched;
+use crate::named::Named;
 use crate::removed::Losing;
 use crate::rule::{Found, Rule, all};
 use crate::secret::Place;
@@ -41,17 +41,14 @@ pub(crate) struct Judge<'j, 'p> {
 }
 
 impl<'j, 'p> Judge<'j, 'p> {
-    pub(crate) fn of(
-        book: &'j RuleBook<'p>,
-        file: &'j ScanFile<'j>,
-        matched: &Matched<'_>,
-    ) -> Self {
-        let languages = file.languages();
+    pub(crate) fn of(book: &'j RuleBook<'p>, file: &'j ScanFile<'j>, named: &Named<'p>) -> Self {
+        let languages = file.languages(named.languages);
+        let path = file.section.path();
         Self {
             book,
             file,
             languages,
-            table: book.table(&book.fitting(file.section.path(), matched, languages)),
+            table: named.table(book, path, languages),
             hits: Vec::new(),
             counted: Vec::new(),
         }

@@ -82,7 +82,7 @@ fn by_bytes(file: &ScanFile<'_>, size: u64, share: u64, hits: &mut Vec<Hit>) {
 /// Code that gives way to comments and blanks is gone, however many lines stay.
 fn hollowed(file: &ScanFile<'_>, share: u64) -> Option<String> {
     let (old, new) = (file.old.as_deref()?, file.new.as_deref()?);
-    let languages = file.languages();
+    let languages = file.languages(Languages::of(file.section.path(), None));
     if !languages.is_code() {
         return None;
     }
