@@ -8,7 +8,9 @@ use std::ops::Range;
 /// Bytes of a gram.
 pub(crate) const GRAM: usize = 3;
 /// Bits of the number of a gram in the filter: its 32 KiB stay in the fastest cache.
-const FILTER_BITS: u32 = 15;
+const FILTER_BITS: u32 = 13;
+/// Bits of the number of a gram in the list of common ones.
+const COMMON_BITS: u32 = 15;
 /// Bits of the number of a gram in the table of words.
 const SLOT_BITS: u32 = 13;
 /// Makes the same of both cases of a letter, in eight bytes.
@@ -49,8 +51,8 @@ pub(crate) struct Word {
 /// Some words of a list by their grams.
 #[derive(Debug)]
 pub(crate) struct Grams {
-    /// For the number of each gram the bytes, by their last three bits, that a word has after it.
-    filter: Box<[u8; 1 << FILTER_BITS]>,
+    /// For the number of each gram the bytes, by their last five bits, that a word has after it.
+    filter: Box<[u32; 1 << FILTER_BITS]>,
     /// The first entry with a gram of this number, and one more; 0 for none.
     slots: Box<[u32; 1 << SLOT_BITS]>,
     entries: Vec<Entry>,
@@ -74,9 +76,9 @@ struct Entry {
 impl Rarity {
     pub(crate) fn new() -> Self {
         let last = u16::try_from(COMMON.len()).unwrap_or(u16::MAX);
-        let mut places = vec![last; 1 << FILTER_BITS];
+        let mut places = vec![last; 1 << COMMON_BITS];
         for (gram, place) in COMMON.chunks(GRAM).zip(0..) {
-            if let Some(known) = places.get_mut(number(folded(gram), FILTER_BITS)) {
+            if let Some(known) = places.get_mut(number(folded(gram), COMMON_BITS)) {
                 *known = place;
             }
         }
@@ -84,7 +86,10 @@ impl Rarity {
     }
 
     fn of(&self, gram: &[u8]) -> usize {
-        let place = self.0.get(number(folded(gram), FILTER_BITS)).copied();
+        let place = self
+            .0
+            .get(number(folded(gram) & OF_GRAM, COMMON_BITS))
+            .copied();
         let place = usize::from(place.unwrap_or(0));
         if place < COMMON.len() {
             return place;
@@ -158,10 +163,10 @@ impl Grams {
             // Any byte may follow, and makes another gram of it.
             0..GRAM => {
                 self.has_pairs = true;
-                (0..=u8::MAX).for_each(|byte| self.let_pass(key | u32::from(byte) << 16, 0xff));
+                (0..=u8::MAX).for_each(|byte| self.let_pass(key | u32::from(byte) << 16, u32::MAX));
             }
-            GRAM => self.let_pass(key, 0xff),
-            _ => self.let_pass(key & OF_GRAM, 1 << ((key >> 24) % 8)),
+            GRAM => self.let_pass(key, u32::MAX),
+            _ => self.let_pass(key & OF_GRAM, 1 << ((key >> 24) % 32)),
         }
         if let Some(slot) = self.slots.get_mut(number(slot, SLOT_BITS)) {
             self.entries.push(Entry {
@@ -175,7 +180,7 @@ impl Grams {
         }
     }
 
-    fn let_pass(&mut self, gram: u32, followers: u8) {
+    fn let_pass(&mut self, gram: u32, followers: u32) {
         if let Some(known) = self.filter.get_mut(number(gram, FILTER_BITS)) {
             *known |= followers;
         }
@@ -185,7 +190,7 @@ impl Grams {
     #[inline(always)]
     fn passes(&self, four: u32) -> u32 {
         let known = self.filter.get(number(four & OF_GRAM, FILTER_BITS));
-        u32::from(known.copied().unwrap_or(0)) >> ((four >> 24) % 8) & 1
+        known.copied().unwrap_or(0) >> ((four >> 24) % 32) & 1
     }
 
     /// Hands over every place of every word, by its number.
