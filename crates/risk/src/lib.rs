@@ -28,6 +28,7 @@ mod loss;
 mod mention;
 mod named;
 mod naming;
+mod needs;
 mod pattern;
 mod places;
 mod program;
