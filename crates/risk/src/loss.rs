@@ -128,11 +128,12 @@ fn whole_length(file: &ScanFile<'_>) -> Option<u64> {
     let (first, last) = (file.section.hunks().first()?, file.section.hunks().last()?);
     let is_context = |line: &HunkLine<'_>| line.kind == LineKind::Context;
     let before = first.lines().take_while(is_context).count();
-    let lines: Vec<_> = last.lines().collect();
+    // From the end, and no further than it matters.
+    let lines = last.raw().rsplit(|byte| *byte == b'\n');
     let behind = lines
-        .iter()
-        .rev()
-        .take_while(|line| is_context(line))
+        .filter(|line| !line.is_empty() && !line.starts_with(b"\\"))
+        .take_while(|line| line.starts_with(b" "))
+        .take(CONTEXT)
         .count();
     let shows_context = before == CONTEXT || first.old_start <= 1;
     let lines = (last.old_start + last.old_count).checked_sub(1)?;
