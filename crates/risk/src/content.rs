@@ -28,7 +28,7 @@ pub(crate) fn scan<'p>(
 ) -> Result<Vec<Hit>, Problem> {
     let mut hits = Vec::new();
     for (file, named) in input.files.iter().zip(named) {
-        let mut judge = Judge::of(book, file, named);
+        let mut judge = Judge::of(book, file, named)?;
         hidden::scan(file, judge.languages, &mut hits);
         judge.read()?;
         hits.append(&mut judge.hits);

@@ -36,8 +36,11 @@ const COMMON: &[u8] = b"\
     ten si hasocrecs tomm  fne  be  ehert trororehubaderlo exoole a as  denstorrsiclaautbufailndi do\
     sel  tonehosont onas s aackleame lop sonfoperoto";
 
-/// How rare each gram is, by its number; only the order counts.
-pub(crate) struct Rarity(Box<[u16]>);
+/// How rare each gram is, by its number, and each letter; only the order counts.
+pub(crate) struct Rarity {
+    grams: Box<[u16]>,
+    letters: [u8; 256],
+}
 
 /// A word to look for.
 #[derive(Debug)]
@@ -82,22 +85,29 @@ impl Rarity {
                 *known = place;
             }
         }
-        Self(places.into())
+        let mut letters = [LETTERS.len() as u8 - 4; 256];
+        for (letter, place) in LETTERS.iter().zip(0..) {
+            if let Some(known) = letters.get_mut(usize::from(*letter)) {
+                *known = place;
+            }
+        }
+        Self {
+            grams: places.into(),
+            letters,
+        }
     }
 
     fn of(&self, gram: &[u8]) -> usize {
         let place = self
-            .0
+            .grams
             .get(number(folded(gram) & OF_GRAM, COMMON_BITS))
             .copied();
         let place = usize::from(place.unwrap_or(0));
         if place < COMMON.len() {
             return place;
         }
-        let letter = |byte: &u8| LETTERS.iter().position(|letter| letter == byte);
-        let letters = gram
-            .iter()
-            .map(|byte| letter(byte).unwrap_or(LETTERS.len() - 4));
+        let letter = |byte: &u8| self.letters.get(usize::from(*byte)).copied();
+        let letters = gram.iter().filter_map(letter).map(usize::from);
         place + letters.sum::<usize>()
     }
 }

@@ -44,18 +44,24 @@ pub(crate) struct Judge<'j, 'p> {
 }
 
 impl<'j, 'p> Judge<'j, 'p> {
-    pub(crate) fn of(book: &'j RuleBook<'p>, file: &'j ScanFile<'j>, named: &Named<'p>) -> Self {
+    /// # Errors
+    /// What a rule is refused for.
+    pub(crate) fn of(
+        book: &'j RuleBook<'p>,
+        file: &'j ScanFile<'j>,
+        named: &Named<'p>,
+    ) -> Result<Self, Problem> {
         let languages = file.languages(named.languages);
         let path = file.section.path();
-        Self {
+        Ok(Self {
             book,
             file,
             languages,
-            table: named.table(book, path, languages),
+            table: named.table(book, path, languages)?,
             hits: Vec::new(),
             counted: Vec::new(),
             before: RefCell::default(),
-        }
+        })
     }
 
     /// Reads the file as far as it is in sight.

@@ -47,7 +47,7 @@ impl<'p> Named<'p> {
         Ok(Self {
             closed: always_closed(path),
             is_allowed: book.places.allows(path),
-            by_path_alone: book.by_path_alone(path),
+            by_path_alone: book.by_path_alone(path)?,
             is_odd: naming::is_odd(path, &matched),
             says_something: !in_loose_text(book, &book.loose(), path, "")?.is_empty(),
             languages: Languages::of(path, None),
@@ -57,15 +57,23 @@ impl<'p> Named<'p> {
     }
 
     /// The keywords of the rules that read a file of this name, which is the path, in these languages.
-    pub(crate) fn table(&self, book: &RuleBook<'_>, path: &[u8], own: Languages) -> Rc<Table> {
+    ///
+    /// # Errors
+    /// `SECRET_RULES_INVALID`.
+    pub(crate) fn table(
+        &self,
+        book: &RuleBook<'_>,
+        path: &[u8],
+        own: Languages,
+    ) -> Result<Rc<Table>, Problem> {
         if let Some((known, table)) = &*self.table.borrow()
             && *known == own
         {
-            return Rc::clone(table);
+            return Ok(Rc::clone(table));
         }
-        let table = book.table(&book.fitting(path, &self.matched, own));
+        let table = book.table(&book.fitting(path, &self.matched, own)?);
         *self.table.borrow_mut() = Some((own, Rc::clone(&table)));
-        table
+        Ok(table)
     }
 }
 
