@@ -1,8 +1,9 @@
 //! What a text must hold before a pattern can match in it: told by reading the pattern, and looked for
 //! at a small part of what the pattern costs, let alone compiling it.
 
-use regex_syntax::hir::{Class, Hir, HirKind, Literal};
+use regex_syntax::hir::{Class, Dot, Hir, HirKind, Literal};
 
+use crate::pattern::Pattern;
 use crate::shape;
 
 /// A run of so many letters and digits is hardly ever a name.
@@ -16,13 +17,22 @@ const COMMON: &[u8] = b" etaoinrslcdpumhfg_\nbyv-,.()w;/*=k\"':x>01#2<{}&3456789
 /// So many of them are not worth looking for.
 const EVERYWHERE: usize = 10;
 
+/// A shorter word is not worth looking for.
+const SHORTEST_WORD: usize = 5;
+/// A gap of anything that may be this long makes a pattern costly wherever its first part matches.
+const LONG_GAP: u32 = 16;
+
 /// What every match of a pattern holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Needs {
     /// Whether that is a run of bytes that tokens are made of.
     long_run: bool,
     /// Sets of bytes, of each of which it holds one; the rarest first.
     sets: Vec<Vec<u8>>,
+    /// A word that it holds in some case, in lower case.
+    word: Option<Vec<u8>>,
+    /// What follows its last long gap, by itself.
+    tail: Option<Pattern>,
 }
 
 impl Needs {
@@ -35,12 +45,23 @@ impl Needs {
         Self {
             long_run: shape::longest_run_of(hir, is_of_token) >= LONG_RUN,
             sets,
+            word: words_of(hir).into_iter().max_by_key(Vec::len),
+            tail: tail_of(hir).map(|tail| Pattern::new(tail.to_string())),
         }
     }
 
     /// Whether a text holds all of it.
     pub(crate) fn are_met(&self, text: &[u8]) -> bool {
-        self.sets.iter().all(|set| holds_one(text, set)) && (!self.long_run || has_long_run(text))
+        let word = self.word.as_ref();
+        self.sets.iter().all(|set| holds_one(text, set))
+            && word.is_none_or(|word| holds_word(text, word))
+            && (!self.long_run || has_long_run(text))
+    }
+
+    /// Whether the tail of the pattern, if it has one, matches in a text.
+    pub(crate) fn tail_matches(&self, text: &[u8]) -> bool {
+        let tail = self.tail.as_ref().and_then(|tail| tail.get().ok());
+        tail.is_none_or(|tail| tail.is_match(text))
     }
 }
 
@@ -51,6 +72,82 @@ fn holds_one(text: &[u8], set: &[u8]) -> bool {
         [one, two, three] => memchr::memchr3(one, two, three, text).is_some(),
         _ => true,
     }
+}
+
+/// Whether a text holds a word, in lower case, in any case.
+fn holds_word(text: &[u8], word: &[u8]) -> bool {
+    let letters = word.iter().enumerate();
+    let rarest = letters.max_by_key(|(_, byte)| rarity(&[**byte]));
+    let Some((offset, byte)) = rarest else {
+        return true;
+    };
+    let mut places = memchr::memchr2_iter(*byte, byte.to_ascii_uppercase(), text);
+    places.any(|at| {
+        let start = at.checked_sub(offset);
+        let place = start.and_then(|start| text.get(start..start + word.len()));
+        place.is_some_and(|place| place.eq_ignore_ascii_case(word))
+    })
+}
+
+/// Words that every match holds, in lower case.
+fn words_of(hir: &Hir) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    match hir.kind() {
+        HirKind::Capture(capture) => words = words_of(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => words = words_of(&repetition.sub),
+        HirKind::Concat(parts) => {
+            let mut run = Vec::new();
+            for part in parts {
+                if let Some(more) = only_word(part) {
+                    run.extend(more);
+                } else {
+                    words.push(std::mem::take(&mut run));
+                    words.extend(words_of(part));
+                }
+            }
+            words.push(run);
+        }
+        _ => words.extend(only_word(hir)),
+    }
+    words.retain(|word| word.len() >= SHORTEST_WORD);
+    words
+}
+
+/// The one text that a part of a pattern matches, in any case, in lower case.
+fn only_word(hir: &Hir) -> Option<Vec<u8>> {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(Vec::new()),
+        HirKind::Literal(Literal(bytes)) => Some(bytes.to_ascii_lowercase()),
+        HirKind::Class(Class::Bytes(class)) => {
+            let bytes = class.iter().flat_map(|range| range.start()..=range.end());
+            let mut bytes: Vec<u8> = bytes.take(MOST_AT_ONCE).collect();
+            bytes.make_ascii_lowercase();
+            bytes.dedup();
+            (bytes.len() == 1).then_some(bytes)
+        }
+        HirKind::Capture(capture) => only_word(&capture.sub),
+        HirKind::Concat(parts) => {
+            let parts: Option<Vec<_>> = parts.iter().map(only_word).collect();
+            parts.map(|parts| parts.concat())
+        }
+        _ => None,
+    }
+}
+
+/// What follows the last long gap of a pattern.
+fn tail_of(hir: &Hir) -> Option<Hir> {
+    let HirKind::Concat(parts) = hir.kind() else {
+        return None;
+    };
+    let is_long_gap = |part: &Hir| match part.kind() {
+        HirKind::Repetition(gap) => {
+            *gap.sub == Hir::dot(Dot::AnyByte) && gap.max.is_none_or(|most| most >= LONG_GAP)
+        }
+        _ => false,
+    };
+    let gap = parts.iter().rposition(is_long_gap)?;
+    let tail = parts.get(gap + 1..).filter(|tail| !tail.is_empty())?;
+    Some(Hir::concat(tail.to_vec()))
 }
 
 /// How rare the commonest byte of a set is.
@@ -137,6 +234,7 @@ mod tests {
             ("(?:a@|b#)c?", "a and b and c"),
             ("(?:x=[0-9]|y=[a-z])", "x: 1, y: a"),
             ("(?:(a@)+b){2,}", "a b a b"),
+            ("(?i:oss)[a-z.]*?(secret)x*", "see oss.secre and more"),
         ] {
             assert!(!are_met(pattern, lacks), "{pattern}");
         }
@@ -156,11 +254,26 @@ mod tests {
             ("\u{2713}[^a]", "\u{2713}b"),
             ("(?u)\\p{Greek}@", "\u{3b1}@"),
             ("(", "whatever"),
+            ("(?i:oss)[a-z.]*?(?i:secret)x*", "see Oss.SECRET"),
+            ("(?i)\\bkeyword\\b|x", "x"),
         ] {
             assert!(are_met(pattern, text), "{pattern}");
         }
         let token = format!("tok_{}", "a".repeat(30));
         assert!(are_met("tok_[A-Za-z0-9]{30}", &token));
+    }
+
+    #[test]
+    fn what_follows_a_long_gap_is_looked_for_by_itself() {
+        let matches = |pattern: &str, text: &str| {
+            let told = shape::told(pattern, &[]);
+            told.needs.tail_matches(text.as_bytes())
+        };
+        let pattern = r"(?s)\b(?i:agent|bot)\b.{0,240}?(?i:approve\b|contents?\s+of)";
+        assert!(matches(pattern, "the Agent\nwill\nAPPROVE"));
+        assert!(!matches(pattern, "User-Agent: x\nContent-Length: 0"));
+        assert!(matches("(?s)a.{0,9}?b", "short gaps are left alone"));
+        assert!(matches("(?s)x|a.{0,99}b", "and choices"));
     }
 
     #[test]

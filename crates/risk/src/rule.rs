@@ -206,9 +206,12 @@ impl<'p> Rule<'p> {
         if !self.told().needs.are_met(part) {
             return Ok(());
         }
-        let compiled = self.compiled()?;
         // The text before the window stays in sight, so that `^` and `\b` mean what they say.
         let text = text.get(..window.end).unwrap_or(text);
+        if !self.told().needs.tail_matches(text) {
+            return Ok(());
+        }
+        let compiled = self.compiled()?;
         let mut at = window.start;
         while at <= text.len() {
             let Some(range) = compiled

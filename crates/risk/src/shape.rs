@@ -40,7 +40,7 @@ pub(crate) fn of(text: &str) -> Result<Shape, String> {
 }
 
 /// What decides where a pattern is tried, and on what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Told {
     /// Whether every match lies in one line; at its edges it may take in a line feed for want of another
     /// byte, as `[^a-z]` does, which is no part of what it is about.
