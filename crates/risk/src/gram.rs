@@ -65,10 +65,10 @@ pub(crate) struct Grams {
 /// Small, so that the entries of a table stay in a fast cache.
 #[derive(Debug)]
 struct Entry {
-    /// The gram and the byte after it, as far as the word has them.
-    key: u32,
+    /// The gram and what follows it in the word, eight bytes at the most.
+    key: u64,
     /// Which bytes of the key count.
-    mask: u32,
+    mask: u64,
     /// The number of the word, and where in it the gram stands.
     word: u32,
     offset: u16,
@@ -129,9 +129,18 @@ impl Word {
 /// The first bytes of a text, four at the most, as a number that is the same for both cases of a
 /// letter.
 fn folded(bytes: &[u8]) -> u32 {
-    let bytes = bytes.iter().take(4).enumerate();
+    eight_of(bytes) as u32
+}
+
+/// As [`folded`], with eight bytes.
+#[inline]
+fn eight_of(bytes: &[u8]) -> u64 {
+    if let Some(eight) = bytes.first_chunk() {
+        return u64::from_le_bytes(*eight) | FOLD;
+    }
+    let bytes = bytes.iter().enumerate();
     bytes.fold(0, |all, (at, byte)| {
-        all | u32::from(byte | 0x20) << (8 * at)
+        all | u64::from(byte | 0x20) << (8 * at)
     })
 }
 
@@ -163,25 +172,28 @@ impl Grams {
 
     fn add(&mut self, word: &Word, number_of_word: usize) {
         let own = word.bytes.get(word.rarest..).unwrap_or_default();
-        let key = folded(own);
-        let (mask, slot) = match own.len() {
-            0..GRAM => (OF_PAIR, key),
-            GRAM => (OF_GRAM, key),
-            _ => (u32::MAX, key & OF_GRAM),
-        };
-        match own.len() {
+        let four = folded(own);
+        let slot = match own.len() {
             // Any byte may follow, and makes another gram of it.
             0..GRAM => {
                 self.has_pairs = true;
-                (0..=u8::MAX).for_each(|byte| self.let_pass(key | u32::from(byte) << 16, u32::MAX));
+                (0..=u8::MAX)
+                    .for_each(|byte| self.let_pass(four | u32::from(byte) << 16, u32::MAX));
+                four & OF_PAIR
             }
-            GRAM => self.let_pass(key, u32::MAX),
-            _ => self.let_pass(key & OF_GRAM, 1 << ((key >> 24) % 32)),
-        }
+            GRAM => {
+                self.let_pass(four, u32::MAX);
+                four
+            }
+            _ => {
+                self.let_pass(four & OF_GRAM, 1 << ((four >> 24) % 32));
+                four & OF_GRAM
+            }
+        };
         if let Some(slot) = self.slots.get_mut(number(slot, SLOT_BITS)) {
             self.entries.push(Entry {
-                key,
-                mask,
+                key: eight_of(own),
+                mask: u64::MAX >> (64 - 8 * own.len().clamp(1, 8)),
                 word: number_of_word as u32,
                 offset: word.rarest as u16,
                 next: *slot,
@@ -241,9 +253,10 @@ impl Grams {
         four: u32,
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
-        self.compare_slot(words, text, (at, four), four & OF_GRAM, visit);
+        let eight = text.get(at..).map(eight_of).unwrap_or_default();
+        self.compare_slot(words, text, (at, eight), four & OF_GRAM, visit);
         if self.has_pairs {
-            self.compare_slot(words, text, (at, four), four & OF_PAIR, visit);
+            self.compare_slot(words, text, (at, eight), four & OF_PAIR, visit);
         }
     }
 
@@ -252,7 +265,7 @@ impl Grams {
         &self,
         words: &[Word],
         text: &[u8],
-        (at, four): (usize, u32),
+        (at, eight): (usize, u64),
         slot: u32,
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
@@ -261,7 +274,7 @@ impl Grams {
         let entry = |number: u32| self.entries.get(number.checked_sub(1)? as usize);
         while let Some(own) = entry(next) {
             next = own.next;
-            if four & own.mask != own.key {
+            if eight & own.mask != own.key {
                 continue;
             }
             let number = own.word as usize;
