@@ -175,7 +175,7 @@ fn measure(argv: &[&str]) -> Option<(Duration, u64)> {
 /// Reads the log commit by commit, so that memory stays that of one commit.
 fn read_as(what: &str, log: &Path) {
     let policy = set::policy();
-    let book = (what == "rules").then(|| set::book(&policy));
+    let book = matches!(what, "rules" | "print").then(|| set::book(&policy));
     let limits = Limits {
         bytes: 1 << 30,
         sections: 1 << 20,
@@ -193,16 +193,20 @@ fn read_as(what: &str, log: &Path) {
         }
         match baton_patch::parse(bytes, &limits) {
             Err(_) => refused += 1,
-            Ok(patch) => files += judge(&patch, book.as_ref()),
+            Ok(patch) => files += judge(&patch, book.as_ref(), what == "print"),
         }
     });
     println!("{commits} commits, {refused} refused, {files} files");
 }
 
-fn judge(patch: &baton_patch::Patch<'_>, book: Option<&RuleBook<'_>>) -> usize {
+fn judge(patch: &baton_patch::Patch<'_>, book: Option<&RuleBook<'_>>, prints: bool) -> usize {
     if let Some(book) = book {
         let input = ScanInput::from_patch(patch);
         let report = baton_risk::scan(&input, book, None, &Origin::Text).expect("a scan");
+        if prints {
+            // To compare what two versions find, commit by commit.
+            println!("{report:?}");
+        }
         return report.summary.files.len();
     }
     patch.sections.len()

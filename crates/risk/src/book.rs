@@ -12,14 +12,17 @@ use std::rc::Rc;
 use baton_core::policy::{Policy, RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
-use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use crate::keyword::{AROUND, Keywords, Table};
 use crate::language::{self, Languages};
+use crate::named::{Named, Names};
+use crate::needs::Needs;
+use crate::pattern::Pattern;
 use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
 use crate::rule_set::RuleSet;
 use crate::secret::{self, Allowlist};
+use crate::shape;
 
 /// The rules of one policy.
 #[derive(Debug)]
@@ -38,14 +41,15 @@ pub struct RuleBook<'p> {
     pub(crate) allowlists: Vec<Allowlist>,
     secrets: OnceCell<Rc<Table>>,
     loose: OnceCell<Rc<Table>>,
+    names: Names<'p>,
 }
 
-/// The path patterns of secret rules, asked all at once.
+/// The path patterns of secret rules. A run names few files, so that each is compiled when a path holds
+/// what its matches hold.
 #[derive(Debug)]
 struct PathPatterns {
-    set: RegexSet,
-    /// The rule of each pattern of the set.
-    rules: Vec<usize>,
+    /// Each with its rule.
+    patterns: Vec<(Pattern, Needs, usize)>,
     /// Rules with a path pattern, which fit only where it matches.
     bound: RuleSet,
 }
@@ -105,7 +109,7 @@ impl<'p> RuleBook<'p> {
             policy,
             places: Places::compile(policy, &globs)?,
             keywords: Keywords::of(&rules),
-            paths: PathPatterns::compile(&rules)?,
+            paths: PathPatterns::of(&rules),
             rules,
             everywhere,
             losing,
@@ -113,6 +117,7 @@ impl<'p> RuleBook<'p> {
             allowlists,
             secrets: OnceCell::new(),
             loose: OnceCell::new(),
+            names: Names::default(),
         })
     }
 
@@ -156,12 +161,15 @@ impl<'p> RuleBook<'p> {
     }
 
     /// The rules that read a file of this path and these languages.
+    ///
+    /// # Errors
+    /// `SECRET_RULES_INVALID`.
     pub(crate) fn fitting(
         &self,
         path: &[u8],
         matched: &Matched<'_>,
         languages: Languages,
-    ) -> RuleSet {
+    ) -> Result<RuleSet, Problem> {
         let mut fits = self.everywhere.clone();
         for number in languages.numbers() {
             if let Some(more) = self.by_language.get(number) {
@@ -171,8 +179,11 @@ impl<'p> RuleBook<'p> {
         for rule in &matched.content {
             fits.insert(*rule);
         }
-        self.paths.narrow(path, &mut fits);
-        fits
+        fits.remove(&self.paths.bound);
+        for rule in self.paths.matching(path)? {
+            fits.insert(rule);
+        }
+        Ok(fits)
     }
 
     /// The keywords of the rules that read every file, of some kinds: for text that lies in no file.
@@ -202,10 +213,21 @@ impl<'p> RuleBook<'p> {
     }
 
     /// The rules of secrets that are a finding by the path alone.
-    pub(crate) fn by_path_alone(&self, path: &[u8]) -> Vec<&Rule<'p>> {
-        let matched = self.paths.matching(path);
-        let rules = matched.filter_map(|at| self.rules.get(at));
-        rules.filter(|rule| !rule.reads_text()).collect()
+    ///
+    /// # Errors
+    /// `SECRET_RULES_INVALID`.
+    pub(crate) fn by_path_alone(&self, path: &[u8]) -> Result<Vec<usize>, Problem> {
+        let mut matching = self.paths.matching(path)?;
+        matching.retain(|at| self.rules.get(*at).is_some_and(|rule| !rule.reads_text()));
+        Ok(matching)
+    }
+
+    /// What the name of a file tells.
+    ///
+    /// # Errors
+    /// What a rule is refused for.
+    pub(crate) fn named(&self, path: &[u8]) -> Result<Rc<Named<'p>>, Problem> {
+        self.names.named(self, path)
     }
 
     /// The rules of a table to run on a text, and the parts of it to run them on.
@@ -260,43 +282,36 @@ fn languages_of(rule: &str, names: &[String]) -> Result<Languages, Problem> {
 }
 
 impl PathPatterns {
-    fn compile(rules: &[Rule<'_>]) -> Result<Self, Problem> {
-        let mut texts = Vec::new();
-        let mut owners = Vec::new();
+    fn of(rules: &[Rule<'_>]) -> Self {
+        let mut patterns = Vec::new();
         let mut bound = RuleSet::of_size(rules.len());
         for (at, rule) in rules.iter().enumerate() {
             if let Source::Secret(secret) = &rule.source
                 && let Some(path) = &secret.path
             {
-                texts.push(path.as_str());
-                owners.push(at);
+                let needs = shape::told(path, &[]).needs;
+                patterns.push((Pattern::new(path.clone()), needs, at));
                 bound.insert(at);
             }
         }
-        let set = RegexSetBuilder::new(texts).unicode(false).build();
-        let set = set.map_err(|error| {
-            Problem::fail(
-                "SECRET_RULES_INVALID",
-                format!("secret rules: path: {error}"),
-            )
-        })?;
-        Ok(Self {
-            set,
-            rules: owners,
-            bound,
-        })
+        Self { patterns, bound }
     }
 
-    fn matching(&self, path: &[u8]) -> impl Iterator<Item = usize> {
-        let matched = self.set.matches(path).into_iter();
-        matched.filter_map(|at| self.rules.get(at).copied())
-    }
-
-    /// Takes out the rules that are bound to other paths than this one.
-    fn narrow(&self, path: &[u8], fits: &mut RuleSet) {
-        fits.remove(&self.bound);
-        for rule in self.matching(path) {
-            fits.insert(rule);
+    /// The rules whose pattern matches a path.
+    ///
+    /// # Errors
+    /// `SECRET_RULES_INVALID`.
+    fn matching(&self, path: &[u8]) -> Result<Vec<usize>, Problem> {
+        let mut matching = Vec::new();
+        for (pattern, needs, rule) in &self.patterns {
+            if needs.are_met(path) && pattern.get().map_err(wrong_path)?.is_match(path) {
+                matching.push(*rule);
+            }
         }
+        Ok(matching)
     }
+}
+
+fn wrong_path(why: String) -> Problem {
+    Problem::fail("SECRET_RULES_INVALID", format!("secret rules: path: {why}"))
 }

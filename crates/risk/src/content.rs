@@ -1,6 +1,7 @@
 //! What a change adds and takes away, judged by the rules that read text.
 
 use std::ops::{ControlFlow, Range};
+use std::rc::Rc;
 
 use baton_core::envelope::{Finding, Severity};
 use baton_core::policy::RiskKind;
@@ -13,29 +14,33 @@ use crate::hit::Hit;
 use crate::input::ScanInput;
 use crate::judge::Judge;
 use crate::keyword::Table;
-use crate::places::Matched;
+use crate::named::Named;
 use crate::rule::{Rule, Source, all};
 use crate::secret::Place;
 
 /// The longest excerpt, in characters.
 const EXCERPT: usize = 120;
 /// Finds everything that the text tells.
-pub(crate) fn scan(
+pub(crate) fn scan<'p>(
     input: &ScanInput<'_>,
-    matched: &[Matched<'_>],
-    book: &RuleBook<'_>,
+    named: &[Rc<Named<'p>>],
+    book: &RuleBook<'p>,
 ) -> Result<Vec<Hit>, Problem> {
     let mut hits = Vec::new();
-    for (file, matched) in input.files.iter().zip(matched) {
-        let mut judge = Judge::of(book, file, matched);
+    for (file, named) in input.files.iter().zip(named) {
+        let mut judge = Judge::of(book, file, named)?;
         hidden::scan(file, judge.languages, &mut hits);
         judge.read()?;
         hits.append(&mut judge.hits);
     }
     let everywhere = book.loose();
-    for file in &input.files {
+    for (file, named) in input.files.iter().zip(named) {
+        let new = file.section.path();
         let old = file.section.old_path.as_deref().unwrap_or_default();
-        for name in [file.section.path(), old] {
+        if !named.says_something && (old.is_empty() || old == new) {
+            continue;
+        }
+        for name in [new, old] {
             let found = in_loose_text(book, &everywhere, name, &file.path)?;
             hits.extend(
                 found

@@ -57,7 +57,10 @@ pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
             continue;
         }
         match blocks.last_mut().filter(|_| next == Some(line.new_number)) {
-            Some(block) => block.text.extend([line.text, b"\n"].concat()),
+            Some(block) => {
+                block.text.extend_from_slice(line.text);
+                block.text.push(b'\n');
+            }
             None => blocks.push(Joined {
                 text: [line.text, b"\n"].concat(),
                 line: line.new_number,
@@ -101,29 +104,36 @@ fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
     }
     let mut out = Vec::with_capacity(text.len());
     let mut has_joined = false;
+    let has_lists = !is_shell && joins_a_list(text);
     let (mut letters_left, mut line_end, mut is_list) = (0, 0, false);
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        let rest = text.get(at..).unwrap_or_default();
-        if at >= line_end {
-            let line = rest
-                .split_inclusive(|byte| *byte == b'\n')
-                .next()
-                .unwrap_or_default();
-            (line_end, is_list) = (at + line.len(), joins_a_list(line));
+    let (mut at, mut after_glue) = (0, 0);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        // Only quotes are glue.
+        let plain = memchr::memchr3(b'"', b'\'', b'`', rest).unwrap_or(rest.len());
+        let (plain, rest) = rest.split_at(plain);
+        out.extend_from_slice(plain);
+        at += plain.len();
+        let Some(quote) = rest.first() else {
+            break;
+        };
+        if has_lists && at >= line_end {
+            let start = text.get(..at).and_then(|head| memchr::memrchr(b'\n', head));
+            let start = start.map_or(0, |end| end + 1).max(after_glue);
+            line_end = at + memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+            is_list = joins_a_list(text.get(start..line_end).unwrap_or_default());
         }
         let glue = match is_shell {
-            true if is_quote(*byte) => within_word(text, at),
-            false if is_quote(*byte) => between(rest, &out, is_list, &mut letters_left),
-            _ => None,
+            true => within_word(text, at),
+            false => between(rest, &out, is_list, &mut letters_left),
         };
         match glue {
             Some(length) => {
                 has_joined = true;
                 at += length;
+                after_glue = at;
             }
             None => {
-                out.push(*byte);
+                out.push(*quote);
                 at += 1;
             }
         }

@@ -1,21 +1,26 @@
 //! Many short words in a text, found in one pass.
 //!
-//! A word is known by one gram of it, three bytes, or by two side by side; the pass looks the grams of
-//! a text up in a small filter that also knows the byte after each, and compares a whole word only
-//! where its gram stands. With two grams for each word every second place of the text is enough.
+//! A word is known by one gram of it, three bytes, and the byte after it; the pass looks every place
+//! of a text up in a small filter of these, and compares a whole word only where its gram stands.
 
 use std::ops::Range;
 
 /// Bytes of a gram.
 pub(crate) const GRAM: usize = 3;
 /// Bits of the number of a gram in the filter: its 32 KiB stay in the fastest cache.
-const FILTER_BITS: u32 = 15;
+const FILTER_BITS: u32 = 13;
+/// Bits of the number of a gram in the list of common ones.
+const COMMON_BITS: u32 = 15;
 /// Bits of the number of a gram in the table of words.
 const SLOT_BITS: u32 = 13;
 /// Makes the same of both cases of a letter, in eight bytes.
 const FOLD: u64 = 0x2020_2020_2020_2020;
-/// Marks the gram of a word that has but two bytes.
-const PAIR: u32 = 1 << 24;
+/// Places that eight bytes are enough for, each with a gram and the byte after it.
+const PLACES: usize = 5;
+/// The bytes of a gram in a number that holds four.
+const OF_GRAM: u32 = 0x00ff_ffff;
+/// The bytes of a word that has but two.
+const OF_PAIR: u32 = 0x0000_ffff;
 /// Letters from the commonest in text and code to the rarest.
 const LETTERS: &[u8] = b" etaoinsrlcdpumhfgbyvwkxjqz";
 /// The commonest grams in the history of some thirty thousand commits of five programs, and in their
@@ -31,41 +36,42 @@ const COMMON: &[u8] = b"\
     ten si hasocrecs tomm  fne  be  ehert trororehubaderlo exoole a as  denstorrsiclaautbufailndi do\
     sel  tonehosont onas s aackleame lop sonfoperoto";
 
-/// How rare each gram is, by its number; only the order counts.
-pub(crate) struct Rarity(Box<[u16]>);
+/// How rare each gram is, by its number, and each letter; only the order counts.
+pub(crate) struct Rarity {
+    grams: Box<[u16]>,
+    letters: [u8; 256],
+}
 
-/// A word to look for, with its rarest places.
+/// A word to look for.
 #[derive(Debug)]
 pub(crate) struct Word {
     /// Lower case; two bytes or more.
     pub(crate) bytes: Vec<u8>,
-    /// Where its rarest gram stands, and its rarest two side by side.
-    rarest: [usize; 2],
+    /// Where its rarest gram stands.
+    rarest: usize,
 }
 
 /// Some words of a list by their grams.
 #[derive(Debug)]
 pub(crate) struct Grams {
-    /// For the number of each gram the bytes, by their last three bits, that a word has after it.
-    filter: Box<[u8]>,
+    /// For the number of each gram the bytes, by their last five bits, that a word has after it.
+    filter: Box<[u32; 1 << FILTER_BITS]>,
     /// The first entry with a gram of this number, and one more; 0 for none.
-    slots: Box<[u32]>,
+    slots: Box<[u32; 1 << SLOT_BITS]>,
     entries: Vec<Entry>,
-    /// Which places of a text are looked at: each, or each second.
-    step: usize,
     has_pairs: bool,
 }
 
-/// Small, so that the entries of a table stay in the fastest cache.
+/// Small, so that the entries of a table stay in a fast cache.
 #[derive(Debug)]
 struct Entry {
-    /// The gram, and above it one more byte of the word.
-    key: u32,
+    /// The gram and what follows it in the word, eight bytes at the most.
+    key: u64,
+    /// Which bytes of the key count.
+    mask: u64,
     /// The number of the word, and where in it the gram stands.
     word: u32,
     offset: u16,
-    /// Where the one more byte stands, from the gram's place.
-    more: i16,
     /// The next entry of the same slot, and one more; 0 for none.
     next: u32,
 }
@@ -73,25 +79,35 @@ struct Entry {
 impl Rarity {
     pub(crate) fn new() -> Self {
         let last = u16::try_from(COMMON.len()).unwrap_or(u16::MAX);
-        let mut places = vec![last; 1 << FILTER_BITS];
+        let mut places = vec![last; 1 << COMMON_BITS];
         for (gram, place) in COMMON.chunks(GRAM).zip(0..) {
-            if let Some(known) = places.get_mut(number(folded(gram), FILTER_BITS)) {
+            if let Some(known) = places.get_mut(number(folded(gram), COMMON_BITS)) {
                 *known = place;
             }
         }
-        Self(places.into())
+        let mut letters = [LETTERS.len() as u8 - 4; 256];
+        for (letter, place) in LETTERS.iter().zip(0..) {
+            if let Some(known) = letters.get_mut(usize::from(*letter)) {
+                *known = place;
+            }
+        }
+        Self {
+            grams: places.into(),
+            letters,
+        }
     }
 
     fn of(&self, gram: &[u8]) -> usize {
-        let place = self.0.get(number(folded(gram), FILTER_BITS)).copied();
+        let place = self
+            .grams
+            .get(number(folded(gram) & OF_GRAM, COMMON_BITS))
+            .copied();
         let place = usize::from(place.unwrap_or(0));
         if place < COMMON.len() {
             return place;
         }
-        let letter = |byte: &u8| LETTERS.iter().position(|letter| letter == byte);
-        let letters = gram
-            .iter()
-            .map(|byte| letter(byte).unwrap_or(LETTERS.len() - 4));
+        let letter = |byte: &u8| self.letters.get(usize::from(*byte)).copied();
+        let letters = gram.iter().filter_map(letter).map(usize::from);
         place + letters.sum::<usize>()
     }
 }
@@ -104,102 +120,99 @@ impl Word {
             let is_last = offset + GRAM == bytes.len();
             rarity.of(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
         };
-        let weights: Vec<usize> = (0..(bytes.len() + 1).saturating_sub(GRAM))
-            .map(weight)
-            .collect();
-        let best = |grams: usize| {
-            let parts = weights.windows(grams).map(|part| part.iter().min());
-            let best = parts.enumerate().max_by_key(|(_, weight)| *weight);
-            best.map_or(0, |(at, _)| at)
-        };
-        let rarest = [best(1), best(2)];
+        let offsets = 0..(bytes.len() + 1).saturating_sub(GRAM);
+        let rarest = offsets.max_by_key(|offset| weight(*offset)).unwrap_or(0);
         Self { bytes, rarest }
     }
 }
 
-/// The first bytes of a text as a number that is the same for both cases of a letter.
+/// The first bytes of a text, four at the most, as a number that is the same for both cases of a
+/// letter.
 fn folded(bytes: &[u8]) -> u32 {
-    let bytes = bytes.iter().take(GRAM).enumerate();
-    bytes.fold(0, |all, (at, byte)| {
-        all | u32::from(byte | 0x20) << (8 * at)
-    })
+    eight_of(bytes) as u32
 }
 
-/// A gram and one more byte of its word as one number.
-fn key(gram: u32, more: u8) -> u32 {
-    (gram & 0x00ff_ffff) | u32::from(more | 0x20) << 24
+/// As [`folded`], with eight bytes.
+#[inline]
+fn eight_of(bytes: &[u8]) -> u64 {
+    if let Some(eight) = bytes.first_chunk() {
+        return u64::from_le_bytes(*eight) | FOLD;
+    }
+    let bytes = bytes.iter().enumerate();
+    bytes.fold(0, |all, (at, byte)| {
+        all | u64::from(byte | 0x20) << (8 * at)
+    })
 }
 
 fn number(gram: u32, bits: u32) -> usize {
     (gram.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
 }
 
+/// An array of zeros that never lies on the stack.
+fn zeros<T: Clone + Default, const N: usize>() -> Option<Box<[T; N]>> {
+    vec![T::default(); N].into_boxed_slice().try_into().ok()
+}
+
 impl Grams {
     /// Makes ready to look for the words of these numbers.
     pub(crate) fn of(words: &[Word], numbers: &[usize]) -> Self {
-        let numbered = numbers
-            .iter()
-            .filter_map(|number| Some((*number, words.get(*number)?)));
-        let shortest = numbered.clone().map(|(_, word)| word.bytes.len()).min();
-        let size = |bits: u32| if numbers.is_empty() { 0 } else { 1 << bits };
         let mut grams = Self {
-            filter: vec![0; size(FILTER_BITS)].into(),
-            slots: vec![0; size(SLOT_BITS)].into(),
-            entries: Vec::with_capacity(2 * numbers.len()),
-            step: if shortest.is_some_and(|length| length <= GRAM) {
-                1
-            } else {
-                2
-            },
-            has_pairs: shortest.is_some_and(|length| length < GRAM),
+            filter: zeros().unwrap_or_else(|| Box::new([0; 1 << FILTER_BITS])),
+            slots: zeros().unwrap_or_else(|| Box::new([0; 1 << SLOT_BITS])),
+            entries: Vec::with_capacity(numbers.len()),
+            has_pairs: false,
         };
-        for (number, word) in numbered {
-            let [single, pair] = word.rarest;
-            let offsets = if grams.step == 1 {
-                single..single + 1
-            } else {
-                pair..pair + 2
-            };
-            offsets.for_each(|offset| grams.add(&word.bytes, number, offset));
+        for number in numbers {
+            if let Some(word) = words.get(*number) {
+                grams.add(word, *number);
+            }
         }
         grams
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    fn add(&mut self, word: &[u8], number_of_word: usize, offset: usize) {
-        let mut gram = folded(word.get(offset..).unwrap_or_default());
-        if word.len() < GRAM {
-            gram |= PAIR;
-        }
-        let byte_at = |at: Option<usize>| word.get(at?).copied();
-        // The byte after the gram, or the one before it; the gram's own first where there is neither.
-        let after = byte_at(Some(offset + GRAM)).map(|byte| (GRAM as i16, byte));
-        let before = || byte_at(offset.checked_sub(1)).map(|byte| (-1, byte));
-        let own = || (0, byte_at(Some(offset)).unwrap_or_default());
-        let (more, byte) = after.or_else(before).unwrap_or_else(own);
-        if let Some(known) = self.filter.get_mut(number(gram, FILTER_BITS)) {
-            *known |= after.map_or(0xff, |(_, byte)| 1 << ((byte | 0x20) % 8));
-        }
-        if let Some(slot) = self.slots.get_mut(number(gram, SLOT_BITS)) {
+    fn add(&mut self, word: &Word, number_of_word: usize) {
+        let own = word.bytes.get(word.rarest..).unwrap_or_default();
+        let four = folded(own);
+        let slot = match own.len() {
+            // Any byte may follow, and makes another gram of it.
+            0..GRAM => {
+                self.has_pairs = true;
+                (0..=u8::MAX)
+                    .for_each(|byte| self.let_pass(four | u32::from(byte) << 16, u32::MAX));
+                four & OF_PAIR
+            }
+            GRAM => {
+                self.let_pass(four, u32::MAX);
+                four
+            }
+            _ => {
+                self.let_pass(four & OF_GRAM, 1 << ((four >> 24) % 32));
+                four & OF_GRAM
+            }
+        };
+        if let Some(slot) = self.slots.get_mut(number(slot, SLOT_BITS)) {
             self.entries.push(Entry {
-                key: key(gram, byte),
+                key: eight_of(own),
+                mask: u64::MAX >> (64 - 8 * own.len().clamp(1, 8)),
                 word: number_of_word as u32,
-                offset: offset as u16,
-                more,
+                offset: word.rarest as u16,
                 next: *slot,
             });
             *slot = self.entries.len() as u32;
         }
     }
 
-    /// Whether a word may have this gram with this byte after it, its highest.
+    fn let_pass(&mut self, gram: u32, followers: u32) {
+        if let Some(known) = self.filter.get_mut(number(gram, FILTER_BITS)) {
+            *known |= followers;
+        }
+    }
+
+    /// 1 where a word may have this gram with this byte after it, its highest; else 0.
     #[inline(always)]
-    fn passes(&self, part: u32) -> bool {
-        let known = self.filter.get(number(part & 0x00ff_ffff, FILTER_BITS));
-        known.copied().unwrap_or(0) >> ((part >> 24) % 8) & 1 != 0
+    fn passes(&self, four: u32) -> u32 {
+        let known = self.filter.get(number(four & OF_GRAM, FILTER_BITS));
+        known.copied().unwrap_or(0) >> ((four >> 24) % 32) & 1
     }
 
     /// Hands over every place of every word, by its number.
@@ -209,33 +222,26 @@ impl Grams {
         text: &[u8],
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
-        if self.is_empty() {
+        if self.entries.is_empty() {
             return;
         }
-        // Eight bytes hold the first five grams, each with the byte after it.
-        let stride = if self.step == 1 { 5 } else { 6 };
         let mut at = 0;
         while let Some(eight) = text.get(at..at + 8).and_then(|eight| eight.first_chunk()) {
             let eight = u64::from_le_bytes(*eight) | FOLD;
-            let passes = |offset: usize| self.passes((eight >> (8 * offset)) as u32);
-            let even = passes(0) | passes(2) | passes(4);
-            if even || (self.step == 1 && (passes(1) | passes(3))) {
-                for offset in (0..5).step_by(self.step).filter(|offset| passes(*offset)) {
-                    let gram = (eight >> (8 * offset)) as u32 & 0x00ff_ffff;
-                    self.compare(words, text, at + offset, gram, visit);
-                }
+            let four = |offset: usize| (eight >> (8 * offset)) as u32;
+            let mut found =
+                (0..PLACES).fold(0, |all, offset| all | self.passes(four(offset)) << offset);
+            while found != 0 {
+                let offset = found.trailing_zeros() as usize;
+                found &= found - 1;
+                self.compare(words, text, at + offset, four(offset), visit);
             }
-            at += stride;
+            at += PLACES;
         }
         let rest = text.get(at..).unwrap_or_default();
-        for (offset, gram) in rest.windows(GRAM).enumerate().step_by(self.step) {
-            self.compare(words, text, at + offset, folded(gram), visit);
-        }
-        if self.has_pairs {
-            for (at, pair) in text.windows(2).enumerate() {
-                let pair = folded(pair) | PAIR;
-                self.compare(words, text, at, pair, visit);
-            }
+        for offset in 0..rest.len() {
+            let four = folded(rest.get(offset..).unwrap_or_default());
+            self.compare(words, text, at + offset, four, visit);
         }
     }
 
@@ -244,20 +250,31 @@ impl Grams {
         words: &[Word],
         text: &[u8],
         at: usize,
-        gram: u32,
+        four: u32,
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
+        let eight = text.get(at..).map(eight_of).unwrap_or_default();
+        self.compare_slot(words, text, (at, eight), four & OF_GRAM, visit);
+        if self.has_pairs {
+            self.compare_slot(words, text, (at, eight), four & OF_PAIR, visit);
+        }
+    }
+
+    #[inline]
+    fn compare_slot(
+        &self,
+        words: &[Word],
+        text: &[u8],
+        (at, eight): (usize, u64),
+        slot: u32,
+        visit: &mut impl FnMut(usize, Range<usize>),
+    ) {
+        let slot = self.slots.get(number(slot, SLOT_BITS));
+        let mut next = slot.copied().unwrap_or(0);
         let entry = |number: u32| self.entries.get(number.checked_sub(1)? as usize);
-        let mut next = self
-            .slots
-            .get(number(gram, SLOT_BITS))
-            .copied()
-            .unwrap_or(0);
         while let Some(own) = entry(next) {
             next = own.next;
-            let more = at.checked_add_signed(own.more.into());
-            let more = more.and_then(|at| text.get(at)).copied().unwrap_or(0);
-            if own.key != key(gram, more) {
+            if eight & own.mask != own.key {
                 continue;
             }
             let number = own.word as usize;

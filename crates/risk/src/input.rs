@@ -101,24 +101,28 @@ impl ScanFile<'_> {
         self.old.as_deref().map(lines)
     }
 
-    /// The languages of the file, by its name and its first line as far as that is in sight, and by
-    /// whether it can be run.
-    pub(crate) fn languages(&self) -> Languages {
-        let first_of = |text: &[u8]| text.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec);
-        let shown = || {
-            let hunk = self.section.hunks().first()?;
-            let mut lines = hunk.lines();
-            let first = lines.find(|line| line.kind != LineKind::Removed)?;
-            (first.new_number == 1).then(|| first.text.to_vec())
+    /// The languages of the file, by those that its name tells, by its first line as far as that is in
+    /// sight, and by whether it can be run.
+    pub(crate) fn languages(&self, by_name: Languages) -> Languages {
+        let found = match self.first_line().filter(|line| line.starts_with(b"#!")) {
+            Some(first) => Languages::of(self.section.path(), Some(first)),
+            None => by_name,
         };
-        let whole = self.new.as_deref().or(self.old.as_deref());
-        let first = whole.and_then(first_of).or_else(shown);
-        let found = Languages::of(self.section.path(), first.as_deref());
         let is_program = || self.section.new_mode == Some(Mode::Executable);
         match found.is_none() && is_program() {
             true => Languages::shell(),
             false => found,
         }
+    }
+
+    fn first_line(&self) -> Option<&[u8]> {
+        if let Some(whole) = self.new.as_deref().or(self.old.as_deref()) {
+            return whole.split(|byte| *byte == b'\n').next();
+        }
+        let hunk = self.section.hunks().first()?;
+        let mut lines = hunk.lines();
+        let first = lines.find(|line| line.kind != LineKind::Removed)?;
+        (first.new_number == 1).then_some(first.text)
     }
 }
 

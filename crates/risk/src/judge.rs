@@ -1,7 +1,8 @@
 //! Judges one file: what a change adds to it.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
 
@@ -17,7 +18,7 @@ use crate::hit::Hit;
 use crate::input::ScanFile;
 use crate::keyword::Table;
 use crate::language::Languages;
-use crate::places::Matched;
+use crate::named::Named;
 use crate::removed::Losing;
 use crate::rule::{Found, Rule, all};
 use crate::secret::Place;
@@ -38,23 +39,29 @@ pub(crate) struct Judge<'j, 'p> {
     pub(crate) hits: Vec<Hit>,
     /// How many hits each rule has, and how many of those were spared.
     counted: Vec<(usize, usize, usize)>,
+    /// The names that rules for dependencies find in the old text, by the rule.
+    before: RefCell<HashMap<String, Rc<HashSet<Vec<u8>>>>>,
 }
 
 impl<'j, 'p> Judge<'j, 'p> {
+    /// # Errors
+    /// What a rule is refused for.
     pub(crate) fn of(
         book: &'j RuleBook<'p>,
         file: &'j ScanFile<'j>,
-        matched: &Matched<'_>,
-    ) -> Self {
-        let languages = file.languages();
-        Self {
+        named: &Named<'p>,
+    ) -> Result<Self, Problem> {
+        let languages = file.languages(named.languages);
+        let path = file.section.path();
+        Ok(Self {
             book,
             file,
             languages,
-            table: book.table(&book.fitting(file.section.path(), matched, languages)),
+            table: named.table(book, path, languages)?,
             hits: Vec::new(),
             counted: Vec::new(),
-        }
+            before: RefCell::default(),
+        })
     }
 
     /// Reads the file as far as it is in sight.
@@ -351,7 +358,17 @@ impl<'j, 'p> Judge<'j, 'p> {
     }
 
     /// The names that a rule for dependencies finds in the old text, as far as it is in sight.
-    fn names_before(&self, rule: &Rule<'_>) -> HashSet<Vec<u8>> {
+    fn names_before(&self, rule: &Rule<'_>) -> Rc<HashSet<Vec<u8>>> {
+        if let Some(known) = self.before.borrow().get(rule.id()) {
+            return Rc::clone(known);
+        }
+        let names = Rc::new(self.read_names_before(rule));
+        let mut before = self.before.borrow_mut();
+        before.insert(rule.id().to_owned(), Rc::clone(&names));
+        names
+    }
+
+    fn read_names_before(&self, rule: &Rule<'_>) -> HashSet<Vec<u8>> {
         let mut names = HashSet::new();
         let mut look = |text: &[u8]| {
             let gather = |found: Found<'_>| {

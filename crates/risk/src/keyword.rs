@@ -1,26 +1,17 @@
 //! Keywords: which rules could find something in a text, told by one pass over it.
 //!
 //! A rule runs only where one of its keywords stands, and a table of keywords is made for just the
-//! rules that read a file. A keyword of two or three bytes stands everywhere; rules that need one are
-//! mostly for tokens, which are one long run of letters and digits, and theirs are looked for only in
-//! a text with such a run.
+//! rules that read a file.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use baton_core::policy::RiskKind;
-
-use crate::gram::{GRAM, Grams, Rarity, Word};
+use crate::gram::{Grams, Rarity, Word};
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
-use crate::shape;
 
-/// A run of so many letters and digits is hardly ever a name.
-const LONG_RUN: usize = 20;
-/// A pattern longer than this is not read for runs, in bytes.
-const MOST_READ: usize = 300;
 /// How many tables are kept; a change with more kinds of files makes them again.
 const MOST_TABLES: usize = 128;
 /// A text up to this size is judged by a rule as a whole, in bytes.
@@ -35,8 +26,6 @@ pub(crate) struct Keywords {
     list: Rc<List>,
     /// Rules without a keyword, or with one of a single byte: looked for in every text.
     always: RuleSet,
-    /// Rules whose every match holds a long run.
-    gated: RuleSet,
     tables: RefCell<HashMap<RuleSet, Rc<Table>>>,
 }
 
@@ -52,11 +41,7 @@ struct List {
 pub(crate) struct Table {
     list: Rc<List>,
     fits: RuleSet,
-    long: Grams,
-    /// Keywords too short for two grams.
-    short: Grams,
-    /// Short ones of rules that need a long run.
-    gated: Grams,
+    grams: Grams,
     /// The rules that run on every text.
     pub(crate) always: RuleSet,
 }
@@ -83,7 +68,6 @@ impl Keywords {
         let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
         let rarity = Rarity::new();
         let mut always = RuleSet::of_size(rules.len());
-        let mut gated = always.clone();
         let readers = rules
             .iter()
             .enumerate()
@@ -93,13 +77,6 @@ impl Keywords {
             if own.is_empty() || own.iter().any(|word| word.len() < 2) {
                 always.insert(at);
                 continue;
-            }
-            let is_short = own.iter().any(|word| word.len() <= GRAM);
-            // Reading a pattern costs time; tokens have short ones.
-            let is_token = matches!(rule.kind(), RiskKind::Secret | RiskKind::Payload);
-            let may_gate = is_short && is_token && rule.pattern().len() <= MOST_READ;
-            if may_gate && shape::longest_run(rule.pattern(), is_of_token) >= LONG_RUN {
-                gated.insert(at);
             }
             for word in own {
                 let bytes = word.to_ascii_lowercase().into_bytes();
@@ -116,7 +93,6 @@ impl Keywords {
         Self {
             list: Rc::new(list),
             always,
-            gated,
             tables: RefCell::default(),
         }
     }
@@ -136,67 +112,29 @@ impl Keywords {
     }
 
     fn build(&self, fits: &RuleSet) -> Table {
-        let (mut long, mut short, mut gated) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, (word, rules)) in self.list.words.iter().zip(&self.list.rules).enumerate() {
-            let mut own = rules.iter().filter(|rule| fits.has(**rule)).peekable();
-            if own.peek().is_none() {
-                continue;
-            }
-            let is_gated = own.all(|rule| self.gated.has(*rule));
-            match (is_gated, word.bytes.len() > GRAM) {
-                (true, _) => gated.push(number),
-                (false, true) => long.push(number),
-                (false, false) => short.push(number),
-            }
-        }
-        let words = &self.list.words;
+        let lists = self.list.rules.iter().enumerate();
+        let has_some = |rules: &[usize]| rules.iter().any(|rule| fits.has(*rule));
+        let numbers = lists.filter(|(_, rules)| has_some(rules));
+        let numbers: Vec<usize> = numbers.map(|(number, _)| number).collect();
         Table {
+            grams: Grams::of(&self.list.words, &numbers),
             list: Rc::clone(&self.list),
             fits: fits.clone(),
-            long: Grams::of(words, &long),
-            short: Grams::of(words, &short),
-            gated: Grams::of(words, &gated),
             always: self.always.and(fits),
         }
     }
 }
 
-/// Bytes that tokens are made of, in the alphabets of base64, base62 and hex, and escapes of bytes.
-fn is_of_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_-+/=~\\".contains(&byte)
-}
-
-/// Whether a text holds a run of [`LONG_RUN`] bytes that tokens are made of. A look at each so many
-/// bytes finds every one.
-fn has_long_run(text: &[u8]) -> bool {
-    let holds = |at: &usize| text.get(*at).is_some_and(|byte| is_of_token(*byte));
-    let mut at = LONG_RUN - 1;
-    while at < text.len() {
-        let before = (at + 1 - LONG_RUN..=at).rev().take_while(holds).count();
-        if before == LONG_RUN {
-            return true;
-        }
-        // What follows the byte that ends the run is new.
-        at = at + LONG_RUN - before;
-    }
-    false
-}
-
 impl Table {
     /// Hands over every place of every keyword.
     pub(crate) fn each<'t>(&'t self, text: &[u8], mut visit: impl FnMut(Place<'t>)) {
-        let words = &self.list.words;
         let mut found = |word: usize, range: Range<usize>| {
             let rules = self.list.rules.get(word).map(Vec::as_slice);
             let rules = rules.unwrap_or_default();
             let fits = &self.fits;
             visit(Place { range, rules, fits });
         };
-        self.long.each(words, text, &mut found);
-        self.short.each(words, text, &mut found);
-        if !self.gated.is_empty() && has_long_run(text) {
-            self.gated.each(words, text, &mut found);
-        }
+        self.grams.each(&self.list.words, text, &mut found);
     }
 
     /// The rules to run on a text.
@@ -235,27 +173,5 @@ impl Table {
         windows.extend(self.always.numbers().map(|rule| (rule, 0..text.len())));
         windows.sort_by_key(|(rule, window)| (*rule, window.start));
         windows
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_run_is_found_wherever_it_stands() {
-        for before in 0..60 {
-            for length in 20..30 {
-                let text = format!(
-                    "{}{} x",
-                    ". a ".repeat(20).split_at(before).0,
-                    "k".repeat(length)
-                );
-                // A letter before may make the run longer.
-                let run = length + usize::from(before % 4 == 3);
-                assert_eq!(has_long_run(text.as_bytes()), run >= LONG_RUN, "{text}");
-            }
-        }
-        assert!(!has_long_run(b"") && !has_long_run(b"short"));
     }
 }

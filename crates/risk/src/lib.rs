@@ -26,7 +26,9 @@ mod keyword;
 mod language;
 mod loss;
 mod mention;
+mod named;
 mod naming;
+mod needs;
 mod pattern;
 mod places;
 mod program;
@@ -111,10 +113,12 @@ pub fn scan(
     origin: &Origin,
 ) -> Result<RiskReport, Problem> {
     let paths = input.files.iter().map(|file| file.section.path());
-    let matched: Vec<_> = paths.map(|path| book.places.matched(path)).collect();
-    let mut hits = places::scan(input, &matched, book, scope)?;
+    let named: Vec<_> = paths
+        .map(|path| book.named(path))
+        .collect::<Result<_, _>>()?;
+    let mut hits = places::scan(input, &named, book, scope)?;
     trust::scan(input, book.policy, &mut hits);
-    hits.extend(content::scan(input, &matched, book)?);
+    hits.extend(content::scan(input, &named, book)?);
     Ok(report(input, hits, origin))
 }
 

@@ -82,7 +82,7 @@ fn by_bytes(file: &ScanFile<'_>, size: u64, share: u64, hits: &mut Vec<Hit>) {
 /// Code that gives way to comments and blanks is gone, however many lines stay.
 fn hollowed(file: &ScanFile<'_>, share: u64) -> Option<String> {
     let (old, new) = (file.old.as_deref()?, file.new.as_deref()?);
-    let languages = file.languages();
+    let languages = file.languages(Languages::of(file.section.path(), None));
     if !languages.is_code() {
         return None;
     }
@@ -128,11 +128,12 @@ fn whole_length(file: &ScanFile<'_>) -> Option<u64> {
     let (first, last) = (file.section.hunks().first()?, file.section.hunks().last()?);
     let is_context = |line: &HunkLine<'_>| line.kind == LineKind::Context;
     let before = first.lines().take_while(is_context).count();
-    let lines: Vec<_> = last.lines().collect();
+    // From the end, and no further than it matters.
+    let lines = last.raw().rsplit(|byte| *byte == b'\n');
     let behind = lines
-        .iter()
-        .rev()
-        .take_while(|line| is_context(line))
+        .filter(|line| !line.is_empty() && !line.starts_with(b"\\"))
+        .take_while(|line| line.starts_with(b" "))
+        .take(CONTEXT)
         .count();
     let shows_context = before == CONTEXT || first.old_start <= 1;
     let lines = (last.old_start + last.old_count).checked_sub(1)?;

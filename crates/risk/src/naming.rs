@@ -11,6 +11,23 @@ use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
 use crate::places::{Matched, always_closed};
 
+/// Whether anything is odd about a name.
+pub(crate) fn is_odd(path: &[u8], matched: &Matched<'_>) -> bool {
+    let mut parts = path.split(|byte| *byte == b'/');
+    !path::warnings(path).is_empty()
+        || parts.any(|part| hidden::confusable_word(part).is_some())
+        || stream_of(path, matched).is_some()
+}
+
+/// The file that a name is a part of on NTFS, where that matters: `::$DATA` is the file itself; another
+/// name after a colon counts where the file does.
+fn stream_of(path: &[u8], matched: &Matched<'_>) -> Option<Vec<u8>> {
+    let whole = path::without_streams(path)?;
+    let is_stream = memchr::memmem::find(path, b":$").is_some();
+    let counts = is_stream || !matched.forbidden.is_empty() || always_closed(&whole).is_some();
+    counts.then_some(whole)
+}
+
 /// Finds what is odd about one name.
 pub(crate) fn by_name(file: &ScanFile<'_>, matched: &Matched<'_>, hits: &mut Vec<Hit>) {
     let path = file.section.path();
@@ -25,13 +42,9 @@ pub(crate) fn by_name(file: &ScanFile<'_>, matched: &Matched<'_>, hits: &mut Vec
         let why = "the name holds letters of another script that look like plain ones";
         hits.push(Hit::in_file("PATH_CONFUSABLE", file, why).showing(word));
     }
-    if let Some(whole) = path::without_streams(path) {
-        // `::$DATA` is the file itself; another name after a colon counts where the file does.
-        let is_stream = memchr::memmem::find(path, b":$").is_some();
-        if is_stream || !matched.forbidden.is_empty() || always_closed(&whole).is_some() {
-            let why = format!("on NTFS it is part of {}", shown(&whole));
-            hits.push(Hit::in_file("PATH_STREAM", file, why));
-        }
+    if let Some(whole) = stream_of(path, matched) {
+        let why = format!("on NTFS it is part of {}", shown(&whole));
+        hits.push(Hit::in_file("PATH_STREAM", file, why));
     }
 }
 

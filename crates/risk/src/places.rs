@@ -1,5 +1,7 @@
 //! What a change touches: paths, operations, modes, links, sizes.
 
+use std::rc::Rc;
+
 use baton_core::envelope::{QUEUE_ROOT, Severity};
 use baton_core::manifest::SSOT;
 use baton_core::policy::{PathRule, Policy};
@@ -14,6 +16,7 @@ use crate::checks::HitKind;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
 use crate::loss;
+use crate::named::Named;
 use crate::naming;
 
 /// How much of a file is read for the words that say a program writes it, in bytes.
@@ -36,6 +39,7 @@ pub(crate) struct Places<'p> {
 }
 
 /// What the matcher says of one path.
+#[derive(Debug)]
 pub(crate) struct Matched<'p> {
     /// The first forbidding rule of each kind.
     pub(crate) forbidden: Vec<(HitKind, &'p PathRule)>,
@@ -104,6 +108,11 @@ impl<'p> Places<'p> {
             .any(|(kind, _)| *kind == HitKind::Protected)
     }
 
+    /// Whether the policy's allowlist holds a path.
+    pub(crate) fn allows(&self, path: &[u8]) -> bool {
+        self.allowlist.first_match(path).is_some()
+    }
+
     /// Whether a path is denied.
     fn denies(&self, path: &[u8]) -> bool {
         let forbidden = self.matched(path).forbidden;
@@ -114,22 +123,24 @@ impl<'p> Places<'p> {
 }
 
 /// Finds everything that paths and modes tell.
-pub(crate) fn scan(
+pub(crate) fn scan<'p>(
     input: &ScanInput<'_>,
-    matched: &[Matched<'_>],
-    book: &RuleBook<'_>,
+    named: &[Rc<Named<'p>>],
+    book: &RuleBook<'p>,
     scope: Option<&Scope>,
 ) -> Result<Vec<Hit>, Problem> {
     let scope = scope.map(ScopeRules::compile).transpose()?;
     let mut hits = Vec::new();
-    for (file, matched) in input.files.iter().zip(matched) {
+    for (file, named) in input.files.iter().zip(named) {
         let path = file.section.path();
-        by_path(book, scope.as_ref(), path, (&file.path, matched), &mut hits);
+        by_path(book, scope.as_ref(), path, (&file.path, named), &mut hits);
         if let (Some(old), Some(shown)) = (&file.section.old_path, &file.old_path) {
-            let matched = book.places.matched(old);
-            by_path(book, scope.as_ref(), old, (shown, &matched), &mut hits);
+            let named = book.named(old)?;
+            by_path(book, scope.as_ref(), old, (shown, &named), &mut hits);
         }
-        naming::by_name(file, matched, &mut hits);
+        if named.is_odd {
+            naming::by_name(file, &named.matched, &mut hits);
+        }
         loss::scan(input, file, book.policy, &mut hits);
         by_mode(file, &mut hits);
         link_target(file, &book.places, scope.as_ref(), &mut hits);
@@ -174,14 +185,13 @@ fn by_path(
     book: &RuleBook<'_>,
     scope: Option<&ScopeRules>,
     path: &[u8],
-    (shown, matched): (&str, &Matched<'_>),
+    (shown, named): (&str, &Named<'_>),
     hits: &mut Vec<Hit>,
 ) {
-    let places = &book.places;
-    if let Some((id, why)) = always_closed(path) {
+    if let Some((id, why)) = named.closed {
         hits.push(Hit::built_in(id, shown, why));
     }
-    if places.allowlist.first_match(path).is_none() {
+    if !named.is_allowed {
         let why = "is outside the policy's allowlist";
         hits.push(Hit::built_in("NOT_ALLOWLISTED", shown, why));
     }
@@ -189,7 +199,7 @@ fn by_path(
         let why = "is not among the files that the task may change";
         hits.push(Hit::built_in("OUT_OF_SCOPE", shown, why));
     }
-    for (kind, rule) in &matched.forbidden {
+    for (kind, rule) in &named.matched.forbidden {
         let severity = match kind {
             HitKind::Allowlist => Severity::Critical,
             _ => Severity::High,
@@ -202,7 +212,8 @@ fn by_path(
             &rule.reason,
         ));
     }
-    for rule in book.by_path_alone(path) {
+    let rules = named.by_path_alone.iter();
+    for rule in rules.filter_map(|number| book.rule(*number)) {
         hits.push(Hit::of_rule(rule, shown, String::new()));
     }
 }

@@ -13,7 +13,7 @@ use crate::comment::Comments;
 use crate::language::Languages;
 use crate::pattern;
 use crate::secret::SecretRule;
-use crate::shape;
+use crate::shape::{self, Told};
 
 /// Where a rule comes from.
 #[derive(Debug)]
@@ -29,9 +29,7 @@ pub(crate) struct Rule<'p> {
     /// The languages that it reads, for rules of the policy.
     pub(crate) languages: Languages,
     compiled: OnceCell<Compiled>,
-    stays_in_line: OnceCell<bool>,
-    is_loose: OnceCell<bool>,
-    reaches_far: OnceCell<bool>,
+    told: OnceCell<Told>,
 }
 
 #[derive(Debug)]
@@ -63,9 +61,7 @@ impl<'p> Rule<'p> {
             source,
             languages: Languages::default(),
             compiled: OnceCell::new(),
-            stays_in_line: OnceCell::new(),
-            is_loose: OnceCell::new(),
-            reaches_far: OnceCell::new(),
+            told: OnceCell::new(),
         }
     }
 
@@ -129,26 +125,32 @@ impl<'p> Rule<'p> {
         }
     }
 
+    /// What the pattern tells without being compiled.
+    fn told(&self) -> &Told {
+        // Only a rule of a file for secrets may have a keyword that stands elsewhere.
+        let keywords = match &self.source {
+            Source::Policy(_) => &[][..],
+            Source::Secret(rule) => &rule.keywords,
+        };
+        self.told
+            .get_or_init(|| shape::told(self.pattern(), keywords))
+    }
+
     /// Whether every match lies in one line, so that only the lines with a keyword need be read.
     pub(crate) fn stays_in_line(&self) -> bool {
-        let stays = || !self.is_loose() && shape::stays_in_line(self.pattern());
-        *self.stays_in_line.get_or_init(stays)
+        !self.is_loose() && self.told().stays_in_line
     }
 
     /// Whether the keyword may stand anywhere in the file, away from the match: in a rule file a
     /// keyword says which files to read.
     pub(crate) fn is_loose(&self) -> bool {
-        let is_loose = || match &self.source {
-            Source::Policy(_) => false,
-            Source::Secret(rule) => !shape::holds_one_of(self.pattern(), &rule.keywords),
-        };
-        *self.is_loose.get_or_init(is_loose)
+        matches!(self.source, Source::Secret(_)) && !self.told().holds_keyword
     }
 
     /// Whether a match may be longer than the windows that a long text is read in.
     pub(crate) fn reaches_far(&self, window: usize) -> bool {
-        let far = || shape::longest_match(self.pattern()).is_none_or(|most| most > window);
-        !self.stays_in_line() && (self.is_loose() || *self.reaches_far.get_or_init(far))
+        let is_far = || self.told().longest.is_none_or(|most| most > window);
+        !self.stays_in_line() && (self.is_loose() || is_far())
     }
 
     /// Whether the rule has a pattern for text; one for paths alone has none.
@@ -200,9 +202,16 @@ impl<'p> Rule<'p> {
         is_wanted: impl Fn(&Range<usize>) -> bool,
         mut visit: impl FnMut(Found<'t>) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<(), Problem> {
-        let compiled = self.compiled()?;
+        let part = text.get(window.clone()).unwrap_or(text);
+        if !self.told().needs.are_met(part) {
+            return Ok(());
+        }
         // The text before the window stays in sight, so that `^` and `\b` mean what they say.
         let text = text.get(..window.end).unwrap_or(text);
+        if !self.told().needs.tail_matches(text) {
+            return Ok(());
+        }
+        let compiled = self.compiled()?;
         let mut at = window.start;
         while at <= text.len() {
             let Some(range) = compiled

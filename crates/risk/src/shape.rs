@@ -4,6 +4,8 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
+use crate::needs::Needs;
+
 /// So many texts that a pattern can hold are written down.
 const MOST_TEXTS: usize = 512;
 
@@ -37,17 +39,45 @@ pub(crate) fn of(text: &str) -> Result<Shape, String> {
     })
 }
 
-/// How long a run of some bytes every match of a pattern holds at the least; 0 for one that cannot be
-/// read, and never more than there is.
-pub(crate) fn longest_run(text: &str, is_in: fn(u8) -> bool) -> usize {
-    parsed(text, false).map_or(0, |hir| Run::of(&hir, is_in).longest)
+/// What decides where a pattern is tried, and on what.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Whether every match lies in one line; at its edges it may take in a line feed for want of another
+    /// byte, as `[^a-z]` does, which is no part of what it is about.
+    pub(crate) stays_in_line: bool,
+    /// Whether every match holds one of the keywords, in any case; false where that cannot be told.
+    pub(crate) holds_keyword: bool,
+    /// How long a match can be at the most; None where nothing bounds it.
+    pub(crate) longest: Option<usize>,
+    /// What a text must hold for a match.
+    pub(crate) needs: Needs,
 }
 
-/// Whether every match lies in one line; at its edges it may take in a line feed for want of another
-/// byte, as `[^a-z]` does, which is no part of what it is about.
-pub(crate) fn stays_in_line(text: &str) -> bool {
-    let hir = parsed(text, false).or_else(|| parsed(text, true));
-    hir.is_some_and(|hir| stays(&hir, true, true))
+/// Reads a pattern; one that cannot be read tells nothing.
+pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
+    let Some(hir) = parsed(text, false) else {
+        let hir = parsed(text, true);
+        return Told {
+            stays_in_line: hir.is_some_and(|hir| stays(&hir, true, true)),
+            ..Told::default()
+        };
+    };
+    let words: Vec<String> = keywords
+        .iter()
+        .map(|word| word.to_ascii_lowercase())
+        .collect();
+    Told {
+        stays_in_line: stays(&hir, true, true),
+        holds_keyword: !words.is_empty() && must_hold(&hir, &words),
+        longest: hir.properties().maximum_len(),
+        needs: Needs::of(&hir),
+    }
+}
+
+/// How long a run of some bytes every match of a pattern holds at the least, and never more than there
+/// is.
+pub(crate) fn longest_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
+    Run::of(hir, is_in).longest
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
@@ -83,18 +113,6 @@ fn holds_line_feed(hir: &Hir) -> bool {
         HirKind::Repetition(repetition) => holds_line_feed(&repetition.sub),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(holds_line_feed),
     }
-}
-
-/// How long a match can be at the most; None where nothing bounds it.
-pub(crate) fn longest_match(text: &str) -> Option<usize> {
-    parsed(text, false)?.properties().maximum_len()
-}
-
-/// Whether every match of a pattern holds one of some words, in any case; false where that cannot be
-/// told.
-pub(crate) fn holds_one_of(text: &str, words: &[String]) -> bool {
-    let words: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
-    parsed(text, false).is_some_and(|hir| must_hold(&hir, &words))
 }
 
 fn must_hold(hir: &Hir, words: &[String]) -> bool {
@@ -277,13 +295,13 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::{holds_one_of, longest_run, stays_in_line};
+    use super::{longest_run_of, parsed, told};
 
     #[test]
     fn whether_a_keyword_stands_in_every_match_is_told() {
         let holds = |text: &str, words: &[&str]| {
             let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-            holds_one_of(text, &words)
+            told(text, &words).holds_keyword
         };
         assert!(holds(
             "(?:^|[^a-z])(SK[0-9a-f]{32})",
@@ -312,7 +330,7 @@ mod tests {
             "a[^\n]*b|(?:^|[^.])c[^d]",
             r"\p{L}+",
         ] {
-            assert!(stays_in_line(text), "{text}");
+            assert!(told(text, &[]).stays_in_line, "{text}");
         }
         for text in [
             r"a\s+b",
@@ -323,7 +341,7 @@ mod tests {
             r"(?:^|\s+)a",
             "(",
         ] {
-            assert!(!stays_in_line(text), "{text}");
+            assert!(!told(text, &[]).stays_in_line, "{text}");
         }
     }
 
@@ -339,10 +357,10 @@ mod tests {
             ("a?[a-z]{5,}", 5),
             ("[^a-z]{30}", 0),
             (".{30}", 0),
-            ("(", 0),
         ] {
             let letters = |byte: u8| byte.is_ascii_alphanumeric();
-            assert_eq!(longest_run(text, letters), run, "{text}");
+            let hir = parsed(text, false).unwrap();
+            assert_eq!(longest_run_of(&hir, letters), run, "{text}");
         }
     }
 }

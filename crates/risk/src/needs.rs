@@ -1,0 +1,295 @@
+//! What a text must hold before a pattern can match in it: told by reading the pattern, and looked for
+//! at a small part of what the pattern costs, let alone compiling it.
+
+use regex_syntax::hir::{Class, Dot, Hir, HirKind, Literal};
+
+use crate::pattern::Pattern;
+use crate::shape;
+
+/// A run of so many letters and digits is hardly ever a name.
+const LONG_RUN: usize = 20;
+/// So many bytes are looked for at once.
+const MOST_AT_ONCE: usize = 3;
+/// So many sets of bytes are asked for.
+const MOST_SETS: usize = 3;
+/// The bytes of text and code, the commonest first; the first ones stand in every text.
+const COMMON: &[u8] = b" etaoinrslcdpumhfg_\nbyv-,.()w;/*=k\"':x>01#2<{}&3456789[]+|jzq\\!%$";
+/// So many of them are not worth looking for.
+const EVERYWHERE: usize = 10;
+
+/// A shorter word is not worth looking for.
+const SHORTEST_WORD: usize = 5;
+/// A gap of anything that may be this long makes a pattern costly wherever its first part matches.
+const LONG_GAP: u32 = 16;
+
+/// What every match of a pattern holds.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    /// Whether that is a run of bytes that tokens are made of.
+    long_run: bool,
+    /// Sets of bytes, of each of which it holds one; the rarest first.
+    sets: Vec<Vec<u8>>,
+    /// A word that it holds in some case, in lower case.
+    word: Option<Vec<u8>>,
+    /// What follows its last long gap, by itself.
+    tail: Option<Pattern>,
+}
+
+impl Needs {
+    pub(crate) fn of(hir: &Hir) -> Self {
+        let mut sets = sets_of(hir);
+        sets.sort_by_key(|set| std::cmp::Reverse(rarity(set)));
+        sets.dedup();
+        sets.retain(|set| rarity(set) >= EVERYWHERE);
+        sets.truncate(MOST_SETS);
+        Self {
+            long_run: shape::longest_run_of(hir, is_of_token) >= LONG_RUN,
+            sets,
+            word: words_of(hir).into_iter().max_by_key(Vec::len),
+            tail: tail_of(hir).map(|tail| Pattern::new(tail.to_string())),
+        }
+    }
+
+    /// Whether a text holds all of it.
+    pub(crate) fn are_met(&self, text: &[u8]) -> bool {
+        let word = self.word.as_ref();
+        self.sets.iter().all(|set| holds_one(text, set))
+            && word.is_none_or(|word| holds_word(text, word))
+            && (!self.long_run || has_long_run(text))
+    }
+
+    /// Whether the tail of the pattern, if it has one, matches in a text.
+    pub(crate) fn tail_matches(&self, text: &[u8]) -> bool {
+        let tail = self.tail.as_ref().and_then(|tail| tail.get().ok());
+        tail.is_none_or(|tail| tail.is_match(text))
+    }
+}
+
+fn holds_one(text: &[u8], set: &[u8]) -> bool {
+    match *set {
+        [one] => memchr::memchr(one, text).is_some(),
+        [one, two] => memchr::memchr2(one, two, text).is_some(),
+        [one, two, three] => memchr::memchr3(one, two, three, text).is_some(),
+        _ => true,
+    }
+}
+
+/// Whether a text holds a word, in lower case, in any case.
+fn holds_word(text: &[u8], word: &[u8]) -> bool {
+    let letters = word.iter().enumerate();
+    let rarest = letters.max_by_key(|(_, byte)| rarity(&[**byte]));
+    let Some((offset, byte)) = rarest else {
+        return true;
+    };
+    let mut places = memchr::memchr2_iter(*byte, byte.to_ascii_uppercase(), text);
+    places.any(|at| {
+        let start = at.checked_sub(offset);
+        let place = start.and_then(|start| text.get(start..start + word.len()));
+        place.is_some_and(|place| place.eq_ignore_ascii_case(word))
+    })
+}
+
+/// Words that every match holds, in lower case.
+fn words_of(hir: &Hir) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    match hir.kind() {
+        HirKind::Capture(capture) => words = words_of(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => words = words_of(&repetition.sub),
+        HirKind::Concat(parts) => {
+            let mut run = Vec::new();
+            for part in parts {
+                if let Some(more) = only_word(part) {
+                    run.extend(more);
+                } else {
+                    words.push(std::mem::take(&mut run));
+                    words.extend(words_of(part));
+                }
+            }
+            words.push(run);
+        }
+        _ => words.extend(only_word(hir)),
+    }
+    words.retain(|word| word.len() >= SHORTEST_WORD);
+    words
+}
+
+/// The one text that a part of a pattern matches, in any case, in lower case.
+fn only_word(hir: &Hir) -> Option<Vec<u8>> {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => Some(Vec::new()),
+        HirKind::Literal(Literal(bytes)) => Some(bytes.to_ascii_lowercase()),
+        HirKind::Class(Class::Bytes(class)) => {
+            let bytes = class.iter().flat_map(|range| range.start()..=range.end());
+            let mut bytes: Vec<u8> = bytes.take(MOST_AT_ONCE).collect();
+            bytes.make_ascii_lowercase();
+            bytes.dedup();
+            (bytes.len() == 1).then_some(bytes)
+        }
+        HirKind::Capture(capture) => only_word(&capture.sub),
+        HirKind::Concat(parts) => {
+            let parts: Option<Vec<_>> = parts.iter().map(only_word).collect();
+            parts.map(|parts| parts.concat())
+        }
+        _ => None,
+    }
+}
+
+/// What follows the last long gap of a pattern.
+fn tail_of(hir: &Hir) -> Option<Hir> {
+    let HirKind::Concat(parts) = hir.kind() else {
+        return None;
+    };
+    let is_long_gap = |part: &Hir| match part.kind() {
+        HirKind::Repetition(gap) => {
+            *gap.sub == Hir::dot(Dot::AnyByte) && gap.max.is_none_or(|most| most >= LONG_GAP)
+        }
+        _ => false,
+    };
+    let gap = parts.iter().rposition(is_long_gap)?;
+    let tail = parts.get(gap + 1..).filter(|tail| !tail.is_empty())?;
+    Some(Hir::concat(tail.to_vec()))
+}
+
+/// How rare the commonest byte of a set is.
+fn rarity(set: &[u8]) -> usize {
+    let place = |byte: &u8| COMMON.iter().position(|common| common == byte);
+    let places = set.iter().map(|byte| place(byte).unwrap_or(COMMON.len()));
+    places.min().unwrap_or(0)
+}
+
+/// Small sets of bytes, of each of which every match holds one.
+fn sets_of(hir: &Hir) -> Vec<Vec<u8>> {
+    let mut sets = match hir.kind() {
+        HirKind::Literal(Literal(bytes)) => bytes.iter().map(|byte| vec![*byte]).collect(),
+        HirKind::Class(Class::Bytes(class)) => {
+            let bytes = class.iter().flat_map(|range| range.start()..=range.end());
+            let bytes: Vec<u8> = bytes.take(MOST_AT_ONCE + 1).collect();
+            let is_small = (1..=MOST_AT_ONCE).contains(&bytes.len());
+            is_small.then_some(bytes).into_iter().collect()
+        }
+        HirKind::Capture(capture) => sets_of(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => sets_of(&repetition.sub),
+        HirKind::Concat(parts) => parts.iter().flat_map(sets_of).collect(),
+        HirKind::Alternation(parts) => sets_of_any(&parts.iter().map(sets_of).collect::<Vec<_>>()),
+        _ => Vec::new(),
+    };
+    sets.sort_unstable();
+    sets.dedup();
+    sets
+}
+
+/// What every match holds that is a match of one of some parts, each with its own sets: what all of
+/// them hold, and one of the rarest of each.
+fn sets_of_any(parts: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
+    let first = parts.first().into_iter().flatten();
+    let by_all = |set: &&Vec<u8>| parts.iter().all(|part| part.contains(set));
+    let mut sets: Vec<Vec<u8>> = first.filter(by_all).cloned().collect();
+    let rarest = parts
+        .iter()
+        .map(|part| part.iter().max_by_key(|set| rarity(set)));
+    if let Some(rarest) = rarest.collect::<Option<Vec<_>>>() {
+        let mut together: Vec<u8> = rarest.into_iter().flatten().copied().collect();
+        together.sort_unstable();
+        together.dedup();
+        sets.extend((together.len() <= MOST_AT_ONCE).then_some(together));
+    }
+    sets
+}
+
+/// Bytes that tokens are made of, in the alphabets of base64, base62 and hex, and escapes of bytes.
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-+/=~\\".contains(&byte)
+}
+
+/// Whether a text holds a run of [`LONG_RUN`] bytes that tokens are made of. A look at each so many
+/// bytes finds every one.
+fn has_long_run(text: &[u8]) -> bool {
+    let holds = |at: &usize| text.get(*at).is_some_and(|byte| is_of_token(*byte));
+    let mut at = LONG_RUN - 1;
+    while at < text.len() {
+        let before = (at + 1 - LONG_RUN..=at).rev().take_while(holds).count();
+        if before == LONG_RUN {
+            return true;
+        }
+        // What follows the byte that ends the run is new.
+        at = at + LONG_RUN - before;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn are_met(pattern: &str, text: &str) -> bool {
+        shape::told(pattern, &[]).needs.are_met(text.as_bytes())
+    }
+
+    #[test]
+    fn a_text_without_what_every_match_holds_is_told() {
+        for (pattern, lacks) in [
+            ("https?://[^@]+@x", "see http://host/x"),
+            ("(?i)machine[ \t]+x", "achine x"),
+            ("tok_[A-Za-z0-9]{30}", "tok_ short and many words"),
+            ("(?:a@|b#)c?", "a and b and c"),
+            ("(?:x=[0-9]|y=[a-z])", "x: 1, y: a"),
+            ("(?:(a@)+b){2,}", "a b a b"),
+            ("(?i:oss)[a-z.]*?(secret)x*", "see oss.secre and more"),
+        ] {
+            assert!(!are_met(pattern, lacks), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_which_a_pattern_matches_meets_its_needs() {
+        for (pattern, text) in [
+            ("https?://[^@]+@x", "http://a@x"),
+            ("(?i)KEY@|#", "#"),
+            ("(?i)KEY@|", "nothing"),
+            ("(?:@x)*y", "y"),
+            ("(?:@x){0,3}y", "y"),
+            ("[@#$%]a", "%a"),
+            ("(?:a@|b#|c%|d!)", "c%"),
+            ("\\bK@", "K@"),
+            ("\u{2713}[^a]", "\u{2713}b"),
+            ("(?u)\\p{Greek}@", "\u{3b1}@"),
+            ("(", "whatever"),
+            ("(?i:oss)[a-z.]*?(?i:secret)x*", "see Oss.SECRET"),
+            ("(?i)\\bkeyword\\b|x", "x"),
+        ] {
+            assert!(are_met(pattern, text), "{pattern}");
+        }
+        let token = format!("tok_{}", "a".repeat(30));
+        assert!(are_met("tok_[A-Za-z0-9]{30}", &token));
+    }
+
+    #[test]
+    fn what_follows_a_long_gap_is_looked_for_by_itself() {
+        let matches = |pattern: &str, text: &str| {
+            let told = shape::told(pattern, &[]);
+            told.needs.tail_matches(text.as_bytes())
+        };
+        let pattern = r"(?s)\b(?i:agent|bot)\b.{0,240}?(?i:approve\b|contents?\s+of)";
+        assert!(matches(pattern, "the Agent\nwill\nAPPROVE"));
+        assert!(!matches(pattern, "User-Agent: x\nContent-Length: 0"));
+        assert!(matches("(?s)a.{0,9}?b", "short gaps are left alone"));
+        assert!(matches("(?s)x|a.{0,99}b", "and choices"));
+    }
+
+    #[test]
+    fn a_long_run_is_found_wherever_it_stands() {
+        for before in 0..60 {
+            for length in 20..30 {
+                let text = format!(
+                    "{}{} x",
+                    ". a ".repeat(20).split_at(before).0,
+                    "k".repeat(length)
+                );
+                // A letter before may make the run longer.
+                let run = length + usize::from(before % 4 == 3);
+                assert_eq!(has_long_run(text.as_bytes()), run >= LONG_RUN, "{text}");
+            }
+        }
+        assert!(!has_long_run(b"") && !has_long_run(b"short"));
+    }
+}
