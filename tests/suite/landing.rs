@@ -102,67 +102,66 @@ fn deleting_and_emptying_are_stopped_and_a_protected_zone_is_for_people() {
 }
 
 #[test]
-fn a_base_that_moved_refuses_and_a_retry_lands() {
+fn a_dirty_checkout_is_left_alone_and_said_so() {
     let bench = Bench::new();
     bench.waiting("T-1");
     bench.baton(["approve", "T-1"]).expect(0);
-    bench.write("README.md", "# meanwhile\n");
-    let moved = bench.commit("meanwhile");
+    let before = bench.git(&["rev-parse", "main"]);
+    bench.write("README.md", "my own words\n");
     let ran = bench.baton(["run", "T-1"]);
-    assert_eq!(ran.code, 1);
+    ran.expect(0);
     assert!(
-        ran.findings().contains(&"BASE_MOVED".to_owned()),
+        ran.findings().contains(&"CHECKOUT_LEFT_ALONE".to_owned()),
         "{}",
         ran.stdout
     );
-    assert!(ran.stderr.contains("baton retry T-1"), "{}", ran.stderr);
-    assert_eq!(bench.git(&["rev-parse", "main"]), moved);
     assert!(
-        bench.task("pr", "T-1").is_dir(),
-        "what only waits is not blocked"
+        ran.stderr.contains("git switch --no-overwrite-ignore main"),
+        "{}",
+        ran.stderr
     );
-    bench.baton(["retry", "T-1"]).expect(0);
-    let path = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-1", "--from", path.to_str().unwrap()])
-        .expect(0);
-    assert_ne!(
-        bench
-            .baton(["pr-merge-orchestrator", "--task", "T-1", "--execute"])
-            .code,
-        0,
-        "the old approval counts for nothing"
-    );
-    bench.baton(["approve", "T-1"]).expect(0);
-    bench.baton(["run", "T-1"]).expect(0);
-    assert_eq!(bench.git(&["rev-parse", "main^"]), moved);
+    assert_eq!(bench.git(&["rev-parse", "main^"]), before);
+    // What git shows is the user's own change and nothing else, so no commit can undo the landing.
+    assert_eq!(bench.git(&["status", "--porcelain"]), " M README.md");
+    assert_eq!(bench.git(&["rev-parse", "HEAD"]), before);
+    assert_eq!(read(&bench, "src/app.sh"), "echo 1\n");
+    bench.git(&["switch", "-q", "--no-overwrite-ignore", "main"]);
+    assert_eq!(bench.git(&["status", "--porcelain"]), " M README.md");
+    assert_eq!(read(&bench, "README.md"), "my own words\n");
+    assert_eq!(read(&bench, "src/app.sh"), "echo T-1\n");
+}
+
+fn read(bench: &Bench, path: &str) -> String {
+    std::fs::read_to_string(bench.root().join(path)).unwrap()
 }
 
 #[test]
-fn a_dirty_checkout_is_left_alone_and_refuses() {
+fn a_worktree_of_the_target_follows_when_clean_and_is_left_alone_when_not() {
     let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
-    let main = bench.git(&["rev-parse", "main"]);
-    bench.write("README.md", "my own words\n");
-    let ran = bench.baton(["run", "T-1"]);
-    assert!(
-        ran.findings().contains(&"CHECKOUT_DIRTY".to_owned()),
-        "{}",
-        ran.stdout
-    );
-    assert_eq!(bench.git(&["rev-parse", "main"]), main);
-    assert_eq!(
-        std::fs::read_to_string(bench.root().join("README.md")).unwrap(),
-        "my own words\n"
-    );
-    bench.git(&["stash", "-q"]);
-    bench.baton(["run", "T-1"]).expect(0);
-    bench.git(&["stash", "pop", "-q"]);
-    assert_eq!(
-        std::fs::read_to_string(bench.root().join("README.md")).unwrap(),
-        "my own words\n"
-    );
+    bench.git(&["checkout", "-q", "-b", "mine"]);
+    let other = bench.scratch("other");
+    bench.git(&["worktree", "add", "-q", other.to_str().unwrap(), "main"]);
+    for (id, own) in [("T-1", None), ("T-2", Some("my own words\n"))] {
+        bench.git(&["reset", "-q", "--hard", "main"]);
+        bench.waiting(id);
+        bench.baton(["approve", id]).expect(0);
+        if let Some(own) = own {
+            std::fs::write(other.join("README.md"), own).unwrap();
+        }
+        let ran = bench.baton(["run", id]);
+        ran.expect(0);
+        let left = ran.findings().contains(&"CHECKOUT_LEFT_ALONE".to_owned());
+        assert_eq!(left, own.is_some(), "{}", ran.stdout);
+        assert_eq!(
+            bench.git(&["show", "main:src/app.sh"]),
+            format!("echo {id}")
+        );
+        // The second landing left the files at the first.
+        let there = std::fs::read_to_string(other.join("src/app.sh")).unwrap();
+        assert_eq!(there, "echo T-1\n");
+        let status = bench.git(&["-C", other.to_str().unwrap(), "status", "--porcelain"]);
+        assert_eq!(status, own.map_or("", |_| " M README.md"));
+    }
 }
 
 #[test]
@@ -182,18 +181,18 @@ fn another_branch_that_is_checked_out_is_not_touched() {
 }
 
 #[test]
-fn an_untracked_file_in_the_way_refuses_before_the_branch_moves() {
+fn an_untracked_file_in_the_way_is_left_alone() {
     let bench = Bench::new();
     take(&bench, "T-1", write("src/new.sh", "echo new\n")).expect(0);
     bench.baton(["approve", "T-1"]).expect(0);
     let main = bench.git(&["rev-parse", "main"]);
     bench.write("src/new.sh", "mine\n");
-    assert_ne!(bench.baton(["run", "T-1"]).code, 0);
-    assert_eq!(bench.git(&["rev-parse", "main"]), main);
-    assert_eq!(
-        std::fs::read_to_string(bench.root().join("src/new.sh")).unwrap(),
-        "mine\n"
-    );
+    let ran = bench.baton(["run", "T-1"]);
+    ran.expect(0);
+    assert_eq!(ran.findings(), ["CHECKOUT_LEFT_ALONE"]);
+    assert_eq!(bench.git(&["rev-parse", "main^"]), main);
+    assert_eq!(bench.git(&["rev-parse", "HEAD"]), main);
+    assert_eq!(read(&bench, "src/new.sh"), "mine\n");
 }
 
 #[test]
@@ -217,14 +216,15 @@ fn an_ignored_file_in_the_way_is_nobody_elses_to_write_over() {
     let main = bench.git(&["rev-parse", "main"]);
     bench.write("local/settings.sh", "mine\n");
     let ran = bench.baton(["run", "T-1"]);
+    ran.expect(0);
     assert!(
-        ran.findings().contains(&"CHECKOUT_NOT_UPDATED".to_owned()),
+        ran.findings().contains(&"CHECKOUT_LEFT_ALONE".to_owned()),
         "{}",
         ran.stdout
     );
-    assert_eq!(bench.git(&["rev-parse", "main"]), main);
-    let mine = std::fs::read_to_string(bench.root().join("local/settings.sh")).unwrap();
-    assert_eq!(mine, "mine\n");
+    assert_eq!(bench.git(&["rev-parse", "main^"]), main);
+    assert_eq!(bench.git(&["rev-parse", "HEAD"]), main);
+    assert_eq!(read(&bench, "local/settings.sh"), "mine\n");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod hostile;
 mod judging;
 mod kills;
 mod landing;
+mod moved;
 mod schemas;
 mod skill_pack;
 mod streams;

@@ -11,6 +11,7 @@ pub mod approval;
 pub mod audit;
 pub mod bounds;
 pub mod candidate;
+pub mod carry;
 pub mod clock;
 pub mod decision;
 pub mod digest;

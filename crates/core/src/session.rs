@@ -6,21 +6,28 @@ use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use crate::approval::Verdict;
+use crate::approval::{Approval, Verdict};
 use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
+use crate::evidence::Court;
 use crate::git::Repository;
 use crate::manifest::{Manifest, SSOT};
 use crate::policy::{Actor, Mode, Policy};
 use crate::problem::Problem;
 use crate::state::State;
-use crate::store::{Stop, Store, TaskFolder};
+use crate::store::{Conflict, MergeLock, Stop, Store, TaskFolder};
 use crate::task::TaskId;
-use crate::{clock, files, terminal};
+use crate::{clock, environment, files, terminal};
 
 /// The largest policy or manifest that is read, in bytes.
 const MAX_SSOT_BYTES: usize = 4 << 20;
+
+/// How long a landing waits for the one before it.
+const LANDING_WAIT: Duration = Duration::from_secs(120);
+/// How often it looks whether it is its turn.
+const LANDING_POLL: Duration = Duration::from_millis(20);
 
 /// The flags that every skill has, as given.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -86,6 +93,7 @@ pub struct Session {
     policy: OnceCell<Policy>,
     store: OnceCell<Store>,
     task: OnceCell<OpenTask>,
+    merge_lock: OnceCell<MergeLock>,
     approvals: RefCell<Vec<ApprovalEntry>>,
 }
 
@@ -102,6 +110,7 @@ impl Session {
             policy: OnceCell::new(),
             store: OnceCell::new(),
             task: OnceCell::new(),
+            merge_lock: OnceCell::new(),
             approvals: RefCell::new(Vec::new()),
         }
     }
@@ -269,6 +278,38 @@ impl Session {
         }
     }
 
+    /// Takes the merge lock and holds it until this run is recorded; waits while another landing has
+    /// it.
+    ///
+    /// # Errors
+    /// `LANDING_BUSY` when it takes too long, `QUEUE_BROKEN`, `LOCK_BROKEN`.
+    pub fn merge_lock(&self) -> Result<&MergeLock, Problem> {
+        if let Some(lock) = self.merge_lock.get() {
+            return Ok(lock);
+        }
+        let length = Duration::from_secs(self.policy()?.caps.lease_seconds);
+        let owner = environment::default_owner();
+        let started = Instant::now();
+        let mut told = false;
+        loop {
+            let held = match self.store()?.lock_landing(&owner, length, clock::now())? {
+                Ok(lock) => return Ok(self.merge_lock.get_or_init(|| lock)),
+                Err(Conflict::Held { owner, .. }) => owner,
+                Err(Conflict::NotFound) => String::new(),
+            };
+            if started.elapsed() >= LANDING_WAIT {
+                let message = format!("another landing is under way: {held} holds the merge lock");
+                return Err(Problem::fail("LANDING_BUSY", message)
+                    .hint("nothing was moved; run it again when that landing is over"));
+            }
+            if !told {
+                self.tell(&format!("waiting for another landing: {held}"));
+                told = true;
+            }
+            std::thread::sleep(LANDING_POLL);
+        }
+    }
+
     /// The id of the task at hand, from `--task` or from upstream.
     ///
     /// # Errors
@@ -424,13 +465,30 @@ impl Session {
                     && approval.covers(class)
                     && approval.is_valid_at(now)
             });
-        if let Some(approval) = given {
+        if let Some(approval) = given
+            && self.proves(&approval, candidate)?
+        {
             entry.state = ApprovalState::Approved;
             entry.approved_by = Some(approval.approved_by);
             entry.approved_at = Some(approval.approved_at);
             entry.note = Some(format!("approval={}", approval.approval_id));
         }
         Ok(entry)
+    }
+
+    /// An approval that was carried over counts as long as the proof holds.
+    fn proves(&self, approval: &Approval, candidate: &Candidate) -> Result<bool, Problem> {
+        if approval.carried_from.is_none() {
+            return Ok(true);
+        }
+        let (store, repository) = (self.store()?, self.repository()?);
+        let court = Court {
+            store,
+            repository,
+            objects: &store.objects(repository)?,
+            policy: self.policy()?,
+        };
+        court.proves(self.task()?, approval, candidate)
     }
 
     /// Puts an approval's state into the envelope.

@@ -5,6 +5,7 @@ mod audit;
 mod doctor;
 mod explain;
 mod init;
+mod rebase;
 mod retry;
 mod run;
 mod show;

@@ -1,6 +1,7 @@
 //! `baton run`: the whole way in process, with a step list for people.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use baton_core::driver::{self, Done, Skill};
@@ -12,7 +13,7 @@ use baton_core::task::TaskId;
 use baton_core::terminal;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 
-use super::Shared;
+use super::{Shared, rebase, retry};
 use crate::reply::Reply;
 
 #[derive(clap::Args)]
@@ -50,6 +51,8 @@ struct Way<'a> {
     task: Option<String>,
     last: Option<Done>,
     step: usize,
+    /// The candidate of this run was set aside; what the caller gave is used up.
+    anew: bool,
 }
 
 /// Takes a task as far as it may go and prints the last envelope.
@@ -64,6 +67,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         task: arguments.task.clone(),
         last: None,
         step: 0,
+        anew: false,
     };
     way.go()?;
     let done = way
@@ -84,17 +88,48 @@ impl Way<'_> {
         if !self.step(&stop_check::SKILL, &[])? || !self.step(&queue_scan::SKILL, &[])? {
             return self.converge();
         }
-        let state = self.state()?;
-        let went = match state {
-            None | Some(State::Inbox) => self.claim()? && self.work(false)?,
-            Some(State::Claimed | State::Work) => self.hold()? && self.work(true)?,
-            Some(State::Pr) => true,
-            Some(state @ (State::Done | State::Blocked)) => return Err(self.at_rest(state)),
-        };
-        if went && self.decision_allows() && self.land()? {
-            return self.record();
+        if self.task.is_some() {
+            retry::finish_cut_off(&self.session()?)?;
         }
-        self.converge()
+        let mut left = self.session()?.policy()?.landing.max_rebases;
+        loop {
+            let went = match self.state()? {
+                None | Some(State::Inbox) => self.claim()? && self.work(false)?,
+                Some(State::Claimed | State::Work) => self.hold()? && self.work(true)?,
+                Some(State::Pr) => true,
+                Some(state @ (State::Done | State::Blocked)) => return Err(self.at_rest(state)),
+            };
+            if !went || !self.decision_allows() {
+                return self.converge();
+            }
+            let landed = self.land(left > 0)?;
+            if !self.is_moved() || left == 0 || !rebase::is_possible(&self.session()?)? {
+                return if landed {
+                    self.record()
+                } else {
+                    self.converge()
+                };
+            }
+            left -= 1;
+            self.make_anew()?;
+        }
+    }
+
+    /// Whether the target moved, and the change can be made anew on it.
+    fn is_moved(&self) -> bool {
+        let findings = self.last.iter().flat_map(|done| &done.envelope.findings);
+        let mut codes = findings.map(|finding| finding.code.as_str());
+        codes.any(|code| code == "BASE_MOVED")
+    }
+
+    /// Takes the task through scan, gates and decision again, on the target's new head.
+    fn make_anew(&mut self) -> Result<(), Problem> {
+        rebase::begin(&self.session()?)?;
+        terminal::say("   the target moved: the change is made anew on its head");
+        // What was said of the candidate before is not said of the next one.
+        self.last = None;
+        self.anew = true;
+        Ok(())
     }
 
     fn session(&self) -> Result<Session, Problem> {
@@ -170,7 +205,7 @@ impl Way<'_> {
             return Ok(false);
         }
         let drafted = resumed && self.session()?.task()?.has_recorded_draft()?;
-        if !drafted && !self.step(&patch_draft::SKILL, &self.draft_flags())? {
+        if !drafted && !self.draft()? {
             return Ok(false);
         }
         if !self.step(&diff_risk_scan::SKILL, &[])? {
@@ -179,6 +214,28 @@ impl Way<'_> {
         // A failed gate is for the router to judge, not the end of the way.
         self.step(&gate_runner::SKILL, &[])?;
         self.step(&decision_router::SKILL, &[])
+    }
+
+    /// Drafts from what the caller names, or from the attempt before when the target moved.
+    fn draft(&mut self) -> Result<bool, Problem> {
+        let flags = self.draft_flags();
+        let given = (flags.is_empty() || self.anew)
+            .then(|| rebase::again(&self.session()?))
+            .transpose()?
+            .flatten();
+        let Some(again) = given else {
+            return self.step(&patch_draft::SKILL, &flags);
+        };
+        let mut file = tempfile::NamedTempFile::new()
+            .map_err(|error| Problem::io("temporary file", &error))?;
+        file.write_all(&again.patch)
+            .map_err(|error| Problem::io("temporary file", &error))?;
+        let path = file.path().to_string_lossy().into_owned();
+        // The proposer stays who it was.
+        let actor = std::mem::replace(&mut self.actor, again.actor.name());
+        let drafted = self.step(&patch_draft::SKILL, &["--from".to_owned(), path]);
+        self.actor = actor;
+        drafted
     }
 
     fn draft_flags(&self) -> Vec<String> {
@@ -194,10 +251,17 @@ impl Way<'_> {
         decision != Some(Decision::ZeroStop)
     }
 
-    /// Plans the landing; with an approval at hand, does it.
-    fn land(&mut self) -> Result<bool, Problem> {
+    /// Plans the landing; with an approval at hand, does it. Where the target moved, that is left to
+    /// the next time around.
+    fn land(&mut self, may_make_anew: bool) -> Result<bool, Problem> {
+        if let Some(said) = rebase::carry(&self.session()?)? {
+            terminal::say(&format!("   {said}"));
+        }
         if !self.step(&pr_merge_orchestrator::SKILL, &[])? {
             return Ok(false);
+        }
+        if may_make_anew && self.is_moved() {
+            return Ok(true);
         }
         let approved = self.last.as_ref().is_some_and(|done| {
             done.envelope.approvals.iter().any(|entry| {
@@ -212,14 +276,21 @@ impl Way<'_> {
     }
 
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
-    /// (a moved base, a dirty checkout, another holder) is no incident and stays where it is.
+    /// (a moved base, a forge that does not answer, another holder) is no incident and stays where it is.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 9] = [
+        const WAITS: [&str; 16] = [
             "FILE_EXISTS",
             "BASE_MOVED",
-            "CHECKOUT_DIRTY",
-            "CHECKOUT_NOT_UPDATED",
             "BRANCH_EXISTS",
+            "EXTERNAL_DENIED",
+            "FORGE_FAILED",
+            "LANDING_BUSY",
+            "LANDING_FENCED",
+            "PUSH_FAILED",
+            "REMOTE_MISSING",
+            "REMOTE_REFUSED",
+            "SIGNING_FAILED",
+            "TOKEN_MISSING",
             "LOCK_CONFLICT",
             "TASK_NOT_FOUND",
             "NEED_INPUT",

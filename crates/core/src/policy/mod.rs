@@ -5,6 +5,7 @@
 //! examples are checked by [`crate::rules`], risk rules and secret rules by the risk engine.
 
 mod check;
+mod landing_types;
 mod render;
 mod risk_types;
 mod types;
@@ -12,11 +13,14 @@ mod types;
 use std::path::Path;
 use std::time::SystemTime;
 
+pub use landing_types::{
+    Forge, ForgeKind, LANDING_PURPOSE, Landing, Person, Role, Signatory, Signing, TokenSource, Via,
+};
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use types::{
     Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Gate,
-    GateKind, Grants, Isolation, IsolationRule, Landing, Mode, NeedsApproval, PathRule, Policy,
-    Recovery, StandingApproval,
+    GateKind, Grants, Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy, Recovery,
+    StandingApproval,
 };
 
 use crate::approval::instant;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::landing_types::Landing;
 use super::risk_types::{RiskRule, SecretRules};
 use crate::envelope::{Decision, ToolClass};
 use crate::wire;
@@ -392,16 +393,6 @@ impl Isolation {
 #[expect(missing_docs, reason = "the name says it")]
 pub struct IsolationRule {
     pub minimum: Isolation,
-}
-
-/// Where changes land.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Landing {
-    /// The branch that AUTO_MERGE moves.
-    pub target: String,
-    /// What the name of a branch for review begins with.
-    pub branch_prefix: String,
 }
 
 /// How drafts are made.
