@@ -19,6 +19,7 @@ mod judging;
 mod kills;
 mod landing;
 mod moved;
+mod reviews;
 mod schemas;
 mod skill_pack;
 mod streams;

@@ -123,8 +123,9 @@ impl<'a> Api<'a> {
             ForgeKind::Gitea => format!("{reviews}/{target}/{branch}"),
         };
         let (status, answer) = self.get(&address)?;
+        let is_open = answer.get("state").and_then(Value::as_str) == Some("open");
         match (status, self.forge.kind) {
-            (200, ForgeKind::Gitea) if answer["state"] == "open" => Ok(self.address(&answer)),
+            (200, ForgeKind::Gitea) if is_open => Ok(self.address(&answer)),
             (200 | 404, ForgeKind::Gitea) => Ok(None),
             (200, _) => Ok(answer.get(0).and_then(|first| self.address(first))),
             _ => Err(self.refused(status, &answer)),

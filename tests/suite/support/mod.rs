@@ -1,5 +1,7 @@
 //! A scratch repository with a queue, and a way to run baton's programs on it.
 
+pub(crate) mod server;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -239,7 +241,7 @@ impl Bench {
     }
 }
 
-fn ran(output: Output) -> Ran {
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -277,7 +277,7 @@ fn forge(forge: &Forge) -> Checked {
     let parts: Vec<_> = project.split('/').collect();
     let plain = |part: &&str| is_plain(part, 100, b"._-") && !part.contains("..");
     let two = parts.len() == 2 || (forge.kind == ForgeKind::Gitlab && parts.len() <= 20);
-    if !two || parts.len() < 2 || !parts.iter().all(|part| plain(part)) {
+    if !two || parts.len() < 2 || !parts.iter().all(plain) {
         return Err(format!(
             "landing.forge.project \"{}\" is no project such as owner/name",
             project.escape_debug()
