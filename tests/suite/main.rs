@@ -20,6 +20,7 @@ mod kills;
 mod landing;
 mod moved;
 mod reviews;
+mod rollback;
 mod schemas;
 mod skill_pack;
 mod streams;

@@ -317,7 +317,7 @@ fn describe(landing: &Landing<'_>, commit: &Oid) -> Result<String, Problem> {
 
 fn risk(envelope: &Envelope) -> Result<String, Problem> {
     let data: DiffRiskScan = outputs::from_map(&envelope.data)?;
-    let stats = serde_json::to_value(&data.diff_stats).unwrap_or_default();
+    let stats = serde_json::to_value(data.diff_stats).unwrap_or_default();
     let mut lines = vec![
         format!("risk {}", outputs_name(&data.risk_level)),
         stats.to_string(),

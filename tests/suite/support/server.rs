@@ -125,7 +125,10 @@ pub(crate) fn serve_git(folder: PathBuf, password: &'static str) -> String {
         let given = request.headers.get("authorization");
         let given = given.and_then(|value| value.strip_prefix("Basic "));
         if given.map(|text| hex_of_base64(text)) != Some(expected) {
-            let ask = ("WWW-Authenticate".to_owned(), "Basic realm=\"git\"".to_owned());
+            let ask = (
+                "WWW-Authenticate".to_owned(),
+                "Basic realm=\"git\"".to_owned(),
+            );
             return Some((401, vec![ask], Vec::new()));
         }
         Some(cgi(&backend, &folder, request))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use baton_core::driver::{self, Done, Skill};
 use baton_core::envelope::{ApprovalState, Decision, Envelope, Status, ToolClass};
+use baton_core::exit;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
@@ -13,10 +14,10 @@ use baton_core::task::TaskId;
 use baton_core::terminal;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 
-use super::{Shared, rebase, retry};
+use super::{Shared, rebase, retry, rollback, stop, tip};
 use crate::reply::Reply;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 struct Arguments {
     /// Take this task
     #[arg(value_name = "TASK", required_unless_present = "next")]
@@ -43,6 +44,16 @@ pub(super) fn arguments(command: Command) -> Command {
     Arguments::augment_args(command)
 }
 
+/// Takes one task as far as it may go, with a patch where it has none yet.
+pub(super) fn take(shared: &Shared, task: &str, from: Option<PathBuf>) -> Result<Reply, Problem> {
+    let arguments = Arguments {
+        task: Some(task.to_owned()),
+        from,
+        ..Arguments::default()
+    };
+    go(shared, &arguments)
+}
+
 /// Where the run stands.
 struct Way<'a> {
     shared: &'a Shared,
@@ -59,16 +70,11 @@ struct Way<'a> {
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
-    let actor = shared.actor()?.name();
-    let mut way = Way {
-        shared,
-        arguments: &arguments,
-        actor,
-        task: arguments.task.clone(),
-        last: None,
-        step: 0,
-        anew: false,
-    };
+    go(shared, &arguments)
+}
+
+fn go(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
+    let mut way = Way::new(shared, arguments)?;
     way.go()?;
     let done = way
         .last
@@ -82,7 +88,19 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     Ok(reply)
 }
 
-impl Way<'_> {
+impl<'a> Way<'a> {
+    fn new(shared: &'a Shared, arguments: &'a Arguments) -> Result<Self, Problem> {
+        Ok(Self {
+            shared,
+            arguments,
+            actor: shared.actor()?.name(),
+            task: arguments.task.clone(),
+            last: None,
+            step: 0,
+            anew: false,
+        })
+    }
+
     /// The way through. The first step that does not end well leads to the incident.
     fn go(&mut self) -> Result<(), Problem> {
         if !self.step(&stop_check::SKILL, &[])? || !self.step(&queue_scan::SKILL, &[])? {
@@ -105,7 +123,8 @@ impl Way<'_> {
             let landed = self.land(left > 0)?;
             if !self.is_moved() || left == 0 || !rebase::is_possible(&self.session()?)? {
                 return if landed {
-                    self.record()
+                    self.record()?;
+                    self.look_at_the_tip()
                 } else {
                     self.converge()
                 };
@@ -216,6 +235,72 @@ impl Way<'_> {
         self.step(&decision_router::SKILL, &[])
     }
 
+    /// After a landing, where the policy wants it, the gates run on the target's tip. When one does
+    /// not pass there any more, a revert is made ready and the queue stops.
+    fn look_at_the_tip(&mut self) -> Result<(), Problem> {
+        let Some(tip) = tip::of(&self.session()?)? else {
+            return Ok(());
+        };
+        let before = self.last.take();
+        let file = temporary(&tip.patch)?;
+        let path = file.path().to_string_lossy().into_owned();
+        let flags = ["--patch".to_owned(), path, "--base".to_owned(), tip.base];
+        // The gates look at the tip, not at the task's candidate.
+        let task = self.task.take();
+        let ran = self.step(&gate_runner::SKILL, &flags);
+        self.task = task;
+        ran?;
+        let now = self.last.take();
+        self.last = before;
+        let Some(now) = now else { return Ok(()) };
+        let worse = tip::worse(&self.session()?, &now.envelope)?;
+        if worse.is_empty() {
+            return Ok(());
+        }
+        self.pause(&worse)
+    }
+
+    /// Makes the revert of what just landed ready, and switches STOP on.
+    fn pause(&mut self, worse: &[String]) -> Result<(), Problem> {
+        let session = self.session()?;
+        let id = session.task_id()?;
+        let reason = format!("{} does not pass on what {id} landed", worse.join(", "));
+        let made = rollback::make(&session, &reason).and_then(|made| {
+            let file = temporary(made.patch.as_deref().unwrap_or_default())?;
+            let arguments = Arguments {
+                task: Some(made.id.clone()),
+                from: Some(file.path().to_owned()),
+                ..Arguments::default()
+            };
+            let mut way = Way::new(self.shared, &arguments)?;
+            match way.claim()? && way.ready()? {
+                true => Ok(made.id),
+                false => Err(Problem::fail(
+                    "ROLLBACK_CONFLICT",
+                    "its steps did not end well",
+                )),
+            }
+        });
+        // Whatever became of the revert, nothing else lands.
+        stop::switch_on(&session, session.store()?, "baton run", &reason)?;
+        let next = match made {
+            Ok(revert) => format!("the revert is ready: baton resume, then baton run {revert}"),
+            Err(problem) => format!("no revert could be made: {problem}"),
+        };
+        if let Some(last) = &mut self.last {
+            last.code = last.code.max(exit::code(Status::ZeroStop, None));
+            last.hints.push(format!("STOP is on: {reason}; {next}"));
+        }
+        Ok(())
+    }
+
+    /// Takes a claimed task as far as its candidate and the scan of it.
+    fn ready(&mut self) -> Result<bool, Problem> {
+        Ok(self.step(&intake_validate::SKILL, &[])?
+            && self.draft()?
+            && self.step(&diff_risk_scan::SKILL, &[])?)
+    }
+
     /// Drafts from what the caller names, or from the attempt before when the target moved.
     fn draft(&mut self) -> Result<bool, Problem> {
         let flags = self.draft_flags();
@@ -226,10 +311,7 @@ impl Way<'_> {
         let Some(again) = given else {
             return self.step(&patch_draft::SKILL, &flags);
         };
-        let mut file = tempfile::NamedTempFile::new()
-            .map_err(|error| Problem::io("temporary file", &error))?;
-        file.write_all(&again.patch)
-            .map_err(|error| Problem::io("temporary file", &error))?;
+        let file = temporary(&again.patch)?;
         let path = file.path().to_string_lossy().into_owned();
         // The proposer stays who it was.
         let actor = std::mem::replace(&mut self.actor, again.actor.name());
@@ -380,4 +462,12 @@ fn first_line(envelope: &Envelope) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(140)
         .collect()
+}
+
+/// A file with these bytes, gone when dropped.
+pub(super) fn temporary(bytes: &[u8]) -> Result<tempfile::NamedTempFile, Problem> {
+    let trouble = |error: std::io::Error| Problem::io("temporary file", &error);
+    let mut file = tempfile::NamedTempFile::new().map_err(trouble)?;
+    file.write_all(bytes).map_err(trouble)?;
+    Ok(file)
 }

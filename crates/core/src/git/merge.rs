@@ -70,9 +70,22 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`.
     pub fn changed_paths(&self, from: &Oid, to: &Oid) -> Result<Vec<String>, Problem> {
+        self.paths(from, to, None)
+    }
+
+    /// The paths of one tree that the other has not.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn deleted_paths(&self, from: &Oid, to: &Oid) -> Result<Vec<String>, Problem> {
+        self.paths(from, to, Some("--diff-filter=D"))
+    }
+
+    fn paths(&self, from: &Oid, to: &Oid, only: Option<&str>) -> Result<Vec<String>, Problem> {
         let listing = self
             .call()
             .args(["diff-tree", "-r", "-z", "--name-only", "--no-renames"])
+            .args(only)
             .args([from.as_str(), to.as_str()])
             .output("listing what changed")?;
         let text = String::from_utf8_lossy(&listing).into_owned();
