@@ -19,6 +19,8 @@ mod judging;
 mod kills;
 mod landing;
 mod moved;
+mod people;
+mod races;
 mod reviews;
 mod rollback;
 mod schemas;

@@ -400,5 +400,5 @@ impl<'a> Landing<'a> {
 /// The task was in `pr` when this run began.
 pub(crate) fn moved_on(id: &str) -> Problem {
     let message = format!("task {id} is not in pr any more; another run was quicker");
-    Problem::fail("STATE_RULE", message).hint(format!("baton show {id}"))
+    Problem::fail("LEASE_LOST", message).hint(format!("baton show {id}"))
 }

@@ -73,8 +73,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         .hint(format!("baton run {}", task.id())));
     }
     let acts = arguments.execute && !session.is_plan();
-    if acts {
-        // From here on nobody else lands, and nobody takes the task away.
+    if !session.is_plan() {
+        // From here on nobody else lands, and nobody takes the task away while it is looked at.
         session.merge_lock()?;
         if session.store()?.find(task.id())? != Some(State::Pr) {
             return Err(landing::moved_on(task.id().as_str()));

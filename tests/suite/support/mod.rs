@@ -88,6 +88,19 @@ impl Bench {
         bench
     }
 
+    /// A bench of its own that holds the same, for a test that goes on in many ways from one point.
+    pub(crate) fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(self.folder.path().join("."))
+            .arg(folder.path())
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        Self { folder }
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("repo")
     }

@@ -124,7 +124,7 @@ pub(crate) fn serve_git(folder: PathBuf, password: &'static str) -> String {
         }
         let given = request.headers.get("authorization");
         let given = given.and_then(|value| value.strip_prefix("Basic "));
-        if given.map(|text| hex_of_base64(text)) != Some(expected) {
+        if given.map(hex_of_base64) != Some(expected) {
             let ask = (
                 "WWW-Authenticate".to_owned(),
                 "Basic realm=\"git\"".to_owned(),

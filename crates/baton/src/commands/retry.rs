@@ -26,10 +26,8 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     session.check_stop()?;
     session.authorize(&[ToolClass::Move])?;
     finish_cut_off(&session)?;
-    // While it is in pr, a landing may be under way.
-    if session.task()?.state() == State::Pr {
-        session.merge_lock()?;
-    }
+    // A landing may be under way, or another run that sets the attempt aside.
+    session.merge_lock()?;
     let mut task = session.store()?.task(&session.task_id()?)?;
     let id = task.id().to_string();
     let most = session.policy()?.caps.max_attempts;
@@ -122,10 +120,27 @@ fn set_aside(
 /// Finishes what a run that was killed recorded and did not do: an attempt that lies half here and
 /// half under `attempts/` is nothing that could be gone on with.
 pub(super) fn finish_cut_off(session: &Session) -> Result<(), Problem> {
+    if cut_off(session)?.is_none() {
+        return Ok(());
+    }
+    // The one who sets it aside may just be at it; then there is nothing to finish afterwards.
+    session.merge_lock()?;
+    match cut_off(session)? {
+        Some((mut task, number)) => {
+            let lease = task.lease()?;
+            set_aside(session.store()?, &mut task, number, lease)
+        }
+        None => Ok(()),
+    }
+}
+
+/// The task, and the number of the attempt that the log says is set aside, when nothing was done with
+/// the task since and it is not in the inbox.
+fn cut_off(session: &Session) -> Result<Option<(TaskFolder, u32)>, Problem> {
     let id = session.task_id()?;
     let store = session.store()?;
-    if store.find(&id)?.is_none() {
-        return Ok(());
+    if matches!(store.find(&id)?, None | Some(State::Inbox)) {
+        return Ok(None);
     }
     let mut number = None;
     store.log()?.verify(|event, _| {
@@ -137,17 +152,8 @@ pub(super) fn finish_cut_off(session: &Session) -> Result<(), Problem> {
         }
     })?;
     let Some(number) = number.and_then(|number| u32::try_from(number).ok()) else {
-        return Ok(());
+        return Ok(None);
     };
-    let mut task = store.task(&id)?;
-    let lease = task.lease()?;
-    if task.state() == State::Inbox && lease.is_some() {
-        // Somebody is just claiming it.
-        return Ok(());
-    }
-    if task.state() == State::Pr {
-        session.merge_lock()?;
-        task = store.task(&id)?;
-    }
-    set_aside(store, &mut task, number, lease)
+    let task = store.task(&id)?;
+    Ok((task.state() != State::Inbox).then_some((task, number)))
 }

@@ -360,7 +360,7 @@ impl<'a> Way<'a> {
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
     /// (a moved base, a forge that does not answer, another holder) is no incident and stays where it is.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 16] = [
+        const WAITS: [&str; 17] = [
             "FILE_EXISTS",
             "BASE_MOVED",
             "BRANCH_EXISTS",
@@ -368,6 +368,7 @@ impl<'a> Way<'a> {
             "FORGE_FAILED",
             "LANDING_BUSY",
             "LANDING_FENCED",
+            "LEASE_LOST",
             "PUSH_FAILED",
             "REMOTE_MISSING",
             "REMOTE_REFUSED",
