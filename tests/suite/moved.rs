@@ -211,3 +211,31 @@ fn a_run_that_was_killed_while_making_anew_is_gone_on_with() {
     bench.baton(["run", "T-1"]).expect(0);
     assert_eq!(bench.git(&["show", "main:src/app.sh"]), "echo T-1");
 }
+
+#[test]
+fn several_that_wait_land_one_after_the_other_each_on_top_of_the_last() {
+    let bench = carrying();
+    for name in ["a", "b", "c", "d"] {
+        bench.write(&format!("src/{name}.sh"), "echo 1\n");
+    }
+    let start = bench.commit("files");
+    for (id, name) in [("T-1", "a"), ("T-2", "b"), ("T-3", "c"), ("T-4", "d")] {
+        take(&bench, id, write(&format!("src/{name}.sh"), "echo 2\n")).expect(0);
+        if id != "T-3" {
+            bench.baton(["approve", id]).expect(0);
+        }
+    }
+    let done = bench.baton(["run", "--all"]).expect(0);
+    assert_eq!(done["done"], serde_json::json!(["T-1", "T-2", "T-4"]));
+    assert_eq!(done["waiting"], serde_json::json!(["T-3"]));
+    assert_eq!(bench.git(&["rev-parse", "main~3"]), start);
+    // Each was gated on what it landed on.
+    for id in ["T-2", "T-4"] {
+        let runs = actions(&bench, id);
+        let gated = runs.iter().filter(|action| *action == "GATES_FINISHED");
+        assert_eq!(gated.count(), 2, "{runs:?}");
+        bench.baton(["verify", id]).expect(0);
+    }
+    let again = bench.baton(["run", "--all"]).expect(0);
+    assert_eq!(again["done"], serde_json::json!([]));
+}

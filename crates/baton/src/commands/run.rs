@@ -20,11 +20,14 @@ use crate::reply::Reply;
 #[derive(clap::Args, Default)]
 struct Arguments {
     /// Take this task
-    #[arg(value_name = "TASK", required_unless_present = "next")]
+    #[arg(value_name = "TASK", required_unless_present_any = ["next", "all"])]
     task: Option<String>,
     /// Take the next task of the inbox
     #[arg(long, conflicts_with = "task")]
     next: bool,
+    /// Land every approved candidate that waits, one after the other, each gated on top of the last
+    #[arg(long, conflicts_with_all = ["task", "next", "from", "producer"])]
+    all: bool,
     /// Take the patch from this file; - is standard input
     #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
     from: Option<PathBuf>,
@@ -70,6 +73,9 @@ struct Way<'a> {
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    if arguments.all {
+        return super::all::run(shared);
+    }
     go(shared, &arguments)
 }
 
