@@ -265,6 +265,8 @@ fn plant(bench: &Bench) -> std::path::PathBuf {
         ("filter.evil.smudge", program("smudge")),
         ("filter.evil.process", program("process")),
         ("filter.evil.required", "true".to_owned()),
+        ("filter.a=b.clean", program("clean-2")),
+        ("filter.a=b.smudge", program("smudge-2")),
         ("merge.evil.driver", program("merge")),
         ("merge.default", "evil".to_owned()),
         ("diff.evil.textconv", program("textconv")),
@@ -279,7 +281,7 @@ fn plant(bench: &Bench) -> std::path::PathBuf {
     }
     std::fs::write(
         bench.root().join(".git/info/attributes"),
-        "* filter=evil merge=evil diff=evil\n",
+        "* filter=evil merge=evil diff=evil\nREADME.md filter=a=b\n",
     )
     .unwrap();
     ran

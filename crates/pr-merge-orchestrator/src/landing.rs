@@ -325,10 +325,9 @@ impl<'a> Landing<'a> {
             self.branch, self.tree
         );
         self.stop(&reason)?;
-        Err(Problem::zero_stop("LANDED_TREE_DIFFERS", reason).hint(format!(
-            "recovery R6: STOP is on; look at the branch, then baton resume and baton rollback {}",
-            self.candidate.task_id
-        )))
+        Err(Problem::zero_stop("LANDED_TREE_DIFFERS", reason).hint(
+            "recovery R6: STOP is on; find out who moved the branch and compare it with the candidate, then: baton resume",
+        ))
     }
 
     fn stop(&self, reason: &str) -> Result<(), Problem> {

@@ -4,9 +4,11 @@
 //! tree on exactly its base, one reference moved by compare-and-swap, what landed compared afterwards.
 
 mod checkouts;
+mod describe;
 mod landing;
 mod message;
 mod review;
+mod tool;
 
 use baton_core::audit::Action;
 use baton_core::decision::decide;
@@ -74,11 +76,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     }
     let acts = arguments.execute && !session.is_plan();
     if !session.is_plan() {
-        // From here on nobody else lands, and nobody takes the task away while it is looked at.
-        session.merge_lock()?;
-        if session.store()?.find(task.id())? != Some(State::Pr) {
-            return Err(landing::moved_on(task.id().as_str()));
-        }
+        hold(session)?;
     }
     let candidate = session.candidate()?;
     let mut landing = Landing::new(session, &candidate, checked_mode(session)?)?;
@@ -109,6 +107,16 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         outcome = outcome.findings([plan_finding("the plan would be recorded")]);
     }
     Ok(outcome)
+}
+
+/// From here on nobody else lands, and nobody takes the task away while it is looked at.
+fn hold(session: &Session) -> Result<(), Problem> {
+    session.merge_lock()?;
+    let id = session.task_id()?;
+    match session.store()?.find(&id)? {
+        Some(State::Pr) => Ok(()),
+        _ => Err(landing::moved_on(id.as_str())),
+    }
 }
 
 /// Judges the evidence again, now, and demands the decision that was recorded.
@@ -183,13 +191,9 @@ fn denied(class: ToolClass, why: &str) -> Problem {
         .hint("act as somebody the policy allows, with --actor NAME")
 }
 
-fn plan(
-    landing: &Landing<'_>,
-    standing: &Standing,
-    approval: &ApprovalEntry,
-) -> Result<Outcome, Problem> {
-    let id = &landing.candidate.task_id;
-    let (mode, policy) = (landing.mode, landing.policy);
+/// What a landing would do, step by step.
+fn steps(landing: &Landing<'_>, standing: &Standing, approval: &ApprovalEntry) -> Vec<String> {
+    let (id, policy) = (&landing.candidate.task_id, landing.policy);
     let approved = approval.state == ApprovalState::Approved;
     let mut plan = vec![match (approved, &approval.approved_by) {
         (true, Some(by)) => format!("approved by {by}"),
@@ -202,7 +206,7 @@ fn plan(
         ));
     }
     plan.push("check candidate, evidence, approval, STOP and base once more".to_owned());
-    match mode {
+    match landing.mode {
         LandingMode::AutoMerge => plan.extend([
             format!(
                 "commit exactly the candidate's tree and move {} forward by compare-and-swap",
@@ -224,6 +228,18 @@ fn plan(
             plan.push("people review and merge that branch; the task moves to done".to_owned());
         }
     }
+    plan
+}
+
+fn plan(
+    landing: &Landing<'_>,
+    standing: &Standing,
+    approval: &ApprovalEntry,
+) -> Result<Outcome, Problem> {
+    let id = &landing.candidate.task_id;
+    let (mode, policy) = (landing.mode, landing.policy);
+    let approved = approval.state == ApprovalState::Approved;
+    let plan = steps(landing, standing, approval);
     let what = match mode {
         LandingMode::AutoMerge => format!("land on {}", policy.target),
         LandingMode::PrOnly => "become a branch for review".to_owned(),

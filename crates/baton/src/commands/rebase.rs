@@ -1,6 +1,7 @@
 //! A change is made anew on a target that moved: the attempt is set aside, and what it changed is
 //! taken over to the new head, for scan, gates and decision to look at again.
 
+use baton_core::approval::Approval;
 use baton_core::audit::{Action, Draft, Event};
 use baton_core::candidate::Candidate;
 use baton_core::envelope::{Decision, ToolClass};
@@ -166,25 +167,38 @@ pub(super) fn carry(session: &Session) -> Result<Option<String>, Problem> {
         Ok(approval) => approval,
         Err(why) => return Ok(Some(format!("the approval is not carried over: {why}"))),
     };
-    store.write_approval(&approval, |sha256| {
-        let mut draft = Draft::new(session.actor, Action::ApprovalCarried, "baton")?
-            .task(&candidate.task_id, Some(State::Pr), Some(State::Pr))
-            .meta("approval_id", approval.approval_id.clone())
-            .meta("approved_by", approval.approved_by.clone())
-            .meta("until", approval.until.clone())
-            .meta("carried", true)
-            .meta("from", old.binding())
-            .meta("to", candidate.binding());
-        if let Some(from) = &approval.carried_from {
-            draft = draft.meta("from_approval_id", from.approval_id.clone());
-        }
-        draft.repo_ref.clone_from(&candidate.base);
-        draft.inputs_sha256.clone_from(&candidate.patch_sha256);
-        sha256.clone_into(&mut draft.outputs_sha256);
-        store.log()?.append(draft)
-    })?;
+    record(session, &approval, &old, &candidate)?;
     Ok(Some(format!(
         "the approval of {} is carried over: the same change, drift elsewhere, gates green again",
         approval.approved_by
     )))
+}
+
+/// Keeps a carried approval; the log line names both bindings and comes first.
+fn record(
+    session: &Session,
+    approval: &Approval,
+    old: &Candidate,
+    candidate: &Candidate,
+) -> Result<(), Problem> {
+    let store = session.store()?;
+    store
+        .write_approval(approval, |sha256| {
+            let mut draft = Draft::new(session.actor, Action::ApprovalCarried, "baton")?
+                .task(&candidate.task_id, Some(State::Pr), Some(State::Pr))
+                .meta("approval_id", approval.approval_id.clone())
+                .meta("approved_by", approval.approved_by.clone())
+                .meta("until", approval.until.clone())
+                .meta("carried", true)
+                .meta("from", old.binding())
+                .meta("to", candidate.binding());
+            if let Some(from) = &approval.carried_from {
+                draft = draft.meta("from_approval_id", from.approval_id.clone());
+            }
+            draft.repo_ref.clone_from(&candidate.base);
+            draft.inputs_sha256.clone_from(&candidate.patch_sha256);
+            sha256.clone_into(&mut draft.outputs_sha256);
+            store.log()?.append(draft)
+        })
+        .map(drop)
 }

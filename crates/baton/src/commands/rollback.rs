@@ -5,7 +5,7 @@ use baton_core::audit::{Action, Draft};
 use baton_core::clock;
 use baton_core::digest;
 use baton_core::envelope::ToolClass;
-use baton_core::git::{Merged, Oid};
+use baton_core::git::{Merged, ObjectStore, Oid};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
@@ -80,42 +80,7 @@ pub(super) fn make(session: &Session, reason: &str) -> Result<Made, Problem> {
     let repository = session.repository()?;
     let store = session.store()?;
     let objects = store.objects(repository)?;
-    let target = &session.policy()?.landing.target;
-    let tip = repository.commit(target)?;
-    let by_hand = format!("undo it by hand: git revert {commit}");
-    if !repository.is_ancestor(&commit, &tip)? {
-        return Err(Problem::fail(
-            "ROLLBACK_NOTHING",
-            format!("{commit}, which {of} landed, is not in {target} any more"),
-        ));
-    }
-    let parent = repository.parent(&commit)?.ok_or_else(|| {
-        Problem::fail(
-            "ROLLBACK_NOTHING",
-            format!("{commit} has no parent to go back to"),
-        )
-    })?;
-    let before = repository.tree_of(&parent)?;
-    let tree = match objects.transplant(&commit, &before, &tip)? {
-        Merged::Clean(tree) => tree,
-        Merged::Conflict(paths) => {
-            return Err(Problem::fail(
-                "ROLLBACK_CONFLICT",
-                format!(
-                    "what landed since conflicts with the revert in {}",
-                    paths.join(", ")
-                ),
-            )
-            .hint(by_hand));
-        }
-    };
-    let now = repository.tree_of(&tip)?;
-    if tree == now {
-        return Err(Problem::fail(
-            "ROLLBACK_NOTHING",
-            format!("{target} holds nothing of {commit} any more"),
-        ));
-    }
+    let (now, tree) = reverted(session, &objects, &of, &commit)?;
     let deletes = objects.deleted_paths(&now, &tree)?;
     let (id, is_new) = name(session, &of)?;
     let mut made = Made {
@@ -136,6 +101,53 @@ pub(super) fn make(session: &Session, reason: &str) -> Result<Made, Problem> {
         made.patch = None;
     }
     Ok(made)
+}
+
+/// The target's tree, and the same without what `commit` changed.
+fn reverted(
+    session: &Session,
+    objects: &ObjectStore,
+    of: &TaskId,
+    commit: &Oid,
+) -> Result<(Oid, Oid), Problem> {
+    let repository = session.repository()?;
+    let target = &session.policy()?.landing.target;
+    let tip = repository.commit(target)?;
+    let by_hand = format!("undo it by hand: git revert {commit}");
+    if !repository.is_ancestor(commit, &tip)? {
+        return Err(Problem::fail(
+            "ROLLBACK_NOTHING",
+            format!("{commit}, which {of} landed, is not in {target} any more"),
+        ));
+    }
+    let parent = repository.parent(commit)?.ok_or_else(|| {
+        Problem::fail(
+            "ROLLBACK_NOTHING",
+            format!("{commit} has no parent to go back to"),
+        )
+    })?;
+    let before = repository.tree_of(&parent)?;
+    let tree = match objects.transplant(commit, &before, &tip)? {
+        Merged::Clean(tree) => tree,
+        Merged::Conflict(paths) => {
+            return Err(Problem::fail(
+                "ROLLBACK_CONFLICT",
+                format!(
+                    "what landed since conflicts with the revert in {}",
+                    paths.join(", ")
+                ),
+            )
+            .hint(by_hand));
+        }
+    };
+    let now = repository.tree_of(&tip)?;
+    if tree == now {
+        return Err(Problem::fail(
+            "ROLLBACK_NOTHING",
+            format!("{target} holds nothing of {commit} any more"),
+        ));
+    }
+    Ok((now, tree))
 }
 
 /// The commit that a task landed on the target.

@@ -143,13 +143,25 @@ impl Repository {
     /// A call on the files of this checkout, in the user's own configuration (line ends, links, case)
     /// and with every filter that it defines switched off.
     fn files(&self) -> Result<Call, Problem> {
-        let mut call =
-            Call::as_user(&self.git_dir, &self.root).set("GIT_WORK_TREE", self.root.as_os_str());
+        let mut settings = Vec::new();
         for name in self.filters()? {
-            for key in ["clean", "smudge", "process"] {
-                call = call.args(["-c".to_owned(), format!("filter.{name}.{key}=")]);
+            for (key, value) in [
+                ("clean", ""),
+                ("smudge", ""),
+                ("process", ""),
+                ("required", "false"),
+            ] {
+                settings.push((format!("filter.{name}.{key}"), value));
             }
-            call = call.args(["-c".to_owned(), format!("filter.{name}.required=false")]);
+        }
+        // By the environment: on the command line, a name with `=` in it would be read as another.
+        let mut call = Call::as_user(&self.git_dir, &self.root)
+            .set("GIT_WORK_TREE", self.root.as_os_str())
+            .set("GIT_CONFIG_COUNT", settings.len().to_string());
+        for (number, (key, value)) in settings.into_iter().enumerate() {
+            call = call
+                .set(format!("GIT_CONFIG_KEY_{number}"), key)
+                .set(format!("GIT_CONFIG_VALUE_{number}"), value);
         }
         Ok(call)
     }

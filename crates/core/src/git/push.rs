@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use super::{Call, ObjectStore, Oid, Repository, last_words};
 use crate::environment;
 use crate::problem::Problem;
+use crate::process::Finished;
 
 /// The variable by which a password reaches git's credential helper; never an argument.
 const PASSWORD: &str = "BATON_PUSH_PASSWORD";
@@ -33,6 +34,16 @@ pub struct Credentials {
 }
 
 impl RemoteUrl {
+    fn failed(&self, branch: &str, done: &Finished) -> Problem {
+        let words = last_words(&done.stderr.bytes);
+        let host = &self.host;
+        Problem::fail(
+            "PUSH_FAILED",
+            format!("branch {branch} could not be pushed to {host}: {words}"),
+        )
+        .hint("the branch is made here; mend what the remote says and run it again")
+    }
+
     /// Reads a remote's address.
     ///
     /// # Errors
@@ -52,19 +63,7 @@ impl RemoteUrl {
         if text.starts_with('-') || text.chars().any(|c| c.is_control() || c == ' ') {
             return Err(refused("holds characters that no address has"));
         }
-        let (scheme, authority) = if let Some(rest) = text.strip_prefix("https://") {
-            ("https", rest)
-        } else if let Some(rest) = text.strip_prefix("http://") {
-            ("http", rest)
-        } else if let Some(rest) = text.strip_prefix("ssh://") {
-            ("ssh", rest)
-        } else if text.starts_with("file:///") || text.starts_with('/') {
-            ("file", "localhost/")
-        } else if let Some((host, _)) = text.split_once(':').filter(|(host, path)| {
-            !host.contains('/') && !path.starts_with("//") && !path.starts_with(':')
-        }) {
-            ("ssh", host)
-        } else {
+        let Some((scheme, authority)) = split(text) else {
             return Err(refused("is none of https, ssh and file"));
         };
         let authority = authority.split('/').next().unwrap_or_default();
@@ -90,6 +89,26 @@ impl RemoteUrl {
             host,
         })
     }
+}
+
+/// The scheme of an address, and what names its host.
+fn split(text: &str) -> Option<(&'static str, &str)> {
+    for (start, scheme) in [
+        ("https://", "https"),
+        ("http://", "http"),
+        ("ssh://", "ssh"),
+    ] {
+        if let Some(rest) = text.strip_prefix(start) {
+            return Some((scheme, rest));
+        }
+    }
+    if text.starts_with("file:///") || text.starts_with('/') {
+        return Some(("file", "localhost/"));
+    }
+    // The form of SSH, `host:path`; with two colons a helper program would be meant.
+    let (host, path) = text.split_once(':')?;
+    let plain = !host.contains('/') && !path.starts_with("//") && !path.starts_with(':');
+    plain.then_some(("ssh", host))
 }
 
 impl Repository {
@@ -142,6 +161,42 @@ impl ObjectStore {
         call
     }
 
+    /// Whether the remote's branch names this commit already.
+    fn is_there(
+        &self,
+        url: &RemoteUrl,
+        credentials: &Credentials,
+        branch: &str,
+        commit: &Oid,
+    ) -> Result<bool, Problem> {
+        let name = format!("refs/heads/{branch}");
+        let listed = self
+            .reaching(url, credentials)
+            .args(["ls-remote", "--refs", "--end-of-options", &url.text, &name])
+            .finish()?;
+        if !listed.ended.is_success() {
+            return Err(url.failed(branch, &listed));
+        }
+        let text = String::from_utf8_lossy(&listed.stdout.bytes).into_owned();
+        let there = text
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .find(|(_, found)| *found == name);
+        match there {
+            Some((id, _)) if id == commit.as_str() => Ok(true),
+            Some((id, _)) => Err(Problem::fail(
+                "BRANCH_EXISTS",
+                format!(
+                    "{} has a branch {branch} already, at {}",
+                    url.host,
+                    id.escape_debug()
+                ),
+            )
+            .hint("delete or rename that branch, then run it again")),
+            None => Ok(false),
+        }
+    }
+
     /// Makes `branch` of the remote name `commit`. A branch that is there already and names another
     /// commit stays as it is; says whether anything was sent.
     ///
@@ -155,42 +210,8 @@ impl ObjectStore {
         commit: &Oid,
     ) -> Result<bool, Problem> {
         let name = format!("refs/heads/{branch}");
-        let failed = |words: String| {
-            Problem::fail(
-                "PUSH_FAILED",
-                format!(
-                    "branch {branch} could not be pushed to {}: {words}",
-                    url.host
-                ),
-            )
-            .hint("the branch is made here; mend what the remote says and run it again")
-        };
-        let listed = self
-            .reaching(url, credentials)
-            .args(["ls-remote", "--refs", "--end-of-options", &url.text, &name])
-            .finish()?;
-        if !listed.ended.is_success() {
-            return Err(failed(last_words(&listed.stderr.bytes)));
-        }
-        let text = String::from_utf8_lossy(&listed.stdout.bytes).into_owned();
-        let there = text
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .find(|(_, found)| *found == name);
-        match there {
-            Some((id, _)) if id == commit.as_str() => return Ok(false),
-            Some((id, _)) => {
-                return Err(Problem::fail(
-                    "BRANCH_EXISTS",
-                    format!(
-                        "{} has a branch {branch} already, at {}",
-                        url.host,
-                        id.escape_debug()
-                    ),
-                )
-                .hint("delete or rename that branch, then run it again"));
-            }
-            None => {}
+        if self.is_there(url, credentials, branch, commit)? {
+            return Ok(false);
         }
         let pushed = self
             .reaching(url, credentials)
@@ -205,7 +226,7 @@ impl ObjectStore {
         if pushed.ended.is_success() {
             return Ok(true);
         }
-        Err(failed(last_words(&pushed.stderr.bytes)))
+        Err(url.failed(branch, &pushed))
     }
 }
 
