@@ -54,8 +54,9 @@ fn every_command_in_the_documents_parses() {
     for page in [
         "README.md",
         "docs/operating.md",
-        "docs/risk.md",
         "docs/evidence.md",
+        "docs/landing.md",
+        "docs/risk.md",
     ] {
         for words in commands(page) {
             // The picture of the way through names tools beside what they do.

@@ -102,67 +102,66 @@ fn deleting_and_emptying_are_stopped_and_a_protected_zone_is_for_people() {
 }
 
 #[test]
-fn a_base_that_moved_refuses_and_a_retry_lands() {
+fn a_dirty_checkout_is_left_alone_and_said_so() {
     let bench = Bench::new();
     bench.waiting("T-1");
     bench.baton(["approve", "T-1"]).expect(0);
-    bench.write("README.md", "# meanwhile\n");
-    let moved = bench.commit("meanwhile");
+    let before = bench.git(&["rev-parse", "main"]);
+    bench.write("README.md", "my own words\n");
     let ran = bench.baton(["run", "T-1"]);
-    assert_eq!(ran.code, 1);
+    ran.expect(0);
     assert!(
-        ran.findings().contains(&"BASE_MOVED".to_owned()),
+        ran.findings().contains(&"CHECKOUT_LEFT_ALONE".to_owned()),
         "{}",
         ran.stdout
     );
-    assert!(ran.stderr.contains("baton retry T-1"), "{}", ran.stderr);
-    assert_eq!(bench.git(&["rev-parse", "main"]), moved);
     assert!(
-        bench.task("pr", "T-1").is_dir(),
-        "what only waits is not blocked"
+        ran.stderr.contains("git switch --no-overwrite-ignore main"),
+        "{}",
+        ran.stderr
     );
-    bench.baton(["retry", "T-1"]).expect(0);
-    let path = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-1", "--from", path.to_str().unwrap()])
-        .expect(0);
-    assert_ne!(
-        bench
-            .baton(["pr-merge-orchestrator", "--task", "T-1", "--execute"])
-            .code,
-        0,
-        "the old approval counts for nothing"
-    );
-    bench.baton(["approve", "T-1"]).expect(0);
-    bench.baton(["run", "T-1"]).expect(0);
-    assert_eq!(bench.git(&["rev-parse", "main^"]), moved);
+    assert_eq!(bench.git(&["rev-parse", "main^"]), before);
+    // What git shows is the user's own change and nothing else, so no commit can undo the landing.
+    assert_eq!(bench.git(&["status", "--porcelain"]), " M README.md");
+    assert_eq!(bench.git(&["rev-parse", "HEAD"]), before);
+    assert_eq!(read(&bench, "src/app.sh"), "echo 1\n");
+    bench.git(&["switch", "-q", "--no-overwrite-ignore", "main"]);
+    assert_eq!(bench.git(&["status", "--porcelain"]), " M README.md");
+    assert_eq!(read(&bench, "README.md"), "my own words\n");
+    assert_eq!(read(&bench, "src/app.sh"), "echo T-1\n");
+}
+
+fn read(bench: &Bench, path: &str) -> String {
+    std::fs::read_to_string(bench.root().join(path)).unwrap()
 }
 
 #[test]
-fn a_dirty_checkout_is_left_alone_and_refuses() {
+fn a_worktree_of_the_target_follows_when_clean_and_is_left_alone_when_not() {
     let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
-    let main = bench.git(&["rev-parse", "main"]);
-    bench.write("README.md", "my own words\n");
-    let ran = bench.baton(["run", "T-1"]);
-    assert!(
-        ran.findings().contains(&"CHECKOUT_DIRTY".to_owned()),
-        "{}",
-        ran.stdout
-    );
-    assert_eq!(bench.git(&["rev-parse", "main"]), main);
-    assert_eq!(
-        std::fs::read_to_string(bench.root().join("README.md")).unwrap(),
-        "my own words\n"
-    );
-    bench.git(&["stash", "-q"]);
-    bench.baton(["run", "T-1"]).expect(0);
-    bench.git(&["stash", "pop", "-q"]);
-    assert_eq!(
-        std::fs::read_to_string(bench.root().join("README.md")).unwrap(),
-        "my own words\n"
-    );
+    bench.git(&["checkout", "-q", "-b", "mine"]);
+    let other = bench.scratch("other");
+    bench.git(&["worktree", "add", "-q", other.to_str().unwrap(), "main"]);
+    for (id, own) in [("T-1", None), ("T-2", Some("my own words\n"))] {
+        bench.git(&["reset", "-q", "--hard", "main"]);
+        bench.waiting(id);
+        bench.baton(["approve", id]).expect(0);
+        if let Some(own) = own {
+            std::fs::write(other.join("README.md"), own).unwrap();
+        }
+        let ran = bench.baton(["run", id]);
+        ran.expect(0);
+        let left = ran.findings().contains(&"CHECKOUT_LEFT_ALONE".to_owned());
+        assert_eq!(left, own.is_some(), "{}", ran.stdout);
+        assert_eq!(
+            bench.git(&["show", "main:src/app.sh"]),
+            format!("echo {id}")
+        );
+        // The second landing left the files at the first.
+        let there = std::fs::read_to_string(other.join("src/app.sh")).unwrap();
+        assert_eq!(there, "echo T-1\n");
+        let status = bench.git(&["-C", other.to_str().unwrap(), "status", "--porcelain"]);
+        assert_eq!(status, own.map_or("", |_| " M README.md"));
+    }
 }
 
 #[test]
@@ -182,18 +181,18 @@ fn another_branch_that_is_checked_out_is_not_touched() {
 }
 
 #[test]
-fn an_untracked_file_in_the_way_refuses_before_the_branch_moves() {
+fn an_untracked_file_in_the_way_is_left_alone() {
     let bench = Bench::new();
     take(&bench, "T-1", write("src/new.sh", "echo new\n")).expect(0);
     bench.baton(["approve", "T-1"]).expect(0);
     let main = bench.git(&["rev-parse", "main"]);
     bench.write("src/new.sh", "mine\n");
-    assert_ne!(bench.baton(["run", "T-1"]).code, 0);
-    assert_eq!(bench.git(&["rev-parse", "main"]), main);
-    assert_eq!(
-        std::fs::read_to_string(bench.root().join("src/new.sh")).unwrap(),
-        "mine\n"
-    );
+    let ran = bench.baton(["run", "T-1"]);
+    ran.expect(0);
+    assert_eq!(ran.findings(), ["CHECKOUT_LEFT_ALONE"]);
+    assert_eq!(bench.git(&["rev-parse", "main^"]), main);
+    assert_eq!(bench.git(&["rev-parse", "HEAD"]), main);
+    assert_eq!(read(&bench, "src/new.sh"), "mine\n");
 }
 
 #[test]
@@ -217,19 +216,29 @@ fn an_ignored_file_in_the_way_is_nobody_elses_to_write_over() {
     let main = bench.git(&["rev-parse", "main"]);
     bench.write("local/settings.sh", "mine\n");
     let ran = bench.baton(["run", "T-1"]);
+    ran.expect(0);
     assert!(
-        ran.findings().contains(&"CHECKOUT_NOT_UPDATED".to_owned()),
+        ran.findings().contains(&"CHECKOUT_LEFT_ALONE".to_owned()),
         "{}",
         ran.stdout
     );
-    assert_eq!(bench.git(&["rev-parse", "main"]), main);
-    let mine = std::fs::read_to_string(bench.root().join("local/settings.sh")).unwrap();
-    assert_eq!(mine, "mine\n");
+    assert_eq!(bench.git(&["rev-parse", "main^"]), main);
+    assert_eq!(bench.git(&["rev-parse", "HEAD"]), main);
+    assert_eq!(read(&bench, "local/settings.sh"), "mine\n");
 }
 
-#[test]
-fn hooks_of_the_repository_never_run() {
-    let bench = Bench::new();
+/// Plants whatever git can be made to run: each leaves a file behind.
+fn plant(bench: &Bench) -> std::path::PathBuf {
+    let ran = bench.scratch("ran");
+    std::fs::create_dir(&ran).unwrap();
+    let script = |name: &str| format!("#!/bin/sh\ntouch {}/{name}\ncat\n", ran.display());
+    let write = |path: std::path::PathBuf, name: &str| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, script(name)).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap();
+        path.display().to_string()
+    };
     for hook in [
         "pre-commit",
         "post-commit",
@@ -237,25 +246,107 @@ fn hooks_of_the_repository_never_run() {
         "post-checkout",
         "post-index-change",
         "post-merge",
+        "pre-push",
+        "pre-merge-commit",
+        "post-rewrite",
     ] {
-        let path = bench.root().join(".git/hooks").join(hook);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(
-            &path,
-            format!("#!/bin/sh\ntouch {}\n", bench.scratch("hooked").display()),
-        )
-        .unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .unwrap();
+        write(bench.root().join(".git/hooks").join(hook), hook);
+        write(bench.scratch("hooks").join(hook), &format!("other-{hook}"));
     }
-    bench.submit("T-1", "src/**");
-    let path = bench.patch_file("x.patch", "diff --git a/src/app.sh b/src/app.sh\n--- a/src/app.sh\n+++ b/src/app.sh\n@@ -1 +1 @@\n-echo 1\n+echo 2\n");
-    bench
-        .baton(["run", "T-1", "--from", path.to_str().unwrap()])
-        .expect(0);
-    bench.baton(["approve", "T-1"]).expect(0);
-    bench.baton(["run", "T-1"]).expect(0);
-    assert!(!bench.scratch("hooked").exists());
+    let hooks = bench.scratch("hooks").display().to_string();
+    let program = |name: &str| write(bench.scratch("programs").join(name), name);
+    for (key, value) in [
+        ("core.hooksPath", hooks),
+        ("core.fsmonitor", program("fsmonitor")),
+        ("core.pager", program("pager")),
+        ("core.editor", program("editor")),
+        ("core.sshCommand", program("ssh")),
+        ("filter.evil.clean", program("clean")),
+        ("filter.evil.smudge", program("smudge")),
+        ("filter.evil.process", program("process")),
+        ("filter.evil.required", "true".to_owned()),
+        ("filter.a=b.clean", program("clean-2")),
+        ("filter.a=b.smudge", program("smudge-2")),
+        ("merge.evil.driver", program("merge")),
+        ("merge.default", "evil".to_owned()),
+        ("diff.evil.textconv", program("textconv")),
+        ("diff.external", program("external")),
+        ("gpg.program", program("gpg")),
+        ("gpg.ssh.program", program("gpg-ssh")),
+        ("commit.gpgSign", "true".to_owned()),
+        ("credential.helper", program("credential")),
+        ("gc.auto", "1".to_owned()),
+    ] {
+        bench.git(&["config", key, &value]);
+    }
+    std::fs::write(
+        bench.root().join(".git/info/attributes"),
+        "* filter=evil merge=evil diff=evil\nREADME.md filter=a=b\n",
+    )
+    .unwrap();
+    ran
+}
+
+#[test]
+fn nothing_that_is_planted_in_the_repository_runs() {
+    let bench = Bench::new();
+    let remote = bench.scratch("remote.git");
+    bench.git(&["init", "-q", "--bare", remote.to_str().unwrap()]);
+    bench.git(&["remote", "add", "origin", remote.to_str().unwrap()]);
+    crate::moved::set_policy(&bench, |policy| {
+        policy["actors"]["human"]["EXTERNAL"] = "allow".into();
+        policy["external_exceptions"] = serde_json::json!([{
+            "id": "out", "host": "localhost", "purpose": "landing", "reason": "reviews"
+        }]);
+        policy["landing"]["push"] = true.into();
+        policy["landing"]["remote"] = "origin".into();
+    });
+    let text = |from: &str, to: &str| {
+        format!(
+            "diff --git a/src/app.sh b/src/app.sh\n--- a/src/app.sh\n+++ b/src/app.sh\n@@ -1 +1 @@\n-echo {from}\n+echo {to}\n"
+        )
+    };
+    let lock = "diff --git a/Cargo.lock b/Cargo.lock\nnew file mode 100644\n--- /dev/null\n+++ b/Cargo.lock\n@@ -0,0 +1 @@\n+version = 4\n";
+    let meanwhile = "diff --git a/README.md b/README.md\n--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# demo\n+# other\n";
+    // Drafted before, so that the second one meets a target that moved.
+    let drafts = [
+        ("T-1", text("1", "2")),
+        ("T-2", meanwhile.to_owned()),
+        ("T-3", lock.to_owned()),
+    ];
+    for (id, patch) in &drafts {
+        bench.submit(id, "**");
+        bench.patch_file(&format!("{id}.patch"), patch);
+    }
+    let ran = plant(&bench);
+    for (id, _) in &drafts {
+        let path = bench.scratch(&format!("{id}.patch"));
+        bench
+            .baton(["run", id, "--from", path.to_str().unwrap()])
+            .expect(0);
+    }
+    for id in ["T-1", "T-2", "T-3"] {
+        bench.baton(["run", id]).expect(0);
+        bench.baton(["approve", id]).expect(0);
+        bench.baton(["run", id]).expect(0);
+        assert!(bench.task("done", id).is_dir());
+    }
+    let done = bench.baton(["rollback", "T-1"]);
+    done.expect(0);
+    let left: Vec<_> = std::fs::read_dir(&ran).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    // The control: git itself runs them.
+    let mut git = std::process::Command::new("git");
+    let git = git.args(["checkout", "-q", "-f", "HEAD", "--", "."]);
+    drop(
+        git.current_dir(bench.root())
+            .env("HOME", bench.home())
+            .output(),
+    );
+    assert!(
+        std::fs::read_dir(&ran).unwrap().next().is_some(),
+        "the trap does not work"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::carry::CarriedFrom;
 use crate::envelope::ToolClass;
 use crate::problem::Problem;
 use crate::task::TaskId;
@@ -29,6 +30,8 @@ pub enum Way {
     Cli,
     /// With a signature.
     Signed,
+    /// By baton, from a person's approval of the same net change on an earlier base.
+    Carried,
 }
 
 /// The content of a file in `approved/`.
@@ -61,6 +64,13 @@ pub struct Approval {
     pub way: Way,
     /// Why.
     pub reason: String,
+    /// Which one it was carried over from.
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub carried_from: Option<CarriedFrom>,
 }
 
 impl Approval {
@@ -87,7 +97,16 @@ impl Approval {
         bounds::text("approved_by", &self.approved_by, 1, 200)?;
         bounds::timestamp("approved_at", &self.approved_at)?;
         bounds::timestamp("until", &self.until)?;
-        bounds::text("reason", &self.reason, 0, 2000)
+        bounds::text("reason", &self.reason, 0, 2000)?;
+        if self.carried_from.is_some() != (self.way == Way::Carried) {
+            return Err("way is \"carried\" exactly when carried_from is there".to_owned());
+        }
+        let Some(from) = &self.carried_from else {
+            return Ok(());
+        };
+        bounds::identifier("carried_from.approval_id", &from.approval_id, 128)?;
+        bounds::object_id("carried_from.base", &from.base)?;
+        bounds::object_id("carried_from.tree", &from.tree)
     }
 
     /// The file's bytes.

@@ -61,10 +61,12 @@ pub enum Action {
     PrBranchCreated,
     ApprovalGranted,
     ApprovalDenied,
+    ApprovalCarried,
     IncidentRaised,
     EnvelopeRecorded,
     EventRecorded,
     TaskRetried,
+    TaskRebased,
     LogRepaired,
 }
 

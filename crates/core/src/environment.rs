@@ -10,6 +10,10 @@ pub const OWNER: &str = "BATON_OWNER";
 pub const USER: &str = "USER";
 /// Where programs are found; gates and git get it unchanged.
 pub const PATH: &str = "PATH";
+/// Where the SSH agent listens; handed on for signing and for pushes over SSH only.
+pub const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
+/// Where GPG's keys are; handed on for signing only.
+pub const GNUPGHOME: &str = "GNUPGHOME";
 /// The home folder; used to find toolchains for gates, never handed to them as it is.
 pub const HOME: &str = "HOME";
 

@@ -129,7 +129,7 @@ impl Court<'_> {
             }
             match event.action {
                 // What the attempt before kept was set aside with it.
-                Action::TaskRetried => {
+                Action::TaskRetried | Action::TaskRebased => {
                     latest.clear();
                     (in_shadow, was_spared) = (false, false);
                 }

@@ -12,6 +12,7 @@ pub mod attestation;
 pub mod audit;
 pub mod bounds;
 pub mod candidate;
+pub mod carry;
 pub mod clock;
 pub mod collect;
 pub mod decision;

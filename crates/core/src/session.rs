@@ -2,12 +2,13 @@
 //!
 //! Everything is opened on first use, so a tool that needs no queue works where there is none.
 
+mod landing;
+
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use crate::approval::Verdict;
 use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
 use crate::git::Repository;
@@ -15,7 +16,7 @@ use crate::manifest::{Manifest, SSOT};
 use crate::policy::{Actor, Mode, Policy};
 use crate::problem::Problem;
 use crate::state::State;
-use crate::store::{Stop, Store, TaskFolder};
+use crate::store::{MergeLock, Stop, Store, TaskFolder};
 use crate::task::TaskId;
 use crate::{clock, files, terminal};
 
@@ -86,6 +87,7 @@ pub struct Session {
     policy: OnceCell<Policy>,
     store: OnceCell<Store>,
     task: OnceCell<OpenTask>,
+    merge_lock: OnceCell<MergeLock>,
     approvals: RefCell<Vec<ApprovalEntry>>,
 }
 
@@ -102,6 +104,7 @@ impl Session {
             policy: OnceCell::new(),
             store: OnceCell::new(),
             task: OnceCell::new(),
+            merge_lock: OnceCell::new(),
             approvals: RefCell::new(Vec::new()),
         }
     }
@@ -360,24 +363,6 @@ impl Session {
         Ok(candidate)
     }
 
-    /// Refuses a candidate that a person denied before, without asking again.
-    ///
-    /// # Errors
-    /// `DENIED_DIGEST`.
-    pub fn check_not_denied(&self, candidate: &Candidate) -> Result<(), Problem> {
-        match self.store()?.denial_of(candidate)? {
-            None => Ok(()),
-            Some(denial) => Err(Problem::deny(
-                "DENIED_DIGEST",
-                format!(
-                    "{} denied exactly this change at {}: {}",
-                    denial.approved_by, denial.approved_at, denial.reason
-                ),
-            )
-            .hint("propose another change; the same bytes are not asked for again")),
-        }
-    }
-
     /// Asks the policy whether the actor may do these things; the answers go into the envelope.
     ///
     /// # Errors
@@ -394,43 +379,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// Asks for an approval of exactly this candidate for PR or MERGE. The policy's matrix must
-    /// allow the actor the class as well.
-    ///
-    /// # Errors
-    /// `DENIED_DIGEST`, `APPROVAL_CHANGED`, and as [`Self::authorize`].
-    pub fn candidate_approval(
-        &self,
-        candidate: &Candidate,
-        class: ToolClass,
-    ) -> Result<ApprovalEntry, Problem> {
-        self.check_not_denied(candidate)?;
-        let now = clock::now();
-        let mut entry = self.policy()?.authorize(self.actor, class, now);
-        if entry.state == ApprovalState::Denied {
-            return Ok(entry);
-        }
-        entry.state = ApprovalState::Pending;
-        entry.note = Some("needs an approval of this candidate: baton approve TASK".to_owned());
-        let given = self
-            .store()?
-            .approvals_for(candidate)?
-            .into_iter()
-            .rev()
-            .find(|approval| {
-                approval.verdict == Verdict::Approved
-                    && approval.covers(class)
-                    && approval.is_valid_at(now)
-            });
-        if let Some(approval) = given {
-            entry.state = ApprovalState::Approved;
-            entry.approved_by = Some(approval.approved_by);
-            entry.approved_at = Some(approval.approved_at);
-            entry.note = Some(format!("approval={}", approval.approval_id));
-        }
-        Ok(entry)
     }
 
     /// Puts an approval's state into the envelope.

@@ -8,7 +8,7 @@
 mod common;
 
 use baton_core::candidate::{Proposal, propose};
-use baton_core::git::{ObjectStore, Oid, PersonIdent, Repository};
+use baton_core::git::{ObjectStore, Obstacle, Oid, PersonIdent, Repository};
 use baton_core::problem::Problem;
 use baton_patch::{Change, Limits, Mode, Op, Patch, parse};
 use common::Repo;
@@ -152,9 +152,16 @@ fn finding_05_a_link_in_the_checkout_leads_nowhere() {
     repository
         .receive(&stage.store, &commit, &stage.base)
         .unwrap();
-    for dry_run in [true, false] {
-        let stopped = repository.update_checkout(&stage.base, &commit, dry_run);
-        assert_eq!(stopped.unwrap_err().code, "CHECKOUT_NOT_UPDATED");
+    let stopped = [
+        repository.obstacle(&stage.base, &commit),
+        repository.follow(&stage.base, &commit),
+    ];
+    for stopped in stopped {
+        let stopped = stopped.unwrap();
+        assert!(
+            matches!(stopped, Some(Obstacle::InTheWay(_))),
+            "{stopped:?}"
+        );
     }
     assert_eq!(names(&target), [""; 0]);
     // One that is tracked stops git.

@@ -245,10 +245,7 @@ fn keep_objects(
     proposal: &Proposal,
     candidate: &Candidate,
 ) -> Result<(), Problem> {
-    let us = PersonIdent {
-        name: "baton".to_owned(),
-        email: "baton@localhost".to_owned(),
-    };
+    let us = PersonIdent::baton();
     let commit = objects.commit(
         &proposal.tree,
         &proposal.base,

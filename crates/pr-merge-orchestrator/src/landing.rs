@@ -1,132 +1,190 @@
 //! The act: from an approved candidate to a moved reference.
 
-use baton_core::audit::{Action, Draft};
+use baton_core::audit::{Action, Draft, Level};
 use baton_core::candidate::Candidate;
-use baton_core::envelope::{ApprovalEntry, Artifact, ArtifactKind, Finding, Severity, Status};
-use baton_core::git::{CheckoutState, ObjectStore, Oid, PersonIdent, Repository};
+use baton_core::clock;
+use baton_core::envelope::{
+    ApprovalEntry, ApprovalState, Artifact, ArtifactKind, Finding, Severity, ToolClass,
+};
+use baton_core::git::{Merged, ObjectStore, Oid, PersonIdent, Repository, SigningKey};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{LandingMode, PrMerge};
+use baton_core::policy::{self, Role, Signatory, Signing};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
+use serde_json::json;
 
-use crate::{SKILL, decision, message};
+use crate::checkouts::Checkouts;
+use crate::{SKILL, decision, denied, message, review};
+
+/// How far a landing is, or what keeps it from beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It can begin.
+    Ready,
+    /// The commit is there already: a run before was cut off.
+    Landed(Oid),
+    /// The target is at this commit by now, and the change can be made anew on it.
+    Moved(Oid),
+    /// The target is at this commit by now, and these files cannot be merged.
+    Conflict(Oid, Vec<String>),
+}
 
 /// Everything a landing needs at hand.
-struct Landing<'a> {
-    session: &'a Session,
-    candidate: &'a Candidate,
-    repository: &'a Repository,
-    objects: ObjectStore,
-    mode: LandingMode,
+pub(crate) struct Landing<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) candidate: &'a Candidate,
+    pub(crate) repository: &'a Repository,
+    pub(crate) objects: ObjectStore,
+    pub(crate) policy: &'a policy::Landing,
+    pub(crate) mode: LandingMode,
     /// The branch that moves or comes to be.
-    branch: String,
+    pub(crate) branch: String,
     base: Oid,
     tree: Oid,
+    /// What the landing could not do, and is no failure.
+    findings: Vec<Finding>,
 }
 
-/// Lands the candidate, or makes its branch.
-pub(crate) fn execute(
-    session: &Session,
-    candidate: &Candidate,
-    mode: LandingMode,
-    approval: &ApprovalEntry,
-) -> Result<Outcome, Problem> {
-    let repository = session.repository()?;
-    let landing = &session.policy()?.landing;
-    let branch = match mode {
-        LandingMode::AutoMerge => landing.target.clone(),
-        LandingMode::PrOnly => format!("{}{}", landing.branch_prefix, candidate.task_id),
-    };
-    let landing = Landing {
-        session,
-        candidate,
-        repository,
-        objects: session.store()?.objects(repository)?,
-        mode,
-        branch,
-        base: Oid::parse(&candidate.base)?,
-        tree: Oid::parse(&candidate.tree)?,
-    };
-    if let Some(commit) = landing.already_landed()? {
-        return landing.finished(&commit, landing.checkout_left_behind(&commit)?);
+impl<'a> Landing<'a> {
+    pub(crate) fn new(
+        session: &'a Session,
+        candidate: &'a Candidate,
+        mode: LandingMode,
+    ) -> Result<Self, Problem> {
+        let repository = session.repository()?;
+        let mut landing = Self {
+            session,
+            candidate,
+            repository,
+            objects: session.store()?.objects(repository)?,
+            policy: &session.policy()?.landing,
+            mode,
+            branch: String::new(),
+            base: Oid::parse(&candidate.base)?,
+            tree: Oid::parse(&candidate.tree)?,
+            findings: Vec::new(),
+        };
+        landing.aim(mode);
+        Ok(landing)
     }
-    landing.check_base()?;
-    let checkout = landing.check_checkout()?;
-    landing.act(approval, &checkout)
-}
 
-impl Landing<'_> {
-    /// A landing that was cut off after the reference moved is finished, not done twice.
+    fn aim(&mut self, mode: LandingMode) {
+        self.mode = mode;
+        self.branch = match mode {
+            LandingMode::AutoMerge => self.policy.target.clone(),
+            LandingMode::PrOnly => {
+                format!("{}{}", self.policy.branch_prefix, self.candidate.task_id)
+            }
+        };
+    }
+
+    /// Says how the landing stands. A change that cannot be merged with what its target holds by now
+    /// is for people: it becomes a branch for review, on its own base.
+    pub(crate) fn standing(&mut self) -> Result<Standing, Problem> {
+        if let Some(commit) = self.already_landed()? {
+            return Ok(Standing::Landed(commit));
+        }
+        let moved = self.moved()?;
+        if let Standing::Conflict(tip, paths) = &moved {
+            let message = format!(
+                "{} is at {tip} by now, and the change conflicts with it in {}; it becomes a branch for review",
+                self.policy.target,
+                paths.join(", ")
+            );
+            self.findings
+                .push(Finding::new(Severity::Medium, "MERGE_CONFLICT", message));
+            self.aim(LandingMode::PrOnly);
+            if let Some(commit) = self.already_landed()? {
+                return Ok(Standing::Landed(commit));
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The commit of a landing that was cut off after the reference moved: it is finished, not done
+    /// twice. Others may have landed on top meanwhile.
     fn already_landed(&self) -> Result<Option<Oid>, Problem> {
         let Some(tip) = self.repository.tip(&self.branch)? else {
             return Ok(None);
         };
-        if tip == self.base || self.repository.tree_of(&tip)? != self.tree {
-            return Ok(None);
-        }
-        let parent = self.repository.commit(&format!("{tip}^"));
-        Ok(parent
-            .is_ok_and(|parent| parent == self.base)
-            .then_some(tip))
-    }
-
-    /// Brings a checkout along that a killed landing left on the base. Where it followed already this
-    /// changes nothing, and what the user changed elsewhere stays.
-    fn checkout_left_behind(&self, commit: &Oid) -> Result<Option<Problem>, Problem> {
-        if self.repository.current_branch()?.as_deref() != Some(self.branch.as_str()) {
-            return Ok(None);
-        }
-        Ok(self
-            .repository
-            .update_checkout(&self.base, commit, false)
-            .err())
-    }
-
-    fn check_base(&self) -> Result<(), Problem> {
-        let target = &self.session.policy()?.landing.target;
-        let id = &self.candidate.task_id;
-        match self.repository.tip(target)? {
-            Some(tip) if tip == self.base => Ok(()),
-            tip => {
-                let tip = tip.map_or("nowhere".to_owned(), |tip| tip.to_string());
-                Err(Problem::fail("BASE_MOVED", format!("{target} is at {tip}, the candidate was made on {}", self.base))
-                    .hint(format!("baton retry {id}, then run it again: gates and approval count for one base only")))
-            }
+        let first = self.repository.first_after(&self.base, &tip)?;
+        match first {
+            Some(commit) if self.repository.tree_of(&commit)? == self.tree => Ok(Some(commit)),
+            _ => Ok(None),
         }
     }
 
-    fn check_checkout(&self) -> Result<CheckoutState, Problem> {
-        let state = match self.mode {
-            LandingMode::AutoMerge => self.repository.checkout_state(&self.branch)?,
-            LandingMode::PrOnly => CheckoutState::Elsewhere,
-        };
-        match &state {
-            CheckoutState::Elsewhere | CheckoutState::Clean => Ok(state),
-            CheckoutState::Dirty(paths) => {
-                let shown: Vec<_> = paths.iter().take(5).map(String::as_str).collect();
-                Err(Problem::fail(
-                    "CHECKOUT_DIRTY",
-                    format!(
-                        "{} is checked out with changes of your own in {}",
-                        self.branch,
-                        shown.join(", ")
-                    ),
-                )
-                .hint(format!(
-                    "commit or stash them, then: baton run {}",
-                    self.candidate.task_id
-                )))
-            }
-            CheckoutState::OtherWorktree(folder) => Err(Problem::fail(
-                "CHECKOUT_DIRTY",
-                format!("{} is checked out in {folder}", self.branch),
+    fn moved(&self) -> Result<Standing, Problem> {
+        let target = &self.policy.target;
+        let Some(tip) = self.repository.tip(target)? else {
+            return Err(Problem::fail(
+                "BASE_MOVED",
+                format!("there is no branch {target} to land on"),
             )
-            .hint("check another branch out there, then run it again")),
+            .hint("make the branch, or correct landing.target in POLICY.json"));
+        };
+        if tip == self.base {
+            return Ok(Standing::Ready);
+        }
+        let merged = self.objects.transplant(&self.base, &self.tree, &tip)?;
+        Ok(match merged {
+            Merged::Clean(_) => Standing::Moved(tip),
+            Merged::Conflict(paths) => Standing::Conflict(tip, paths),
+        })
+    }
+
+    /// What is found about it so far.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        self.findings.clone()
+    }
+
+    /// The classes that this landing does.
+    pub(crate) fn classes(&self) -> Vec<ToolClass> {
+        match self.mode {
+            LandingMode::AutoMerge => vec![ToolClass::Merge],
+            LandingMode::PrOnly if self.policy.push => vec![ToolClass::Pr, ToolClass::External],
+            LandingMode::PrOnly => vec![ToolClass::Pr],
         }
     }
 
-    fn act(&self, approval: &ApprovalEntry, checkout: &CheckoutState) -> Result<Outcome, Problem> {
+    /// Lands the candidate, or makes its branch.
+    pub(crate) fn execute(
+        mut self,
+        standing: &Standing,
+        approval: &ApprovalEntry,
+    ) -> Result<Outcome, Problem> {
+        review::may_leave(&self)?;
+        let commit = match standing {
+            Standing::Landed(commit) => commit.clone(),
+            Standing::Moved(tip) => return Err(self.base_moved(tip)),
+            Standing::Ready | Standing::Conflict(..) => self.act(approval)?,
+        };
+        self.compare(&commit)?;
+        if self.mode == LandingMode::AutoMerge {
+            let left = Checkouts::heal(self.repository, &self.branch, &commit)?;
+            self.findings.extend(left);
+        }
+        self.finished(&commit)
+    }
+
+    fn base_moved(&self, tip: &Oid) -> Problem {
+        Problem::fail(
+            "BASE_MOVED",
+            format!(
+                "{} is at {tip}, the candidate was made on {}",
+                self.policy.target, self.base
+            ),
+        )
+        .hint(format!(
+            "baton run {} makes it anew on the new head: gates and approval count for one base only",
+            self.candidate.task_id
+        ))
+    }
+
+    /// Makes the commit and moves the reference.
+    fn act(&mut self, approval: &ApprovalEntry) -> Result<Oid, Problem> {
         let started = self.record_start()?;
         let title = self.session.task()?.task()?.title;
         let text = message::write(
@@ -136,42 +194,102 @@ impl Landing<'_> {
             &started,
             approval,
         );
-        let author = PersonIdent {
-            name: format!("baton ({})", self.candidate.actor.name()),
-            email: "baton@localhost".to_owned(),
-        };
-        let commit = self.objects.commit(
-            &self.tree,
-            &self.base,
-            &author,
-            &self.repository.operator(),
-            &text,
-        )?;
+        let commit = self.commit(&text)?;
         self.repository
             .receive(&self.objects, &commit, &self.base)?;
-        if *checkout == CheckoutState::Clean {
-            self.repository.update_checkout(&self.base, &commit, true)?;
+        let mut checkouts = match self.mode {
+            LandingMode::AutoMerge => {
+                if self.base_is_a_landing_cut_off()? {
+                    let left = Checkouts::heal(self.repository, &self.branch, &self.base)?;
+                    self.findings.extend(left);
+                }
+                Checkouts::of(self.repository, &self.branch)?
+            }
+            LandingMode::PrOnly => Checkouts::default(),
+        };
+        checkouts.step_aside(&self.base, &commit)?;
+        if let Err(problem) = self.move_branch(&commit) {
+            checkouts.step_back()?;
+            return Err(problem);
         }
-        // The last look before the one step that cannot be taken back.
-        self.session.check_stop()?;
-        let old = match self.mode {
-            LandingMode::AutoMerge => Some(&self.base),
-            LandingMode::PrOnly => None,
+        self.findings.extend(checkouts.follow(&self.base, &commit)?);
+        Ok(commit)
+    }
+
+    /// Whether the base is a landing that was killed before it was recorded: then its checkouts may
+    /// not have followed yet, and would show it as if the user had taken it back.
+    fn base_is_a_landing_cut_off(&self) -> Result<bool, Problem> {
+        let (mut started, mut ended) = (false, false);
+        let is = |value: Option<&serde_json::Value>, expected: &str| {
+            value.and_then(|value| value.as_str()) == Some(expected)
         };
-        self.repository.move_branch(
-            &self.branch,
-            &commit,
-            old,
-            &format!("baton: {}", self.candidate.task_id),
-        )?;
-        let trouble = match checkout {
-            CheckoutState::Clean => self
-                .repository
-                .update_checkout(&self.base, &commit, false)
-                .err(),
-            _ => None,
+        self.session.store()?.log()?.verify(|event, _| {
+            let meta = &event.meta;
+            started |= event.action == Action::LandingStarted
+                && is(meta.get("tree"), &self.candidate.base_tree);
+            ended |= event.action == Action::ChangeLanded
+                && is(meta.get("commit"), &self.candidate.base);
+        })?;
+        Ok(started && !ended)
+    }
+
+    fn commit(&self, text: &str) -> Result<Oid, Problem> {
+        let author = self.person(&self.policy.author);
+        let committer = self.person(&self.policy.committer);
+        let format = match self.policy.sign {
+            Signing::None => {
+                return self
+                    .objects
+                    .commit(&self.tree, &self.base, &author, &committer, text);
+            }
+            Signing::Ssh => "ssh",
+            Signing::Gpg => "openpgp",
         };
-        self.finished(&commit, trouble)
+        let key = SigningKey::of_operator(self.repository, format);
+        let people = [&author, &committer];
+        self.objects
+            .commit_signed(&self.tree, &self.base, people, text, &key)
+    }
+
+    fn person(&self, who: &Signatory) -> PersonIdent {
+        match who {
+            Signatory::Role(Role::Operator) => self.repository.operator(),
+            Signatory::Role(Role::Agent) => PersonIdent {
+                name: format!("baton ({})", self.candidate.actor.name()),
+                ..PersonIdent::baton()
+            },
+            Signatory::Fixed(person) => PersonIdent {
+                name: person.name.clone(),
+                email: person.email.clone(),
+            },
+        }
+    }
+
+    /// The one step that cannot be taken back, after a last look. Nobody can take the lock over, give
+    /// or deny an approval in between.
+    fn move_branch(&self, commit: &Oid) -> Result<(), Problem> {
+        let store = self.session.store()?;
+        store.fenced(self.session.merge_lock()?, || {
+            self.session.check_stop()?;
+            let id = self.session.task_id()?;
+            if store.find(&id)? != Some(State::Pr) {
+                return Err(moved_on(id.as_str()));
+            }
+            for class in self.classes() {
+                let entry = self.session.candidate_approval(self.candidate, class)?;
+                if entry.state != ApprovalState::Approved {
+                    let why = "the approval does not count any more; give it again";
+                    return Err(denied(class, why));
+                }
+            }
+            let old = match self.mode {
+                LandingMode::AutoMerge => Some(&self.base),
+                LandingMode::PrOnly => None,
+            };
+            let reason = format!("baton: {}", self.candidate.task_id);
+            self.repository
+                .move_branch(&self.branch, commit, old, &reason)
+        })
     }
 
     /// The log names the landing before anything moves, so that no effect is without a record.
@@ -179,6 +297,7 @@ impl Landing<'_> {
         let mut draft = Draft::new(self.session.actor, Action::LandingStarted, SKILL.envelope)?
             .task(&self.candidate.task_id, Some(State::Pr), Some(State::Pr))
             .meta("branch", self.branch.clone())
+            .meta("fence", self.session.merge_lock()?.fence())
             .meta("tree", self.candidate.tree.clone());
         draft.decision = decision(self.mode);
         draft.repo_ref.clone_from(&self.candidate.base);
@@ -188,78 +307,97 @@ impl Landing<'_> {
         Ok(event)
     }
 
-    /// Compares what landed with what was approved, and says what came of it.
-    fn finished(&self, commit: &Oid, trouble: Option<Problem>) -> Result<Outcome, Problem> {
+    /// Compares what landed with what was approved. If they differ, nothing else may land: the queue
+    /// stops, and a person looks.
+    fn compare(&self, commit: &Oid) -> Result<(), Problem> {
+        let tree = self.repository.tree_of(commit)?;
         let tip = self.repository.tip(&self.branch)?;
-        let landed_tree = tip
-            .as_ref()
-            .map(|tip| self.repository.tree_of(tip))
-            .transpose()?;
-        if landed_tree.as_ref() != Some(&self.tree) {
-            return Err(Problem::zero_stop(
-                "LANDED_TREE_DIFFERS",
-                format!("{} is at {tip:?} with tree {landed_tree:?}, approved was {}", self.branch, self.tree),
-            )
-            .hint("recovery R6: compare the branch with the candidate, and stop the queue: baton stop"));
-        }
-        let (summary, action) = match self.mode {
-            LandingMode::AutoMerge => (
-                format!(
-                    "{} landed on {} as {commit}",
-                    self.candidate.task_id, self.branch
-                ),
-                Action::ChangeLanded,
-            ),
-            LandingMode::PrOnly => (
-                format!(
-                    "{} is branch {} for review, at {commit}",
-                    self.candidate.task_id, self.branch
-                ),
-                Action::PrBranchCreated,
-            ),
+        let holds = match &tip {
+            Some(tip) => self.repository.is_ancestor(commit, tip)?,
+            None => false,
         };
-        let plan = vec![format!(
-            "done: {} is at {commit}, its tree is the approved one",
-            self.branch
-        )];
-        let status = if trouble.is_some() {
-            Status::Partial
-        } else {
-            Status::Ok
-        };
-        let mut outcome = Outcome::new(
-            status,
-            summary,
-            &PrMerge {
-                mode: self.mode,
-                plan,
-                pr_url: None,
-            },
-        )
-        .action(action)
-        .transition(State::Done)
-        .artifacts([self.link(commit)?])
-        .meta("commit", commit.to_string())
-        .meta("branch", self.branch.clone());
-        outcome.unlock = true;
-        outcome.decision = Some(decision(self.mode));
-        if let Some(problem) = trouble {
-            outcome.hints.clone_from(&problem.hints);
-            outcome = outcome.findings([Finding::new(
-                Severity::Medium,
-                &problem.code,
-                problem.message,
-            )]);
+        if tree == self.tree && holds {
+            return Ok(());
         }
-        Ok(outcome)
-    }
-
-    fn link(&self, commit: &Oid) -> Result<Artifact, Problem> {
-        let note = format!("commit={commit} {}", self.candidate.binding());
-        Ok(Artifact::new(
-            ArtifactKind::PrLink,
-            format!("refs/heads/{}", self.branch),
-            note,
+        let tip = tip.map_or("nowhere".to_owned(), |tip| tip.to_string());
+        let reason = format!(
+            "{} is at {tip}, and {commit} with tree {} should be in it",
+            self.branch, self.tree
+        );
+        self.stop(&reason)?;
+        Err(Problem::zero_stop("LANDED_TREE_DIFFERS", reason).hint(
+            "recovery R6: STOP is on; find out who moved the branch and compare it with the candidate, then: baton resume",
         ))
     }
+
+    fn stop(&self, reason: &str) -> Result<(), Problem> {
+        let store = self.session.store()?;
+        let now = clock::rfc3339(clock::now());
+        let fresh = store.set_stop(&format!(
+            "{}\n",
+            json!({"by": SKILL.name, "at": now, "reason": reason})
+        ))?;
+        let mut draft = Draft::new(self.session.actor, Action::StopSet, SKILL.envelope)?
+            .task(&self.candidate.task_id, Some(State::Pr), Some(State::Pr))
+            .meta("reason", reason)
+            .meta("was_on", !fresh);
+        draft.level = Level::Error;
+        store.log()?.append(draft).map(drop)
+    }
+
+    /// Says what came of it; a branch for review goes out first.
+    fn finished(self, commit: &Oid) -> Result<Outcome, Problem> {
+        let (task, branch) = (&self.candidate.task_id, &self.branch);
+        let mut plan = vec![format!(
+            "done: {branch} is at {commit}, its tree is the approved one"
+        )];
+        let mut artifacts = vec![self.link(commit)];
+        let mut pr_url = None;
+        let (summary, action) = match self.mode {
+            LandingMode::AutoMerge => (
+                format!("{task} landed on {branch} as {commit}"),
+                Action::ChangeLanded,
+            ),
+            LandingMode::PrOnly => {
+                let out = review::publish(&self, commit)?;
+                artifacts.push(out.body);
+                plan.extend(out.did);
+                pr_url = out.address;
+                let at = pr_url.clone().unwrap_or_else(|| format!("at {commit}"));
+                (
+                    format!("{task} is branch {branch} for review, {at}"),
+                    Action::PrBranchCreated,
+                )
+            }
+        };
+        let data = PrMerge {
+            mode: self.mode,
+            plan,
+            pr_url,
+        };
+        let mut outcome = Outcome::ok(summary, &data)
+            .action(action)
+            .transition(State::Done)
+            .artifacts(artifacts)
+            .meta("commit", commit.to_string())
+            .meta("branch", self.branch.clone());
+        outcome.unlock = true;
+        outcome.decision = Some(decision(self.mode));
+        for finding in &self.findings {
+            outcome = outcome.hint(finding.message.clone());
+        }
+        Ok(outcome.findings(self.findings))
+    }
+
+    fn link(&self, commit: &Oid) -> Artifact {
+        let note = format!("commit={commit} {}", self.candidate.binding());
+        let path = format!("refs/heads/{}", self.branch);
+        Artifact::new(ArtifactKind::PrLink, path, note)
+    }
+}
+
+/// The task was in `pr` when this run began.
+pub(crate) fn moved_on(id: &str) -> Problem {
+    let message = format!("task {id} is not in pr any more; another run was quicker");
+    Problem::fail("LEASE_LOST", message).hint(format!("baton show {id}"))
 }

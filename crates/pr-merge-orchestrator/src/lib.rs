@@ -1,10 +1,14 @@
 //! Plans how a decided candidate leaves the queue, and with an approval does it.
 //!
-//! A landing is: everything checked once more, a commit of exactly the candidate's tree on exactly
-//! its base, one reference moved by compare-and-swap, the tip's tree compared afterwards.
+//! A landing is: the merge lock, everything checked once more, a commit of exactly the candidate's
+//! tree on exactly its base, one reference moved by compare-and-swap, what landed compared afterwards.
 
+mod checkouts;
+mod describe;
 mod landing;
 mod message;
+mod review;
+mod tool;
 
 use baton_core::audit::Action;
 use baton_core::decision::decide;
@@ -18,6 +22,8 @@ use baton_core::session::Session;
 use baton_core::state::State;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
+
+use crate::landing::{Landing, Standing};
 
 /// The skill.
 pub const SKILL: Skill = Skill {
@@ -68,28 +74,49 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         )
         .hint(format!("baton run {}", task.id())));
     }
+    let acts = arguments.execute && !session.is_plan();
+    if !session.is_plan() {
+        hold(session)?;
+    }
     let candidate = session.candidate()?;
-    let mode = checked_mode(session)?;
-    let class = match mode {
-        LandingMode::AutoMerge => ToolClass::Merge,
-        LandingMode::PrOnly => ToolClass::Pr,
-    };
-    let approval = session.candidate_approval(&candidate, class)?;
-    session.add_approval(approval.clone());
+    let mut landing = Landing::new(session, &candidate, checked_mode(session)?)?;
+    let standing = landing.standing()?;
+    let mut approvals = Vec::new();
+    for class in landing.classes() {
+        let approval = session.candidate_approval(&candidate, class)?;
+        session.add_approval(approval.clone());
+        approvals.push(approval);
+    }
     if session.actor == baton_core::policy::Actor::Openclaw {
         // The floor, whatever the policy says.
-        return Err(denied(class, "openclaw only proposes"));
+        return Err(denied(ToolClass::Merge, "openclaw only proposes"));
     }
-    if arguments.execute && !session.is_plan() {
-        require(&approval, class, task.id().as_str())?;
-        return landing::execute(session, &candidate, mode, &approval);
+    let missing = approvals
+        .iter()
+        .find(|approval| approval.state != ApprovalState::Approved);
+    let Some(approval) = missing.or(approvals.first()) else {
+        return Err(Problem::fail("INTERNAL_ERROR", "a landing does nothing"));
+    };
+    if acts {
+        require(approval, approval.tool_class, task.id().as_str())?;
+        return landing.execute(&standing, approval);
     }
-    let mut outcome = plan(session, mode, &approval, task.id().as_str())?;
+    let mut outcome = plan(&landing, &standing, approval)?;
     outcome.artifacts.push(task.candidate_artifact(&candidate)?);
     if session.is_plan() {
         outcome = outcome.findings([plan_finding("the plan would be recorded")]);
     }
     Ok(outcome)
+}
+
+/// From here on nobody else lands, and nobody takes the task away while it is looked at.
+fn hold(session: &Session) -> Result<(), Problem> {
+    session.merge_lock()?;
+    let id = session.task_id()?;
+    match session.store()?.find(&id)? {
+        Some(State::Pr) => Ok(()),
+        _ => Err(landing::moved_on(id.as_str())),
+    }
 }
 
 /// Judges the evidence again, now, and demands the decision that was recorded.
@@ -164,65 +191,83 @@ fn denied(class: ToolClass, why: &str) -> Problem {
         .hint("act as somebody the policy allows, with --actor NAME")
 }
 
-fn plan(
-    session: &Session,
-    mode: LandingMode,
-    approval: &ApprovalEntry,
-    id: &str,
-) -> Result<Outcome, Problem> {
-    let landing = &session.policy()?.landing;
+/// What a landing would do, step by step.
+fn steps(landing: &Landing<'_>, standing: &Standing, approval: &ApprovalEntry) -> Vec<String> {
+    let (id, policy) = (&landing.candidate.task_id, landing.policy);
     let approved = approval.state == ApprovalState::Approved;
-    let first = match (approved, &approval.approved_by) {
+    let mut plan = vec![match (approved, &approval.approved_by) {
         (true, Some(by)) => format!("approved by {by}"),
         _ => format!("wait for an approval: baton approve {id}"),
-    };
-    let rest: &[String] = &match mode {
-        LandingMode::AutoMerge => [
-            "check candidate, evidence, approval, STOP and base once more".to_owned(),
+    }];
+    if let Standing::Moved(tip) = standing {
+        plan.push(format!(
+            "make it anew on {tip}, where {} is by now",
+            policy.target
+        ));
+    }
+    plan.push("check candidate, evidence, approval, STOP and base once more".to_owned());
+    match landing.mode {
+        LandingMode::AutoMerge => plan.extend([
             format!(
                 "commit exactly the candidate's tree and move {} forward by compare-and-swap",
-                landing.target
+                policy.target
             ),
-            "compare the tip's tree with the candidate, then move the task to done".to_owned(),
-        ],
-        LandingMode::PrOnly => [
-            "check candidate, evidence, approval, STOP and base once more".to_owned(),
-            format!(
-                "commit exactly the candidate's tree as new branch {}{id}",
-                landing.branch_prefix
-            ),
-            "people review and merge that branch; the task moves to done".to_owned(),
-        ],
+            "compare what landed with the candidate, then move the task to done".to_owned(),
+        ]),
+        LandingMode::PrOnly => {
+            plan.push(format!(
+                "commit exactly the candidate's tree as new branch {}",
+                landing.branch
+            ));
+            if let Some(remote) = policy.remote.as_ref().filter(|_| policy.push) {
+                plan.push(format!("push that branch to {remote}"));
+            }
+            if policy.forge.is_some() {
+                plan.push("ask for a review of it".to_owned());
+            }
+            plan.push("people review and merge that branch; the task moves to done".to_owned());
+        }
+    }
+    plan
+}
+
+fn plan(
+    landing: &Landing<'_>,
+    standing: &Standing,
+    approval: &ApprovalEntry,
+) -> Result<Outcome, Problem> {
+    let id = &landing.candidate.task_id;
+    let (mode, policy) = (landing.mode, landing.policy);
+    let approved = approval.state == ApprovalState::Approved;
+    let plan = steps(landing, standing, approval);
+    let what = match mode {
+        LandingMode::AutoMerge => format!("land on {}", policy.target),
+        LandingMode::PrOnly => "become a branch for review".to_owned(),
     };
-    let plan = std::iter::once(first).chain(rest.iter().cloned()).collect();
-    let summary = match (mode, approved) {
-        (LandingMode::AutoMerge, true) => {
-            format!("{id} is approved and ready to land on {}", landing.target)
-        }
-        (LandingMode::AutoMerge, false) => {
-            format!("{id} may land on {} once approved", landing.target)
-        }
-        (LandingMode::PrOnly, true) => {
-            format!("{id} is approved and ready to become a branch for review")
-        }
-        (LandingMode::PrOnly, false) => {
-            format!("{id} may become a branch for review once approved")
-        }
-    };
-    let next = if approved {
-        format!("baton run {id}")
+    let (summary, next) = if approved {
+        (
+            format!("{id} is approved and ready to {what}"),
+            format!("baton run {id}"),
+        )
     } else {
-        format!("baton approve {id}, then baton run {id}")
+        (
+            format!("{id} may {what} once approved"),
+            format!("baton approve {id}, then baton run {id}"),
+        )
     };
-    let mut outcome = Outcome::ok(
-        summary,
-        &PrMerge {
-            mode,
-            plan,
-            pr_url: None,
-        },
-    )
-    .hint(next);
+    let data = PrMerge {
+        mode,
+        plan,
+        pr_url: None,
+    };
+    let mut outcome = Outcome::ok(summary, &data)
+        .hint(next)
+        .findings(landing.findings());
+    if let Standing::Moved(tip) = standing {
+        let message = format!("{} is at {tip} by now", policy.target);
+        let finding = Finding::new(Severity::Info, "BASE_MOVED", message);
+        outcome = outcome.findings([finding]);
+    }
     outcome.decision = Some(decision(mode));
     Ok(outcome)
 }

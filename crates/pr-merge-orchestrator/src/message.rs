@@ -6,6 +6,19 @@ use baton_core::envelope::{ApprovalEntry, Decision};
 /// The longest subject line, in characters.
 const SUBJECT: usize = 72;
 
+/// A title on one line; the task's name where it says nothing.
+pub(crate) fn subject(title: &str, candidate: &Candidate) -> String {
+    let title: String = title
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(SUBJECT)
+        .collect();
+    match title.trim() {
+        "" => candidate.task_id.clone(),
+        title => title.to_owned(),
+    }
+}
+
 /// Makes the message. The title is the only text of the task in it, cut to one line, so that no
 /// task can forge a trailer.
 pub(crate) fn write(
@@ -15,17 +28,7 @@ pub(crate) fn write(
     event: &str,
     approval: &ApprovalEntry,
 ) -> String {
-    let title: String = title
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(SUBJECT)
-        .collect();
-    let title = title.trim();
-    let title = if title.is_empty() {
-        &candidate.task_id
-    } else {
-        title
-    };
+    let title = subject(title, candidate);
     let decision = match decision {
         Decision::AutoMerge => "AUTO_MERGE",
         Decision::PrOnly | Decision::ZeroStop | Decision::NotApplicable => "PR_ONLY",

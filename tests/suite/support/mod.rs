@@ -1,5 +1,7 @@
 //! A scratch repository with a queue, and a way to run baton's programs on it.
 
+pub(crate) mod server;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -93,6 +95,19 @@ impl Bench {
         edit(&mut policy);
         std::fs::write(&path, policy.to_string()).unwrap();
         self.commit("another policy");
+    }
+
+    /// A bench of its own that holds the same, for a test that goes on in many ways from one point.
+    pub(crate) fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(self.folder.path().join("."))
+            .arg(folder.path())
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        Self { folder }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -248,7 +263,7 @@ impl Bench {
     }
 }
 
-fn ran(output: Output) -> Ran {
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

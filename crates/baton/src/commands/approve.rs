@@ -47,21 +47,22 @@ pub(super) fn approve(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pr
     require_human(&session, "approving")?;
     session.check_stop()?;
     let (candidate, decision) = decided(&session)?;
-    let class = match decision {
-        Decision::AutoMerge => ToolClass::Merge,
-        _ => ToolClass::Pr,
+    let landing = &session.policy()?.landing;
+    let mut classes = match decision {
+        // What may land may also become a branch for review, should it conflict by then.
+        Decision::AutoMerge => vec![ToolClass::Merge, ToolClass::Pr],
+        _ => vec![ToolClass::Pr],
     };
+    let mut allowed = classes.first().map_or(String::new(), ToString::to_string);
+    if let Some(remote) = landing.remote.as_ref().filter(|_| landing.push) {
+        classes.push(ToolClass::External);
+        allowed = format!("{allowed} (a branch for review is pushed to {remote})");
+    }
     session.check_not_denied(&candidate)?;
     check_candidate(&session, &candidate)?;
     let mut lines = show::change(&session, &candidate)?;
     lines.extend(in_shadow(&session)?);
-    let approval = write(
-        &session,
-        matches,
-        &candidate,
-        Verdict::Approved,
-        vec![class],
-    )?;
+    let approval = write(&session, matches, &candidate, Verdict::Approved, classes)?;
     let mut reply = Reply::ok(json!({
         "command": "approve", "status": "OK", "task_id": candidate.task_id, "approval_id": approval.approval_id,
         "tool_classes": approval.tool_classes, "tree": candidate.tree, "until": approval.until,
@@ -69,7 +70,7 @@ pub(super) fn approve(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pr
     reply.text = lines;
     Ok(reply
         .line(format!(
-            "approved {class} of exactly this change (tree {}) until {}",
+            "approved {allowed} of exactly this change (tree {}) until {}",
             candidate.tree, approval.until
         ))
         .line(format!("  go on with: baton run {}", candidate.task_id)))
@@ -177,6 +178,7 @@ fn write(
             .get_one::<String>("reason")
             .cloned()
             .unwrap_or_default(),
+        carried_from: None,
     };
     let action = match verdict {
         Verdict::Approved => Action::ApprovalGranted,
@@ -204,6 +206,8 @@ fn write(
 /// A denied task waits for nobody any more.
 fn block(session: &Session) -> Result<bool, Problem> {
     let store = session.store()?;
+    // A landing that is under way ends first.
+    session.merge_lock()?;
     let mut task = store.task(&session.task_id()?)?;
     let from = task.state();
     if !from.may_move_to(State::Blocked) {

@@ -1,16 +1,20 @@
 //! The operator's commands, one file each.
 
+mod all;
 mod approve;
 mod audit;
 mod doctor;
 mod explain;
 mod init;
+mod rebase;
 mod retry;
+mod rollback;
 mod run;
 mod show;
 mod status;
 mod stop;
 mod submit;
+mod tip;
 mod verify;
 
 use std::path::PathBuf;
@@ -72,7 +76,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 14] = [
+const ENTRIES: [Entry; 15] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -144,6 +148,12 @@ const ENTRIES: [Entry; 14] = [
         about: "Set a task's last attempt aside and put it back into the inbox",
         arguments: retry::arguments,
         work: retry::run,
+    },
+    Entry {
+        name: "rollback",
+        about: "Undo what a task landed, by a revert that is gated and approved like any change",
+        arguments: rollback::arguments,
+        work: rollback::run,
     },
     Entry {
         name: "verify",

@@ -4,8 +4,11 @@ use baton_core::audit::{Action, Draft};
 use baton_core::clock;
 use baton_core::envelope::ToolClass;
 use baton_core::environment;
+use baton_core::lease::Lease;
 use baton_core::problem::Problem;
+use baton_core::session::Session;
 use baton_core::state::State;
+use baton_core::store::{Store, TaskFolder};
 use clap::{ArgMatches, Command};
 use serde_json::json;
 
@@ -22,8 +25,50 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let session = shared.session(Some(named_task(matches)?))?;
     session.check_stop()?;
     session.authorize(&[ToolClass::Move])?;
+    finish_cut_off(&session)?;
+    // A landing may be under way, or another run that sets the attempt aside.
+    session.merge_lock()?;
+    let mut task = session.store()?.task(&session.task_id()?)?;
+    let id = task.id().to_string();
+    let most = session.policy()?.caps.max_attempts;
+    let attempts = u64::from(task.attempts()?) + 1;
+    let counted = attempts - times_rebased(&session, &task)?;
+    if counted >= most {
+        return Err(Problem::deny(
+            "MAX_ATTEMPTS",
+            format!("task {id} was tried {counted} times, the policy allows {most}"),
+        )
+        .hint("look at what went wrong (baton show TASK), then submit a new task"));
+    }
+    put_back(&session, &mut task, Action::TaskRetried, |draft| draft)?;
+    Ok(Reply::ok(
+        json!({"command": "retry", "status": "OK", "task_id": id, "attempt": attempts + 1}),
+    )
+    .line(format!(
+        "{id} waits in the inbox again; attempt {attempts} is kept under attempts/{attempts}"
+    ))
+    .line(format!("  go on with: baton run {id} --from FILE.patch")))
+}
+
+/// How many attempts were set aside because the target moved; these are nobody's failure.
+fn times_rebased(session: &Session, task: &TaskFolder) -> Result<u64, Problem> {
+    let mut times = 0;
+    session.store()?.log()?.verify(|event, _| {
+        let is_ours = event.task_id == task.id().as_str();
+        times += u64::from(is_ours && event.action == Action::TaskRebased);
+    })?;
+    Ok(times)
+}
+
+/// Sets the attempt of a task that nobody holds aside and moves it into the inbox; `more` adds to the
+/// log line, which comes first.
+pub(super) fn put_back(
+    session: &Session,
+    task: &mut TaskFolder,
+    action: Action,
+    more: impl FnOnce(Draft) -> Draft,
+) -> Result<(), Problem> {
     let store = session.store()?;
-    let mut task = store.task(&session.task_id()?)?;
     let (id, from) = (task.id().to_string(), task.state());
     if from != State::Inbox && !from.may_move_to(State::Inbox) {
         return Err(Problem::fail(
@@ -45,32 +90,70 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         )
         .hint("wait until the lease is over, or ask the owner to release it"));
     }
-    let most = session.policy()?.caps.max_attempts;
-    let attempts = u64::from(task.attempts()?) + 1;
-    if attempts >= most {
-        return Err(Problem::deny(
-            "MAX_ATTEMPTS",
-            format!("task {id} was tried {attempts} times, the policy allows {most}"),
-        )
-        .hint("look at what went wrong (baton show TASK), then submit a new task"));
-    }
-    let draft = Draft::new(session.actor, Action::TaskRetried, "baton")?
+    let number = task.attempts()? + 1;
+    let draft = Draft::new(session.actor, action, "baton")?
         .task(&id, Some(from), Some(State::Inbox))
-        .meta("attempt_set_aside", attempts);
-    store.log()?.append(draft)?;
+        .meta("attempt_set_aside", number);
+    store.log()?.append(more(draft))?;
+    set_aside(store, task, number, lease)
+}
+
+/// Does what the log line says already.
+fn set_aside(
+    store: &Store,
+    task: &mut TaskFolder,
+    number: u32,
+    lease: Option<Lease>,
+) -> Result<(), Problem> {
+    let from = task.state();
     let fence = lease.map(|lease| lease.fence);
-    task.set_attempt_aside()?;
+    task.set_attempt_aside(number)?;
     // Whoever sees a task in the inbox may claim it, so its old lock must not come along.
     task.check_fence(fence)?;
-    store.unlock(&task)?;
+    store.unlock(task)?;
     if from != State::Inbox {
-        store.transition(&mut task, State::Inbox, None)?;
+        store.transition(task, State::Inbox, None)?;
     }
-    Ok(Reply::ok(
-        json!({"command": "retry", "status": "OK", "task_id": id, "attempt": attempts + 1}),
-    )
-    .line(format!(
-        "{id} waits in the inbox again; attempt {attempts} is kept under attempts/{attempts}"
-    ))
-    .line(format!("  go on with: baton run {id} --from FILE.patch")))
+    Ok(())
+}
+
+/// Finishes what a run that was killed recorded and did not do: an attempt that lies half here and
+/// half under `attempts/` is nothing that could be gone on with.
+pub(super) fn finish_cut_off(session: &Session) -> Result<(), Problem> {
+    if cut_off(session)?.is_none() {
+        return Ok(());
+    }
+    // The one who sets it aside may just be at it; then there is nothing to finish afterwards.
+    session.merge_lock()?;
+    match cut_off(session)? {
+        Some((mut task, number)) => {
+            let lease = task.lease()?;
+            set_aside(session.store()?, &mut task, number, lease)
+        }
+        None => Ok(()),
+    }
+}
+
+/// The task, and the number of the attempt that the log says is set aside, when nothing was done with
+/// the task since and it is not in the inbox.
+fn cut_off(session: &Session) -> Result<Option<(TaskFolder, u32)>, Problem> {
+    let id = session.task_id()?;
+    let store = session.store()?;
+    if matches!(store.find(&id)?, None | Some(State::Inbox)) {
+        return Ok(None);
+    }
+    let mut number = None;
+    store.log()?.verify(|event, _| {
+        let begins = matches!(event.action, Action::TaskRetried | Action::TaskRebased);
+        let goes_on = matches!(event.action, Action::TaskClaimed | Action::TaskBlocked);
+        if event.task_id == id.as_str() && (begins || goes_on) {
+            let said = event.meta.get("attempt_set_aside").and_then(|n| n.as_u64());
+            number = said.filter(|_| begins);
+        }
+    })?;
+    let Some(number) = number.and_then(|number| u32::try_from(number).ok()) else {
+        return Ok(None);
+    };
+    let task = store.task(&id)?;
+    Ok((task.state() != State::Inbox).then_some((task, number)))
 }

@@ -1,10 +1,12 @@
 //! `baton run`: the whole way in process, with a step list for people.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use baton_core::driver::{self, Done, Skill};
 use baton_core::envelope::{ApprovalState, Decision, Envelope, Status, ToolClass};
+use baton_core::exit;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
@@ -12,17 +14,20 @@ use baton_core::task::TaskId;
 use baton_core::terminal;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 
-use super::Shared;
+use super::{Shared, rebase, retry, rollback, stop, tip};
 use crate::reply::Reply;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 struct Arguments {
     /// Take this task
-    #[arg(value_name = "TASK", required_unless_present = "next")]
+    #[arg(value_name = "TASK", required_unless_present_any = ["next", "all"])]
     task: Option<String>,
     /// Take the next task of the inbox
     #[arg(long, conflicts_with = "task")]
     next: bool,
+    /// Land every approved candidate that waits, one after the other, each gated on top of the last
+    #[arg(long, conflicts_with_all = ["task", "next", "from", "producer"])]
+    all: bool,
     /// Take the patch from this file; - is standard input
     #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
     from: Option<PathBuf>,
@@ -45,6 +50,16 @@ pub(super) fn arguments(command: Command) -> Command {
     Arguments::augment_args(command)
 }
 
+/// Takes one task as far as it may go, with a patch where it has none yet.
+pub(super) fn take(shared: &Shared, task: &str, from: Option<PathBuf>) -> Result<Reply, Problem> {
+    let arguments = Arguments {
+        task: Some(task.to_owned()),
+        from,
+        ..Arguments::default()
+    };
+    go(shared, &arguments)
+}
+
 /// Where the run stands.
 struct Way<'a> {
     shared: &'a Shared,
@@ -53,21 +68,22 @@ struct Way<'a> {
     task: Option<String>,
     last: Option<Done>,
     step: usize,
+    /// The candidate of this run was set aside; what the caller gave is used up.
+    anew: bool,
 }
 
 /// Takes a task as far as it may go and prints the last envelope.
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
-    let actor = shared.actor()?.name();
-    let mut way = Way {
-        shared,
-        arguments: &arguments,
-        actor,
-        task: arguments.task.clone(),
-        last: None,
-        step: 0,
-    };
+    if arguments.all {
+        return super::all::run(shared);
+    }
+    go(shared, &arguments)
+}
+
+fn go(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
+    let mut way = Way::new(shared, arguments)?;
     way.go()?;
     let done = way
         .last
@@ -81,23 +97,67 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     Ok(reply)
 }
 
-impl Way<'_> {
+impl<'a> Way<'a> {
+    fn new(shared: &'a Shared, arguments: &'a Arguments) -> Result<Self, Problem> {
+        Ok(Self {
+            shared,
+            arguments,
+            actor: shared.actor()?.name(),
+            task: arguments.task.clone(),
+            last: None,
+            step: 0,
+            anew: false,
+        })
+    }
+
     /// The way through. The first step that does not end well leads to the incident.
     fn go(&mut self) -> Result<(), Problem> {
         if !self.step(&stop_check::SKILL, &[])? || !self.step(&queue_scan::SKILL, &[])? {
             return self.converge();
         }
-        let state = self.state()?;
-        let went = match state {
-            None | Some(State::Inbox) => self.claim()? && self.work(false)?,
-            Some(State::Claimed | State::Work) => self.hold()? && self.work(true)?,
-            Some(State::Pr) => true,
-            Some(state @ (State::Done | State::Blocked)) => return Err(self.at_rest(state)),
-        };
-        if went && self.decision_allows() && self.land()? {
-            return self.record();
+        if self.task.is_some() {
+            retry::finish_cut_off(&self.session()?)?;
         }
-        self.converge()
+        let mut left = self.session()?.policy()?.landing.max_rebases;
+        loop {
+            let went = match self.state()? {
+                None | Some(State::Inbox) => self.claim()? && self.work(false)?,
+                Some(State::Claimed | State::Work) => self.hold()? && self.work(true)?,
+                Some(State::Pr) => true,
+                Some(state @ (State::Done | State::Blocked)) => return Err(self.at_rest(state)),
+            };
+            if !went || !self.decision_allows() {
+                return self.converge();
+            }
+            let landed = self.land(left > 0)?;
+            if !self.is_moved() || left == 0 || !rebase::is_possible(&self.session()?)? {
+                return if landed {
+                    self.record()?;
+                    self.look_at_the_tip()
+                } else {
+                    self.converge()
+                };
+            }
+            left -= 1;
+            self.make_anew()?;
+        }
+    }
+
+    /// Whether the target moved, and the change can be made anew on it.
+    fn is_moved(&self) -> bool {
+        let findings = self.last.iter().flat_map(|done| &done.envelope.findings);
+        let mut codes = findings.map(|finding| finding.code.as_str());
+        codes.any(|code| code == "BASE_MOVED")
+    }
+
+    /// Takes the task through scan, gates and decision again, on the target's new head.
+    fn make_anew(&mut self) -> Result<(), Problem> {
+        rebase::begin(&self.session()?)?;
+        terminal::say("   the target moved: the change is made anew on its head");
+        // What was said of the candidate before is not said of the next one.
+        self.last = None;
+        self.anew = true;
+        Ok(())
     }
 
     fn session(&self) -> Result<Session, Problem> {
@@ -173,7 +233,7 @@ impl Way<'_> {
             return Ok(false);
         }
         let drafted = resumed && self.session()?.task()?.has_recorded_draft()?;
-        if !drafted && !self.step(&patch_draft::SKILL, &self.draft_flags())? {
+        if !drafted && !self.draft()? {
             return Ok(false);
         }
         if !self.step(&diff_risk_scan::SKILL, &[])? {
@@ -183,6 +243,91 @@ impl Way<'_> {
         let fresh = self.arguments.no_cache.then(|| "--no-cache".to_owned());
         self.step(&gate_runner::SKILL, fresh.as_slice())?;
         self.step(&decision_router::SKILL, &[])
+    }
+
+    /// After a landing, where the policy wants it, the gates run on the target's tip. When one does
+    /// not pass there any more, a revert is made ready and the queue stops.
+    fn look_at_the_tip(&mut self) -> Result<(), Problem> {
+        let Some(tip) = tip::of(&self.session()?)? else {
+            return Ok(());
+        };
+        let before = self.last.take();
+        let file = temporary(&tip.patch)?;
+        let path = file.path().to_string_lossy().into_owned();
+        let flags = ["--patch".to_owned(), path, "--base".to_owned(), tip.base];
+        // The gates look at the tip, not at the task's candidate.
+        let task = self.task.take();
+        let ran = self.step(&gate_runner::SKILL, &flags);
+        self.task = task;
+        ran?;
+        let now = self.last.take();
+        self.last = before;
+        let Some(now) = now else { return Ok(()) };
+        let worse = tip::worse(&self.session()?, &now.envelope)?;
+        if worse.is_empty() {
+            return Ok(());
+        }
+        self.pause(&worse)
+    }
+
+    /// Makes the revert of what just landed ready, and switches STOP on.
+    fn pause(&mut self, worse: &[String]) -> Result<(), Problem> {
+        let session = self.session()?;
+        let id = session.task_id()?;
+        let reason = format!("{} does not pass on what {id} landed", worse.join(", "));
+        let made = rollback::make(&session, &reason).and_then(|made| {
+            let file = temporary(made.patch.as_deref().unwrap_or_default())?;
+            let arguments = Arguments {
+                task: Some(made.id.clone()),
+                from: Some(file.path().to_owned()),
+                ..Arguments::default()
+            };
+            let mut way = Way::new(self.shared, &arguments)?;
+            match way.claim()? && way.ready()? {
+                true => Ok(made.id),
+                false => Err(Problem::fail(
+                    "ROLLBACK_CONFLICT",
+                    "its steps did not end well",
+                )),
+            }
+        });
+        // Whatever became of the revert, nothing else lands.
+        stop::switch_on(&session, session.store()?, "baton run", &reason)?;
+        let next = match made {
+            Ok(revert) => format!("the revert is ready: baton resume, then baton run {revert}"),
+            Err(problem) => format!("no revert could be made: {problem}"),
+        };
+        if let Some(last) = &mut self.last {
+            last.code = last.code.max(exit::code(Status::ZeroStop, None));
+            last.hints.push(format!("STOP is on: {reason}; {next}"));
+        }
+        Ok(())
+    }
+
+    /// Takes a claimed task as far as its candidate and the scan of it.
+    fn ready(&mut self) -> Result<bool, Problem> {
+        Ok(self.step(&intake_validate::SKILL, &[])?
+            && self.draft()?
+            && self.step(&diff_risk_scan::SKILL, &[])?)
+    }
+
+    /// Drafts from what the caller names, or from the attempt before when the target moved.
+    fn draft(&mut self) -> Result<bool, Problem> {
+        let flags = self.draft_flags();
+        let given = (flags.is_empty() || self.anew)
+            .then(|| rebase::again(&self.session()?))
+            .transpose()?
+            .flatten();
+        let Some(again) = given else {
+            return self.step(&patch_draft::SKILL, &flags);
+        };
+        let file = temporary(&again.patch)?;
+        let path = file.path().to_string_lossy().into_owned();
+        // The proposer stays who it was.
+        let actor = std::mem::replace(&mut self.actor, again.actor.name());
+        let drafted = self.step(&patch_draft::SKILL, &["--from".to_owned(), path]);
+        self.actor = actor;
+        drafted
     }
 
     fn draft_flags(&self) -> Vec<String> {
@@ -198,10 +343,17 @@ impl Way<'_> {
         decision != Some(Decision::ZeroStop)
     }
 
-    /// Plans the landing; with an approval at hand, does it.
-    fn land(&mut self) -> Result<bool, Problem> {
+    /// Plans the landing; with an approval at hand, does it. Where the target moved, that is left to
+    /// the next time around.
+    fn land(&mut self, may_make_anew: bool) -> Result<bool, Problem> {
+        if let Some(said) = rebase::carry(&self.session()?)? {
+            terminal::say(&format!("   {said}"));
+        }
         if !self.step(&pr_merge_orchestrator::SKILL, &[])? {
             return Ok(false);
+        }
+        if may_make_anew && self.is_moved() {
+            return Ok(true);
         }
         let approved = self.last.as_ref().is_some_and(|done| {
             done.envelope.approvals.iter().any(|entry| {
@@ -216,14 +368,22 @@ impl Way<'_> {
     }
 
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
-    /// (a moved base, a dirty checkout, another holder) is no incident and stays where it is.
+    /// (a moved base, a forge that does not answer, another holder) is no incident and stays where it is.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 9] = [
+        const WAITS: [&str; 17] = [
             "FILE_EXISTS",
             "BASE_MOVED",
-            "CHECKOUT_DIRTY",
-            "CHECKOUT_NOT_UPDATED",
             "BRANCH_EXISTS",
+            "EXTERNAL_DENIED",
+            "FORGE_FAILED",
+            "LANDING_BUSY",
+            "LANDING_FENCED",
+            "LEASE_LOST",
+            "PUSH_FAILED",
+            "REMOTE_MISSING",
+            "REMOTE_REFUSED",
+            "SIGNING_FAILED",
+            "TOKEN_MISSING",
             "LOCK_CONFLICT",
             "TASK_NOT_FOUND",
             "NEED_INPUT",
@@ -313,4 +473,12 @@ fn first_line(envelope: &Envelope) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(140)
         .collect()
+}
+
+/// A file with these bytes, gone when dropped.
+pub(super) fn temporary(bytes: &[u8]) -> Result<tempfile::NamedTempFile, Problem> {
+    let trouble = |error: std::io::Error| Problem::io("temporary file", &error);
+    let mut file = tempfile::NamedTempFile::new().map_err(trouble)?;
+    file.write_all(bytes).map_err(trouble)?;
+    Ok(file)
 }

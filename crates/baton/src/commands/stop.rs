@@ -3,6 +3,8 @@
 use baton_core::audit::{Action, Draft, Level};
 use baton_core::clock;
 use baton_core::problem::Problem;
+use baton_core::session::Session;
+use baton_core::store::Store;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
@@ -34,6 +36,26 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
     let store = session.store()?;
     let reason = reason(matches);
     let by = operator(&session).unwrap_or_else(|_| session.actor.name().to_owned());
+    let fresh = switch_on(&session, store, &by, &reason)?;
+    let said = if fresh {
+        "STOP is on: everything halts"
+    } else {
+        "STOP was on already"
+    };
+    Ok(
+        Reply::ok(json!({"command": "stop", "status": "OK", "stop": true, "was_on": !fresh}))
+            .line(said)
+            .line("  lift it with: baton resume"),
+    )
+}
+
+/// Switches STOP on and records it; says whether it was off before.
+pub(super) fn switch_on(
+    session: &Session,
+    store: &Store,
+    by: &str,
+    reason: &str,
+) -> Result<bool, Problem> {
     let text = format!(
         "{}\n",
         json!({"by": by, "at": clock::rfc3339(clock::now()), "reason": reason})
@@ -45,16 +67,7 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
         .meta("was_on", !fresh);
     draft.level = Level::Warn;
     store.log()?.append(draft)?;
-    let said = if fresh {
-        "STOP is on: everything halts"
-    } else {
-        "STOP was on already"
-    };
-    Ok(
-        Reply::ok(json!({"command": "stop", "status": "OK", "stop": true, "was_on": !fresh}))
-            .line(said)
-            .line("  lift it with: baton resume"),
-    )
+    Ok(fresh)
 }
 
 /// Lifts STOP: recorded first, then done.

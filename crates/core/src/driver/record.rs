@@ -160,10 +160,14 @@ fn act(session: &mut Session, outcome: &Outcome) -> Result<(), Problem> {
         return Ok(());
     };
     session.task()?;
-    let Some(open) = session.open_task_mut() else {
+    let Some(open) = session.open_task() else {
         return Ok(());
     };
     let fence = open.fence;
+    if open.folder.state() == State::Pr {
+        // Nobody takes a task away from under a landing.
+        session.merge_lock()?;
+    }
     // The store is opened apart from the task so that both can be held at once.
     let root = session.root()?.to_owned();
     let store = Store::open(&root)?;

@@ -1,11 +1,10 @@
-//! The only place that writes into the user's repository: commits handed over as a pack, one
-//! reference moved by compare-and-swap, the checkout updated when it is clean.
+//! The only place that writes into the user's repository: commits handed over as a pack, and one
+//! reference moved by compare-and-swap.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
 
 use super::{Call, ObjectStore, Oid, Repository, last_words};
+use crate::environment;
 use crate::problem::Problem;
 
 /// Who stands in a commit.
@@ -17,26 +16,61 @@ pub struct PersonIdent {
     pub email: String,
 }
 
-/// What the user's checkout looks like to a landing on some branch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckoutState {
-    /// Another branch is checked out here; a landing does not concern it.
-    Elsewhere,
-    /// The branch is checked out and nothing tracked is changed.
-    Clean,
-    /// The branch is checked out and these paths are changed.
-    Dirty(Vec<String>),
-    /// The branch is checked out in another worktree.
-    OtherWorktree(String),
+impl PersonIdent {
+    /// baton itself.
+    #[must_use]
+    pub fn baton() -> Self {
+        Self {
+            name: "baton".to_owned(),
+            email: "baton@localhost".to_owned(),
+        }
+    }
 }
 
-/// What a landing did.
+/// How a commit is signed: by git itself, with a key and a program that the operator's own
+/// configuration names. The repository's configuration is not asked, for a program stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Landed {
-    /// The new commit.
-    pub commit: Oid,
-    /// Whether the user's checkout was moved along.
-    pub checkout_updated: bool,
+pub struct SigningKey {
+    settings: Vec<String>,
+    environment: Vec<(&'static str, OsString)>,
+}
+
+impl SigningKey {
+    /// Reads `user.signingKey`, `gpg.program`, `gpg.ssh.program` and `gpg.ssh.defaultKeyCommand` from
+    /// the operator's global configuration, and where the agents are from the environment.
+    #[must_use]
+    pub fn of_operator(repository: &Repository, format: &str) -> Self {
+        let mut settings = vec![format!("gpg.format={format}")];
+        for key in [
+            "user.signingKey",
+            "gpg.program",
+            "gpg.ssh.program",
+            "gpg.ssh.defaultKeyCommand",
+        ] {
+            let value = repository.setting(&["--global", "--path"], key);
+            settings.extend(value.map(|value| format!("{key}={value}")));
+        }
+        let names = [
+            environment::HOME,
+            environment::SSH_AUTH_SOCK,
+            environment::GNUPGHOME,
+        ];
+        let known = |name| Some((name, environment::read(name)?));
+        Self {
+            settings,
+            environment: names.into_iter().filter_map(known).collect(),
+        }
+    }
+
+    fn apply(&self, mut call: Call) -> Call {
+        for setting in &self.settings {
+            call = call.args(["-c", setting.as_str()]);
+        }
+        for (name, value) in &self.environment {
+            call = call.set(*name, value);
+        }
+        call
+    }
 }
 
 impl ObjectStore {
@@ -53,22 +87,57 @@ impl ObjectStore {
         message: &str,
     ) -> Result<Oid, Problem> {
         let line = self
-            .call()
-            .set("GIT_AUTHOR_NAME", author.name.as_str())
-            .set("GIT_AUTHOR_EMAIL", author.email.as_str())
-            .set("GIT_COMMITTER_NAME", committer.name.as_str())
-            .set("GIT_COMMITTER_EMAIL", committer.email.as_str())
-            .args([
-                "commit-tree",
-                tree.as_str(),
-                "-p",
-                parent.as_str(),
-                "-F",
-                "-",
-            ])
+            .committing(self.call(), tree, parent, author, committer)
+            .args(["-F", "-"])
             .input(message)
             .line("committing the candidate")?;
         Oid::parse(&line)
+    }
+
+    /// The same with a signature.
+    ///
+    /// # Errors
+    /// `SIGNING_FAILED` with git's own words.
+    pub fn commit_signed(
+        &self,
+        tree: &Oid,
+        parent: &Oid,
+        [author, committer]: [&PersonIdent; 2],
+        message: &str,
+        key: &SigningKey,
+    ) -> Result<Oid, Problem> {
+        let done = self
+            .committing(key.apply(self.call()), tree, parent, author, committer)
+            .args(["-S", "-F", "-"])
+            .input(message)
+            .finish()?;
+        if done.ended.is_success() {
+            return Oid::parse(String::from_utf8_lossy(&done.stdout.bytes).trim());
+        }
+        Err(Problem::fail(
+            "SIGNING_FAILED",
+            format!(
+                "the policy asks for a signed commit, and git cannot sign: {}",
+                last_words(&done.stderr.bytes)
+            ),
+        )
+        .hint("set your key: git config --global user.signingKey KEY; then run it again"))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a part of a commit")]
+    fn committing(
+        &self,
+        call: Call,
+        tree: &Oid,
+        parent: &Oid,
+        author: &PersonIdent,
+        committer: &PersonIdent,
+    ) -> Call {
+        call.set("GIT_AUTHOR_NAME", author.name.as_str())
+            .set("GIT_AUTHOR_EMAIL", author.email.as_str())
+            .set("GIT_COMMITTER_NAME", committer.name.as_str())
+            .set("GIT_COMMITTER_EMAIL", committer.email.as_str())
+            .args(["commit-tree", tree.as_str(), "-p", parent.as_str()])
     }
 
     /// Packs what `commit` adds to `parent`.
@@ -85,61 +154,75 @@ impl Repository {
     /// name; baton's own when git knows none.
     #[must_use]
     pub fn operator(&self) -> PersonIdent {
-        let read = |key: &str| {
-            let done = Call::as_user(&self.git_dir, &self.root)
-                .args(["config", "--get", key])
-                .finish()
-                .ok()?;
-            let value = String::from_utf8_lossy(&done.stdout.bytes)
-                .trim()
-                .to_owned();
-            (done.ended.is_success() && !value.is_empty()).then_some(value)
-        };
+        let read = |key: &str| self.setting(&[], key);
         PersonIdent {
             name: read("user.name").unwrap_or_else(|| "baton".to_owned()),
             email: read("user.email").unwrap_or_else(|| "baton@localhost".to_owned()),
         }
     }
 
-    /// How the user's checkout stands to `branch`.
+    /// One value of the user's own configuration.
+    pub(super) fn setting(&self, options: &[&str], key: &str) -> Option<String> {
+        let done = Call::as_user(&self.git_dir, &self.root)
+            .args(["config"])
+            .args(options.iter().copied())
+            .args(["--get", key])
+            .finish()
+            .ok()?;
+        let value = String::from_utf8_lossy(&done.stdout.bytes)
+            .trim()
+            .to_owned();
+        (done.ended.is_success() && !value.is_empty()).then_some(value)
+    }
+
+    /// The first parent of a commit; none for a first commit.
+    ///
+    /// # Errors
+    /// `TOOL_MISSING`.
+    pub fn parent(&self, commit: &Oid) -> Result<Option<Oid>, Problem> {
+        let done = self
+            .call()
+            .args(["rev-parse", "--verify", "--quiet", "--end-of-options"])
+            .args([format!("{commit}^1^{{commit}}")])
+            .finish()?;
+        if !done.ended.is_success() {
+            return Ok(None);
+        }
+        Oid::parse(String::from_utf8_lossy(&done.stdout.bytes).trim()).map(Some)
+    }
+
+    /// The commit right after `base` on the way to `tip`, along first parents; none when `base` is not
+    /// on it.
     ///
     /// # Errors
     /// `GIT_FAILED`.
-    pub fn checkout_state(&self, branch: &str) -> Result<CheckoutState, Problem> {
-        if self.current_branch()?.as_deref() == Some(branch) {
-            let listing = Call::as_user(&self.git_dir, &self.root)
-                .set("GIT_WORK_TREE", self.root.as_os_str())
-                .set("GIT_OPTIONAL_LOCKS", "0")
-                .args(["status", "--porcelain=v1", "-z", "--untracked-files=no"])
-                .output("looking at the checkout")?;
-            let text = String::from_utf8_lossy(&listing).into_owned();
-            let changed: Vec<_> = text
-                .split('\0')
-                .filter_map(|entry| entry.get(3..))
-                .map(str::to_owned)
-                .collect();
-            return Ok(if changed.is_empty() {
-                CheckoutState::Clean
-            } else {
-                CheckoutState::Dirty(changed)
-            });
+    pub fn first_after(&self, base: &Oid, tip: &Oid) -> Result<Option<Oid>, Problem> {
+        if base == tip || !self.is_ancestor(base, tip)? {
+            return Ok(None);
         }
         let listing = self
             .call()
-            .args(["worktree", "list", "--porcelain", "-z"])
-            .output("listing worktrees")?;
+            .args(["rev-list", "--first-parent", "--ancestry-path"])
+            .args([format!("{base}..{tip}")])
+            .output("looking for a landing")?;
         let text = String::from_utf8_lossy(&listing).into_owned();
-        let wanted = format!("branch refs/heads/{branch}");
-        let mut folder = "";
-        for field in text.split('\0') {
-            if let Some(path) = field.strip_prefix("worktree ") {
-                folder = path;
-            }
-            if field == wanted {
-                return Ok(CheckoutState::OtherWorktree(folder.to_owned()));
-            }
-        }
-        Ok(CheckoutState::Elsewhere)
+        let Some(first) = text.lines().last() else {
+            return Ok(None);
+        };
+        let first = Oid::parse(first)?;
+        Ok((self.parent(&first)?.as_ref() == Some(base)).then_some(first))
+    }
+
+    /// Whether `commit` is in the history of `tip`.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn is_ancestor(&self, commit: &Oid, tip: &Oid) -> Result<bool, Problem> {
+        let done = self
+            .call()
+            .args(["merge-base", "--is-ancestor", commit.as_str(), tip.as_str()])
+            .finish()?;
+        Ok(done.ended.is_success())
     }
 
     /// Brings a commit and its objects in, as loose objects that no reference names yet.
@@ -182,7 +265,7 @@ impl Repository {
         let (code, next) = match old {
             Some(_) => (
                 "BASE_MOVED",
-                "baton retry TASK, then run it again: gates and approval count for one base only",
+                "run it again: the change is made anew on the new head",
             ),
             None => (
                 "BRANCH_EXISTS",
@@ -197,85 +280,5 @@ impl Repository {
             ),
         )
         .hint(next))
-    }
-
-    /// Updates a clean checkout from `old` to `new`; files that are not tracked stay, and one that
-    /// stands in the way stops the update. With `dry_run` it only says whether it would work.
-    ///
-    /// # Errors
-    /// `CHECKOUT_NOT_UPDATED`.
-    pub fn update_checkout(&self, old: &Oid, new: &Oid, dry_run: bool) -> Result<(), Problem> {
-        if let Some(path) = self.in_the_way(old, new)? {
-            let path = path.display();
-            return Err(Problem::fail(
-                "CHECKOUT_NOT_UPDATED",
-                format!("the checkout cannot follow: {path} is there and is not tracked"),
-            )
-            .hint("move the files that stand in the way, then run it again"));
-        }
-        let call =
-            || Call::as_user(&self.git_dir, &self.root).set("GIT_WORK_TREE", self.root.as_os_str());
-        // Time stamps alone must not make a file look changed.
-        call().args(["update-index", "-q", "--refresh"]).finish()?;
-        let mode: &[&str] = if dry_run {
-            &["-n", "-m", "-u"]
-        } else {
-            &["-m", "-u"]
-        };
-        let done = call()
-            .args(["read-tree"])
-            .args(mode.iter().copied())
-            .args([old.as_str(), new.as_str()])
-            .finish()?;
-        if done.ended.is_success() {
-            return Ok(());
-        }
-        Err(Problem::fail(
-            "CHECKOUT_NOT_UPDATED",
-            format!(
-                "the checkout cannot follow: {}",
-                last_words(&done.stderr.bytes)
-            ),
-        )
-        .hint("move the files that stand in the way, then run it again"))
-    }
-
-    /// A file of the user's at a path that comes in. git spares those that are not tracked, but
-    /// writes over those that are ignored too, and an ignored `.env` is somebody's only copy.
-    fn in_the_way(&self, old: &Oid, new: &Oid) -> Result<Option<PathBuf>, Problem> {
-        let added = self
-            .call()
-            .args([
-                "diff-tree",
-                "-r",
-                "-z",
-                "--name-only",
-                "--no-renames",
-                "--diff-filter=A",
-            ])
-            .args([old.as_str(), new.as_str()])
-            .output("listing what comes in")?;
-        let added = added
-            .split(|byte| *byte == 0)
-            .filter(|path| !path.is_empty());
-        for path in added.map(|path| Path::new(OsStr::from_bytes(path))) {
-            let is_there = self.root.join(path).symlink_metadata().is_ok();
-            let blocks = |folder: &&Path| {
-                let found = self.root.join(folder).symlink_metadata();
-                found.is_ok_and(|found| !found.is_dir())
-            };
-            // The last ancestor is the root itself, by an empty name.
-            let mut above = path
-                .ancestors()
-                .skip(1)
-                .filter(|folder| *folder != Path::new(""));
-            if is_there {
-                return Ok(Some(path.to_owned()));
-            }
-            if let Some(folder) = above.find(blocks) {
-                return Ok(Some(folder.to_owned()));
-            }
-        }
-        Ok(None)
     }
 }

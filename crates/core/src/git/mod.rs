@@ -4,13 +4,19 @@
 //! [`Repository`] is the user's: read until a landing. [`ObjectStore`] is ours, a bare repository
 //! under the queue that borrows the user's objects and keeps every object a proposal makes.
 
+mod checkout;
 mod landing;
+mod merge;
 mod objects;
+mod push;
 mod repository;
 mod trees;
 
-pub use landing::{CheckoutState, Landed, PersonIdent};
+pub use checkout::Obstacle;
+pub use landing::{PersonIdent, SigningKey};
+pub use merge::Merged;
 pub use objects::{ObjectStore, TemporaryIndex, TreeEntry};
+pub use push::{Credentials, RemoteUrl};
 pub use repository::{Oid, Repository};
 
 use std::ffi::{OsStr, OsString};

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Access, Condition, GateKind, PathRule, Policy, RiskRule, StandingApproval, check_gates,
+    landing_types,
 };
 use crate::approval;
 use crate::bounds::{self, Checked};
@@ -105,7 +106,7 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     decisions(policy)?;
     recovery(policy)?;
     caps(policy)?;
-    landing(policy)?;
+    landing_types::check(&policy.landing)?;
     argv("draft.command", &policy.draft.command)
 }
 
@@ -410,30 +411,4 @@ fn caps(policy: &Policy) -> Checked {
         bounds::number(field, number, least, most)?;
     }
     Ok(())
-}
-
-fn landing(policy: &Policy) -> Checked {
-    let target = &policy.landing.target;
-    bounds::text("landing.target", target, 1, 200)?;
-    if target.starts_with('-') || target.contains(char::is_whitespace) {
-        return Err(format!(
-            "landing.target \"{}\" is no branch name",
-            target.escape_debug()
-        ));
-    }
-    let prefix = &policy.landing.branch_prefix;
-    let first = prefix
-        .bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let rest = prefix
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte));
-    if first && rest && prefix.len() <= 100 {
-        return Ok(());
-    }
-    Err(format!(
-        "landing.branch_prefix \"{}\" cannot begin a branch name",
-        prefix.escape_debug()
-    ))
 }

@@ -7,6 +7,7 @@
 mod check;
 mod check_gates;
 mod gate_types;
+mod landing_types;
 mod render;
 mod risk_types;
 mod types;
@@ -15,11 +16,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 pub use gate_types::{Gate, GateKind, Parser, Relax};
+pub use landing_types::{
+    Forge, ForgeKind, LANDING_PURPOSE, Landing, Person, Role, Signatory, Signing, TokenSource, Via,
+};
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use types::{
     Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Grants,
-    Isolation, IsolationRule, Landing, Mode, NeedsApproval, PathRule, Policy, Recovery,
-    StandingApproval,
+    Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy, Recovery, StandingApproval,
 };
 
 use crate::approval::instant;

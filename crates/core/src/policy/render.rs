@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Access, Actor, PathRule, Policy, RiskKind};
+use super::{Access, Actor, PathRule, Policy, RiskKind, Signatory, Signing};
 use crate::envelope::ToolClass;
 
 const ACTORS: [Actor; 5] = [
@@ -106,10 +106,50 @@ impl Policy {
         put(
             text,
             format_args!(
-                "\nGates run at isolation {} or more, or not at all. Changes land on `{}`; branches for review begin with `{}`.\n\n",
-                self.isolation.minimum.name(),
-                self.landing.target,
-                self.landing.branch_prefix
+                "\nGates run at isolation {} or more, or not at all.\n\n",
+                self.isolation.minimum.name()
+            ),
+        );
+        self.render_landing(text);
+    }
+
+    fn render_landing(&self, text: &mut String) {
+        let landing = &self.landing;
+        let who = |who: &Signatory| match who {
+            Signatory::Role(role) => format!("the {}", word(role)),
+            Signatory::Fixed(person) => cell(&format!("{} ({})", person.name, person.email)),
+        };
+        let pushed = match &landing.remote {
+            Some(remote) if landing.push => format!("are pushed to `{remote}`"),
+            _ => "stay here".to_owned(),
+        };
+        let review = landing.forge.as_ref().map_or(String::new(), |forge| {
+            format!(", with a review asked for at {}", cell(&forge.api))
+        });
+        put(
+            text,
+            format_args!(
+                "## Landing\n\nChanges land on `{}`. Branches for review begin with `{}` and {pushed}{review}. When the target moved, a change is made anew on it up to {} times in one run; an approval is {}. Commits are by {}, committed by {}, {}. {}\n\n",
+                landing.target,
+                landing.branch_prefix,
+                landing.max_rebases,
+                if landing.carry_approvals {
+                    "carried over to the same net change, with proof"
+                } else {
+                    "asked for again then"
+                },
+                who(&landing.author),
+                who(&landing.committer),
+                match landing.sign {
+                    Signing::None => "not signed",
+                    Signing::Ssh => "signed with SSH",
+                    Signing::Gpg => "signed with GPG",
+                },
+                if landing.gates_on_tip {
+                    "The gates run once more on what landed."
+                } else {
+                    "The gates do not run again on what landed."
+                },
             ),
         );
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::gate_types::Gate;
+use super::landing_types::Landing;
 use super::risk_types::{RiskRule, SecretRules};
 use crate::envelope::{Decision, ToolClass};
 use crate::wire;
@@ -323,16 +324,6 @@ pub struct IsolationRule {
     /// The asserting sentence for minimum E: machines that run gates are thrown away afterwards.
     #[serde(default)]
     pub throwaway: bool,
-}
-
-/// Where changes land.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Landing {
-    /// The branch that AUTO_MERGE moves.
-    pub target: String,
-    /// What the name of a branch for review begins with.
-    pub branch_prefix: String,
 }
 
 /// How drafts are made.

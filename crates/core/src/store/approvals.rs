@@ -25,6 +25,8 @@ impl Store {
         record: impl FnOnce(&str) -> Result<Receipt, Problem>,
     ) -> Result<(String, Receipt), Problem> {
         let bytes = approval.to_bytes();
+        // A landing holds it from its last look at the approvals until the reference has moved.
+        let _mutex = self.mutex()?;
         let receipt = record(&digest::sha256(&bytes))?;
         let name = format!("{}.json", approval.approval_id);
         let folder = self.folder("approved")?;
@@ -48,7 +50,10 @@ impl Store {
             let is_ours =
                 event.inputs_sha256 == candidate.patch_sha256 && event.repo_ref == candidate.base;
             let id = event.meta.get("approval_id").and_then(|id| id.as_str());
-            let (Action::ApprovalGranted | Action::ApprovalDenied, Some(id)) = (event.action, id)
+            let (
+                Action::ApprovalGranted | Action::ApprovalCarried | Action::ApprovalDenied,
+                Some(id),
+            ) = (event.action, id)
             else {
                 return;
             };

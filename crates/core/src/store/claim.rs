@@ -115,7 +115,7 @@ impl Store {
 
     /// The next fencing number: the number of the log's next line. It rises with every claim,
     /// because a claim is recorded before the next one of the same task can succeed.
-    fn next_fence(&self, held: u64) -> Result<u64, Problem> {
+    pub(super) fn next_fence(&self, held: u64) -> Result<u64, Problem> {
         Ok((self.log()?.head()?.seq + 1).max(held + 1))
     }
 

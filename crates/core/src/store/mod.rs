@@ -5,6 +5,7 @@
 mod approvals;
 mod claim;
 mod intake;
+mod merge_lock;
 mod submit;
 mod task_folder;
 
@@ -12,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use claim::{Claim, Conflict};
+pub use merge_lock::MergeLock;
 pub use submit::Submitted;
 pub use task_folder::{KeptEnvelope, TaskFolder};
 

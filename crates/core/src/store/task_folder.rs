@@ -487,18 +487,16 @@ impl TaskFolder {
         })
     }
 
-    /// Moves everything that the last attempt made into `attempts/<n>/`; the task itself stays.
+    /// Moves everything that the last attempt made into `attempts/<number>/`; the task itself stays.
+    /// What a killed run moved there already stays there.
     ///
     /// # Errors
     /// `IO_ERROR`.
-    pub fn set_attempt_aside(&self) -> Result<u32, Problem> {
-        let attempts = self
+    pub fn set_attempt_aside(&self, number: u32) -> Result<(), Problem> {
+        let target = self
             .folder
             .sub_or_new(ATTEMPTS)
-            .map_err(|error| self.trouble(ATTEMPTS, &error))?;
-        let number = self.attempts()? + 1;
-        let target = attempts
-            .new_sub(&number.to_string())
+            .and_then(|attempts| attempts.sub_or_new(&number.to_string()))
             .map_err(|error| self.trouble(ATTEMPTS, &error))?;
         for entry in self
             .folder
@@ -512,7 +510,20 @@ impl TaskFolder {
                 .move_to(&entry.name, &target, &entry.name)
                 .map_err(|error| self.trouble(&entry.name, &error))?;
         }
-        Ok(number)
+        Ok(())
+    }
+
+    /// An attempt that was set aside, to be read like the task itself.
+    ///
+    /// # Errors
+    /// `FILE_MISSING`, `FILE_UNREADABLE`.
+    pub fn attempt(&self, number: u32) -> Result<Self, Problem> {
+        let folder = self
+            .folder
+            .sub(ATTEMPTS)
+            .and_then(|folder| folder.sub(&number.to_string()))
+            .map_err(|error| self.trouble(ATTEMPTS, &error))?;
+        Ok(Self::new(self.id.clone(), self.state, folder))
     }
 
     /// How many attempts were set aside.

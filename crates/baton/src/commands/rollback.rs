@@ -1,0 +1,238 @@
+//! `baton rollback`: recovery R6. What a task landed is undone forwards, by a revert that is a task
+//! and a candidate of its own and goes through the same gates and the same approval.
+
+use baton_core::audit::{Action, Draft};
+use baton_core::clock;
+use baton_core::digest;
+use baton_core::envelope::ToolClass;
+use baton_core::git::{Merged, ObjectStore, Oid};
+use baton_core::problem::Problem;
+use baton_core::session::Session;
+use baton_core::state::State;
+use baton_core::task::{Task, TaskId};
+use clap::{Arg, ArgMatches, Command};
+use serde_json::json;
+
+use super::{Shared, named_task, task_argument};
+use crate::reply::Reply;
+
+/// The highest number in a rollback's name.
+const MOST: u32 = 100;
+
+/// Adds the flags.
+pub(super) fn arguments(command: Command) -> Command {
+    command.arg(task_argument()).arg(
+        Arg::new("reason")
+            .long("reason")
+            .value_name("TEXT")
+            .default_value("no reason given")
+            .help("Say why"),
+    )
+}
+
+/// A revert that waits in the inbox.
+pub(super) struct Made {
+    /// The task.
+    pub(super) id: String,
+    /// Its change, for patch-draft; none when an earlier run drafted it already.
+    pub(super) patch: Option<Vec<u8>>,
+    /// Files that the landing added, which the revert deletes.
+    deletes: Vec<String>,
+    commit: Oid,
+}
+
+/// Makes the revert and takes it as far as it may go.
+pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
+    let session = shared.session(Some(named_task(matches)?))?;
+    session.check_stop()?;
+    session.authorize(&[ToolClass::Write, ToolClass::Move])?;
+    let reason = matches.get_one::<String>("reason").map(String::as_str);
+    let made = make(&session, reason.unwrap_or_default())?;
+    let file = made
+        .patch
+        .as_deref()
+        .map(super::run::temporary)
+        .transpose()?;
+    let from = file.as_ref().map(|file| file.path().to_owned());
+    let reply = super::run::take(shared, &made.id, from)?;
+    Ok(made.explain(reply))
+}
+
+impl Made {
+    fn explain(&self, reply: Reply) -> Reply {
+        let mut reply = reply.line(format!("{} undoes {}", self.id, self.commit));
+        if !self.deletes.is_empty() {
+            reply = reply
+                .line(format!(
+                    "  the revert deletes what the landing added: {}; every deletion is stopped (D2)",
+                    self.deletes.join(", ")
+                ))
+                .line(format!("  a person undoes that by hand: git revert {}", self.commit));
+        }
+        reply
+    }
+}
+
+/// Puts the revert of what a task landed into the inbox, or finds the one that is under way.
+pub(super) fn make(session: &Session, reason: &str) -> Result<Made, Problem> {
+    let of = session.task_id()?;
+    let commit = landed(session, &of)?;
+    let repository = session.repository()?;
+    let store = session.store()?;
+    let objects = store.objects(repository)?;
+    let (now, tree) = reverted(session, &objects, &of, &commit)?;
+    let deletes = objects.deleted_paths(&now, &tree)?;
+    let (id, is_new) = name(session, &of)?;
+    let mut made = Made {
+        id: id.to_string(),
+        patch: Some(objects.patch_between(&now, &tree)?),
+        deletes,
+        commit,
+    };
+    if is_new {
+        submit(
+            session,
+            &made,
+            &of,
+            objects.changed_paths(&now, &tree)?,
+            reason,
+        )?;
+    } else if store.task(&id)?.has_recorded_draft()? {
+        made.patch = None;
+    }
+    Ok(made)
+}
+
+/// The target's tree, and the same without what `commit` changed.
+fn reverted(
+    session: &Session,
+    objects: &ObjectStore,
+    of: &TaskId,
+    commit: &Oid,
+) -> Result<(Oid, Oid), Problem> {
+    let repository = session.repository()?;
+    let target = &session.policy()?.landing.target;
+    let tip = repository.commit(target)?;
+    let by_hand = format!("undo it by hand: git revert {commit}");
+    if !repository.is_ancestor(commit, &tip)? {
+        return Err(Problem::fail(
+            "ROLLBACK_NOTHING",
+            format!("{commit}, which {of} landed, is not in {target} any more"),
+        ));
+    }
+    let parent = repository.parent(commit)?.ok_or_else(|| {
+        Problem::fail(
+            "ROLLBACK_NOTHING",
+            format!("{commit} has no parent to go back to"),
+        )
+    })?;
+    let before = repository.tree_of(&parent)?;
+    let tree = match objects.transplant(commit, &before, &tip)? {
+        Merged::Clean(tree) => tree,
+        Merged::Conflict(paths) => {
+            return Err(Problem::fail(
+                "ROLLBACK_CONFLICT",
+                format!(
+                    "what landed since conflicts with the revert in {}",
+                    paths.join(", ")
+                ),
+            )
+            .hint(by_hand));
+        }
+    };
+    let now = repository.tree_of(&tip)?;
+    if tree == now {
+        return Err(Problem::fail(
+            "ROLLBACK_NOTHING",
+            format!("{target} holds nothing of {commit} any more"),
+        ));
+    }
+    Ok((now, tree))
+}
+
+/// The commit that a task landed on the target.
+fn landed(session: &Session, of: &TaskId) -> Result<Oid, Problem> {
+    let (mut commit, mut branch) = (None, None);
+    session.store()?.log()?.verify(|event, _| {
+        if event.task_id != of.as_str() {
+            return;
+        }
+        let named = event.meta.get("commit").and_then(|commit| commit.as_str());
+        match event.action {
+            Action::ChangeLanded => commit = named.map(str::to_owned),
+            Action::PrBranchCreated => branch = named.map(str::to_owned),
+            _ => {}
+        }
+    })?;
+    match (commit, branch) {
+        (Some(commit), _) => Oid::parse(&commit),
+        (None, Some(_)) => Err(Problem::fail(
+            "ROLLBACK_NOTHING",
+            format!("task {of} became a branch for review; baton landed nothing of it"),
+        )
+        .hint("close the review; if people merged it, revert their merge: git revert -m 1 COMMIT")),
+        (None, None) => Err(Problem::fail(
+            "ROLLBACK_NOTHING",
+            format!("the log records no landing of task {of}"),
+        )
+        .hint(format!("baton show {of}"))),
+    }
+}
+
+/// The rollback's name: the first that is free, or the one that is under way.
+fn name(session: &Session, of: &TaskId) -> Result<(TaskId, bool), Problem> {
+    let stem: String = of.as_str().chars().take(50).collect();
+    for number in 1..=MOST {
+        let ending = match number {
+            1 => String::new(),
+            number => format!("-{number}"),
+        };
+        let id = TaskId::parse(&format!("{stem}-rollback{ending}"))?;
+        match session.store()?.find(&id)? {
+            None => return Ok((id, true)),
+            Some(State::Done | State::Blocked) => {}
+            Some(_) => return Ok((id, false)),
+        }
+    }
+    Err(Problem::fail(
+        "TASK_EXISTS",
+        format!("task {of} was rolled back {MOST} times"),
+    ))
+}
+
+fn submit(
+    session: &Session,
+    made: &Made,
+    of: &TaskId,
+    paths: Vec<String>,
+    reason: &str,
+) -> Result<(), Problem> {
+    let store = session.store()?;
+    let title = store.task(of)?.task()?.title;
+    let title: String = format!("Roll back: {title}").chars().take(200).collect();
+    let text = json!({
+        "task_id": made.id,
+        "title": title,
+        "goal": format!("Undo what task {of} landed as {}: {reason}", made.commit),
+        "scope": {"target_files": [], "allow_patch_on_files": paths, "deny_paths_glob": []},
+        "priority": "P0",
+        "meta": {
+            "created_by": session.actor.name(), "created_at": clock::rfc3339(clock::now()),
+            "rollback_of": of, "commit": made.commit.as_str(),
+        },
+    });
+    let bytes = text.to_string().into_bytes();
+    let task = Task::parse(&bytes)?;
+    store
+        .submit(&task, |id| {
+            let mut draft = Draft::new(session.actor, Action::TaskSubmitted, "baton")?
+                .task(id.as_str(), None, Some(State::Inbox))
+                .meta("title", task.title.clone())
+                .meta("rollback_of", of.as_str())
+                .meta("commit", made.commit.to_string())
+                .meta("reason", reason);
+            draft.inputs_sha256 = digest::sha256(&bytes);
+            store.log()?.append(draft).map(drop)
+        })
+        .map(drop)
+}

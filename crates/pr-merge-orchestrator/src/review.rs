@@ -1,0 +1,144 @@
+//! A branch for review: what people are told of it, where it is pushed, who is asked.
+
+use baton_core::envelope::{Artifact, ArtifactKind};
+use baton_core::git::{Credentials, Oid, RemoteUrl};
+use baton_core::outputs::LandingMode;
+use baton_core::policy::{Forge, LANDING_PURPOSE, TokenSource, Via};
+use baton_core::problem::Problem;
+use baton_core::{environment, files};
+use baton_forge::Review;
+
+use crate::landing::Landing;
+use crate::{describe, message, tool};
+
+/// The description's name in the task's folder.
+const BODY: &str = "evidence/review.md";
+/// The longest token, in bytes.
+const MAX_TOKEN: usize = 8192;
+/// What went out.
+pub(crate) struct Out {
+    pub(crate) body: Artifact,
+    pub(crate) did: Vec<String>,
+    pub(crate) address: Option<String>,
+}
+
+/// The host of a push is named by the policy, and so is the forge's.
+pub(crate) fn may_leave(landing: &Landing<'_>) -> Result<(), Problem> {
+    if landing.mode == LandingMode::AutoMerge || !landing.policy.push {
+        return Ok(());
+    }
+    let mut hosts = vec![remote(landing)?.host];
+    if let Some(forge) = &landing.policy.forge {
+        hosts.push(host_of(forge));
+    }
+    let exceptions = &landing.session.policy()?.external_exceptions;
+    for host in hosts {
+        let named = exceptions
+            .iter()
+            .any(|one| one.host == host && one.purpose == LANDING_PURPOSE);
+        if !named {
+            return Err(Problem::deny(
+                "EXTERNAL_DENIED",
+                format!("the branch would go to {host}, and no external exception of the policy names it"),
+            )
+            .hint(format!(
+                "add the host {host} with the purpose \"{LANDING_PURPOSE}\" to external_exceptions by a reviewed commit, or set landing.push to false"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn host_of(forge: &Forge) -> String {
+    let rest = forge.api.split_once("://").map_or("", |(_, rest)| rest);
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    host.to_ascii_lowercase()
+}
+
+fn remote(landing: &Landing<'_>) -> Result<RemoteUrl, Problem> {
+    let name = landing.policy.remote.as_deref().unwrap_or_default();
+    landing.repository.remote_url(name)
+}
+
+/// Writes the description, and takes the branch as far as the policy lets it.
+pub(crate) fn publish(landing: &Landing<'_>, commit: &Oid) -> Result<Out, Problem> {
+    let text = describe::review(landing, commit)?;
+    let mut out = Out {
+        body: keep(landing, &text)?,
+        did: Vec::new(),
+        address: None,
+    };
+    if !landing.policy.push {
+        return Ok(out);
+    }
+    let url = remote(landing)?;
+    let credentials = Credentials {
+        password: landing.policy.push_token.as_ref().map(token).transpose()?,
+        helper: landing.policy.credential_helper.clone(),
+    };
+    landing.session.check_stop()?;
+    let sent = landing
+        .objects
+        .push(&url, &credentials, &landing.branch, commit)?;
+    let said = if sent { "pushed to" } else { "is at" };
+    out.did
+        .push(format!("done: {} {said} {}", landing.branch, url.host));
+    if let Some(forge) = &landing.policy.forge {
+        landing.session.check_stop()?;
+        let address = ask(landing, forge, &text)?;
+        out.did.push(format!("done: review asked for at {address}"));
+        out.address = Some(address);
+    }
+    Ok(out)
+}
+
+/// Keeps the description; a run before that was cut off may have kept it already.
+fn keep(landing: &Landing<'_>, text: &str) -> Result<Artifact, Problem> {
+    let task = landing.session.task()?;
+    task.write_next(ArtifactKind::Other, BODY, text.as_bytes())
+}
+
+/// Reads a token; its value goes into no message.
+pub(crate) fn token(source: &TokenSource) -> Result<String, Problem> {
+    let missing = |what: String| {
+        Problem::fail("TOKEN_MISSING", format!("{what} holds no token"))
+            .hint("put the token there and run it again; it is never logged")
+    };
+    let text = match source {
+        TokenSource::Env(name) => {
+            environment::read_text(name).ok_or_else(|| missing(format!("the variable {name}")))?
+        }
+        TokenSource::File(path) => {
+            let path = std::path::Path::new(path);
+            let bytes = files::read_named(path, MAX_TOKEN)
+                .map_err(|error| missing(format!("{} ({error})", path.display())))?;
+            String::from_utf8(bytes).map_err(|_| missing(path.display().to_string()))?
+        }
+    };
+    let line = text.lines().next().unwrap_or_default().trim().to_owned();
+    if line.is_empty() || line.chars().any(|c| !c.is_ascii_graphic()) {
+        return Err(missing("what landing names as its token".to_owned()));
+    }
+    Ok(line)
+}
+
+fn ask(landing: &Landing<'_>, forge: &Forge, body: &str) -> Result<String, Problem> {
+    let title = landing.session.task()?.task()?.title;
+    let title = message::subject(&title, landing.candidate);
+    match forge.via {
+        Via::Api => {
+            let source = forge
+                .token
+                .as_ref()
+                .ok_or_else(|| Problem::fail("TOKEN_MISSING", "landing.forge has no token"))?;
+            let review = Review {
+                branch: &landing.branch,
+                target: &landing.policy.target,
+                title: &title,
+                body,
+            };
+            baton_forge::ask(forge, &token(source)?, &review)
+        }
+        via => tool::ask(landing, forge, via, &title, body),
+    }
+}

@@ -1,0 +1,99 @@
+//! In whose name a landing stands, and how it is signed.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::moved::set_policy;
+use crate::support::Bench;
+
+fn landed(landing: &Value) -> Bench {
+    let bench = Bench::new();
+    set_policy(&bench, |policy| {
+        for (key, value) in landing.as_object().unwrap() {
+            policy["landing"][key] = value.clone();
+        }
+    });
+    bench.waiting("T-1");
+    bench.baton(["approve", "T-1"]).expect(0);
+    bench
+}
+
+#[test]
+fn author_and_committer_are_whom_the_policy_names() {
+    for (landing, expected) in [
+        (
+            json!({}),
+            "baton (human) <baton@localhost>|Op <op@baton.example>",
+        ),
+        (
+            json!({"author": "operator", "committer": "agent"}),
+            "Op <op@baton.example>|baton (human) <baton@localhost>",
+        ),
+        (
+            json!({"author": {"name": "A Bot", "email": "bot@x.example"}, "committer": "operator"}),
+            "A Bot <bot@x.example>|Op <op@baton.example>",
+        ),
+    ] {
+        let bench = landed(&landing);
+        bench.baton(["run", "T-1"]).expect(0);
+        let people = bench.git(&["log", "-1", "--format=%an <%ae>|%cn <%ce>", "main"]);
+        assert_eq!(people, expected);
+        let text = bench.git(&["log", "-1", "--format=%B", "main"]);
+        for trailer in [
+            "Baton-Task: T-1",
+            "Baton-Decision: AUTO_MERGE",
+            "Baton-Event: EVT-",
+            "Baton-Approved-By: Op <op@baton.example>",
+        ] {
+            assert!(text.contains(trailer), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_landing_is_signed_with_the_operators_own_key() {
+    let bench = landed(&json!({"sign": "ssh"}));
+    let refused = bench.baton(["run", "T-1"]);
+    assert!(
+        refused.findings().contains(&"SIGNING_FAILED".to_owned()),
+        "{}",
+        refused.stdout
+    );
+    assert!(
+        bench.task("pr", "T-1").is_dir(),
+        "what only waits is not blocked"
+    );
+    let key = bench.home().join("key");
+    let made = Command::new("ssh-keygen")
+        .args([
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            "op@baton.example",
+            "-f",
+        ])
+        .arg(&key)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    // The repository may not say which key signs, or which program.
+    bench.git(&["config", "user.signingKey", key.to_str().unwrap()]);
+    let refused = bench.baton(["run", "T-1"]);
+    assert!(
+        refused.findings().contains(&"SIGNING_FAILED".to_owned()),
+        "{}",
+        refused.stdout
+    );
+    bench.git(&["config", "--global", "user.signingKey", "~/key"]);
+    bench.baton(["run", "T-1"]).expect(0);
+    let public = std::fs::read_to_string(bench.home().join("key.pub")).unwrap();
+    let signers = bench.scratch("signers");
+    std::fs::write(&signers, format!("op@baton.example {public}")).unwrap();
+    let allowed = format!("gpg.ssh.allowedSignersFile={}", signers.display());
+    bench.git(&["-c", &allowed, "verify-commit", "main"]);
+    bench.baton(["verify", "T-1"]).expect(0);
+}
