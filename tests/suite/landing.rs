@@ -293,7 +293,7 @@ fn nothing_that_is_planted_in_the_repository_runs() {
     let remote = bench.scratch("remote.git");
     bench.git(&["init", "-q", "--bare", remote.to_str().unwrap()]);
     bench.git(&["remote", "add", "origin", remote.to_str().unwrap()]);
-    crate::moved::set_policy(&bench, |policy| {
+    bench.policy(|policy| {
         policy["actors"]["human"]["EXTERNAL"] = "allow".into();
         policy["external_exceptions"] = serde_json::json!([{
             "id": "out", "host": "localhost", "purpose": "landing", "reason": "reviews"

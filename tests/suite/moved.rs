@@ -6,18 +6,9 @@ use serde_json::Value;
 use crate::changes::{take, write};
 use crate::support::Bench;
 
-/// Changes the policy that `init` wrote, and commits it.
-pub(crate) fn set_policy(bench: &Bench, change: impl FnOnce(&mut Value)) {
-    let path = bench.root().join(".autodev_ssot/POLICY.json");
-    let mut policy: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    change(&mut policy);
-    std::fs::write(&path, serde_json::to_string_pretty(&policy).unwrap()).unwrap();
-    bench.commit("policy");
-}
-
 fn carrying() -> Bench {
     let bench = Bench::new();
-    set_policy(&bench, |policy| {
+    bench.policy(|policy| {
         policy["landing"]["carry_approvals"] = true.into();
     });
     bench
@@ -69,7 +60,7 @@ fn a_change_is_made_anew_and_approved_anew() {
 #[test]
 fn the_policy_may_forbid_making_anew() {
     let bench = Bench::new();
-    set_policy(&bench, |policy| policy["landing"]["max_rebases"] = 0.into());
+    bench.policy(|policy| policy["landing"]["max_rebases"] = 0.into());
     bench.waiting("T-1");
     bench.baton(["approve", "T-1"]).expect(0);
     bench.write("README.md", "# meanwhile\n");

@@ -4,12 +4,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::moved::set_policy;
 use crate::support::Bench;
 
 fn landed(landing: &Value) -> Bench {
     let bench = Bench::new();
-    set_policy(&bench, |policy| {
+    bench.policy(|policy| {
         for (key, value) in landing.as_object().unwrap() {
             policy["landing"][key] = value.clone();
         }

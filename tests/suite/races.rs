@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::moved::{actions, set_policy};
+use crate::moved::actions;
 use crate::support::{Bench, Ran, program, ran};
 
 /// A folder with a `git` that runs `before` and `after` around the real one. `$N` is the number of the
@@ -201,7 +201,7 @@ fn a_landing_that_was_overtaken_moves_nothing() {
 fn many_processes_land_the_same_and_other_tasks_each_once() {
     const TASKS: usize = 4;
     let bench = Bench::new();
-    set_policy(&bench, |policy| {
+    bench.policy(|policy| {
         policy["landing"]["carry_approvals"] = true.into();
         policy["landing"]["max_rebases"] = 10.into();
     });

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::changes::{take, write};
-use crate::moved::set_policy;
 use crate::support::server::{Answer, Request, json as answer, serve, serve_git};
 use crate::support::{Bench, Ran, ran};
 
@@ -18,7 +17,7 @@ const TOKEN: &str = "tok-4f1d7f0c-in-no-file";
 fn bench(url: &str, landing: &Value) -> Bench {
     let bench = Bench::new();
     bench.git(&["remote", "add", "origin", url]);
-    set_policy(&bench, |policy| {
+    bench.policy(|policy| {
         policy["actors"]["human"]["EXTERNAL"] = "allow".into();
         let hosts = ["localhost", "127.0.0.1"].map(|host| {
             json!({"id": format!("out-{}", host.replace('.', "-")), "host": host, "purpose": "landing", "reason": "reviews"})

@@ -1,7 +1,7 @@
 //! Undoing a landing, asked for by a person or made ready because the gates fail on what landed.
 
 use crate::changes::{take, write};
-use crate::moved::{actions, set_policy};
+use crate::moved::actions;
 use crate::support::Bench;
 
 fn landed(bench: &Bench, id: &str) -> String {
@@ -95,11 +95,13 @@ fn what_cannot_be_undone_says_why() {
 #[test]
 fn gates_that_fail_on_what_landed_stop_the_queue_and_a_revert_is_ready() {
     let bench = Bench::new();
-    set_policy(&bench, |policy| {
-        policy["landing"]["gates_on_tip"] = true.into()
-    });
+    bench.policy(|policy| policy["landing"]["gates_on_tip"] = true.into());
     // A test that depends on what is outside of the change: the day it lands, it breaks.
-    let world = bench.scratch("world");
+    std::fs::create_dir(bench.scratch("outside")).unwrap();
+    let world = bench.scratch("outside/world");
+    bench.policy(|policy| {
+        policy["gates"][5]["read_only"] = serde_json::json!([bench.scratch("outside")]);
+    });
     std::fs::write(&world, "fine").unwrap();
     bench.write(
         "Makefile",

@@ -66,7 +66,7 @@ fn behind_whole_walls_an_honest_change_lands_without_a_person_but_the_approver()
     assert!(!sandbox["canary"].as_array().unwrap().is_empty());
     assert_eq!(sandbox["ended_by"], "exit:0");
     assert!(
-        kept["tools"]["program"]["state"]["sha256"].is_string(),
+        kept["tools"]["program"]["file"]["sha256"].is_string(),
         "{kept}"
     );
 }

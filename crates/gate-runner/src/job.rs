@@ -20,12 +20,16 @@ pub(crate) struct About<'a> {
     /// The paths that the change touches.
     pub(crate) changed: &'a [Vec<u8>],
     pub(crate) cache: &'a Cache,
+    /// Evidence is kept, so there is somebody to tell details.
+    pub(crate) is_kept: bool,
 }
 
 /// What came of one gate.
 pub(crate) struct Taken {
     pub(crate) on: Result<Runs, Refused>,
     pub(crate) tools: Value,
+    /// What the program says of its version.
+    pub(crate) version: Option<String>,
     /// Results that may be used again, by their keys; their logs are not masked yet.
     pub(crate) fresh: Vec<(String, Which)>,
 }
@@ -114,7 +118,12 @@ impl Runs {
 /// # Errors
 /// Whatever breaks on our side; a gate that cannot be run is no error but [`Taken::on`].
 pub(crate) fn take(ground: &Ground<'_>, gate: &Gate, about: &About<'_>) -> Result<Taken, Problem> {
-    let taken = |on, tools, fresh| Taken { on, tools, fresh };
+    let taken = |on, tools, fresh| Taken {
+        on,
+        tools,
+        version: None,
+        fresh,
+    };
     let tools = match tools::fingerprint(ground, gate).map_err(NotRun::from) {
         Ok(tools) => tools,
         Err(NotRun::Refused(why)) => return Ok(taken(Err(why), Value::Null, Vec::new())),
@@ -128,7 +137,13 @@ pub(crate) fn take(ground: &Ground<'_>, gate: &Gate, about: &About<'_>) -> Resul
         fresh: Vec::new(),
     };
     match job.run() {
-        Ok(runs) => Ok(taken(Ok(runs), job.tools, job.fresh)),
+        Ok(runs) => Ok(Taken {
+            version: about
+                .is_kept
+                .then(|| tools::version(ground, gate))
+                .flatten(),
+            ..taken(Ok(runs), job.tools, job.fresh)
+        }),
         Err(NotRun::Refused(why)) => Ok(taken(Err(why), job.tools, Vec::new())),
         Err(NotRun::Broken(problem)) => Err(problem),
     }

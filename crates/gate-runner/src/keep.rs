@@ -67,7 +67,13 @@ pub(crate) fn gate(
         Err(refused) => not_run(session, subject, gate, &refused),
         Ok(mut runs) => {
             mask(book, &mut runs)?;
-            let mut ran = run(session, subject, gate, &runs, &taken.tools)?;
+            let mut ran = run(
+                session,
+                subject,
+                gate,
+                &runs,
+                (&taken.tools, taken.version.as_deref()),
+            )?;
             if let Some(task) = &subject.task {
                 let entries: Vec<_> = taken
                     .fresh
@@ -123,7 +129,7 @@ fn run(
     subject: &Subject,
     gate: &Gate,
     runs: &Runs,
-    tools: &Value,
+    (tools, version): (&Value, Option<&str>),
 ) -> Result<Ran, Problem> {
     let (status, why) = runs.verdict();
     let mut ran = Ran::new(gate, status, note(runs, why));
@@ -141,7 +147,7 @@ fn run(
             "kind": "command", "verdict_by": "reported by code under test",
             "argv": gate.argv, "cwd": gate.cwd, "why": why,
             "command_fingerprint": fingerprint(gate, &session_policy_sha(session)),
-            "tools": tools,
+            "tools": tools, "version": version,
             "candidate": account(&runs.candidate),
             "cached": runs.cached,
             "on_base": runs.base.as_ref().map(account),

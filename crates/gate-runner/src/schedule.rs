@@ -153,6 +153,7 @@ fn commands_run(
         tree: &subject.tree,
         changed: &subject.changed,
         cache,
+        is_kept: subject.task.is_some(),
     };
     let most = usize::try_from(policy.caps.gates_at_once).unwrap_or(1);
     let mut line = Line {

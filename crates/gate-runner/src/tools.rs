@@ -1,13 +1,15 @@
 //! Which program a gate runs, so that a result of another program is never taken for this one's.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use baton_core::environment::PATH;
 use baton_core::policy::Gate;
 use baton_core::problem::Problem;
-use baton_core::{digest, environment, files};
-use baton_sandbox::{Limits, Profile};
+use baton_core::{digest, files};
+use baton_sandbox::Limits;
 use serde_json::{Value, json};
 
 use crate::attempt::Ground;
@@ -28,54 +30,55 @@ pub(crate) fn fingerprint(ground: &Ground<'_>, gate: &Gate) -> Result<Value, Pro
         .chain(&borrowed(gate, ground.root))
         .map(|place| state(place))
         .collect();
-    let empty = tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
-    let mut unborrowed = gate.clone();
-    unborrowed.borrow.clear();
-    ".".clone_into(&mut unborrowed.cwd);
-    let profile = walls::profile(&unborrowed, ground.policy, empty.path(), ground.root)?;
-    let variables = digest::sha256_canonical(&json!(profile.environment));
+    let environment = walls::environment(gate)?;
+    let program = gate
+        .argv
+        .first()
+        .map(|word| match find(word, &environment) {
+            Some(path) => json!({"name": word, "file": state(&path)}),
+            // A path within the tree is named by the tree; a program that is not there is not run.
+            None => json!({"name": word}),
+        });
     Ok(json!({
-        "program": program(gate, ground, profile), "places": places, "environment_sha256": variables,
+        "program": program, "places": places,
+        "environment_sha256": digest::sha256_canonical(&json!(environment)),
         "walls": ground.sandbox.walls(),
     }))
 }
 
-fn borrowed(gate: &Gate, root: &Path) -> Vec<PathBuf> {
-    gate.borrow.iter().map(|name| root.join(name)).collect()
-}
-
-/// The file behind the first word of the command, and what it says of itself behind the walls.
-fn program(gate: &Gate, ground: &Ground<'_>, mut profile: Profile) -> Value {
-    let Some(word) = gate.argv.first() else {
-        return Value::Null;
-    };
-    let Some(path) = find(word, &profile) else {
-        // A path within the tree is named by the tree; a program that is not there is not run.
-        return json!({"name": word});
-    };
+/// What the program says of itself, asked behind the walls of the gate and on an empty tree; none
+/// when it says nothing. A text for people: it decides nothing.
+pub(crate) fn version(ground: &Ground<'_>, gate: &Gate) -> Option<String> {
+    let empty = tempfile::tempdir().ok()?;
+    let mut alone = gate.clone();
+    alone.borrow.clear();
+    ".".clone_into(&mut alone.cwd);
+    let mut profile = walls::profile(&alone, ground.policy, empty.path(), ground.root).ok()?;
+    let word = gate.argv.first()?;
+    find(word, &profile.environment)?;
     profile.argv = vec![word.clone(), "--version".to_owned()];
     profile.limits = Limits {
         wall_ms: VERSION_MS,
         log_bytes: 4096,
         ..Limits::default()
     };
-    let said = ground.sandbox.run(&profile, ground.is_stopped).ok();
-    let version = said
-        .filter(|outcome| outcome.ended_by.is_success())
-        .map(|outcome| String::from_utf8_lossy(&outcome.log.text()).into_owned())
-        .and_then(|text| {
-            text.lines()
-                .next()
-                .map(|line| line.escape_debug().to_string())
-        });
-    json!({"name": word, "path": path.display().to_string(), "state": state(&path), "version": version})
+    let said = ground.sandbox.run(&profile, ground.is_stopped).ok()?;
+    let text = said.log.text();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().filter(|_| said.ended_by.is_success())?;
+    Some(line.escape_debug().to_string())
 }
 
-fn find(word: &str, profile: &Profile) -> Option<PathBuf> {
+fn borrowed(gate: &Gate, root: &Path) -> Vec<PathBuf> {
+    gate.borrow.iter().map(|name| root.join(name)).collect()
+}
+
+/// The file behind the first word of a command.
+fn find(word: &str, environment: &BTreeMap<String, String>) -> Option<PathBuf> {
     if word.contains('/') {
         return Some(PathBuf::from(word)).filter(|path| path.is_absolute() && path.is_file());
     }
-    let path = profile.environment.get(environment::PATH)?;
+    let path = environment.get(PATH)?;
     std::env::split_paths(path)
         .map(|folder| folder.join(word))
         .find(|path| {

@@ -77,7 +77,7 @@ fn limits(gate: &Gate, caps: &Caps) -> Limits {
 }
 
 /// The whole environment of a gate: nothing is inherited but what is named here or in the policy.
-fn environment(gate: &Gate) -> Result<BTreeMap<String, String>, Problem> {
+pub(crate) fn environment(gate: &Gate) -> Result<BTreeMap<String, String>, Problem> {
     let mut variables = BTreeMap::from([
         ("LANG".to_owned(), "C.UTF-8".to_owned()),
         ("CI".to_owned(), "true".to_owned()),
