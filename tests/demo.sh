@@ -48,9 +48,9 @@ patch_of() {
 }
 
 set_up() {
-  show baton init --minimum-isolation I1
-  note 'The gates of this demo run without walls around them (isolation I1), and the policy says so by'
-  note 'name. Without --minimum-isolation the policy demands I3 and nothing would land by itself.'
+  show baton init
+  note 'Gates run behind walls (isolation I3). Where this machine cannot build them, gates are not run and'
+  note 'every change goes to a person; baton doctor says why.'
   git add -A
   git commit -q -m 'baton: single source of truth'
 }

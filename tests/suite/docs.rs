@@ -55,6 +55,7 @@ fn every_command_in_the_documents_parses() {
         "README.md",
         "docs/operating.md",
         "docs/evidence.md",
+        "docs/gates.md",
         "docs/landing.md",
         "docs/risk.md",
     ] {
