@@ -18,6 +18,8 @@ const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
+/// Whoever can open a file, if only to read, can hold its lock for ever.
+const LOCK_MODE: Mode = Mode::from_raw_mode(0o600);
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// An open folder. All names are single path components, resolved against the folder itself, so
@@ -142,12 +144,13 @@ impl Folder {
     /// The system's.
     pub fn lock_file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(
-            &self.fd,
-            component(name)?,
-            flags,
-            FILE_MODE,
-        )?))
+        let name = component(name)?;
+        let file = File::from(rustix::fs::openat(&self.fd, name, flags, LOCK_MODE)?);
+        let status = rustix::fs::fstat(&file)?;
+        if status.st_mode & 0o044 != 0 && status.st_uid == rustix::process::geteuid().as_raw() {
+            rustix::fs::fchmod(&file, LOCK_MODE)?;
+        }
+        Ok(file)
     }
 
     /// Writes a file that must not exist yet, and syncs it and the folder.

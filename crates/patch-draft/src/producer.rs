@@ -46,6 +46,7 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
         timeout: Duration::from_secs(policy.caps.draft_timeout_seconds),
         output_limit: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX),
         merge: false,
+        memory: None,
     };
     let done = process::run(&spec, &|| store.stop().is_present())?;
     let draft = Draft {

@@ -13,7 +13,7 @@ use crate::profile::Profile;
 use crate::refused::{Refused, Tried};
 use crate::supervise::{Attempt, Ran, attempt};
 use crate::wire::{OuterPlan, Rlimits, StagePlan};
-use crate::{aspects, evidence, fixes, stage, sys};
+use crate::{aspects, evidence, fixes, stage, sweep, sys};
 
 /// Runs gates. Holds which program is the second stage.
 #[derive(Clone, Debug)]
@@ -158,6 +158,15 @@ struct Machine {
     account: Option<Account>,
     staging: Option<PathBuf>,
     scratch: Option<TempDir>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(scratch) = &self.scratch {
+            // What cannot be taken away stays, in a folder that only its owner enters.
+            let _ = sweep(scratch.path());
+        }
+    }
 }
 
 impl Machine {

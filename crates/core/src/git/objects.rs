@@ -10,6 +10,10 @@ use crate::problem::Problem;
 /// between tree and folder. It outranks any `.gitattributes` in the tree.
 const ATTRIBUTES: &str = "* -text -filter -ident -export-ignore -export-subst !eol !working-tree-encoding !diff !merge\n";
 
+/// What git may fill with a patch and all files that it makes: some hundred bytes can be a delta
+/// that inflates to gigabytes, and git holds every result until the last.
+const APPLY_MEMORY: u64 = 1 << 30;
+
 /// A bare repository of ours that borrows the user's objects.
 #[derive(Clone, Debug)]
 pub struct ObjectStore {
@@ -106,6 +110,7 @@ impl ObjectStore {
                 "-",
             ])
             .input(patch)
+            .memory(APPLY_MEMORY)
             .finish()?;
         // git applies what comes before a broken section, drops the rest and ends well; and it drops
         // a file of a mode that it does not know. Half a change is not the change.
