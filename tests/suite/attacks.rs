@@ -190,3 +190,42 @@ fn nobody_else_can_hold_the_locks_of_a_queue() {
     }
     assert!(locks > 0);
 }
+
+#[test]
+fn nobody_else_gets_at_what_a_gate_makes_while_it_runs() {
+    let bench = Bench::new();
+    // In a tree that others can enter, this file runs as whoever started the gate.
+    let script = "cp /bin/sh mine && chmod 4755 mine && sleep 1";
+    bench.policy(|policy| policy["gates"][G4]["argv"] = json!(["sh", "-c", script]));
+    let patch = bench.patch(write("src/app.sh", "echo 2\n"));
+    let path = bench.patch_file("fix.patch", &patch);
+    let temporary = bench.scratch("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = bench.command(["gate-runner", "--patch", path.to_str().unwrap()]);
+    command.env("TMPDIR", &temporary);
+    let mut child = command
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut seen = std::collections::BTreeMap::new();
+    let ended = loop {
+        for entry in std::fs::read_dir(&temporary).unwrap().flatten() {
+            // One that is gone meanwhile is none.
+            if let Ok(status) = entry.metadata() {
+                seen.insert(entry.file_name(), status.permissions().mode() & 0o7777);
+            }
+        }
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    };
+    assert!(ended.success());
+    let is_gate = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("baton-gate-");
+    assert!(seen.keys().any(is_gate), "{seen:?}");
+    for (name, mode) in &seen {
+        assert_eq!(*mode, 0o700, "{}", name.display());
+    }
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+}

@@ -7,12 +7,14 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 
 use crate::ids;
+use crate::problem::Problem;
 
 const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
@@ -28,6 +30,19 @@ const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 pub struct Folder {
     fd: OwnedFd,
     path: PathBuf,
+}
+
+/// Makes a temporary folder that only its owner enters. What lies in one is the change's: it may be
+/// private, and a gate may have given it a mode by which it runs as whoever started the gate.
+///
+/// # Errors
+/// `IO_ERROR`.
+pub fn temporary_folder(prefix: &str) -> Result<tempfile::TempDir, Problem> {
+    let made = tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(PermissionsExt::from_mode(0o700))
+        .tempdir();
+    made.map_err(|error| Problem::io("temporary folder", &error))
 }
 
 /// One entry of a folder listing.

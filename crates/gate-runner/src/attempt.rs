@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use baton_core::files;
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::outputs::CheckStatus;
 use baton_core::policy::{Gate, Isolation, Policy};
@@ -106,7 +107,8 @@ pub(crate) fn run(ground: &Ground<'_>, gate: &Gate, tree: &Oid) -> Result<Attemp
             .make_repository(&place, ground.base_tree, tree)?;
     }
     reports::clear(gate, &place)?;
-    let profile = walls::profile(gate, ground.policy, &place, ground.root)?;
+    let mut profile = walls::profile(gate, ground.policy, &place, ground.root)?;
+    profile.shell = Some(folder.0.path().to_path_buf());
     let ran = ground.sandbox.run(&profile, ground.is_stopped);
     let outcome = ran.map_err(NotRun::Refused)?;
     let found = reports::collect(gate, &place)?;
@@ -118,9 +120,7 @@ struct Scratch(tempfile::TempDir);
 
 impl Scratch {
     fn new() -> Result<Self, Problem> {
-        let made = tempfile::Builder::new().prefix("baton-gate-").tempdir();
-        made.map(Self)
-            .map_err(|error| Problem::io("temporary folder", &error))
+        files::temporary_folder("baton-gate-").map(Self)
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn fingerprint(ground: &Ground<'_>, gate: &Gate) -> Result<Value, Pro
         .chain(&borrowed(gate, ground.root))
         .map(|place| state(place))
         .collect();
-    let empty = tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+    let empty = files::temporary_folder("baton-")?;
     let mut unborrowed = gate.clone();
     unborrowed.borrow.clear();
     ".".clone_into(&mut unborrowed.cwd);

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Call, Oid, Repository, last_words};
+use crate::files;
 use crate::problem::Problem;
 
 /// Switches off, for every path, each attribute that could run a program or alter bytes on the way
@@ -49,8 +50,7 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`, `IO_ERROR`.
     pub fn temporary(repository: &Repository) -> Result<(tempfile::TempDir, Self), Problem> {
-        let folder =
-            tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+        let folder = files::temporary_folder("baton-")?;
         let store = Self::open(&folder.path().join("git"), repository)?;
         Ok((folder, store))
     }
@@ -82,8 +82,7 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED` when the tree is not there.
     pub fn index_of(&self, tree: &Oid) -> Result<TemporaryIndex, Problem> {
-        let folder =
-            tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+        let folder = files::temporary_folder("baton-")?;
         let index = TemporaryIndex {
             file: folder.path().join("index"),
             _folder: folder,
