@@ -85,7 +85,7 @@ mod tests {
         fs::write(top.join("5"), "a file where a folder would be moved").unwrap();
         std::os::unix::fs::symlink(&outside, top.join("closed/inner/link")).unwrap();
         std::os::unix::fs::symlink(folder.path(), top.join("6")).unwrap();
-        fs::set_permissions(top.join("closed"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(top.join("closed"), Permissions::from_mode(0o000)).unwrap();
         sweep(&top).unwrap();
         assert!(top.symlink_metadata().is_err());
         assert_eq!(fs::read_to_string(outside).unwrap(), "stays");
