@@ -9,6 +9,7 @@
     clippy::type_complexity
 )]
 
+mod attacks;
 mod changes;
 mod claims;
 mod docs;

@@ -360,3 +360,56 @@ fn results_are_written_for_other_programs_and_told_to_people() {
         listed.stderr
     );
 }
+
+#[test]
+fn tests_are_held_against_the_base_by_name() {
+    let bench = Bench::new();
+    let tests = |a: &str, b: &str, c: &str| {
+        format!(
+            "check:\n\t@true\ntest:\n\t@printf 'TAP version 13\\n1..3\\n{a} 1 sum\\n{b} 2 product\\nok 3 {c}\\n'\n"
+        )
+    };
+    bench.write("Makefile", &tests("not ok", "ok", "share"));
+    bench.commit("sum is broken");
+    // What was broken before is not blamed on the change.
+    take(&bench, "T-1", write("src/app.sh", "echo 2\n")).expect(0);
+    let (status, note) = gate(&bench, "T-1", "G5");
+    assert!(
+        status == "FAIL" && note.contains("base=FAIL") && !note.contains("new=yes"),
+        "{note}"
+    );
+    // As many fail as before, and another one: one was mended and one broken.
+    take(
+        &bench,
+        "T-2",
+        write("Makefile", &tests("ok", "not ok", "share")),
+    )
+    .expect(0);
+    let (status, note) = gate(&bench, "T-2", "G5");
+    assert!(status == "FAIL" && note.contains("new=yes"), "{note}");
+    let beside = record(&bench, "T-2", "G5")["beside_base"].clone();
+    assert_eq!(
+        beside["new_failures"]["names"],
+        json!(["product"]),
+        "{beside}"
+    );
+    assert_eq!(beside["mended"]["names"], json!(["sum"]), "{beside}");
+    // A test that is gone, though as many ran.
+    bench.write("Makefile", &tests("ok", "ok", "share"));
+    bench.commit("all is well");
+    take(
+        &bench,
+        "T-3",
+        write("Makefile", &tests("ok", "ok", "trivial")),
+    )
+    .expect(0);
+    assert_eq!(gate(&bench, "T-3", "G5").0, "PASS");
+    let kept = crate::changes::kept(&bench, "T-3", "gate-runner");
+    let codes: Vec<_> = kept["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["code"].as_str().unwrap())
+        .collect();
+    assert!(codes.contains(&"TESTS_MISSING"), "{codes:?}");
+}

@@ -1,6 +1,6 @@
 //! Every environment variable that baton reads, in one place.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 /// Who acts, when `--actor` is not given.
 pub const ACTOR: &str = "BATON_ACTOR";
@@ -8,7 +8,7 @@ pub const ACTOR: &str = "BATON_ACTOR";
 pub const OWNER: &str = "BATON_OWNER";
 /// The account name, part of the default owner.
 pub const USER: &str = "USER";
-/// Where programs are found; gates and git get it unchanged.
+/// Where programs are found; see [`search_path`].
 pub const PATH: &str = "PATH";
 /// Where the SSH agent listens; handed on for signing and for pushes over SSH only.
 pub const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
@@ -21,6 +21,20 @@ pub const HOME: &str = "HOME";
 #[must_use]
 pub fn read(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Where programs are found, without what is looked up from the working folder: that one holds the
+/// repository or the change, which must not choose what is run.
+#[must_use]
+pub fn search_path() -> Option<OsString> {
+    fixed_folders(&read(PATH)?)
+}
+
+fn fixed_folders(path: &OsStr) -> Option<OsString> {
+    let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+    let fixed = std::env::join_paths(folders).ok();
+    // An empty search path means the working folder too.
+    fixed.filter(|fixed| !fixed.is_empty())
 }
 
 /// Reads a variable as text; a value that is not UTF-8 counts as absent.
@@ -36,4 +50,25 @@ pub fn default_owner() -> String {
         let user = read_text(USER).unwrap_or_else(|| "someone".to_owned());
         format!("{user}@{}", crate::ids::host())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_working_folder_is_no_place_for_programs() {
+        for (path, expected) in [
+            ("/usr/bin:/bin", Some("/usr/bin:/bin")),
+            (
+                ":/usr/bin::.:./x:node_modules/.bin:/bin:",
+                Some("/usr/bin:/bin"),
+            ),
+            (".", None),
+            ("", None),
+        ] {
+            let fixed = fixed_folders(OsStr::new(path));
+            assert_eq!(fixed, expected.map(OsString::from), "{path}");
+        }
+    }
 }

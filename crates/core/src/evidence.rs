@@ -201,8 +201,9 @@ fn has_passed(gate: &Gate, result: &GateResult) -> bool {
 }
 
 fn isolation_of(gate: &Gate, result: &GateResult) -> Option<Isolation> {
+    // Of a gate that did not run the note is a sentence, and may quote the change.
     note_value(result, "isolation")
-        .filter(|_| gate.is_command())
+        .filter(|_| gate.is_command() && result.status != CheckStatus::Skip)
         .and_then(Isolation::from_name)
 }
 

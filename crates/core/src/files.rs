@@ -7,17 +7,21 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 
 use crate::ids;
+use crate::problem::Problem;
 
 const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
+/// Whoever can open a file, if only to read, can hold its lock for ever.
+const LOCK_MODE: Mode = Mode::from_raw_mode(0o600);
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// An open folder. All names are single path components, resolved against the folder itself, so
@@ -26,6 +30,19 @@ const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 pub struct Folder {
     fd: OwnedFd,
     path: PathBuf,
+}
+
+/// Makes a temporary folder that only its owner enters. What lies in one is the change's: it may be
+/// private, and a gate may have given it a mode by which it runs as whoever started the gate.
+///
+/// # Errors
+/// `IO_ERROR`.
+pub fn temporary_folder(prefix: &str) -> Result<tempfile::TempDir, Problem> {
+    let made = tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(PermissionsExt::from_mode(0o700))
+        .tempdir();
+    made.map_err(|error| Problem::io("temporary folder", &error))
 }
 
 /// One entry of a folder listing.
@@ -142,12 +159,13 @@ impl Folder {
     /// The system's.
     pub fn lock_file(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(
-            &self.fd,
-            component(name)?,
-            flags,
-            FILE_MODE,
-        )?))
+        let name = component(name)?;
+        let file = File::from(rustix::fs::openat(&self.fd, name, flags, LOCK_MODE)?);
+        let status = rustix::fs::fstat(&file)?;
+        if status.st_mode & 0o044 != 0 && status.st_uid == rustix::process::geteuid().as_raw() {
+            rustix::fs::fchmod(&file, LOCK_MODE)?;
+        }
+        Ok(file)
     }
 
     /// Writes a file that must not exist yet, and syncs it and the folder.

@@ -42,6 +42,8 @@ pub struct Spec {
     pub output_limit: usize,
     /// Standard error goes into the same buffer as standard output.
     pub merge: bool,
+    /// How much memory the child may fill, in bytes, where the system can hold it to that.
+    pub memory: Option<u64>,
 }
 
 /// How a child ended.
@@ -190,6 +192,21 @@ pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Probl
 }
 
 fn spawn(spec: &Spec) -> Result<Child, Problem> {
+    let child = start(spec)?;
+    #[cfg(target_os = "linux")]
+    if let Some(memory) = spec.memory {
+        use rustix::process::{Resource, Rlimit, prlimit};
+        let both = Rlimit {
+            current: Some(memory),
+            maximum: Some(memory),
+        };
+        // One that ended already needs no limit.
+        let _ = prlimit(Some(Pid::from_child(&child)), Resource::Data, both);
+    }
+    Ok(child)
+}
+
+fn start(spec: &Spec) -> Result<Child, Problem> {
     let Some((program, arguments)) = spec.argv.split_first() else {
         return Err(Problem::fail("TOOL_MISSING", "no program was named"));
     };
@@ -326,6 +343,7 @@ mod tests {
             timeout: Duration::from_secs(20),
             output_limit: 100,
             merge: false,
+            memory: None,
         }
     }
 
@@ -409,5 +427,17 @@ mod tests {
         let problem = run(&spec, &|| false).unwrap_err();
         assert_eq!(problem.code, "TOOL_MISSING");
         assert!(problem.message.contains("no-such-program"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_child_fills_no_more_memory_than_it_may() {
+        let fill = "head -c 300000000 /dev/zero | tail -c 300000000 | wc -c";
+        let held = Spec {
+            memory: Some(64 << 20),
+            ..spec(fill)
+        };
+        let done = run(&held, &|| false).unwrap();
+        assert!(!done.stdout.bytes.starts_with(b"300000000"), "{done:?}");
     }
 }

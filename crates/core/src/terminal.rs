@@ -83,6 +83,58 @@ fn push_visible(c: char, shown: &mut String) {
     }
 }
 
+/// The text as a person reads it on a terminal, without what steers one or does not show, and where
+/// in the log each of its bytes stood: `\x1b[31mkey\x1b[0m` reads `key`.
+#[must_use]
+pub fn as_read(log: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let mut text = Vec::with_capacity(log.len());
+    let mut places = Vec::with_capacity(log.len());
+    let mut at = 0;
+    while let Some(rest) = log.get(at..).filter(|rest| !rest.is_empty()) {
+        if let Some(length) = escape_sequence(rest) {
+            at += length;
+            continue;
+        }
+        let (length, shows) = match rest.first() {
+            Some(b'\t' | b'\n' | b' '..=b'~') => (1, true),
+            _ => first_character(rest),
+        };
+        if shows {
+            text.extend(rest.iter().take(length));
+            places.extend(at..at + length);
+        }
+        at += length;
+    }
+    (text, places)
+}
+
+/// The length of the escape sequence that a text begins with: `ESC [`, parameters and one letter,
+/// or `ESC ]` up to its end, or the escape character alone.
+fn escape_sequence(rest: &[u8]) -> Option<usize> {
+    const LONGEST: usize = 256;
+    let inner = rest.strip_prefix(b"\x1b")?;
+    let body = inner.get(1..).unwrap_or_default();
+    let mut body = body.iter().take(LONGEST);
+    let end = match inner.first() {
+        Some(b'[') => body.position(|byte| !matches!(byte, b' '..=b'?')),
+        Some(b']') => body.position(|byte| matches!(byte, 0x07 | 0x1b)),
+        _ => None,
+    };
+    Some(end.map_or(1, |end| end + 3))
+}
+
+/// The length in bytes of the first character of a text, and whether it shows. A byte that is no
+/// UTF-8 does.
+fn first_character(rest: &[u8]) -> (usize, bool) {
+    let head = rest.get(..4).unwrap_or(rest);
+    let first = head.utf8_chunks().next();
+    match first.and_then(|chunk| chunk.valid().chars().next()) {
+        Some(c @ ('\n' | '\t')) => (c.len_utf8(), true),
+        Some(c) => (c.len_utf8(), !(c.is_control() || is_invisible(c))),
+        None => (1, true),
+    }
+}
+
 /// Characters that take no room of their own, or change how those around them are shown.
 fn is_invisible(c: char) -> bool {
     matches!(c,
@@ -155,6 +207,22 @@ mod tests {
             (b"\xed\xa0\x80\xc0\x9b", "\\xed\\xa0\\x80\\xc0\\x9b"),
         ] {
             assert_eq!(shown(log), expected, "{log:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_shows() {
+        for (log, expected) in [
+            (&b"plain\ttext\n"[..], "plain\ttext\n"),
+            (b"\x1b[31mAK\x1b[0;1mIA\x1b[K", "AKIA"),
+            (b"\x1b]0;title\x07k\x1b]8;;u\x1b\\ey", "k\\ey"),
+            (b"a\x08b\0c\rd\x1b", "abcd"),
+            ("z\u{200b}\u{ad}\u{9b}e".as_bytes(), "ze"),
+        ] {
+            let (text, places) = as_read(log);
+            assert_eq!(String::from_utf8_lossy(&text), expected, "{log:?}");
+            let found: Vec<u8> = places.iter().map(|place| log[*place]).collect();
+            assert_eq!(found, text);
         }
     }
 

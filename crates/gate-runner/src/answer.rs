@@ -30,6 +30,7 @@ pub(crate) fn outcome(
         .all(|ran| ran.counts_as_passed() || !required(&ran.result.gate_id));
     let mut findings: Vec<Finding> = ran.iter().filter_map(|ran| finding(&ran.result)).collect();
     findings.extend(ran.iter().filter_map(weaker));
+    findings.extend(ran.iter().filter_map(missing));
     let mut results = Map::new();
     for kept in ran.iter().map(|ran| &ran.results) {
         results.extend(kept.clone());
@@ -48,6 +49,22 @@ pub(crate) fn outcome(
         outcome = outcome.hint("the evidence of each gate says why; a failed gate can still be decided on: decision-router");
     }
     Ok(outcome)
+}
+
+/// A test with another name is one that is gone and one that is new; only a person can tell that from
+/// one that was taken away.
+fn missing(ran: &Ran) -> Option<Finding> {
+    const SHOWN: usize = 5;
+    let names: Vec<_> = ran.missing.iter().take(SHOWN).map(String::as_str).collect();
+    (!names.is_empty()).then(|| {
+        let text = format!(
+            "{}: {} tests that ran on the base are not among the tests now: {}",
+            ran.result.gate_id,
+            ran.missing.len(),
+            names.join(", ")
+        );
+        Finding::new(Severity::Medium, "TESTS_MISSING", text)
+    })
 }
 
 /// A gate that ran behind less than the strongest walls says so.

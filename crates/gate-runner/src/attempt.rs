@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use baton_core::files;
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::outputs::CheckStatus;
 use baton_core::policy::{Gate, Isolation, Policy};
@@ -96,11 +97,8 @@ impl From<Problem> for NotRun {
 
 /// Runs the gate on a fresh tree of its own. git is never run in that folder afterwards.
 pub(crate) fn run(ground: &Ground<'_>, gate: &Gate, tree: &Oid) -> Result<Attempt, NotRun> {
-    let folder = tempfile::Builder::new()
-        .prefix("baton-gate-")
-        .tempdir()
-        .map_err(|error| Problem::io("temporary folder", &error))?;
-    let place = folder.path().join("tree");
+    let folder = Scratch::new()?;
+    let place = folder.0.path().join("tree");
     std::fs::create_dir(&place).map_err(|error| Problem::io(place.display(), &error))?;
     ground.objects.check_out(tree, &place)?;
     if gate.repository {
@@ -109,34 +107,28 @@ pub(crate) fn run(ground: &Ground<'_>, gate: &Gate, tree: &Oid) -> Result<Attemp
             .make_repository(&place, ground.base_tree, tree)?;
     }
     reports::clear(gate, &place)?;
-    let profile = walls::profile(gate, ground.policy, &place, ground.root)?;
+    let mut profile = walls::profile(gate, ground.policy, &place, ground.root)?;
+    profile.shell = Some(folder.0.path().to_path_buf());
     let ran = ground.sandbox.run(&profile, ground.is_stopped);
-    let attempt = ran.map_err(NotRun::Refused).and_then(|outcome| {
-        let found = reports::collect(gate, &place)?;
-        Ok(judge(gate, tree, &outcome, found))
-    });
-    remove(&place);
-    attempt
+    let outcome = ran.map_err(NotRun::Refused)?;
+    let found = reports::collect(gate, &place)?;
+    Ok(judge(gate, tree, &outcome, found))
 }
 
-/// A gate may leave folders behind that not even their owner may enter.
-fn remove(place: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    if std::fs::remove_dir_all(place).is_ok() {
-        return;
+/// A folder for one run. What a gate leaves in it may be of any shape.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Result<Self, Problem> {
+        files::temporary_folder("baton-gate-").map(Self)
     }
-    let mut open = vec![place.to_path_buf()];
-    while let Some(folder) = open.pop() {
-        // What cannot be opened is left to the temporary folder's own cleaning.
-        let _ = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700));
-        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-        open.extend(
-            entries
-                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-                .map(|entry| entry.path()),
-        );
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be taken away stays, in a folder that only its owner enters.
+        let _ = baton_sandbox::sweep(self.0.path());
     }
-    let _ = std::fs::remove_dir_all(place);
 }
 
 fn judge(gate: &Gate, tree: &Oid, outcome: &Outcome, found: reports::Found) -> Attempt {

@@ -14,6 +14,9 @@ use crate::cache::{Cache, Entry, FirstRun};
 use crate::counts::{Comparison, compare, failing_lines};
 use crate::tools;
 
+/// Refusals that come from what a tree holds or lacks.
+const BY_THE_TREE: [&str; 3] = ["GATE_PLACE", "PROFILE_INVALID", "TOOL_MISSING"];
+
 /// What the gates of one run are about.
 pub(crate) struct About<'a> {
     pub(crate) tree: &'a Oid,
@@ -160,8 +163,6 @@ struct Job<'a> {
 impl Job<'_> {
     fn run(&mut self) -> Result<Runs, NotRun> {
         let own = self.key(self.about.tree);
-        // A failure is never taken from what was kept: it is looked at again.
-        let passed = |entry: &Entry| entry.attempt.status == CheckStatus::Pass;
         let (candidate, cached) = match self.about.cache.find(&own).filter(passed) {
             Some(entry) => (entry.attempt, Some(entry.first_run)),
             None => {
@@ -180,7 +181,7 @@ impl Job<'_> {
             with_base_files: None,
             again: None,
         };
-        self.compare(&mut runs).map_err(NotRun::Broken)?;
+        self.compare(&mut runs)?;
         Ok(runs)
     }
 
@@ -190,7 +191,7 @@ impl Job<'_> {
 
     /// Runs what the candidate's result has to be held against. A gate that was killed for taking too
     /// much is not run again: it would take as much.
-    fn compare(&mut self, runs: &mut Runs) -> Result<(), Problem> {
+    fn compare(&mut self, runs: &mut Runs) -> Result<(), NotRun> {
         let passed = runs.candidate.status == CheckStatus::Pass;
         if !passed && !runs.candidate.ended_itself() {
             return Ok(());
@@ -212,9 +213,10 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn base(&mut self) -> Result<Option<Attempt>, Problem> {
+    fn base(&mut self) -> Result<Option<Attempt>, NotRun> {
         let key = self.key(self.ground.base_tree);
-        if let Some(entry) = self.about.cache.find(&key) {
+        // A failure of the base excuses the change's own: one bad moment must not do so for ever.
+        if let Some(entry) = self.about.cache.find(&key).filter(passed) {
             return Ok(Some(entry.attempt));
         }
         let base = some(attempt::run(self.ground, self.gate, self.ground.base_tree))?;
@@ -242,12 +244,18 @@ impl Job<'_> {
     }
 }
 
-/// A run beside the candidate's that cannot be made says nothing.
-fn some(ran: Result<Attempt, NotRun>) -> Result<Option<Attempt>, Problem> {
+/// A failure is never taken from what was kept: it is looked at again.
+fn passed(entry: &Entry) -> bool {
+    entry.attempt.status == CheckStatus::Pass
+}
+
+/// A run beside the candidate's that the tree itself rules out says nothing: its program or its
+/// folder is not there. Where anything else keeps it from running, the gate has not been held
+/// against what it must be held against, and counts as not run.
+fn some(ran: Result<Attempt, NotRun>) -> Result<Option<Attempt>, NotRun> {
     match ran {
-        Ok(attempt) => Ok(Some(attempt)),
-        Err(NotRun::Refused(_)) => Ok(None),
-        Err(NotRun::Broken(problem)) => Err(problem),
+        Err(NotRun::Refused(refused)) if BY_THE_TREE.contains(&refused.code) => Ok(None),
+        ran => ran.map(Some),
     }
 }
 
@@ -261,5 +269,30 @@ pub(crate) fn entry(key: String, gate: &Gate, task: &str, attempt: &Attempt) -> 
             at: clock::rfc3339(clock::now()),
         },
         attempt: attempt.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_tree_rules_out_goes_without_a_run_beside() {
+        for (code, is_passed_over) in [
+            ("TOOL_MISSING", true),
+            ("GATE_PLACE", true),
+            ("STOPPED", false),
+            ("ISOLATION_UNAVAILABLE", false),
+            ("SANDBOX_FAILED", false),
+        ] {
+            let refused = Refused {
+                code,
+                message: String::new(),
+                fix: String::new(),
+                tried: Vec::new(),
+            };
+            let beside = some(Err(NotRun::Refused(refused)));
+            assert_eq!(matches!(beside, Ok(None)), is_passed_over, "{code}");
+        }
     }
 }

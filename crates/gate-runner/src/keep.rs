@@ -1,5 +1,7 @@
 //! What each gate leaves behind: a record for programs, a log for people.
 
+use std::collections::BTreeMap;
+
 use baton_core::digest;
 use baton_core::envelope::ArtifactKind;
 use baton_core::outputs::CheckStatus;
@@ -64,16 +66,11 @@ pub(crate) fn gate(
             stopped: true,
             ..Ran::skip(gate, "STOP_PRESENT")
         }),
-        Err(refused) => not_run(session, subject, gate, &refused),
+        Err(refused) => not_run(session, subject, gate, (&refused, book)),
         Ok(mut runs) => {
             mask(book, &mut runs)?;
-            let mut ran = run(
-                session,
-                subject,
-                gate,
-                &runs,
-                (&taken.tools, taken.version.as_deref()),
-            )?;
+            let told = (&taken.tools, taken.version.as_deref());
+            let mut ran = run(session, subject, gate, &runs, (told, book))?;
             if let Some(task) = &subject.task {
                 let entries: Vec<_> = taken
                     .fresh
@@ -100,7 +97,36 @@ fn mask(book: &RuleBook<'_>, runs: &mut Runs) -> Result<(), Problem> {
     for attempt in others.chain([&mut runs.candidate]) {
         // A log that was kept is masked already; doing it again changes nothing.
         attempt.log = terminal::visible(&baton_risk::masked(book, &attempt.log)?);
+        if let Some(cases) = attempt
+            .tests
+            .as_mut()
+            .and_then(|tests| tests.cases.as_mut())
+        {
+            mask_names(book, cases)?;
+        }
     }
+    Ok(())
+}
+
+/// Masks the names of tests. Two that differ still do: names are held against the base's.
+fn mask_names(book: &RuleBook<'_>, cases: &mut BTreeMap<String, Verdict>) -> Result<(), Problem> {
+    let names: Vec<&str> = cases.keys().map(String::as_str).collect();
+    let all = names.join("\n");
+    // Seldom is there anything to mask, and one look at all costs less than one at each.
+    if baton_risk::masked(book, all.as_bytes())? == all.as_bytes() {
+        return Ok(());
+    }
+    let mut shown = BTreeMap::new();
+    for (name, verdict) in std::mem::take(cases) {
+        let mut kept = masked(book, &name)?;
+        if kept != name {
+            let digest = digest::sha256(name.as_bytes());
+            kept.push_str(" #");
+            kept.push_str(digest.get(..8).unwrap_or_default());
+        }
+        shown.insert(kept, verdict);
+    }
+    *cases = shown;
     Ok(())
 }
 
@@ -108,18 +134,20 @@ fn not_run(
     session: &Session,
     subject: &Subject,
     gate: &Gate,
-    refused: &Refused,
+    (refused, book): (&Refused, &RuleBook<'_>),
 ) -> Result<Ran, Problem> {
     let note = format!(
         "{}: {} (next: {})",
         refused.code, refused.message, refused.fix
     );
+    let note = masked(book, &note)?;
     let mut ran = Ran::skip(gate, note);
     let mut record = head(session, subject, gate, &ran);
     add(
         &mut record,
         json!({"kind": "command", "argv": gate.argv, "not_run": refused}),
     );
+    mask_texts(book, &mut record)?;
     write(session, subject, gate, &mut ran, &record, &[])?;
     Ok(ran)
 }
@@ -129,7 +157,7 @@ fn run(
     subject: &Subject,
     gate: &Gate,
     runs: &Runs,
-    (tools, version): (&Value, Option<&str>),
+    ((tools, version), book): ((&Value, Option<&str>), &RuleBook<'_>),
 ) -> Result<Ran, Problem> {
     let (status, why) = runs.verdict();
     let mut ran = Ran::new(gate, status, note(runs, why));
@@ -138,6 +166,10 @@ fn run(
     ran.duration_ms = runs.candidate.duration_ms;
     if status != CheckStatus::Pass {
         ran.failing = runs.telling_lines();
+    }
+    let comparison = runs.comparison();
+    if let Some(comparison) = &comparison {
+        ran.missing.clone_from(&comparison.missing);
     }
     let mut record = head(session, subject, gate, &ran);
     let task = session.common.task.clone();
@@ -153,7 +185,7 @@ fn run(
             "on_base": runs.base.as_ref().map(account),
             "with_base_files": runs.with_base_files.as_ref().map(account),
             "again": runs.again.as_ref().map(account),
-            "beside_base": runs.comparison().map(|comparison| compared(&comparison)),
+            "beside_base": comparison.as_ref().map(compared),
             "flaky": runs.is_flaky(),
             "reproduce": format!("gate-runner --task {} --only {} --no-cache", task.unwrap_or_else(|| "TASK".to_owned()), gate.id),
         }),
@@ -170,8 +202,32 @@ fn run(
                 .map(|attempt| (name.to_owned(), attempt.log.as_slice())),
         );
     }
+    // Names of tests and of files are the change's own words.
+    mask_texts(book, &mut record)?;
     write(session, subject, gate, &mut ran, &record, &logs)?;
     Ok(ran)
+}
+
+/// Masks every text in a record, as the logs are.
+fn mask_texts(book: &RuleBook<'_>, value: &mut Value) -> Result<(), Problem> {
+    match value {
+        Value::String(text) => *text = masked(book, text)?,
+        Value::Array(values) => values
+            .iter_mut()
+            .try_for_each(|one| mask_texts(book, one))?,
+        Value::Object(fields) => {
+            let mut fields = fields.values_mut();
+            fields.try_for_each(|field| mask_texts(book, field))?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// One text of the change's as it may be kept: without secrets, on one line.
+fn masked(book: &RuleBook<'_>, text: &str) -> Result<String, Problem> {
+    let masked = baton_risk::masked(book, text.as_bytes())?;
+    Ok(terminal::visible_line(&String::from_utf8_lossy(&masked)))
 }
 
 fn account(attempt: &Attempt) -> Value {

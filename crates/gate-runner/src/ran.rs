@@ -24,6 +24,8 @@ pub(crate) struct Ran {
     pub(crate) duration_ms: u64,
     /// The most telling lines of a failed run, safe to show.
     pub(crate) failing: Vec<String>,
+    /// Tests that ran on the base and are not among the tests now.
+    pub(crate) missing: Vec<String>,
 }
 
 impl Ran {
@@ -49,6 +51,7 @@ impl Ran {
             name: gate.name.clone(),
             duration_ms: 0,
             failing: Vec::new(),
+            missing: Vec::new(),
         }
     }
 

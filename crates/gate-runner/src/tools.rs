@@ -49,7 +49,7 @@ pub(crate) fn fingerprint(ground: &Ground<'_>, gate: &Gate) -> Result<Value, Pro
 /// What the program says of itself, asked behind the walls of the gate and on an empty tree; none
 /// when it says nothing. A text for people: it decides nothing.
 pub(crate) fn version(ground: &Ground<'_>, gate: &Gate) -> Option<String> {
-    let empty = tempfile::tempdir().ok()?;
+    let empty = files::temporary_folder("baton-").ok()?;
     let mut alone = gate.clone();
     alone.borrow.clear();
     ".".clone_into(&mut alone.cwd);

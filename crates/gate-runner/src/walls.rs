@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use baton_core::envelope::QUEUE_ROOT;
 use baton_core::environment;
 use baton_core::policy::{Caps, Gate, Isolation, Policy, Relax};
 use baton_core::problem::Problem;
@@ -10,6 +11,9 @@ use baton_sandbox::{Level, Limits, Profile};
 
 /// Names that the walls set themselves.
 const OURS: [&str; 4] = ["HOME", "TMPDIR", "USER", "LOGNAME"];
+
+/// Folders of the checkout that no gate may see.
+const OWN: [&str; 2] = [".git", QUEUE_ROOT];
 
 /// What the gate gets to see and to use.
 ///
@@ -97,7 +101,12 @@ pub(crate) fn environment(gate: &Gate) -> Result<BTreeMap<String, String>, Probl
 
 /// A variable of ours, or where a toolchain lies when its variable is not set.
 fn variable(name: &str) -> Result<Option<String>, Problem> {
-    let Some(value) = environment::read(name).or_else(|| toolchain_home(name)) else {
+    let found = match name {
+        // A gate that wants a folder of its tree says so in its `env`.
+        environment::PATH => environment::search_path(),
+        _ => environment::read(name).or_else(|| toolchain_home(name)),
+    };
+    let Some(value) = found else {
         return Ok(None);
     };
     value.into_string().map(Some).map_err(|value| {
@@ -169,6 +178,11 @@ fn expand(named: &str) -> Result<Option<PathBuf>, Problem> {
     }))
 }
 
+/// Whether one of two places holds the other.
+fn shares(place: &Path, own: &Path) -> bool {
+    place.starts_with(own) || own.starts_with(place)
+}
+
 /// Links folders of the user's checkout that git does not track into the tree; gives their real
 /// places, which the gate must be shown.
 fn borrow(gate: &Gate, tree: &Path, root: &Path) -> Result<Vec<PathBuf>, Problem> {
@@ -192,6 +206,10 @@ fn borrow(gate: &Gate, tree: &Path, root: &Path) -> Result<Vec<PathBuf>, Problem
             .map_err(|error| Problem::io(root.display(), &error))?;
         if !place.starts_with(&top) || place == top || !place.is_dir() {
             return Err(refused("it is no folder of the checkout"));
+        }
+        // The name is checked with the policy; what a link leads to is known only here.
+        if OWN.iter().any(|own| shares(&place, &top.join(own))) {
+            return Err(refused("it would show the queue or git's own folder"));
         }
         let link = tree.join(name);
         if link.symlink_metadata().is_ok() {

@@ -8,7 +8,7 @@ use baton_core::problem::Problem;
 use baton_core::process::{self, Ended, Finished, Spec};
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::{Stop, TaskFolder};
-use baton_core::{digest, environment, ids};
+use baton_core::{digest, environment, files, ids};
 
 use crate::{Draft, keep_refused, prompt, shown};
 
@@ -33,7 +33,7 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
     session.tell(&format!("patch-draft: asking {model}"));
     let store = session.store()?;
     // The command gets a folder of its own: it sees the prompt and not the repository.
-    let folder = tempfile_folder()?;
+    let folder = files::temporary_folder("baton-")?;
     let spec = Spec {
         argv: policy.draft.command.iter().map(Into::into).collect(),
         folder: folder.path().to_owned(),
@@ -46,6 +46,7 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
         timeout: Duration::from_secs(policy.caps.draft_timeout_seconds),
         output_limit: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX),
         merge: false,
+        memory: None,
     };
     let done = process::run(&spec, &|| store.stop().is_present())?;
     let draft = Draft {
@@ -56,10 +57,6 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
     };
     check(&done, store.stop()).map_err(|problem| keep_refused(task, &draft, problem))?;
     Ok(draft)
-}
-
-fn tempfile_folder() -> Result<tempfile::TempDir, Problem> {
-    tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))
 }
 
 fn check(done: &Finished, stop: Stop) -> Result<(), Problem> {

@@ -40,6 +40,7 @@ pub(crate) fn ask(
         },
         timeout: TIMEOUT,
         output_limit: 64 << 10,
+        memory: None,
         merge: false,
     };
     let done = process::run(&spec, &|| landing.session.check_stop().is_err())?;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use baton_core::envelope::{Finding, Severity};
 use baton_core::policy::RiskKind;
 use baton_core::problem::Problem;
+use baton_core::terminal;
 
 use crate::book::RuleBook;
 use crate::checks::{self, HitKind};
@@ -124,29 +125,20 @@ pub(crate) fn mask(secret: &[u8]) -> String {
     format!("{kept}… ({length} characters)")
 }
 
-/// The text with every secret in it masked; for what a program printed.
+/// The text with every secret in it masked; for what a program printed. A secret counts as it is
+/// and as it is read: colours and what does not show part no secret in two.
 ///
 /// # Errors
 /// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`.
 pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
-    let secrets = book.secrets();
-    let mut places: Vec<Range<usize>> = Vec::new();
-    for (number, window) in book.windows(&secrets, text) {
-        let Some(rule) = book.rule(number) else {
-            continue;
-        };
-        rule.each(text, &window, all, |found| {
-            let place = Place {
-                path: b"",
-                matched: text.get(found.range.clone()).unwrap_or_default(),
-                secret: found.secret,
-                line: text.get(found.range.clone()).unwrap_or_default(),
-            };
-            if counts(book, rule, &place)? {
-                places.push(found.range);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
+    let mut places = secrets(book, text)?;
+    let (read, at) = terminal::as_read(text);
+    if read != text {
+        for found in secrets(book, &read)? {
+            let first = at.get(found.start).copied();
+            let last = found.end.checked_sub(1).and_then(|last| at.get(last));
+            places.extend(first.zip(last).map(|(first, last)| first..last + 1));
+        }
     }
     places.sort_by_key(|place| place.start);
     let mut out = Vec::with_capacity(text.len());
@@ -164,6 +156,30 @@ pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
     }
     out.extend_from_slice(text.get(at..).unwrap_or_default());
     Ok(out)
+}
+
+/// Where secrets stand in a text.
+fn secrets(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<Range<usize>>, Problem> {
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for (number, window) in book.windows(&book.secrets(), text) {
+        let Some(rule) = book.rule(number) else {
+            continue;
+        };
+        rule.each(text, &window, all, |found| {
+            let matched = text.get(found.range.clone()).unwrap_or_default();
+            let place = Place {
+                path: b"",
+                matched,
+                secret: found.secret,
+                line: matched,
+            };
+            if counts(book, rule, &place)? {
+                places.push(found.range);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(places)
 }
 
 /// What the rules find in the words of a task, or of anything else that comes from outside.

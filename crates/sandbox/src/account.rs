@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +55,18 @@ fn make_folder(place: &Path) -> io::Result<()> {
     }
 }
 
+/// A file that nobody else can open: who can, if only to read, can hold its lock for ever.
+fn open_lock(place: &Path) -> io::Result<File> {
+    let lock = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(place)?;
+    lock.set_permissions(fs::Permissions::from_mode(0o600))?;
+    Ok(lock)
+}
+
 impl Account {
     /// Takes the first account of the range that no run holds and no process has.
     pub(crate) fn take() -> io::Result<Self> {
@@ -64,11 +76,7 @@ impl Account {
         let first = std::process::id() % count;
         for step in 0..count {
             let id = RANGE.start + (first + step) % count;
-            let lock = fs::OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(Path::new(PLACE).join(format!("account-{id}")))?;
+            let lock = open_lock(&Path::new(PLACE).join(format!("account-{id}")))?;
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && !is_seen(id) {
                 return Ok(Self { id, _lock: lock });
             }

@@ -3,12 +3,14 @@
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 
 use tempfile::TempDir;
 
+use crate::account::give;
 use crate::level::Aspect;
+use crate::sandbox::private_folder;
 use crate::wire::{Bait, Trial};
 
 const SECRET: &[u8] = b"decoy: a gate that reads this reads the host\n";
@@ -25,21 +27,22 @@ pub(crate) struct Laid {
 }
 
 impl Laid {
-    /// Lays it out. Permissions are open to every account, so that only a wall can refuse.
-    pub(crate) fn out() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("baton-bait-").tempdir()?;
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
+    /// Lays it out. It belongs to the gate's account, so that only a wall can refuse; and to nobody
+    /// else, who could spring it or take it away.
+    pub(crate) fn out(account: Option<u32>) -> io::Result<Self> {
+        let folder = private_folder("baton-bait-")?;
         let secret = folder.path().join("secret");
         fs::OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o666)
+            .mode(0o600)
             .open(&secret)?
             .write_all(SECRET)?;
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o666))?;
         let socket = folder.path().join("socket");
         let by_path = UnixListener::bind(&socket)?;
-        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777))?;
+        if let Some(account) = account {
+            give(folder.path(), account)?;
+        }
         // The folder's name is random, so the abstract name is too.
         let abstract_name = folder.path().to_string_lossy().into_owned();
         let by_name = listen_by_name(&abstract_name)?;

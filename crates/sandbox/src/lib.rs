@@ -28,6 +28,7 @@ mod sandbox;
 mod seatbelt;
 mod stage;
 mod supervise;
+mod sweep;
 #[allow(unsafe_code, reason = "all of it is there")]
 mod sys;
 mod watch;
@@ -41,4 +42,5 @@ pub use profile::{HOME, Limits, Profile, TREE};
 pub use refused::{Refused, Tried};
 pub use sandbox::Sandbox;
 pub use stage::enter_if_called;
+pub use sweep::sweep;
 pub use wire::Trial;

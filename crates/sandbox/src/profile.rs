@@ -18,6 +18,11 @@ pub const HOME: &str = "/tmp/home";
 pub struct Profile {
     /// The folder on the host that the gate may write, given up to it: as root it changes owner.
     pub tree: PathBuf,
+    /// The folder around the tree, which holds nothing else and which nobody but the owner enters
+    /// (mode 0700). As root it changes owner with the tree. Without it the tree is as open as the
+    /// folders above it, also to other accounts: the gate chooses the modes of what it makes, and a
+    /// file of its own with the setuid bit runs as its owner.
+    pub shell: Option<PathBuf>,
     /// The working folder, below the tree.
     pub cwd: PathBuf,
     /// The program and its arguments; never a shell string.
@@ -89,6 +94,7 @@ impl Profile {
     pub fn new(tree: impl Into<PathBuf>, argv: Vec<String>) -> Self {
         Self {
             tree: tree.into(),
+            shell: None,
             cwd: PathBuf::new(),
             argv,
             environment: BTreeMap::new(),

@@ -13,7 +13,7 @@ use crate::profile::Profile;
 use crate::refused::{Refused, Tried};
 use crate::supervise::{Attempt, Ran, attempt};
 use crate::wire::{OuterPlan, Rlimits, StagePlan};
-use crate::{aspects, evidence, fixes, stage, sys};
+use crate::{aspects, evidence, fixes, stage, sweep, sys};
 
 /// Runs gates. Holds which program is the second stage.
 #[derive(Clone, Debug)]
@@ -138,7 +138,9 @@ impl Sandbox {
             },
             _ => None,
         };
-        let laid = Laid::out().map_err(|error| Refused::failed("the canary's bait", &error))?;
+        let account = machine.account.as_ref().map(|account| account.id);
+        let laid =
+            Laid::out(account).map_err(|error| Refused::failed("the canary's bait", &error))?;
         let outer = machine.outer(level, profile, self.program.clone(), backend)?;
         let stage = machine.stage(level, profile, &laid);
         let outside = stage::namespaces();
@@ -160,6 +162,15 @@ struct Machine {
     scratch: Option<TempDir>,
 }
 
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(scratch) = &self.scratch {
+            // What cannot be taken away stays, in a folder that only its owner enters.
+            let _ = sweep(scratch.path());
+        }
+    }
+}
+
 impl Machine {
     fn prepare(profile: &Profile) -> Result<Self, Refused> {
         if !account::is_root() {
@@ -172,6 +183,10 @@ impl Machine {
         let failed = |error: std::io::Error| Refused::failed("an account of its own", &error);
         let account = Account::take().map_err(failed)?;
         account::give(&profile.tree, account.id).map_err(|error| fixes::no_account(&error))?;
+        if let Some(shell) = &profile.shell {
+            std::os::unix::fs::lchown(shell, Some(account.id), Some(account.id))
+                .map_err(|error| fixes::no_account(&error))?;
+        }
         Ok(Self {
             account: Some(account),
             staging: Some(account::staging().map_err(failed)?),
@@ -209,7 +224,7 @@ impl Machine {
     /// Home and temporary files where there is no file system of its own for them.
     fn scratch(&self) -> Result<TempDir, Refused> {
         let make = || {
-            let folder = tempfile::Builder::new().prefix("baton-gate-").tempdir()?;
+            let folder = private_folder("baton-gate-")?;
             std::fs::create_dir(folder.path().join("home"))?;
             std::fs::create_dir(folder.path().join("tmp"))?;
             if let Some(account) = &self.account {
@@ -280,6 +295,16 @@ impl Machine {
             fallback_from,
         }
     }
+}
+
+/// A temporary folder that only its owner enters.
+pub(crate) fn private_folder(prefix: &str) -> std::io::Result<TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = PermissionsExt::from_mode(0o700);
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(mode)
+        .tempdir()
 }
 
 fn kernel() -> String {

@@ -38,6 +38,7 @@ struct Call {
     environment: Vec<(OsString, OsString)>,
     input: Vec<u8>,
     folder: std::path::PathBuf,
+    memory: Option<u64>,
 }
 
 impl Call {
@@ -48,6 +49,7 @@ impl Call {
             environment: Vec::new(),
             input: Vec::new(),
             folder: root.to_owned(),
+            memory: None,
         };
         for (name, value) in [
             ("GIT_CONFIG_NOSYSTEM", "1"),
@@ -67,6 +69,7 @@ impl Call {
             environment: Vec::new(),
             input: Vec::new(),
             folder: root.to_owned(),
+            memory: None,
         };
         if let Some(home) = environment::read(environment::HOME) {
             call = call.set("HOME", home);
@@ -86,7 +89,7 @@ impl Call {
         ] {
             self = self.set(name, value);
         }
-        if let Some(path) = environment::read(environment::PATH) {
+        if let Some(path) = environment::search_path() {
             self = self.set("PATH", path);
         }
         self = self.set("GIT_DIR", git_dir);
@@ -125,6 +128,12 @@ impl Call {
         self
     }
 
+    /// Lets git fill no more memory than this, in bytes.
+    fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
     /// Runs the call, whatever its exit code.
     fn finish(self) -> Result<Finished, Problem> {
         let spec = Spec {
@@ -135,6 +144,7 @@ impl Call {
             timeout: TIMEOUT,
             output_limit: OUTPUT_LIMIT,
             merge: false,
+            memory: self.memory,
         };
         let done = process::run(&spec, &|| false)?;
         if done.stdout.is_cut() {

@@ -4,11 +4,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Call, Oid, Repository, last_words};
+use crate::files;
 use crate::problem::Problem;
 
 /// Switches off, for every path, each attribute that could run a program or alter bytes on the way
 /// between tree and folder. It outranks any `.gitattributes` in the tree.
 const ATTRIBUTES: &str = "* -text -filter -ident -export-ignore -export-subst !eol !working-tree-encoding !diff !merge\n";
+
+/// What git may fill with a patch and all files that it makes: some hundred bytes can be a delta
+/// that inflates to gigabytes, and git holds every result until the last.
+const APPLY_MEMORY: u64 = 1 << 30;
 
 /// A bare repository of ours that borrows the user's objects.
 #[derive(Clone, Debug)]
@@ -45,8 +50,7 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`, `IO_ERROR`.
     pub fn temporary(repository: &Repository) -> Result<(tempfile::TempDir, Self), Problem> {
-        let folder =
-            tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+        let folder = files::temporary_folder("baton-")?;
         let store = Self::open(&folder.path().join("git"), repository)?;
         Ok((folder, store))
     }
@@ -78,8 +82,7 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED` when the tree is not there.
     pub fn index_of(&self, tree: &Oid) -> Result<TemporaryIndex, Problem> {
-        let folder =
-            tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+        let folder = files::temporary_folder("baton-")?;
         let index = TemporaryIndex {
             file: folder.path().join("index"),
             _folder: folder,
@@ -106,6 +109,7 @@ impl ObjectStore {
                 "-",
             ])
             .input(patch)
+            .memory(APPLY_MEMORY)
             .finish()?;
         // git applies what comes before a broken section, drops the rest and ends well; and it drops
         // a file of a mode that it does not know. Half a change is not the change.
