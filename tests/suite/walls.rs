@@ -413,3 +413,41 @@ fn tests_are_held_against_the_base_by_name() {
         .collect();
     assert!(codes.contains(&"TESTS_MISSING"), "{codes:?}");
 }
+
+#[test]
+fn a_program_in_the_home_is_found_only_where_the_policy_shows_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    let tools = bench.home().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let lint = tools.join("mylint");
+    std::fs::write(&lint, "#!/bin/sh\necho linted\n").unwrap();
+    std::fs::set_permissions(&lint, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", tools.display());
+    let baton = |arguments: &[&str]| {
+        let output = bench
+            .command(arguments)
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = bench.patch(write("src/app.sh", "echo 2\n"));
+    let patch = bench.patch_file("x.patch", &text);
+    let line = [
+        "gate-runner",
+        "--patch",
+        patch.to_str().unwrap(),
+        "--base",
+        "HEAD",
+        "--only",
+        "G0,G1,G2,G3,G4",
+    ];
+    bench.policy(|policy| policy["gates"][4]["argv"] = json!(["mylint"]));
+    assert!(baton(&["doctor"]).contains("mylint is nowhere on the PATH that the gate sees"));
+    assert!(baton(&line).contains("TOOL_MISSING"));
+    bench.policy(|policy| policy["gates"][4]["read_only"] = json!(["~/tools"]));
+    assert!(baton(&["doctor"]).contains(&format!("mylint (by {})", lint.display())));
+    let answer: Value = serde_json::from_str(&baton(&line)).unwrap();
+    assert_eq!(answer["data"]["gates"][4]["status"], "PASS", "{answer}");
+}

@@ -38,6 +38,7 @@ use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use crate::cache::Cache;
 pub(crate) use crate::ran::Ran;
 use crate::subject::Subject;
+pub use crate::tools::program;
 
 /// The skill.
 pub const SKILL: Skill = Skill {

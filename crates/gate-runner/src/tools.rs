@@ -1,15 +1,14 @@
 //! Which program a gate runs, so that a result of another program is never taken for this one's.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use baton_core::environment::PATH;
-use baton_core::policy::Gate;
+use baton_core::policy::{Gate, Policy};
 use baton_core::problem::Problem;
 use baton_core::{digest, files};
-use baton_sandbox::Limits;
+use baton_sandbox::{Limits, Profile};
 use serde_json::{Value, json};
 
 use crate::attempt::Ground;
@@ -31,19 +30,29 @@ pub(crate) fn fingerprint(ground: &Ground<'_>, gate: &Gate) -> Result<Value, Pro
         .map(|place| state(place))
         .collect();
     let environment = walls::environment(gate)?;
-    let program = gate
-        .argv
-        .first()
-        .map(|word| match find(word, &environment) {
-            Some(path) => json!({"name": word, "file": state(&path)}),
-            // A path within the tree is named by the tree; a program that is not there is not run.
-            None => json!({"name": word}),
-        });
+    let file = program(gate, ground.policy, ground.root)?;
+    let program = gate.argv.first().map(|word| match file {
+        Some(path) => json!({"name": word, "file": state(&path)}),
+        // A path within the tree is named by the tree; a program that is not there is not run.
+        None => json!({"name": word}),
+    });
     Ok(json!({
         "program": program, "places": places,
         "environment_sha256": digest::sha256_canonical(&json!(environment)),
         "walls": ground.sandbox.walls(),
     }))
+}
+
+/// The file that the gate finds behind its walls for the first word of its command; none for a word
+/// that names a place in the tree, and none when there is no such program.
+///
+/// # Errors
+/// `GATE_PLACE`.
+pub fn program(gate: &Gate, policy: &Policy, root: &Path) -> Result<Option<PathBuf>, Problem> {
+    let mut alone = gate.clone();
+    alone.borrow.clear();
+    let profile = walls::profile(&alone, policy, root, root)?;
+    Ok(gate.argv.first().and_then(|word| find(word, &profile)))
 }
 
 /// What the program says of itself, asked behind the walls of the gate and on an empty tree; none
@@ -55,7 +64,7 @@ pub(crate) fn version(ground: &Ground<'_>, gate: &Gate) -> Option<String> {
     ".".clone_into(&mut alone.cwd);
     let mut profile = walls::profile(&alone, ground.policy, empty.path(), ground.root).ok()?;
     let word = gate.argv.first()?;
-    find(word, &profile.environment)?;
+    find(word, &profile)?;
     profile.argv = vec![word.clone(), "--version".to_owned()];
     profile.limits = Limits {
         wall_ms: VERSION_MS,
@@ -73,18 +82,19 @@ fn borrowed(gate: &Gate, root: &Path) -> Vec<PathBuf> {
     gate.borrow.iter().map(|name| root.join(name)).collect()
 }
 
-/// The file behind the first word of a command.
-fn find(word: &str, environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+fn find(word: &str, profile: &Profile) -> Option<PathBuf> {
+    let runs = |path: &PathBuf| {
+        let is_program =
+            |status: Metadata| status.is_file() && status.permissions().mode() & 0o111 != 0;
+        profile.shows(path) && path.metadata().is_ok_and(is_program)
+    };
     if word.contains('/') {
-        return Some(PathBuf::from(word)).filter(|path| path.is_absolute() && path.is_file());
+        return Some(PathBuf::from(word)).filter(|path| path.is_absolute() && runs(path));
     }
-    let path = environment.get(PATH)?;
+    let path = profile.environment.get(PATH)?;
     std::env::split_paths(path)
         .map(|folder| folder.join(word))
-        .find(|path| {
-            path.metadata()
-                .is_ok_and(|status| status.is_file() && status.permissions().mode() & 0o111 != 0)
-        })
+        .find(runs)
 }
 
 /// What tells one state of a file or a folder from another. Of a folder the entries' names, sizes

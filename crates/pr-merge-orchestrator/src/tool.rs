@@ -23,7 +23,7 @@ pub(crate) fn ask(
     body: &str,
 ) -> Result<String, Problem> {
     let program = via.program().unwrap_or_default();
-    let empty = tempfile::tempdir().map_err(|error| Problem::io("temporary folder", &error))?;
+    let empty = baton_core::files::temporary_folder("baton-")?;
     let words = words(landing, forge, via, title, body);
     let spec = Spec {
         argv: std::iter::once(program)

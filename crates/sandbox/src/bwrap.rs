@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::profile::{HOME, TREE};
+use crate::profile::{HOME, SYSTEM, TREE};
 use crate::wire::{KEEPER, OuterPlan};
 
 /// Where systems put it; the last is NixOS.
@@ -162,7 +162,7 @@ fn walls(line: &mut Line) {
 /// The system's programs and the few files of `/etc` that programs look for.
 fn system(line: &mut Line) -> io::Result<()> {
     line.words(&["--ro-bind", "/usr", "/usr"]);
-    for name in ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"] {
+    for name in SYSTEM {
         let path = Path::new(name);
         match std::fs::read_link(path) {
             Ok(target) => line.bind("--symlink", &target, path),

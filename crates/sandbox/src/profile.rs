@@ -13,6 +13,9 @@ pub const TREE: &str = "/work/tree";
 /// The home folder of the gate at level I3: empty, and gone afterwards.
 pub const HOME: &str = "/tmp/home";
 
+/// Folders of the system that every gate sees, beside `/usr`.
+pub(crate) const SYSTEM: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
 /// One gate.
 #[derive(Clone, Debug, Serialize)]
 pub struct Profile {
@@ -105,6 +108,18 @@ impl Profile {
             throwaway: false,
             relax: Vec::new(),
         }
+    }
+
+    /// Whether the gate finds what lies at this path of the host, at level I3: it is the system's, or
+    /// named as read-only.
+    #[must_use]
+    pub fn shows(&self, path: &Path) -> bool {
+        let system = SYSTEM.iter().chain(&["/usr", "/nix/store"]);
+        let named = self.read_only.iter().map(PathBuf::as_path);
+        system
+            .map(Path::new)
+            .chain(named)
+            .any(|place| path.starts_with(place))
     }
 
     /// The levels that this profile lets a run try, strongest first.

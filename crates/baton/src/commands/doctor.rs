@@ -1,11 +1,12 @@
 //! `baton doctor`: can this machine, this queue, this policy and this log be relied on?
 
+use std::path::Path;
+
 use baton_core::audit;
 use baton_core::clock;
-use baton_core::environment;
 use baton_core::git::Repository;
 use baton_core::manifest::SSOT;
-use baton_core::policy::{Isolation, Mode, Policy};
+use baton_core::policy::{Gate, Isolation, Mode, Policy};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
@@ -188,12 +189,10 @@ fn check_queue(session: &Session, checks: &mut Checks) {
 
 fn check_gates(session: &Session, checks: &mut Checks) {
     let Ok(policy) = session.policy() else { return };
+    let Ok(root) = session.root() else { return };
     for gate in policy.gates.iter().filter(|gate| gate.is_command()) {
-        match gate.argv.first() {
-            None => checks.add(&gate.id, Health::Warning, "is not configured: a required gate without a command never passes; set its argv in POLICY.json"),
-            Some(program) if is_installed(program) => checks.add(&gate.id, Health::Good, gate.argv.join(" ")),
-            Some(program) => checks.add(&gate.id, Health::Bad, format!("{program} is not on the PATH")),
-        }
+        let (health, text) = gate_health(gate, policy, root);
+        checks.add(&gate.id, health, text);
     }
     check_isolation(policy, checks);
 }
@@ -240,12 +239,23 @@ fn check_isolation(policy: &Policy, checks: &mut Checks) {
     }
 }
 
-fn is_installed(program: &str) -> bool {
-    if program.contains('/') {
-        return true;
+/// Whether the gate's program is there, for the gate: what lies in a home folder is out of its sight.
+fn gate_health(gate: &Gate, policy: &Policy, root: &Path) -> (Health, String) {
+    let Some(word) = gate.argv.first() else {
+        let text = "is not configured: a required gate without a command never passes; set its argv in POLICY.json";
+        return (Health::Warning, text.to_owned());
+    };
+    let runs = gate.argv.join(" ");
+    match gate_runner::program(gate, policy, root) {
+        Err(problem) => (Health::Bad, problem.message),
+        Ok(Some(path)) => (Health::Good, format!("{runs} (by {})", path.display())),
+        Ok(None) if word.contains('/') && !word.starts_with('/') => (Health::Good, runs),
+        Ok(None) => {
+            let next = "install it for the system, or name its folder in the gate's read_only";
+            let text = format!("{word} is nowhere on the PATH that the gate sees (next: {next})");
+            (Health::Bad, text)
+        }
     }
-    let path = environment::read(environment::PATH).unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn answer(checks: &Checks) -> Reply {
