@@ -175,7 +175,7 @@ fn what_is_printed_does_not_make_a_pass() {
 #[test]
 fn how_it_ends_does_not_make_a_pass() {
     let bench = bench();
-    bench.policy(|policy| policy["gates"][5]["timeout_seconds"] = json!(2));
+    bench.policy(|policy| policy["gates"][5]["timeout_seconds"] = json!(4));
     let said = "echo '4 passed, 0 failed'";
     for (name, recipe, why) in [
         ("an exit code", format!("{said}; exit 3"), "COMMAND_FAILED"),
