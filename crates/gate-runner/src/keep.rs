@@ -74,7 +74,7 @@ pub(crate) fn gate(
                 &runs,
                 (&taken.tools, taken.version.as_deref()),
             )?;
-            if let Some(task) = &subject.task {
+            if let Some(task) = subject.results_of() {
                 let entries: Vec<_> = taken
                     .fresh
                     .into_iter()
@@ -83,7 +83,7 @@ pub(crate) fn gate(
                             Which::Candidate => Some(&runs.candidate),
                             Which::Base => runs.base.as_ref(),
                         };
-                        Some(job::entry(key, gate, &task.task_id, attempt?))
+                        Some(job::entry(key, gate, task, attempt?))
                     })
                     .collect();
                 ran.results = cache.keep(&entries)?;
