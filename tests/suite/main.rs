@@ -9,6 +9,7 @@
     clippy::type_complexity
 )]
 
+mod batch;
 mod changes;
 mod claims;
 mod docs;
