@@ -76,7 +76,7 @@ fn stop_ends_a_running_gate_within_two_seconds() {
 }
 
 /// Whether a program with this argument runs on the machine, behind walls or not.
-fn runs(argument: &str) -> bool {
+pub(crate) fn runs(argument: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes.into_iter().any(|process| {
         let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
@@ -86,7 +86,7 @@ fn runs(argument: &str) -> bool {
     })
 }
 
-fn wait_for(argument: &str) {
+pub(crate) fn wait_for(argument: &str) {
     let waited = Instant::now();
     while !runs(argument) {
         assert!(

@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod batch;
 mod changes;
 mod claims;
 mod docs;

@@ -54,6 +54,8 @@ pub enum Action {
     RiskScanned,
     GatesStarted,
     GatesFinished,
+    AheadStarted,
+    AheadFinished,
     DecisionMade,
     LandingPlanned,
     LandingStarted,

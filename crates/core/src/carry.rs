@@ -67,25 +67,45 @@ impl Court<'_> {
         let old_tree = Oid::parse(&from.tree)?;
         let new_base = Oid::parse(&to.base_tree)?;
         let new_tree = Oid::parse(&to.tree)?;
-        let patch = self.objects.patch_between(&old_base, &old_tree)?;
+        let differs = self.why_not_the_same((&old_base, &old_tree), (&new_base, &new_tree))?;
+        if differs.is_some() {
+            return Ok(differs);
+        }
+        let patch = self.objects.patch_between(&new_base, &new_tree)?;
         if digest::sha256(&patch) != to.patch_sha256 {
-            return Ok(Some(
-                "the net change is not the same to the byte".to_owned(),
-            ));
-        }
-        let drift = self.objects.changed_paths(&old_base, &new_base)?;
-        let change = self.objects.changed_paths(&new_base, &new_tree)?;
-        if let Some(path) = drift.iter().find(|path| change.contains(path)) {
-            return Ok(Some(format!("the target changed in {path} as well")));
-        }
-        if let Some(path) = first_definition(self.policy, &drift)? {
-            return Ok(Some(format!(
-                "the target changed in {path}, which says how changes are built, tested or judged"
-            )));
+            return Ok(Some("the patch is not the candidate's".to_owned()));
         }
         let facts = self.facts(task);
         let trouble = facts.unbound.first().or_else(|| facts.gates.first());
         Ok(trouble.map(|why| format!("the gates are not green again: {why}")))
+    }
+
+    /// Says why a change between two trees, its base first, is not the same between two others, or
+    /// stands on other ground there; `None` when it is the same.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`, `RULES_INVALID`.
+    pub fn why_not_the_same(
+        &self,
+        (old_base, old_tree): (&Oid, &Oid),
+        (new_base, new_tree): (&Oid, &Oid),
+    ) -> Result<Option<String>, Problem> {
+        let patch = self.objects.patch_between(old_base, old_tree)?;
+        if patch != self.objects.patch_between(new_base, new_tree)? {
+            return Ok(Some(
+                "the net change is not the same to the byte".to_owned(),
+            ));
+        }
+        let drift = self.objects.changed_paths(old_base, new_base)?;
+        let change = self.objects.changed_paths(new_base, new_tree)?;
+        if let Some(path) = drift.iter().find(|path| change.contains(path)) {
+            return Ok(Some(format!("the target changed in {path} as well")));
+        }
+        Ok(first_definition(self.policy, &drift)?.map(|path| {
+            format!(
+                "the target changed in {path}, which says how changes are built, tested or judged"
+            )
+        }))
     }
 
     /// The approval of the candidate before, as it counts for this one. `Err` inside says why it does

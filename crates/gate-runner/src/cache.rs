@@ -62,7 +62,8 @@ impl Cache {
         let mut recorded = HashMap::new();
         store.log()?.verify(|event, _| {
             let results = event.meta.get(META).and_then(Value::as_object);
-            if event.action != Action::GatesFinished || results.is_none() {
+            let tells = matches!(event.action, Action::GatesFinished | Action::AheadFinished);
+            if !tells || results.is_none() {
                 return;
             }
             for (key, sha256) in results.into_iter().flatten() {

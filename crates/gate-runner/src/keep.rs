@@ -71,7 +71,7 @@ pub(crate) fn gate(
             mask(book, &mut runs)?;
             let told = (&taken.tools, taken.version.as_deref());
             let mut ran = run(session, subject, gate, &runs, (told, book))?;
-            if let Some(task) = &subject.task {
+            if let Some(task) = subject.results_of() {
                 let entries: Vec<_> = taken
                     .fresh
                     .into_iter()
@@ -80,7 +80,7 @@ pub(crate) fn gate(
                             Which::Candidate => Some(&runs.candidate),
                             Which::Base => runs.base.as_ref(),
                         };
-                        Some(job::entry(key, gate, &task.task_id, attempt?))
+                        Some(job::entry(key, gate, task, attempt?))
                     })
                     .collect();
                 ran.results = cache.keep(&entries)?;

@@ -3,6 +3,7 @@
 //! The built-in gates give verdicts that the change cannot write. The command gates run code of the
 //! change, in a fresh tree each, and make claims; what walls them in is recorded as it was reached.
 
+pub mod ahead;
 mod answer;
 mod attempt;
 mod attest;

@@ -65,6 +65,12 @@ impl Ran {
         self.result.status == CheckStatus::Skip && note.starts_with("NOT_TOUCHED:")
     }
 
+    /// Its command was not run, because a result for the same was at hand.
+    pub(crate) fn is_used_again(&self) -> bool {
+        let note = self.result.note.as_deref().unwrap_or_default();
+        self.result.status == CheckStatus::Pass && note.ends_with(" cached=yes")
+    }
+
     /// Status and the word that says why, for people.
     pub(crate) fn headline(&self) -> String {
         let note = self.result.note.as_deref().unwrap_or_default();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 
+use baton_core::git::Oid;
 use baton_core::outputs::CheckStatus;
 use baton_core::policy::Gate;
 use baton_core::problem::Problem;
@@ -91,7 +92,6 @@ fn skipped(
 /// What keeps a command from running besides: a built-in gate that failed, a change that does not
 /// concern it, nothing to run.
 fn skipped_command(gate: &Gate, subject: &Subject, done: &[Ran]) -> Result<Option<Ran>, Problem> {
-    let invalid = |why| Problem::fail("POLICY_INVALID", format!("gates.paths: {why}"));
     if done
         .iter()
         .any(|ran| ran.result.status == CheckStatus::Fail)
@@ -99,11 +99,17 @@ fn skipped_command(gate: &Gate, subject: &Subject, done: &[Ran]) -> Result<Optio
         let why = "DEPENDENCY_FAILED: a gate before it failed, so code of the change is not run";
         return Ok(Some(Ran::skip(gate, why)));
     }
+    not_for(gate, &subject.changed)
+}
+
+/// What keeps a command from running on any tree with these changes.
+pub(crate) fn not_for(gate: &Gate, changed: &[Vec<u8>]) -> Result<Option<Ran>, Problem> {
+    let invalid = |why| Problem::fail("POLICY_INVALID", format!("gates.paths: {why}"));
     if gate.argv.is_empty() {
         let why = "NOT_CONFIGURED: the policy names no command for it";
         return Ok(Some(Ran::skip(gate, why)));
     }
-    if !gate.applies(&subject.changed).map_err(invalid)? {
+    if !gate.applies(changed).map_err(invalid)? {
         let why = "NOT_TOUCHED: the change touches none of the paths that it is for";
         return Ok(Some(Ran::skip(gate, why)));
     }
@@ -118,20 +124,48 @@ fn commands_run(
     (commands, only): (Vec<&Gate>, &[String]),
     (cache, done): (&Cache, &[Ran]),
 ) -> Result<Vec<Ran>, Problem> {
-    let mut ran: BTreeMap<u32, Ran> = BTreeMap::new();
-    let mut waiting: Vec<&Gate> = Vec::new();
+    let mut ran = BTreeMap::new();
+    let mut waiting = Vec::new();
     for gate in commands {
         let skip = match skipped(session, gate, only, done)? {
             None => skipped_command(gate, subject, done)?,
             skip => skip,
         };
         match skip {
-            Some(skip) => drop(ran.insert(number(gate), skip)),
-            None => waiting.push(gate),
+            Some(skip) => drop(ran.insert((0, number(gate)), skip)),
+            None => waiting.push((0, gate)),
         }
     }
+    let lane = Lane {
+        subject,
+        tree: &subject.tree,
+        ahead: None,
+    };
+    let ran = side_by_side(session, &[lane], (waiting, ran), (book, cache))?;
+    Ok(ran.into_values().collect())
+}
+
+/// One tree that gates are run on.
+pub(crate) struct Lane<'a> {
+    /// The change that it comes of.
+    pub(crate) subject: &'a Subject,
+    pub(crate) tree: &'a Oid,
+    /// What people read of it where it is gated ahead. It is then not held against a base.
+    pub(crate) ahead: Option<String>,
+}
+
+/// What came of the gates, by the number of the lane and of the gate.
+pub(crate) type Results = BTreeMap<(usize, u32), Ran>;
+
+/// Runs the gates that wait, each on the tree of its lane, at most `gates_at_once` at one time.
+pub(crate) fn side_by_side(
+    session: &Session,
+    lanes: &[Lane<'_>],
+    (waiting, ran): (Vec<(usize, &Gate)>, Results),
+    (book, cache): (&RuleBook<'_>, &Cache),
+) -> Result<Results, Problem> {
     if waiting.is_empty() {
-        return Ok(ran.into_values().collect());
+        return Ok(ran);
     }
     let policy = session.policy()?;
     let store = session.store_if_any()?;
@@ -140,38 +174,49 @@ fn commands_run(
         progress.tick();
         store.is_some_and(|store| store.stop().is_present())
     };
-    let ground = Ground {
-        policy,
-        objects: &subject.objects,
-        root: session.root()?,
-        base_tree: &subject.base_tree,
-        sandbox: Sandbox::this_program()
-            .map_err(|refused| Problem::fail(refused.code, refused.message).hint(refused.fix))?,
-        is_stopped: &is_stopped,
-    };
-    let about = About {
-        tree: &subject.tree,
-        changed: &subject.changed,
-        cache,
-        is_kept: subject.task.is_some(),
-    };
-    let most = usize::try_from(policy.caps.gates_at_once).unwrap_or(1);
+    let sandbox = Sandbox::this_program()
+        .map_err(|refused| Problem::fail(refused.code, refused.message).hint(refused.fix))?;
+    let root = session.root()?;
+    let jobs: Vec<_> = lanes
+        .iter()
+        .map(|lane| {
+            let ground = Ground {
+                policy,
+                objects: &lane.subject.objects,
+                root,
+                base_tree: &lane.subject.base_tree,
+                sandbox: sandbox.clone(),
+                is_stopped: &is_stopped,
+            };
+            let about = About {
+                tree: lane.tree,
+                changed: &lane.subject.changed,
+                cache,
+                is_kept: lane.subject.task.is_some(),
+                is_compared: lane.ahead.is_none(),
+            };
+            (ground, about)
+        })
+        .collect();
     let mut line = Line {
+        lanes,
         waiting,
         ran,
         progress: &progress,
         stop: store,
     };
-    line.run((&ground, &about), most, &mut |gate, taken| {
-        keep::gate(session, subject, gate, taken, (book, cache))
+    let most = usize::try_from(policy.caps.gates_at_once).unwrap_or(1);
+    line.run(&jobs, most, &mut |lane, gate, taken| {
+        keep::gate(session, lane.subject, gate, taken, (book, cache))
     })?;
-    Ok(line.ran.into_values().collect())
+    Ok(line.ran)
 }
 
 /// The gates that wait, and those that are through.
 struct Line<'a> {
-    waiting: Vec<&'a Gate>,
-    ran: BTreeMap<u32, Ran>,
+    lanes: &'a [Lane<'a>],
+    waiting: Vec<(usize, &'a Gate)>,
+    ran: Results,
     progress: &'a Progress,
     stop: Option<&'a Store>,
 }
@@ -181,9 +226,9 @@ impl<'a> Line<'a> {
     /// on one thread.
     fn run(
         &mut self,
-        (ground, about): (&Ground<'_>, &About<'_>),
+        jobs: &[(Ground<'_>, About<'_>)],
         most: usize,
-        keep: &mut dyn FnMut(&Gate, Taken) -> Result<Ran, Problem>,
+        keep: &mut dyn FnMut(&Lane<'_>, &Gate, Taken) -> Result<Ran, Problem>,
     ) -> Result<(), Problem> {
         let (tell, hear) = mpsc::channel();
         std::thread::scope(|scope| {
@@ -191,26 +236,30 @@ impl<'a> Line<'a> {
             let mut trouble = None;
             loop {
                 while running < most && trouble.is_none() {
-                    let Some(gate) = self.next() else { break };
+                    let Some((at, gate)) = self.next() else { break };
+                    let (Some(lane), Some((ground, about))) = (self.lanes.get(at), jobs.get(at))
+                    else {
+                        continue;
+                    };
                     running += 1;
-                    self.progress.begins(&gate.id, &gate.argv.join(" "));
+                    self.progress.begins(&lane.name(gate), &gate.argv.join(" "));
                     let tell = tell.clone();
                     scope.spawn(move || {
                         // The hearer is there until every gate has told.
-                        let _ = tell.send((gate, job::take(ground, gate, about)));
+                        let _ = tell.send((at, lane, gate, job::take(ground, gate, about)));
                     });
                 }
                 if running == 0 {
                     break;
                 }
-                let Ok((gate, taken)) = hear.recv() else {
+                let Ok((at, lane, gate, taken)) = hear.recv() else {
                     break;
                 };
                 running -= 1;
-                match taken.and_then(|taken| keep(gate, taken)) {
+                match taken.and_then(|taken| keep(lane, gate, taken)) {
                     Ok(ran) => {
-                        self.progress.ended(&gate.id, &ran);
-                        self.ran.insert(number(gate), ran);
+                        self.progress.ended(&lane.name(gate), &ran);
+                        self.ran.insert((at, number(gate)), ran);
                     }
                     Err(problem) => trouble = Some(problem),
                 }
@@ -220,16 +269,16 @@ impl<'a> Line<'a> {
     }
 
     /// The next gate whose needs are met; gates whose needs will never be met are skipped.
-    fn next(&mut self) -> Option<&'a Gate> {
+    fn next(&mut self) -> Option<(usize, &'a Gate)> {
         loop {
-            let ready = self.waiting.iter().position(|gate| {
-                let is_through = |id: &String| self.find(id).is_some();
+            let ready = self.waiting.iter().position(|(at, gate)| {
+                let is_through = |id: &String| self.find(*at, id).is_some();
                 gate.needs.iter().all(is_through)
             })?;
-            let gate = self.waiting.remove(ready);
+            let (at, gate) = self.waiting.remove(ready);
             let is_stopped = self.stop.is_some_and(|store| store.stop().is_present());
             let unmet = gate.needs.iter().find(|id| {
-                let ran = self.find(id);
+                let ran = self.find(at, id);
                 ran.is_none_or(|ran| ran.result.status != CheckStatus::Pass)
             });
             let skip = match unmet {
@@ -238,13 +287,24 @@ impl<'a> Line<'a> {
                     ..Ran::skip(gate, "STOP_PRESENT")
                 },
                 Some(id) => Ran::skip(gate, format!("DEPENDENCY_FAILED: {id} has not passed")),
-                None => return Some(gate),
+                None => return Some((at, gate)),
             };
-            self.ran.insert(number(gate), skip);
+            self.ran.insert((at, number(gate)), skip);
         }
     }
 
-    fn find(&self, id: &str) -> Option<&Ran> {
-        self.ran.values().find(|ran| ran.result.gate_id == id)
+    fn find(&self, at: usize, id: &str) -> Option<&Ran> {
+        let mut ran = self.ran.range((at, 0)..=(at, u32::MAX));
+        ran.find(|(_, ran)| ran.result.gate_id == id)
+            .map(|(_, ran)| ran)
+    }
+}
+
+impl Lane<'_> {
+    fn name(&self, gate: &Gate) -> String {
+        match &self.ahead {
+            Some(what) => format!("{} {what}", gate.id),
+            None => gate.id.clone(),
+        }
     }
 }

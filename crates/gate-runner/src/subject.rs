@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use baton_core::candidate::{self, Candidate};
+use baton_core::candidate::{self, Candidate, Proposal};
 use baton_core::envelope::{Artifact, ArtifactKind};
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::task::Scope;
 use baton_risk::{RiskReport, RuleBook};
+
+use crate::ahead::Step;
 
 /// The candidate at hand, with everything the gates need to know of it.
 pub(crate) struct Subject {
@@ -23,6 +25,8 @@ pub(crate) struct Subject {
     /// The task's record of it; `None` for a bare patch.
     pub(crate) task: Option<Candidate>,
     scope: Option<Scope>,
+    /// The task that it would be of, where it is gated ahead.
+    ahead: Option<String>,
     /// What the bare patch was called.
     called: String,
     /// Keeps a throw-away object store until the gates are done.
@@ -62,6 +66,7 @@ impl Subject {
             changed: derived.changed,
             patch_sha256: candidate.patch_sha256.clone(),
             scope: Some(task.task()?.scope),
+            ahead: None,
             task: Some(candidate),
             called: "draft.patch".to_owned(),
             objects,
@@ -77,7 +82,30 @@ impl Subject {
         let (folder, objects) = ObjectStore::temporary(repository)?;
         let proposal = candidate::propose(&objects, &repository.commit(base)?, &bytes, &limits)?;
         let shown = path.to_string_lossy();
+        let called = match shown.as_ref() {
+            "-" => "stdin".to_owned(),
+            shown => shown.to_owned(),
+        };
         Ok(Self {
+            _folder: Some(folder),
+            ..Self::proposed(objects, proposal, called)
+        })
+    }
+
+    /// A task's change on a base that it does not have yet.
+    pub(crate) fn ahead(session: &Session, step: &Step) -> Result<Self, Problem> {
+        let objects = session.store()?.objects(session.repository()?)?;
+        let limits = candidate::limits(session.policy()?);
+        let proposal = candidate::propose(&objects, &step.base, &step.patch, &limits)?;
+        Ok(Self {
+            scope: Some(step.scope.clone()),
+            ahead: Some(step.task.clone()),
+            ..Self::proposed(objects, proposal, step.task.clone())
+        })
+    }
+
+    fn proposed(objects: ObjectStore, proposal: Proposal, called: String) -> Self {
+        Self {
             patch_sha256: proposal.patch_sha256(),
             changed: proposal.changed,
             base: proposal.base,
@@ -85,15 +113,18 @@ impl Subject {
             tree: proposal.tree,
             patch: proposal.patch,
             scope: None,
+            ahead: None,
             task: None,
-            called: if shown == "-" {
-                "stdin".to_owned()
-            } else {
-                shown.into_owned()
-            },
+            called,
             objects,
-            _folder: Some(folder),
-        })
+            _folder: None,
+        }
+    }
+
+    /// The task whose results may be used again; none for a bare patch.
+    pub(crate) fn results_of(&self) -> Option<&str> {
+        let task = self.task.as_ref().map(|task| task.task_id.as_str());
+        task.or(self.ahead.as_deref())
     }
 
     /// The artifact by which the envelope names the candidate.

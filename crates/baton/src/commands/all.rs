@@ -1,5 +1,5 @@
 //! `baton run --all`: every approved candidate that waits lands, one after the other, each made anew
-//! and gated on top of the one before.
+//! and gated on top of the one before. What they would make together is gated ahead of that.
 
 use baton_core::approval::Verdict;
 use baton_core::clock;
@@ -13,14 +13,17 @@ use baton_core::task::{Priority, TaskId};
 use baton_core::terminal;
 use serde_json::json;
 
-use super::Shared;
+use super::run::Arguments;
+use super::{Shared, ahead};
 use crate::reply::Reply;
 
 /// Lands what is approved and waits, the most urgent first and then the oldest.
-pub(super) fn run(shared: &Shared) -> Result<Reply, Problem> {
+pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
     let (mut done, mut waiting, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut code = 0;
-    for id in in_order(&shared.session(None)?)? {
+    let ids = in_order(&shared.session(None)?)?;
+    let ahead = ahead::gate(shared, arguments, &ids)?;
+    for id in ids {
         let session = shared.session(Some(&id))?;
         session.check_stop()?;
         if !is_approved(&session)? {
@@ -28,7 +31,7 @@ pub(super) fn run(shared: &Shared) -> Result<Reply, Problem> {
             continue;
         }
         terminal::say(&format!("{id}:"));
-        let reply = super::run::take(shared, &id, None)?;
+        let reply = super::run::one(shared, arguments, &id)?;
         for line in &reply.text {
             terminal::say(&format!("   {line}"));
         }
@@ -51,6 +54,7 @@ pub(super) fn run(shared: &Shared) -> Result<Reply, Problem> {
     let status = if failed.is_empty() { "OK" } else { "FAIL" };
     Ok(Reply::ok(json!({
         "command": "run", "status": status, "done": done, "waiting": waiting, "failed": failed,
+        "ahead": ahead,
     }))
     .code(code)
     .line(format!("landed: {}", list(&done)))
@@ -81,7 +85,7 @@ fn since(task: &TaskFolder) -> Result<String, Problem> {
     Ok(candidate.map_or_else(String::new, |candidate| candidate.created_at))
 }
 
-fn is_approved(session: &Session) -> Result<bool, Problem> {
+pub(super) fn is_approved(session: &Session) -> Result<bool, Problem> {
     let Some(candidate) = session.task()?.candidate()? else {
         return Ok(false);
     };

@@ -1,5 +1,6 @@
 //! The operator's commands, one file each.
 
+mod ahead;
 mod all;
 mod approve;
 mod audit;

@@ -17,15 +17,16 @@ use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use super::{Shared, rebase, retry, rollback, stop, tip};
 use crate::reply::Reply;
 
-#[derive(clap::Args, Default)]
-struct Arguments {
+#[derive(clap::Args, Clone, Default)]
+pub(super) struct Arguments {
     /// Take this task
     #[arg(value_name = "TASK", required_unless_present_any = ["next", "all"])]
     task: Option<String>,
     /// Take the next task of the inbox
     #[arg(long, conflicts_with = "task")]
     next: bool,
-    /// Land every approved candidate that waits, one after the other, each gated on top of the last
+    /// Land every approved candidate that waits, one after the other, each gated on top of the last;
+    /// what several of them would make is gated ahead, side by side
     #[arg(long, conflicts_with_all = ["task", "next", "from", "producer"])]
     all: bool,
     /// Take the patch from this file; - is standard input
@@ -36,10 +37,10 @@ struct Arguments {
     producer: Option<String>,
     /// Decide and record, and stop nothing: the change goes to a person
     #[arg(long)]
-    shadow: bool,
+    pub(super) shadow: bool,
     /// Run every gate, also where a result for the same tree, gate and tools is at hand
     #[arg(long)]
-    no_cache: bool,
+    pub(super) no_cache: bool,
     /// Claim under this name (default: BATON_OWNER, else account@host)
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
@@ -53,9 +54,17 @@ pub(super) fn arguments(command: Command) -> Command {
 /// Takes one task as far as it may go, with a patch where it has none yet.
 pub(super) fn take(shared: &Shared, task: &str, from: Option<PathBuf>) -> Result<Reply, Problem> {
     let arguments = Arguments {
-        task: Some(task.to_owned()),
         from,
         ..Arguments::default()
+    };
+    one(shared, &arguments, task)
+}
+
+/// Takes one task as far as it may go, as these arguments say.
+pub(super) fn one(shared: &Shared, arguments: &Arguments, task: &str) -> Result<Reply, Problem> {
+    let arguments = Arguments {
+        task: Some(task.to_owned()),
+        ..arguments.clone()
     };
     go(shared, &arguments)
 }
@@ -77,7 +86,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     if arguments.all {
-        return super::all::run(shared);
+        return super::all::run(shared, &arguments);
     }
     go(shared, &arguments)
 }
