@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::changes::gate;
 use crate::moved::actions;
 use crate::support::{Bench, Ran, program, ran};
 
@@ -47,6 +48,8 @@ fn at(step: &str, what: &str) -> String {
 fn approved() -> Bench {
     let bench = Bench::new();
     bench.waiting("T-1");
+    let (status, note) = gate(&bench, "T-1", "G5");
+    assert_eq!(status, "PASS", "{note}");
     bench.baton(["approve", "T-1"]).expect(0);
     bench
 }

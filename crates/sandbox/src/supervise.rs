@@ -181,8 +181,10 @@ impl<'a> Run<'a> {
         let mut channel_open = true;
         while !self.is_over() {
             let (log, word) = self.wait(channel_open.then_some(&channel));
-            if word {
-                channel_open = read_some(&mut channel, &mut arrived);
+            // Asked before the last reading: what was said before the end has arrived by then.
+            let exited = !self.exited && matches!(self.child.try_wait(), Ok(Some(_)) | Err(_));
+            if channel_open && (word || exited) {
+                channel_open = read_all(&mut channel, &mut arrived);
                 while let Some(report) = take::<Report>(&mut arrived) {
                     match report {
                         Ok(report) => self.hear(report, &mut channel, laid, judge),
@@ -192,6 +194,10 @@ impl<'a> Run<'a> {
             }
             if log {
                 self.read_log();
+            }
+            if exited {
+                self.exited = true;
+                self.end_with(EndedBy::Lost);
             }
             self.check(is_stopped);
         }
@@ -299,10 +305,6 @@ impl<'a> Run<'a> {
     }
 
     fn check(&mut self, is_stopped: &dyn Fn() -> bool) {
-        if !self.exited && matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
-            self.exited = true;
-            self.end_with(EndedBy::Lost);
-        }
         let now = Instant::now();
         if self.ended.is_some() {
             if self
@@ -431,15 +433,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Reads what has arrived; whether more can come.
-fn read_some(channel: &mut UnixStream, arrived: &mut Vec<u8>) -> bool {
+/// Reads all that has arrived; whether more can come.
+fn read_all(channel: &mut UnixStream, arrived: &mut Vec<u8>) -> bool {
     let mut buffer = [0_u8; 16 << 10];
-    match channel.read(&mut buffer) {
-        Ok(0) => false,
-        Ok(count) => {
-            arrived.extend_from_slice(buffer.get(..count).unwrap_or_default());
-            true
+    loop {
+        match channel.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(count) => arrived.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
         }
-        Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
     }
 }

@@ -374,6 +374,40 @@ fn gates_run_side_by_side() {
     assert_eq!(accounts.len(), if common::is_root() { 8 } else { 1 });
 }
 
+/// Under load the end of everything can be seen before the word of how the gate ended is read.
+#[test]
+fn how_a_gate_ended_is_never_lost_under_load() {
+    let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let load: Vec<_> = (0..6)
+        .map(|_| {
+            let is_over = is_over.clone();
+            std::thread::spawn(move || {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    let gates: Vec<_> = (0..6)
+        .map(|_| {
+            std::thread::spawn(|| {
+                let host = Host::new();
+                let run = || run(&host.profile(vec!["true".into()])).unwrap().ended_by;
+                (0..25).map(|_| run()).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let ends: Vec<_> = gates
+        .into_iter()
+        .flat_map(|gate| gate.join().unwrap())
+        .collect();
+    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    for thread in load {
+        thread.join().unwrap();
+    }
+    assert_eq!(ends, vec![EndedBy::Exit(0); 150]);
+}
+
 #[test]
 fn a_real_build_with_its_tests_passes() {
     let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else {
