@@ -9,6 +9,7 @@
     clippy::type_complexity
 )]
 
+mod assault;
 mod attacks;
 mod changes;
 mod claims;

@@ -101,7 +101,7 @@ fn address(program: &str, done: &Finished) -> Result<String, Problem> {
     let said = String::from_utf8_lossy(&done.stdout.bytes).into_owned();
     let address = said
         .split_whitespace()
-        .rfind(|word| word.starts_with("https://") || word.starts_with("http://"));
+        .rfind(|word| baton_forge::is_address(word));
     if let Some(address) = address.filter(|_| done.ended.is_success()) {
         return Ok(address.to_owned());
     }
