@@ -9,6 +9,7 @@
     clippy::type_complexity
 )]
 
+mod assault;
 mod attacks;
 mod batch;
 mod changes;

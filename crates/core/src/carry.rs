@@ -16,13 +16,16 @@ use crate::envelope::ToolClass;
 use crate::evidence::Court;
 use crate::git::Oid;
 use crate::manifest::SSOT;
-use crate::policy::Policy;
+use crate::policy::{Gate, Policy};
 use crate::problem::Problem;
 use crate::rules::{Case, Globs, PathRules};
 use crate::store::TaskFolder;
 
 /// An approval that was carried as often as this is asked for again.
 const MOST: usize = 16;
+
+/// The most that is looked through for names, in bytes.
+const MOST_BYTES: u64 = 8 << 20;
 
 /// Files that say what a build or a test run is, by name.
 const DEFINITIONS: &[&str] = &[
@@ -33,8 +36,12 @@ const DEFINITIONS: &[&str] = &[
     "**/{pom.xml,*.gradle,*.gradle.kts,gradle.properties,build.sbt,build.xml,deps.edn,project.clj}",
     "**/{*.csproj,*.fsproj,*.vbproj,*.sln,*.props,*.targets,global.json,paket.dependencies}",
     "**/{Makefile,makefile,GNUmakefile,*.mk,justfile,.justfile,*.just,Taskfile.y*ml,CMakeLists.txt,*.cmake,meson.build,meson_options.txt,configure,configure.ac,Makefile.am,SConstruct}",
+    "**/{.cargo/**,rust-toolchain*,.npmrc,.yarnrc*,.yarn/**,.pnpmfile.cjs,.node-version,.nvmrc,.python-version,.tool-versions,mise.toml,.mise.toml,.envrc,.env,.env.*}",
+    "**/{gradlew*,gradle/wrapper/**,mvnw*,.mvn/**,sitecustomize.py,usercustomize.py,*.pth,.coveragerc,.jest*,.swcrc*,.pre-commit-config.y*ml,.gitattributes,.gitmodules}",
+    "**/{Makefile.in,configure.in,*.m4,*.am}",
+    "{.github,.gitlab,.circleci,.ci,ci,.buildkite,.husky,scripts,script,hack}/**",
+    "{.gitlab-ci.y*ml,.travis.yml,Jenkinsfile,azure-pipelines.y*ml}",
     "**/{BUILD,BUILD.bazel,WORKSPACE,WORKSPACE.bazel,MODULE.bazel,*.bzl,*.nix,*.cabal,stack.yaml,*.opam,dune-project,dune,build.zig,build.zig.zon,Dockerfile*,Containerfile*,*compose*.y*ml}",
-    ".autodev_ssot/**",
 ];
 
 /// Which approval another one was carried from.
@@ -101,7 +108,13 @@ impl Court<'_> {
         if let Some(path) = drift.iter().find(|path| change.contains(path)) {
             return Ok(Some(format!("the target changed in {path} as well")));
         }
-        Ok(first_definition(self.policy, &drift)?.map(|path| {
+        let definitions = Definitions::of(self.policy)?;
+        let says = drift.iter().find(|path| definitions.holds(path));
+        let says = match says {
+            Some(path) => Some(path.as_str()),
+            None => self.named(&definitions, old_base, &drift)?,
+        };
+        Ok(says.map(|path| {
             format!(
                 "the target changed in {path}, which says how changes are built, tested or judged"
             )
@@ -190,25 +203,120 @@ impl Court<'_> {
     }
 }
 
-/// The first path that says how changes are built, tested, judged or landed.
-fn first_definition<'p>(policy: &Policy, paths: &'p [String]) -> Result<Option<&'p str>, Problem> {
-    let invalid = |why: String| Problem::fail("RULES_INVALID", why);
-    let known = DEFINITIONS.iter().map(|glob| (0, *glob));
-    let definitions = Globs::compile(known, Case::Folded).map_err(invalid)?;
-    let zones = PathRules::compile(&policy.protected_zones, Case::Folded)?;
-    let locks = PathRules::compile(&policy.lockfiles, Case::Folded)?;
-    let named: Vec<&str> = policy
-        .gates
-        .iter()
-        .flat_map(|gate| gate.argv.iter())
-        .map(|word| word.trim_start_matches("./"))
-        .collect();
-    let says = |path: &str| {
-        !definitions.owners(path.as_bytes()).is_empty()
-            || path.starts_with(SSOT)
-            || zones.first_match_folded(path).is_some()
-            || locks.first_match_folded(path).is_some()
-            || named.contains(&path)
+impl Court<'_> {
+    /// The first path of the drift that a definition at `base` names: what a Makefile includes or a
+    /// build script calls is a definition too, whatever it is called. What such a file calls in turn
+    /// is not followed; the gates ran again on it.
+    fn named<'p>(
+        &self,
+        definitions: &Definitions<'_>,
+        base: &Oid,
+        drift: &'p [String],
+    ) -> Result<Option<&'p str>, Problem> {
+        let mut entries = self.objects.entries(base)?;
+        entries.retain(|entry| entry.is_file() && definitions.is_build(&entry.path));
+        if entries.iter().map(|entry| entry.size).sum::<u64>() > MOST_BYTES {
+            // More than can be looked through: then a person looks.
+            return Ok(drift.first().map(String::as_str));
+        }
+        let ids: Vec<_> = entries.into_iter().map(|entry| entry.id).collect();
+        let texts = self.objects.blobs(&ids)?;
+        let named = |path: &&String| texts.iter().any(|text| names(text, path));
+        Ok(drift.iter().find(named).map(String::as_str))
+    }
+}
+
+/// What says how changes are built, tested, judged or landed.
+struct Definitions<'p> {
+    builds: Globs,
+    zones: PathRules<'p>,
+    locks: PathRules<'p>,
+    gates: &'p [Gate],
+}
+
+impl<'p> Definitions<'p> {
+    fn of(policy: &'p Policy) -> Result<Self, Problem> {
+        let invalid = |why: String| Problem::fail("RULES_INVALID", why);
+        let known = DEFINITIONS.iter().map(|glob| (0, *glob));
+        Ok(Self {
+            builds: Globs::compile(known, Case::Folded).map_err(invalid)?,
+            zones: PathRules::compile(&policy.protected_zones, Case::Folded)?,
+            locks: PathRules::compile(&policy.lockfiles, Case::Folded)?,
+            gates: &policy.gates,
+        })
+    }
+
+    /// Whether a path is a build's or a test run's definition, or named by a gate.
+    fn is_build(&self, path: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(path);
+        let words = |gate: &'p Gate| gate.argv.iter().chain(gate.env.values());
+        !self.builds.owners(path).is_empty()
+            || self
+                .gates
+                .iter()
+                .flat_map(words)
+                .any(|word| names(word.as_bytes(), &text))
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        path.starts_with(SSOT)
+            || self.is_build(path.as_bytes())
+            || self.zones.first_match_folded(path).is_some()
+            || self.locks.first_match_folded(path).is_some()
+    }
+}
+
+/// Whether a text names a file, in any folder: its name stands there as a word of its own.
+fn names(text: &[u8], path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path).as_bytes();
+    let is_word = |byte: Option<&u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(byte))
     };
-    Ok(paths.iter().map(String::as_str).find(|path| says(path)))
+    !name.is_empty()
+        && text.windows(name.len()).enumerate().any(|(at, window)| {
+            let before = at.checked_sub(1).and_then(|at| text.get(at));
+            // A dot after it may end a sentence or begin another name; it counts.
+            let after = text.get(at + name.len()).filter(|byte| **byte != b'.');
+            window == name && !is_word(before) && !is_word(after)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_a_file_by_a_word() {
+        let text = b"include build/rules\ncheck:\n\t./tools/lint --all && sh 'a b.sh'\n";
+        for path in ["build/rules", "rules", "tools/lint", "x/a b.sh"] {
+            assert!(names(text, path), "{path}");
+        }
+        for path in ["rule", "src/int", "all.rs", "b.s", ""] {
+            assert!(!names(text, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn build_definitions_by_name() {
+        let known = DEFINITIONS.iter().map(|glob| (0, *glob));
+        let globs = Globs::compile(known, Case::Folded).unwrap();
+        for path in [
+            ".cargo/config.toml",
+            "sub/.cargo/config",
+            "rust-toolchain.toml",
+            "tests/deep/conftest.py",
+            "Sitecustomize.py",
+            ".npmrc",
+            "gradle/wrapper/gradle-wrapper.properties",
+            "mvnw",
+            "scripts/check",
+            ".github/workflows/ci.yml",
+            "sub/makefile",
+        ] {
+            assert!(!globs.owners(path.as_bytes()).is_empty(), "{path}");
+        }
+        for path in ["src/lib.rs", "docs/guide.md", "README.md", "src/app.sh"] {
+            assert!(globs.owners(path.as_bytes()).is_empty(), "{path}");
+        }
+    }
 }

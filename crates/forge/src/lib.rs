@@ -138,9 +138,7 @@ impl<'a> Api<'a> {
             ForgeKind::Gitlab => "web_url",
         };
         let address = answer.get(field)?.as_str()?;
-        let plain = address.len() <= 2000 && !address.chars().any(|c| c.is_control() || c == ' ');
-        let web = address.starts_with("https://") || address.starts_with("http://");
-        (plain && web).then(|| address.to_owned())
+        is_address(address).then(|| address.to_owned())
     }
 
     fn get(&self, address: &str) -> Result<(u16, Value), Problem> {
@@ -194,6 +192,14 @@ impl<'a> Api<'a> {
 
 const AGAIN: &str = "the branch is pushed; run it again, or ask for the review by hand";
 
+/// Whether a forge's words are an address that can be shown: no control character or look-alike
+/// reaches a terminal by it.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    let web = text.starts_with("https://") || text.starts_with("http://");
+    web && text.len() <= 2000 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Writes text as one part of a URL.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -210,6 +216,22 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_plain_text() {
+        assert!(is_address("https://git.example/a/b/pulls/1?x=%20#y"));
+        for bad in [
+            "https://git.example/\u{1b}]0;x\u{7}",
+            "https://git.example/\u{9b}2J",
+            "https://git.example/\u{202e}1",
+            "https://git.example/a b",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "",
+        ] {
+            assert!(!is_address(bad), "{}", bad.escape_debug());
+        }
+    }
 
     #[test]
     fn a_part_of_a_url_holds_no_separator() {

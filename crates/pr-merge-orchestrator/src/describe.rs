@@ -7,6 +7,7 @@ use baton_core::outputs::{self, DecisionRouter, DiffRiskScan, GateRunner};
 use baton_core::problem::Problem;
 
 use crate::landing::Landing;
+use crate::message;
 
 /// The description in Markdown. Words of the task and of gates are shown as code, so that none of
 /// them mentions, links or closes anything.
@@ -113,9 +114,11 @@ fn gates(envelope: &Envelope) -> Result<String, Problem> {
     Ok(text)
 }
 
-/// Text as an indented block: nothing in it is markup.
+/// Text as an indented block: nothing in it is markup, and nothing in it closes an issue where the
+/// forge looks for such words in code as well.
 fn code(text: &str) -> String {
     let shown: String = text.chars().take(4000).collect();
+    let shown = message::inert(&shown);
     let lines = shown.lines().map(|line| {
         let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
         format!("    {}", plain.collect::<String>())
@@ -125,7 +128,9 @@ fn code(text: &str) -> String {
 
 /// Text in a table: as code, on one line.
 fn cell(text: &str) -> String {
-    let plain = text.chars().take(300).map(|c| match c {
+    let text: String = text.chars().take(300).collect();
+    let text = message::inert(&text);
+    let plain = text.chars().map(|c| match c {
         '|' | '`' => '\'',
         c if c.is_control() => ' ',
         c => c,
@@ -145,7 +150,11 @@ mod tests {
     fn words_of_others_are_never_markup() {
         let text = code("Fix @all\nCloses #1\r\n```\n# Head");
         assert!(text.lines().all(|line| line.starts_with("    ")), "{text}");
-        assert_eq!(cell("a|b `c`\n@d"), "`a'b 'c' @d`");
+        assert!(
+            text.contains("Closes # 1") && text.contains("@ all"),
+            "{text}"
+        );
+        assert_eq!(cell("a|b `c`\n@d"), "`a'b 'c' @ d`");
         assert_eq!(cell(" "), "");
     }
 }

@@ -74,9 +74,7 @@ impl<'a> Landing<'a> {
         self.mode = mode;
         self.branch = match mode {
             LandingMode::AutoMerge => self.policy.target.clone(),
-            LandingMode::PrOnly => {
-                format!("{}{}", self.policy.branch_prefix, self.candidate.task_id)
-            }
+            LandingMode::PrOnly => self.policy.review_branch(&self.candidate.task_id),
         };
     }
 
@@ -118,9 +116,10 @@ impl<'a> Landing<'a> {
 
     fn moved(&self) -> Result<Standing, Problem> {
         let target = &self.policy.target;
+        self.repository.not_symbolic(target)?;
         let Some(tip) = self.repository.tip(target)? else {
             return Err(Problem::fail(
-                "BASE_MOVED",
+                "TARGET_MISSING",
                 format!("there is no branch {target} to land on"),
             )
             .hint("make the branch, or correct landing.target in POLICY.json"));

@@ -13,10 +13,46 @@ pub(crate) fn subject(title: &str, candidate: &Candidate) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(SUBJECT)
         .collect();
+    let title = inert(&title);
     match title.trim() {
         "" => candidate.task_id.clone(),
         title => title.to_owned(),
     }
+}
+
+/// Text that forges and CI read without acting on it. They close issues by `Closes #1`, `GH-1` or an
+/// address, tell people by `@name`, and leave a commit untested for `[skip ci]`: whoever writes a
+/// task's title must not decide on any of it. Only the marks are taken apart, the words stay.
+pub(crate) fn inert(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let skips = ["skip", "no ci", "no-ci", "no_ci"];
+    let skips = skips.iter().any(|word| lower.contains(word));
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        plain.push(match c {
+            '[' if skips => '(',
+            ']' if skips => ')',
+            '*' if skips => ' ',
+            c => c,
+        });
+        let next = rest.peek().copied().unwrap_or(' ');
+        let is_mark = match c {
+            '#' | '@' => next.is_alphanumeric(),
+            '-' => {
+                next.is_ascii_digit()
+                    && plain
+                        .get(plain.len().saturating_sub(3)..)
+                        .is_some_and(|end| end.eq_ignore_ascii_case("GH-"))
+            }
+            ':' => next == '/',
+            _ => false,
+        };
+        if is_mark {
+            plain.push(' ');
+        }
+    }
+    plain
 }
 
 /// Makes the message. The title is the only text of the task in it, cut to one line, so that no
@@ -52,6 +88,27 @@ mod tests {
     use baton_core::candidate::Source;
     use baton_core::envelope::{ApprovalState, ToolClass};
     use baton_core::policy::Actor;
+
+    #[test]
+    fn a_title_closes_tells_and_skips_nothing() {
+        for (title, plain) in [
+            ("Closes #1, fixes a/b#2", "Closes # 1, fixes a/b# 2"),
+            ("fixes GH-3", "fixes GH- 3"),
+            (
+                "closes https://git.example/i/1",
+                "closes https: //git.example/i/1",
+            ),
+            ("for @all", "for @ all"),
+            ("quick [Skip CI]", "quick (Skip CI)"),
+            ("x ***NO_CI***", "x    NO_CI   "),
+            (
+                "Read the C# file app/[id] in utf-8, T-1!",
+                "Read the C# file app/[id] in utf-8, T-1!",
+            ),
+        ] {
+            assert_eq!(inert(title), plain);
+        }
+    }
 
     #[test]
     fn a_title_cannot_forge_a_trailer() {

@@ -99,9 +99,7 @@ fn surroundings(forge: &Forge) -> Result<Vec<(OsString, OsString)>, Problem> {
 
 fn address(program: &str, done: &Finished) -> Result<String, Problem> {
     let said = String::from_utf8_lossy(&done.stdout.bytes).into_owned();
-    let address = said
-        .split_whitespace()
-        .rfind(|word| word.starts_with("https://") || word.starts_with("http://"));
+    let address = last_address(&said);
     if let Some(address) = address.filter(|_| done.ended.is_success()) {
         return Ok(address.to_owned());
     }
@@ -112,4 +110,22 @@ fn address(program: &str, done: &Finished) -> Result<String, Problem> {
         format!("{program} ended with {} and said: {words}", done.ended),
     )
     .hint("the branch is pushed; run it again, or ask for the review by hand"))
+}
+
+/// The last word that is an address and nothing but one.
+fn last_address(said: &str) -> Option<&str> {
+    let mut words = said.split_whitespace();
+    words.rfind(|word| baton_forge::is_address(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_tool_prints_reaches_no_terminal_as_an_escape() {
+        let said = "made it\nhttps://git.example/a/1\nhttps://git.example/\u{1b}]0;x\u{7}\n";
+        assert_eq!(last_address(said), Some("https://git.example/a/1"));
+        assert_eq!(last_address("https://git.example/\u{9b}2J"), None);
+    }
 }

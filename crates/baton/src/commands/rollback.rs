@@ -82,7 +82,7 @@ pub(super) fn make(session: &Session, reason: &str) -> Result<Made, Problem> {
     let objects = store.objects(repository)?;
     let (now, tree) = reverted(session, &objects, &of, &commit)?;
     let deletes = objects.deleted_paths(&now, &tree)?;
-    let (id, is_new) = name(session, &of)?;
+    let (id, is_new) = name(session, &objects, &of, &commit)?;
     let mut made = Made {
         id: id.to_string(),
         patch: Some(objects.patch_between(&now, &tree)?),
@@ -179,8 +179,15 @@ fn landed(session: &Session, of: &TaskId) -> Result<Oid, Problem> {
     }
 }
 
-/// The rollback's name: the first that is free, or the one that is under way.
-fn name(session: &Session, of: &TaskId) -> Result<(TaskId, bool), Problem> {
+/// The rollback's name: the first that is free, or the one that is under way. Anybody may have given
+/// a task such a name, so only the log says which one is the revert.
+fn name(
+    session: &Session,
+    objects: &ObjectStore,
+    of: &TaskId,
+    commit: &Oid,
+) -> Result<(TaskId, bool), Problem> {
+    let ours = submitted(session, of, commit)?;
     let stem: String = of.as_str().chars().take(50).collect();
     for number in 1..=MOST {
         let ending = match number {
@@ -191,13 +198,52 @@ fn name(session: &Session, of: &TaskId) -> Result<(TaskId, bool), Problem> {
         match session.store()?.find(&id)? {
             None => return Ok((id, true)),
             Some(State::Done | State::Blocked) => {}
-            Some(_) => return Ok((id, false)),
+            Some(_) if ours.contains(&id) && reverts(session, objects, &id, commit)? => {
+                return Ok((id, false));
+            }
+            Some(_) => {}
         }
     }
     Err(Problem::fail(
         "TASK_EXISTS",
         format!("task {of} was rolled back {MOST} times"),
     ))
+}
+
+/// The tasks that were made to undo this commit.
+fn submitted(session: &Session, of: &TaskId, commit: &Oid) -> Result<Vec<TaskId>, Problem> {
+    let mut made = Vec::new();
+    session.store()?.log()?.verify(|event, _| {
+        let is = |name: &str, expected: &str| {
+            event.meta.get(name).and_then(|value| value.as_str()) == Some(expected)
+        };
+        if event.action == Action::TaskSubmitted
+            && is("rollback_of", of.as_str())
+            && is("commit", commit.as_str())
+        {
+            made.extend(TaskId::parse(&event.task_id));
+        }
+    })?;
+    Ok(made)
+}
+
+/// Whether what was drafted for a rollback, if anything was, is the revert and nothing else.
+fn reverts(
+    session: &Session,
+    objects: &ObjectStore,
+    id: &TaskId,
+    commit: &Oid,
+) -> Result<bool, Problem> {
+    let Some(candidate) = session.store()?.task(id)?.candidate()? else {
+        return Ok(true);
+    };
+    let repository = session.repository()?;
+    let (Some(parent), Ok(base)) = (repository.parent(commit)?, Oid::parse(&candidate.base)) else {
+        return Ok(false);
+    };
+    let before = repository.tree_of(&parent)?;
+    let merged = objects.transplant(commit, &before, &base)?;
+    Ok(matches!(merged, Merged::Clean(tree) if tree.as_str() == candidate.tree))
 }
 
 fn submit(

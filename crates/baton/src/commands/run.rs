@@ -379,10 +379,11 @@ impl<'a> Way<'a> {
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
     /// (a moved base, a forge that does not answer, another holder) is no incident and stays where it is.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 17] = [
+        const WAITS: [&str; 19] = [
             "FILE_EXISTS",
             "BASE_MOVED",
             "BRANCH_EXISTS",
+            "BRANCH_SYMBOLIC",
             "EXTERNAL_DENIED",
             "FORGE_FAILED",
             "LANDING_BUSY",
@@ -392,6 +393,7 @@ impl<'a> Way<'a> {
             "REMOTE_MISSING",
             "REMOTE_REFUSED",
             "SIGNING_FAILED",
+            "TARGET_MISSING",
             "TOKEN_MISSING",
             "LOCK_CONFLICT",
             "TASK_NOT_FOUND",

@@ -283,7 +283,7 @@ impl Repository {
         let dry = if dry_run { Some("-n") } else { None };
         let done = self
             .files()?
-            .args(["read-tree", "-m", "-u"])
+            .args(["read-tree", "-m", "-u", "--no-recurse-submodules"])
             .args(dry)
             .args([old.as_str(), new.as_str()])
             .finish()?;

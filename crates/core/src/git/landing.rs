@@ -238,10 +238,35 @@ impl Repository {
             .map(drop)
     }
 
+    /// Refuses a branch that is only another name for a branch: git would move that other one, and
+    /// no checkout is found that has it.
+    ///
+    /// # Errors
+    /// `BRANCH_SYMBOLIC`, `TOOL_MISSING`.
+    pub fn not_symbolic(&self, branch: &str) -> Result<(), Problem> {
+        let name = format!("refs/heads/{branch}");
+        let done = self
+            .call()
+            .args(["symbolic-ref", "--quiet", &name])
+            .finish()?;
+        if !done.ended.is_success() {
+            return Ok(());
+        }
+        let other = String::from_utf8_lossy(&done.stdout.bytes).into_owned();
+        let other = other.trim().escape_debug();
+        Err(Problem::fail(
+            "BRANCH_SYMBOLIC",
+            format!("branch {branch} is only another name for {other}; a landing moves branches of their own"),
+        )
+        .hint(format!(
+            "git symbolic-ref --delete {name}, then make the branch; or name the other one as landing.target"
+        )))
+    }
+
     /// Moves a branch from `old` to `new` in one step, or creates it when `old` is `None`.
     ///
     /// # Errors
-    /// `BASE_MOVED` when the branch is not where it was.
+    /// `BASE_MOVED` when the branch is not where it was, `BRANCH_SYMBOLIC`.
     pub fn move_branch(
         &self,
         branch: &str,
@@ -249,13 +274,14 @@ impl Repository {
         old: Option<&Oid>,
         reason: &str,
     ) -> Result<(), Problem> {
+        self.not_symbolic(branch)?;
         // Forty zeros, or sixty-four, say that the reference must not exist.
         let zero = "0".repeat(new.as_str().len());
         let done = self
             .call()
             .set("GIT_COMMITTER_NAME", "baton")
             .set("GIT_COMMITTER_EMAIL", "baton@localhost")
-            .args(["update-ref", "--create-reflog", "-m", reason])
+            .args(["update-ref", "--no-deref", "--create-reflog", "-m", reason])
             .args([format!("refs/heads/{branch}")])
             .args([new.as_str(), old.map_or(zero.as_str(), Oid::as_str)])
             .finish()?;

@@ -83,6 +83,8 @@ impl Call {
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_NO_LAZY_FETCH", "1"),
             ("GIT_NO_REPLACE_OBJECTS", "1"),
+            // Grafts tell of parents that a commit does not have.
+            ("GIT_GRAFT_FILE", "/nonexistent"),
             ("GIT_ALLOW_PROTOCOL", ""),
             ("GIT_PAGER", "cat"),
             ("GIT_EDITOR", "false"),

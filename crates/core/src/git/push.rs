@@ -153,7 +153,10 @@ impl ObjectStore {
                 call = call.set("HOME", home);
             }
         }
-        if let Some(password) = &credentials.password {
+        // The hooks of a folder's repository run here, and would see it in their environment.
+        if let Some(password) = &credentials.password
+            && url.scheme.starts_with("http")
+        {
             call = call
                 .set(PASSWORD, OsString::from(password))
                 .args(["-c".to_owned(), format!("credential.helper={HELPER}")]);

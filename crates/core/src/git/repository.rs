@@ -125,7 +125,8 @@ impl Repository {
             .line("reading the object format")
     }
 
-    /// Resolves a revision to a commit.
+    /// Resolves a revision to a commit. A branch of that name goes before a tag: a tag called `main`
+    /// must not stand in for the branch that changes land on.
     ///
     /// # Errors
     /// `BASE_MISSING` naming the revision.
@@ -144,6 +145,13 @@ impl Repository {
         if revision.is_empty() || revision.starts_with('-') || revision.contains([':', '\0', '\n'])
         {
             return Err(missing("not a plain revision".to_owned()));
+        }
+        // A full id and HEAD name what they name, whatever somebody calls a branch.
+        if revision != "HEAD"
+            && Oid::parse(revision).is_err()
+            && let Some(tip) = self.tip(revision)?
+        {
+            return Ok(tip);
         }
         let done = self
             .call()

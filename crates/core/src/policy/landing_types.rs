@@ -158,6 +158,19 @@ pub struct Landing {
     pub forge: Option<Forge>,
 }
 
+impl Landing {
+    /// The branch for review of a task. git has no branch that ends in a dot or in `.lock`, tasks may.
+    #[must_use]
+    pub fn review_branch(&self, task: &str) -> String {
+        let ending = if task.ends_with('.') || task.to_ascii_lowercase().ends_with(".lock") {
+            "_"
+        } else {
+            ""
+        };
+        format!("{}{task}{ending}", self.branch_prefix)
+    }
+}
+
 fn rebases() -> u64 {
     3
 }

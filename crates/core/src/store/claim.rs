@@ -116,7 +116,14 @@ impl Store {
     /// The next fencing number: the number of the log's next line. It rises with every claim,
     /// because a claim is recorded before the next one of the same task can succeed.
     pub(super) fn next_fence(&self, held: u64) -> Result<u64, Problem> {
-        Ok((self.log()?.head()?.seq + 1).max(held + 1))
+        let next = held.checked_add(1).ok_or_else(|| {
+            Problem::fail(
+                "LOCK_BROKEN",
+                format!("lock: {held} is no fencing number, none comes after it"),
+            )
+            .hint("a lock was written by hand; look at it, and remove it when nobody works")
+        })?;
+        Ok((self.log()?.head()?.seq + 1).max(next))
     }
 
     /// Locks the task that is next in order: P0 before P1 before P2, the oldest first.

@@ -12,6 +12,9 @@ use crate::problem::Problem;
 
 /// The lock's name in the queue.
 const FILE: &str = "landing.lock";
+/// No policy gives a lease for longer than a day; an end that lies further ahead was written by hand,
+/// or by a clock that was wrong, and would keep everybody from landing for ever.
+const LONGEST: Duration = Duration::from_secs(2 * 86_400);
 
 /// The merge lock, held until dropped.
 #[derive(Debug)]
@@ -51,7 +54,8 @@ impl Store {
         let held = self.merge_lease()?;
         if let Some(held) = held
             .as_ref()
-            .filter(|held| !held.is_over(now) && !held.is_claimant_gone())
+            .filter(|held| !held.is_over(now) && held.is_over(now + LONGEST))
+            .filter(|held| !held.is_claimant_gone())
         {
             return Ok(Err(Conflict::Held {
                 owner: format!("process {} of {}", held.pid, held.owner),
@@ -175,5 +179,30 @@ mod tests {
             .unwrap()
             .unwrap();
         assert!(next.fence() > dead.fence);
+    }
+
+    #[test]
+    fn a_planted_lock_neither_holds_for_ever_nor_ends_the_numbers() {
+        let (_folder, store) = store();
+        let lock = store
+            .lock_landing("a", LONG, clock::now())
+            .unwrap()
+            .unwrap();
+        let mut planted = lock.lease.clone();
+        planted.host = "elsewhere".into();
+        store.queue.replace(FILE, &planted.to_bytes()).unwrap();
+        let held = store.lock_landing("b", LONG, clock::now()).unwrap();
+        assert!(held.is_err(), "another machine's lock holds until its end");
+        planted.lease_until = "9999-01-01T00:00:00Z".into();
+        store.queue.replace(FILE, &planted.to_bytes()).unwrap();
+        let next = store
+            .lock_landing("b", LONG, clock::now())
+            .unwrap()
+            .unwrap();
+        assert!(next.fence() > planted.fence);
+        planted.fence = u64::MAX;
+        store.queue.replace(FILE, &planted.to_bytes()).unwrap();
+        let refused = store.lock_landing("c", LONG, clock::now()).unwrap_err();
+        assert_eq!(refused.code, "LOCK_BROKEN");
     }
 }
