@@ -6,31 +6,18 @@
 
 use baton_core::audit::{Action, Draft};
 use baton_core::envelope::ToolClass;
-use baton_core::git::Oid;
 use baton_core::problem::Problem;
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::Stop;
-use baton_core::task::Scope;
 use baton_risk::RuleBook;
 use serde_json::{Map, Value};
 
+use crate::builtin::{self, LAST};
 use crate::cache::Cache;
-use crate::schedule::{self, LAST, Lane, Results};
+use crate::schedule::{self, Lane, Results};
+pub use crate::subject::Step;
 use crate::subject::Subject;
-use crate::{Ran, SKILL, builtin};
-
-/// One change of a chain.
-pub struct Step {
-    /// Whose change it is.
-    pub task: String,
-    /// The commit that it would be made anew on: the target's head, or one with the tree of the step
-    /// before.
-    pub base: Oid,
-    /// The change on that commit, as a patch.
-    pub patch: Vec<u8>,
-    /// What the task may change.
-    pub scope: Scope,
-}
+use crate::{Ran, SKILL, ran};
 
 /// Changes one on top of the other, each of which the built-in gates let pass.
 pub struct Chain<'s> {
@@ -126,7 +113,7 @@ impl<'s> Chain<'s> {
                     continue;
                 }
                 match schedule::not_for(gate, &changed)? {
-                    Some(skip) => drop(ran.insert((lane, schedule::number(gate)), skip)),
+                    Some(skip) => drop(ran.insert((lane, ran::number(gate)), skip)),
                     None => waiting.push((lane, gate)),
                 }
             }

@@ -16,14 +16,13 @@ use baton_risk::{RiskReport, RuleBook};
 use baton_sandbox::Sandbox;
 
 use crate::attempt::Ground;
+use crate::builtin::{self, LAST};
 use crate::cache::Cache;
 use crate::job::{self, About, Taken};
 use crate::progress::Progress;
+use crate::ran::number;
 use crate::subject::Subject;
-use crate::{Ran, builtin, keep};
-
-/// The gate that looks at what the others left.
-pub(crate) const LAST: &str = "G6";
+use crate::{Ran, keep};
 
 /// Runs the gates, and gives their results in the order of their numbers, and what the scan found.
 pub(crate) fn run(
@@ -58,12 +57,6 @@ pub(crate) fn run(
     }
     done.sort_by_key(|ran| ran.number);
     Ok((done, scan))
-}
-
-/// Gates are told apart by their numbers: G10 comes after G9.
-pub(crate) fn number(gate: &Gate) -> u32 {
-    let digits = gate.id.trim_start_matches('G');
-    digits.parse().unwrap_or(u32::MAX)
 }
 
 /// What keeps any gate from running: STOP, and not being asked for. STOP is looked for before every

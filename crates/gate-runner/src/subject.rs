@@ -10,8 +10,6 @@ use baton_core::session::Session;
 use baton_core::task::Scope;
 use baton_risk::{RiskReport, RuleBook};
 
-use crate::ahead::Step;
-
 /// The candidate at hand, with everything the gates need to know of it.
 pub(crate) struct Subject {
     pub(crate) objects: ObjectStore,
@@ -31,6 +29,19 @@ pub(crate) struct Subject {
     called: String,
     /// Keeps a throw-away object store until the gates are done.
     _folder: Option<tempfile::TempDir>,
+}
+
+/// One change of a chain.
+pub struct Step {
+    /// Whose change it is.
+    pub task: String,
+    /// The commit that it would be made anew on: the target's head, or one with the tree of the step
+    /// before.
+    pub base: Oid,
+    /// The change on that commit, as a patch.
+    pub patch: Vec<u8>,
+    /// What the task may change.
+    pub scope: Scope,
 }
 
 impl Subject {
