@@ -34,6 +34,7 @@ demo: build ## Watch four changes go the whole way; REPO=path PATCH=file takes y
 	@BATON_BIN='$(BIN)' REPO='$(REPO)' PATCH='$(PATCH)' bash tests/demo.sh
 
 test: build ## Run every test
+	@command -v python3 >/dev/null || { echo 'python3 is missing: tests attack the walls with it'; exit 1; }
 	$(CARGO) test --workspace --locked
 
 quick: check ## Format, lints, unit tests of the libraries
