@@ -318,7 +318,7 @@ fn a_killed_landing_leaves_no_checkout_that_would_undo_it() {
         &bench,
         &["pr-merge-orchestrator", "--task", "T-1", "--execute"],
         "",
-        &at("refs/heads/main", "kill -9 $PPID; exit 1"),
+        &at("update-ref", "kill -9 $PPID; exit 1"),
     );
     assert_eq!(run.code, -1, "{}", run.stderr);
     assert_eq!(bench.git(&["status", "--porcelain"]), "M  src/app.sh");
