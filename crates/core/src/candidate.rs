@@ -205,8 +205,17 @@ pub fn propose(
             "the patch applies and changes nothing",
         ));
     }
-    let canonical = store.patch_between(&base_tree, &tree)?;
-    let changed = check_reading(store, &base_tree, &tree, &canonical, limits)?;
+    // Two readings of the same two trees, by two processes at one time.
+    let (canonical, listing) = std::thread::scope(|scope| {
+        let listing = scope.spawn(|| store.raw_between(&base_tree, &tree));
+        let canonical = store.patch_between(&base_tree, &tree);
+        let listing = listing.join().unwrap_or_else(|_| {
+            let why = "the thread that lists the difference ended early";
+            Err(Problem::fail("GIT_FAILED", why))
+        });
+        Ok::<_, Problem>((canonical?, listing?))
+    })?;
+    let changed = check_reading(&canonical, &listing, limits)?;
     Ok(Proposal {
         base: base.clone(),
         base_tree,
@@ -218,20 +227,17 @@ pub fn propose(
 }
 
 /// Demands that the strict reader sees in the canonical patch exactly what git's own tree
-/// difference says, and gives the paths that differ.
+/// difference, a raw `listing`, says, and gives the paths that differ.
 ///
 /// # Errors
 /// As [`propose`].
 pub fn check_reading(
-    store: &ObjectStore,
-    base_tree: &Oid,
-    tree: &Oid,
     canonical: &[u8],
+    listing: &[u8],
     limits: &Limits,
 ) -> Result<Vec<Vec<u8>>, Problem> {
     let read = baton_patch::parse(canonical, limits).map_err(|refusal| refused(&refusal))?;
-    let listing = store.raw_between(base_tree, tree)?;
-    let changes = raw::read(&listing).map_err(|problem| {
+    let changes = raw::read(listing).map_err(|problem| {
         Problem::zero_stop(
             "READER_DISAGREES",
             format!("git's tree difference cannot be read: {problem}"),

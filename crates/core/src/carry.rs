@@ -215,11 +215,12 @@ impl Court<'_> {
     ) -> Result<Option<&'p str>, Problem> {
         let mut entries = self.objects.entries(base)?;
         entries.retain(|entry| entry.is_file() && definitions.is_build(&entry.path));
-        if entries.iter().map(|entry| entry.size).sum::<u64>() > MOST_BYTES {
+        let ids: Vec<_> = entries.into_iter().map(|entry| entry.id).collect();
+        let sizes = self.objects.blob_sizes(&ids)?;
+        if sizes.into_iter().flatten().sum::<u64>() > MOST_BYTES {
             // More than can be looked through: then a person looks.
             return Ok(drift.first().map(String::as_str));
         }
-        let ids: Vec<_> = entries.into_iter().map(|entry| entry.id).collect();
         let texts = self.objects.blobs(&ids)?;
         let named = |path: &&String| texts.iter().any(|text| names(text, path));
         Ok(drift.iter().find(named).map(String::as_str))

@@ -3,7 +3,7 @@
 //!
 //! This is supervision, not isolation: a child that starts a new session leaves the group.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::problem::Problem;
@@ -21,6 +22,11 @@ use crate::problem::Problem;
 const STOP_POLL: Duration = Duration::from_millis(100);
 /// How long the pipes may stay open after the child ended; a leftover holding them is cut off.
 const DRAIN: Duration = Duration::from_millis(500);
+
+/// How long to wait between two looks at a child whose streams are closed: it ends within microseconds
+/// or it stays.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// How much of the end of an output is kept beyond its limit, in bytes.
 const TAIL: usize = 64 << 10;
@@ -210,7 +216,7 @@ fn start(spec: &Spec) -> Result<Child, Problem> {
     let Some((program, arguments)) = spec.argv.split_first() else {
         return Err(Problem::fail("TOOL_MISSING", "no program was named"));
     };
-    Command::new(program)
+    Command::new(found(program, &spec.environment))
         .args(arguments)
         .current_dir(&spec.folder)
         .env_clear()
@@ -234,6 +240,21 @@ fn start(spec: &Spec) -> Result<Child, Problem> {
                 "install {name}, or correct the command in POLICY.json"
             ))
         })
+}
+
+/// The program's file in the child's own search path. A name with its folder lets the child be started
+/// without a copy of this process; what is not found is left for the system to complain of.
+fn found(program: &OsStr, environment: &[(OsString, OsString)]) -> PathBuf {
+    let is_path = program.as_encoded_bytes().contains(&b'/');
+    let path = environment.iter().find(|(name, _)| name == "PATH");
+    let folders = path.filter(|_| !is_path).map(|(_, path)| path);
+    let mut files = folders
+        .into_iter()
+        .flat_map(std::env::split_paths)
+        .map(|folder| folder.join(program));
+    let runs = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    let file = files.find(|file| file.is_absolute() && runs(file));
+    file.unwrap_or_else(|| PathBuf::from(program))
 }
 
 /// Writes the input from a thread: a child that reads nothing must not block us.
@@ -277,6 +298,7 @@ fn supervise(
     is_stopped: &dyn Fn() -> bool,
 ) -> (Ended, usize) {
     let mut last_poll = Instant::now();
+    let mut pause = SHORTEST_PAUSE;
     let ended = loop {
         if let Ok(Some(status)) = child.try_wait() {
             break ended_by(status);
@@ -292,8 +314,9 @@ fn supervise(
             }
         }
         if open == 0 {
-            // The streams are closed, so the end is near: look often.
-            std::thread::sleep(Duration::from_millis(1));
+            // The streams are closed, so the end is near: look often at first.
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(LONGEST_PAUSE);
         } else {
             match ends.recv_timeout(Duration::from_millis(10)) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => open -= 1,

@@ -94,7 +94,9 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
     let repository = session.repository()?;
     let objects = session.store()?.objects(repository)?;
     let bytes = task.patch()?;
-    candidate::verify(repository, &objects, &candidate, &bytes, &limits)?;
+    let (book, _) = RuleBook::meanwhile(session, || {
+        candidate::verify(repository, &objects, &candidate, &bytes, &limits)
+    })?;
     let scope = task.task()?.scope;
     let (base, old, new) = (
         Oid::parse(&candidate.base)?,
@@ -109,7 +111,6 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
         patch: &bytes,
         checkout: Some(session.root()?),
     };
-    let book = RuleBook::of_session(session)?;
     let report = baton_risk::scan_candidate(&subject, &book, Some(&scope))?;
     Ok((report, vec![task.candidate_artifact(&candidate)?]))
 }
@@ -126,8 +127,9 @@ fn scan_file(
     };
     let repository = session.repository()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
-    let base = repository.commit(base)?;
-    let proposal = candidate::propose(&objects, &base, &bytes, &limits)?;
+    let (book, proposal) = RuleBook::meanwhile(session, || {
+        candidate::propose(&objects, &repository.commit(base)?, &bytes, &limits)
+    })?;
     let subject = Subject {
         store: &objects,
         base: &proposal.base,
@@ -136,7 +138,7 @@ fn scan_file(
         patch: &proposal.patch,
         checkout: Some(session.root()?),
     };
-    let report = baton_risk::scan_candidate(&subject, &RuleBook::of_session(session)?, None)?;
+    let report = baton_risk::scan_candidate(&subject, &book, None)?;
     Ok((report, vec![named(path, &proposal)]))
 }
 

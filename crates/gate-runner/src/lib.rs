@@ -103,11 +103,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     if arguments.list {
         return list(session, None);
     }
-    let subject = Subject::open(
-        session,
-        arguments.patch.as_deref(),
-        arguments.base.as_deref(),
-    )?;
+    let base = arguments.base.as_deref();
+    let (book, subject) = Subject::open(session, arguments.patch.as_deref(), base)?;
     if session.is_plan() {
         return Ok(list(session, Some(&subject))?
             .findings([plan_finding("these gates would be run on the candidate")]));
@@ -121,7 +118,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         (Some(_), false) => Cache::open(session)?,
         _ => Cache::off(),
     };
-    let (ran, scan) = schedule::run(session, &subject, &arguments.only, &cache)?;
+    let (ran, scan) = schedule::run(session, (&subject, &book), &arguments.only, &cache)?;
     export::write(&arguments.junit, || export::junit::of(&ran))?;
     export::write(&arguments.sarif, || export::sarif::of(&ran, &scan))?;
     if ran.iter().any(|ran| ran.stopped) {

@@ -27,14 +27,13 @@ use crate::{Ran, keep};
 /// Runs the gates, and gives their results in the order of their numbers, and what the scan found.
 pub(crate) fn run(
     session: &Session,
-    subject: &Subject,
+    (subject, book): (&Subject, &RuleBook<'_>),
     only: &[String],
     cache: &Cache,
 ) -> Result<(Vec<Ran>, RiskReport), Problem> {
     let mut gates: Vec<&Gate> = session.policy()?.gates.iter().collect();
     gates.sort_by_key(|gate| number(gate));
-    let book = RuleBook::of_session(session)?;
-    let scan = subject.scan(session, &book)?;
+    let scan = subject.scan(session, book)?;
     let mut done: Vec<Ran> = Vec::with_capacity(gates.len());
     let (commands, own): (Vec<&Gate>, Vec<&Gate>) =
         gates.into_iter().partition(|gate| gate.is_command());
@@ -42,16 +41,16 @@ pub(crate) fn run(
     for gate in first {
         let ran = match skipped(session, gate, only, &done)? {
             Some(ran) => ran,
-            None => builtin::run(session, subject, gate, (&book, &scan), (&done, cache))?,
+            None => builtin::run(session, subject, gate, (book, &scan), (&done, cache))?,
         };
         done.push(ran);
     }
-    let ran = commands_run(session, subject, &book, (commands, only), (cache, &done))?;
+    let ran = commands_run(session, subject, book, (commands, only), (cache, &done))?;
     done.extend(ran);
     for gate in last {
         let ran = match skipped(session, gate, only, &done)? {
             Some(ran) => ran,
-            None => builtin::run(session, subject, gate, (&book, &scan), (&done, cache))?,
+            None => builtin::run(session, subject, gate, (book, &scan), (&done, cache))?,
         };
         done.push(ran);
     }

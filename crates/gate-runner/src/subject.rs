@@ -45,32 +45,30 @@ pub struct Step {
 }
 
 impl Subject {
-    /// Opens it, and derives a task's candidate again: gates never run on anything else.
-    pub(crate) fn open(
-        session: &Session,
+    /// Opens it, and derives a task's candidate again: gates never run on anything else. Beside it the
+    /// rules that will judge it.
+    pub(crate) fn open<'s>(
+        session: &'s Session,
         patch: Option<&Path>,
         base: Option<&str>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<(RuleBook<'s>, Self), Problem> {
         match patch {
             Some(path) => Self::of_patch(session, path, base.unwrap_or("HEAD")),
             None => Self::of_task(session),
         }
     }
 
-    fn of_task(session: &Session) -> Result<Self, Problem> {
+    fn of_task(session: &Session) -> Result<(RuleBook<'_>, Self), Problem> {
         let task = session.task()?;
         let candidate = session.candidate()?;
         let repository = session.repository()?;
         let objects = session.store()?.objects(repository)?;
         let patch = task.patch()?;
-        let derived = candidate::verify(
-            repository,
-            &objects,
-            &candidate,
-            &patch,
-            &candidate::limits(session.policy()?),
-        )?;
-        Ok(Self {
+        let limits = candidate::limits(session.policy()?);
+        let (book, derived) = RuleBook::meanwhile(session, || {
+            candidate::verify(repository, &objects, &candidate, &patch, &limits)
+        })?;
+        let subject = Self {
             base: derived.base,
             base_tree: derived.base_tree,
             tree: derived.tree,
@@ -83,24 +81,34 @@ impl Subject {
             objects,
             patch,
             _folder: None,
-        })
+        };
+        Ok((book, subject))
     }
 
-    fn of_patch(session: &Session, path: &Path, base: &str) -> Result<Self, Problem> {
+    fn of_patch<'s>(
+        session: &'s Session,
+        path: &Path,
+        base: &str,
+    ) -> Result<(RuleBook<'s>, Self), Problem> {
         let limits = candidate::limits(session.policy()?);
         let bytes = session.read_named(path, limits.bytes)?;
         let repository = session.repository()?;
-        let (folder, objects) = ObjectStore::temporary(repository)?;
-        let proposal = candidate::propose(&objects, &repository.commit(base)?, &bytes, &limits)?;
+        let (book, (folder, objects, proposal)) = RuleBook::meanwhile(session, || {
+            let (folder, objects) = ObjectStore::temporary(repository)?;
+            let base = repository.commit(base)?;
+            let proposal = candidate::propose(&objects, &base, &bytes, &limits)?;
+            Ok((folder, objects, proposal))
+        })?;
         let shown = path.to_string_lossy();
         let called = match shown.as_ref() {
             "-" => "stdin".to_owned(),
             shown => shown.to_owned(),
         };
-        Ok(Self {
+        let subject = Self {
             _folder: Some(folder),
             ..Self::proposed(objects, proposal, called)
-        })
+        };
+        Ok((book, subject))
     }
 
     /// A task's change on a base that it does not have yet.

@@ -195,7 +195,8 @@ fn scan(
         // The size of an honest commit is no question here.
         let mut limits = candidate::limits(book.policy());
         limits.bytes = 1 << 30;
-        candidate::check_reading(store, &base_tree, &tree, &patch, &limits)?;
+        let listing = store.raw_between(&base_tree, &tree)?;
+        candidate::check_reading(&patch, &listing, &limits)?;
         let subject = Subject {
             store,
             base: &base,

@@ -65,6 +65,25 @@ impl<'p> RuleBook<'p> {
         Self::new(session.policy()?, &files)
     }
 
+    /// As [`Self::of_session`], made while another thread does `work` that mostly waits for git.
+    ///
+    /// # Errors
+    /// As [`Self::of_session`], and those of `work`.
+    pub fn meanwhile<T: Send>(
+        session: &'p Session,
+        work: impl FnOnce() -> Result<T, Problem> + Send,
+    ) -> Result<(Self, T), Problem> {
+        std::thread::scope(|scope| {
+            let work = scope.spawn(work);
+            let book = Self::of_session(session);
+            let done = work.join().unwrap_or_else(|_| {
+                let why = "a thread that waited for git ended early";
+                Err(Problem::fail("GIT_FAILED", why))
+            });
+            Ok((book?, done?))
+        })
+    }
+
     /// The rules of a policy and of the secret rule files that it names, each with its name.
     ///
     /// # Errors

@@ -52,16 +52,27 @@ pub(crate) fn ask(
     book: &RuleBook<'_>,
 ) -> Result<(), Problem> {
     let entries = store.entries(base_tree)?;
-    let trusted = trusted_entries(&entries, book);
+    let mut trusted = trusted_entries(&entries, book);
     let named = linked_entries(&entries, book);
-    let asked = trusted.iter().chain(&named).map(|entry| entry.id.clone());
-    let wanted = wanted_ids(input).chain(asked);
-    let mut wanted: Vec<Oid> = wanted.collect();
-    wanted.sort();
-    wanted.dedup();
-    let sizes = store.blob_sizes(&wanted)?;
-    let sizes = wanted.iter().cloned().zip(sizes);
-    let sizes = sizes.filter_map(|(id, size)| Some((id, size?))).collect();
+    let changed: Vec<Oid> = wanted_ids(input).collect();
+    let with = |entries: &[TreeEntry]| -> Vec<Oid> {
+        let others = entries.iter().chain(&named).map(|entry| entry.id.clone());
+        let mut all: Vec<_> = changed.iter().cloned().chain(others).collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    let asked = with(&trusted);
+    let sizes = asked.iter().cloned().zip(store.blob_sizes(&asked)?);
+    let sizes = sizes.filter_map(|(id, size)| Some((id, size?)));
+    let sizes: HashMap<Oid, u64> = sizes.collect();
+    let is_small = |id: &Oid| {
+        sizes
+            .get(id)
+            .is_some_and(|size| *size <= MOST_OF_A_TRUSTED_FILE)
+    };
+    trusted.retain(|entry| is_small(&entry.id));
+    let wanted = with(&trusted);
     let blobs = read(store, &wanted, &sizes)?;
     for file in &mut input.files {
         if let Some((old, new)) = ids(file.section) {
@@ -99,27 +110,36 @@ fn scripts(
     trusted: &[Named],
     store: &ObjectStore,
 ) -> Result<Vec<Named>, Problem> {
-    let mut by_path: HashMap<&[u8], &TreeEntry> = HashMap::new();
-    for entry in entries {
-        let languages = Languages::of(&entry.path, None);
-        let may_run = languages.is_code() || !name_of(&entry.path).contains(&b'.');
-        if entry.is_file() && entry.size <= MOST_OF_A_TRUSTED_FILE && may_run {
-            by_path.insert(&entry.path, entry);
-        }
+    if trusted.is_empty() {
+        return Ok(Vec::new());
     }
-    let mut problem = None;
-    let paths: Vec<Vec<u8>> = by_path.keys().map(|path| path.to_vec()).collect();
-    let found = trust::handed_on(trusted, &paths, MOST_SCRIPTS, |path| {
-        let entry = by_path.get(path)?;
-        match store.blobs(std::slice::from_ref(&entry.id)) {
-            Ok(blobs) => blobs.into_iter().next(),
-            Err(why) => {
-                problem.get_or_insert(why);
-                None
-            }
-        }
-    });
-    problem.map_or(Ok(found), Err)
+    let files = entries.iter().filter(|entry| entry.is_file());
+    let by_path: HashMap<&[u8], &Oid> = files.map(|file| (&*file.path, &file.id)).collect();
+    let paths: Vec<&[u8]> = by_path.keys().copied().collect();
+    trust::handed_on(trusted, &paths, MOST_SCRIPTS, |paths| {
+        let can_run = paths.iter().map(|path| may_run(path));
+        let ids = paths.iter().zip(can_run);
+        let ids = ids.map(|(path, can_run)| by_path.get(path).copied().filter(|_| can_run));
+        small_texts(store, &ids.collect::<Vec<_>>())
+    })
+}
+
+/// Whether a file of this name can be a script.
+fn may_run(path: &[u8]) -> bool {
+    Languages::of(path, None).is_code() || !name_of(path).contains(&b'.')
+}
+
+/// The texts of those blobs that are named and are not too large for a trusted file.
+fn small_texts(store: &ObjectStore, ids: &[Option<&Oid>]) -> Result<Vec<Option<Vec<u8>>>, Problem> {
+    let named: Vec<Oid> = ids.iter().copied().flatten().cloned().collect();
+    let sizes = store.blob_sizes(&named)?;
+    let sized = named.into_iter().zip(sizes);
+    let small = sized.filter(|(_, size)| size.is_some_and(|size| size <= MOST_OF_A_TRUSTED_FILE));
+    let small: Vec<Oid> = small.map(|(id, _)| id).collect();
+    let texts = store.blobs(&small)?;
+    let texts: HashMap<Oid, Vec<u8>> = small.into_iter().zip(texts).collect();
+    let text = |id: &Option<&Oid>| id.and_then(|id| texts.get(id).cloned());
+    Ok(ids.iter().map(text).collect())
 }
 
 fn name_of(path: &[u8]) -> &[u8] {
@@ -156,10 +176,9 @@ fn target_of(link: &[u8], target: &[u8]) -> Vec<u8> {
 /// The files of the base to which the policy gives trust, as far as they can name scripts.
 fn trusted_entries(entries: &[TreeEntry], book: &RuleBook<'_>) -> Vec<TreeEntry> {
     let is_trusted = |entry: &&TreeEntry| {
-        let is_small = entry.is_file() && entry.size <= MOST_OF_A_TRUSTED_FILE;
         // The policy's own folder holds words about scripts, and runs none.
         let is_ours = entry.path.starts_with(SSOT.as_bytes());
-        is_small && !is_ours && book.places.protects(&entry.path)
+        entry.is_file() && !is_ours && book.places.protects(&entry.path)
     };
     entries.iter().filter(is_trusted).cloned().collect()
 }

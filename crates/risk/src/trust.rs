@@ -119,41 +119,43 @@ fn is_run(file: &ScanFile<'_>) -> bool {
 
 /// The files that a trusted file of the base names, and those that they name, as long as there are
 /// any: a workflow runs a script, which reads another.
-pub(crate) fn handed_on<'p>(
+pub(crate) fn handed_on<'p, E>(
     trusted: &[Named],
-    paths: &'p [Vec<u8>],
+    paths: &[&'p [u8]],
     most: usize,
-    mut read: impl FnMut(&[u8]) -> Option<Vec<u8>>,
-) -> Vec<Named> {
+    mut read: impl FnMut(&[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, E>,
+) -> Result<Vec<Named>, E> {
     let index = ByName::of(paths);
-    let mut known: HashSet<&[u8]> = HashSet::new();
+    let mut known: HashSet<&[u8]> = trusted.iter().map(|(path, _)| path.as_slice()).collect();
     let mut found: Vec<Named> = Vec::new();
-    let mut waiting: VecDeque<Vec<&'p [u8]>> = VecDeque::new();
-    for (path, text) in trusted {
-        waiting.push_back(index.named(&Trusted::of(path, text)));
-    }
-    while let Some(next) = waiting.pop_front() {
-        for path in next {
-            if found.len() >= most
-                || !known.insert(path)
-                || trusted.iter().any(|(own, _)| own == path)
-            {
-                continue;
+    let named = |(path, text): &Named| index.named(&Trusted::of(path, text));
+    let mut waiting: VecDeque<&'p [u8]> = trusted.iter().flat_map(named).collect();
+    // All that is named by now is asked for at once: a repository answers a list as fast as a line.
+    while !waiting.is_empty() && found.len() < most {
+        let mut asked = Vec::new();
+        while let Some(path) = waiting.pop_front() {
+            if known.insert(path) {
+                asked.push(path);
             }
-            if let Some(text) = read(path) {
-                waiting.push_back(index.named(&Trusted::of(path, &text)));
-                found.push((path.to_vec(), text));
+            if found.len() + asked.len() == most {
+                break;
             }
         }
+        for (path, text) in asked.iter().zip(read(&asked)?) {
+            let Some(text) = text else { continue };
+            let script = (path.to_vec(), text);
+            waiting.extend(named(&script));
+            found.push(script);
+        }
     }
-    found
+    Ok(found)
 }
 
 /// The scripts of the base by their names; a document hands nothing on.
 struct ByName<'p>(HashMap<&'p [u8], Vec<&'p [u8]>>);
 
 impl<'p> ByName<'p> {
-    fn of(paths: &'p [Vec<u8>]) -> Self {
+    fn of(paths: &[&'p [u8]]) -> Self {
         let mut index: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
         for path in paths {
             let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
@@ -230,19 +232,17 @@ mod tests {
             ("lib/three.sh", "./one.sh"),
             ("other.sh", "x"),
         ];
-        let paths: Vec<_> = files
-            .iter()
-            .map(|(path, _)| path.as_bytes().to_vec())
-            .collect();
+        let paths: Vec<_> = files.iter().map(|(path, _)| path.as_bytes()).collect();
         let trusted = [(b"a.yml".to_vec(), files[0].1.as_bytes().to_vec())];
-        let read = |path: &[u8]| {
-            let file = files.iter().find(|(own, _)| own.as_bytes() == path);
+        let text = |path: &&[u8]| {
+            let file = files.iter().find(|(own, _)| own.as_bytes() == *path);
             file.map(|(_, text)| text.as_bytes().to_vec())
         };
-        let found = handed_on(&trusted, &paths, 10, read);
+        let read = |paths: &[&[u8]]| Ok::<_, ()>(paths.iter().map(text).collect());
+        let found = handed_on(&trusted, &paths, 10, read).unwrap();
         let found: Vec<_> = found.iter().map(|(path, _)| path.as_slice()).collect();
         assert_eq!(found, [&b"one.sh"[..], b"lib/two.sh", b"lib/three.sh"]);
-        assert_eq!(handed_on(&trusted, &paths, 1, read).len(), 1);
+        assert_eq!(handed_on(&trusted, &paths, 1, read).unwrap().len(), 1);
     }
 
     #[test]

@@ -35,12 +35,13 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`, `IO_ERROR`.
     pub fn open(folder: &Path, repository: &Repository) -> Result<Self, Problem> {
+        let (borrowed, object_format) = repository.objects()?;
         let store = Self {
             folder: folder.to_owned(),
-            borrowed: repository.objects()?,
+            borrowed,
         };
         if !folder.join("HEAD").exists() {
-            store.create(&repository.object_format()?)?;
+            store.create(&object_format)?;
         }
         Ok(store)
     }
@@ -129,7 +130,8 @@ impl ObjectStore {
         .hint("make the patch against the task's base commit with `git diff --binary`"))
     }
 
-    /// Writes the index as a tree.
+    /// Writes the index as a tree. Its entries are of a tree that is there, or were written a moment
+    /// ago; git is not to look each of them up again, which takes longer than all the rest.
     ///
     /// # Errors
     /// `GIT_FAILED`.
@@ -137,7 +139,7 @@ impl ObjectStore {
         Oid::parse(
             &self
                 .indexed(index)
-                .args(["write-tree"])
+                .args(["write-tree", "--missing-ok"])
                 .line("writing the tree")?,
         )
     }
@@ -226,7 +228,7 @@ impl ObjectStore {
     pub fn entries(&self, tree: &Oid) -> Result<Vec<TreeEntry>, Problem> {
         let listing = self
             .call()
-            .args(["ls-tree", "-r", "-z", "-l", "--full-tree", tree.as_str()])
+            .args(["ls-tree", "-r", "-z", "--full-tree", tree.as_str()])
             .output("listing a tree")?;
         let lines = listing.split(|byte| *byte == 0);
         let lines = lines.filter(|line| !line.is_empty());
@@ -245,6 +247,9 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`.
     pub fn blob_sizes(&self, ids: &[Oid]) -> Result<Vec<Option<u64>>, Problem> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let listing = self
             .call()
             .args(["cat-file", "--batch-check=%(objecttype) %(objectsize)"])
@@ -267,6 +272,9 @@ impl ObjectStore {
     /// # Errors
     /// `GIT_FAILED`, `GIT_OUTPUT_TOO_LARGE`.
     pub fn blobs(&self, ids: &[Oid]) -> Result<Vec<Vec<u8>>, Problem> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let output = self
             .call()
             .args(["cat-file", "--batch=%(objectsize)"])
@@ -316,24 +324,20 @@ pub struct TreeEntry {
     pub mode: String,
     /// The blob, or a submodule's commit.
     pub id: Oid,
-    /// In bytes; 0 for a submodule.
-    pub size: u64,
     /// The path's bytes.
     pub path: Vec<u8>,
 }
 
 impl TreeEntry {
-    /// Reads `<mode> <type> <id> <size>\t<path>`, the size padded with blanks.
+    /// Reads `<mode> <type> <id>\t<path>`. Sizes are asked for by [`ObjectStore::blob_sizes`], for as
+    /// few as need be: git looks up every object to tell one.
     fn read(line: &[u8]) -> Option<Self> {
         let tab = line.iter().position(|byte| *byte == b'\t')?;
-        let mut words = std::str::from_utf8(line.get(..tab)?)
-            .ok()?
-            .split_whitespace();
-        let (mode, _, id, size) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let mut words = std::str::from_utf8(line.get(..tab)?).ok()?.split(' ');
+        let (mode, _, id) = (words.next()?, words.next()?, words.next()?);
         Some(Self {
             mode: mode.to_owned(),
             id: Oid::parse(id).ok()?,
-            size: size.parse().unwrap_or(0),
             path: line.get(tab + 1..)?.to_vec(),
         })
     }

@@ -98,31 +98,24 @@ impl Repository {
         Call::clean(&self.git_dir, &self.root)
     }
 
-    /// The folder that holds the objects.
+    /// The folder that holds the objects, and their format: `sha1` or `sha256`.
     ///
     /// # Errors
     /// `GIT_FAILED`.
-    pub fn objects(&self) -> Result<PathBuf, Problem> {
-        let line = self
+    pub fn objects(&self) -> Result<(PathBuf, String), Problem> {
+        let answer = self
             .call()
-            .args([
-                "rev-parse",
-                "--path-format=absolute",
-                "--git-path",
-                "objects",
-            ])
-            .line("finding the objects")?;
-        Ok(PathBuf::from(line))
-    }
-
-    /// `sha1` or `sha256`.
-    ///
-    /// # Errors
-    /// `GIT_FAILED`.
-    pub fn object_format(&self) -> Result<String, Problem> {
-        self.call()
             .args(["rev-parse", "--show-object-format"])
-            .line("reading the object format")
+            .args(["--path-format=absolute", "--git-path", "objects"])
+            .line("finding the objects")?;
+        let (format, folder) = answer.split_once('\n').ok_or_else(|| {
+            let answer = answer.escape_debug();
+            Problem::fail(
+                "GIT_FAILED",
+                format!("git names format and folder of the objects with \"{answer}\""),
+            )
+        })?;
+        Ok((PathBuf::from(folder), format.to_owned()))
     }
 
     /// Resolves a revision to a commit. A branch of that name goes before a tag: a tag called `main`

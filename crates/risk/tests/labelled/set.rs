@@ -117,7 +117,8 @@ fn one(case: &Case, book: &RuleBook<'_>, store: &ObjectStore, base: &Oid, new: &
         let (base_tree, tree) = (store.tree_of(base)?, store.tree_of(new)?);
         let patch = store.patch_between(&base_tree, &tree)?;
         let limits = candidate::limits(book_policy(book));
-        candidate::check_reading(store, &base_tree, &tree, &patch, &limits)?;
+        let listing = store.raw_between(&base_tree, &tree)?;
+        candidate::check_reading(&patch, &listing, &limits)?;
         let subject = Subject {
             store,
             base,
