@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use baton_patch::{Limits, raw};
 
-use crate::git::{ObjectStore, Oid, Repository};
+use crate::git::{ObjectStore, Oid, Repository, at_one_time};
 use crate::policy::{Actor, Policy};
 use crate::problem::Problem;
 use crate::task::TaskId;
@@ -189,8 +189,7 @@ pub fn propose(
     let normalized = baton_patch::parse(patch, limits)
         .err()
         .map(|refusal| refusal.to_string());
-    let base_tree = store.tree_of(base)?;
-    let index = store.index_of(&base_tree)?;
+    let (index, base_tree) = at_one_time(|| store.index_of(base), || store.tree_of(base))?;
     store
         .apply(&index, patch)
         .map_err(|problem| match &normalized {
@@ -205,16 +204,11 @@ pub fn propose(
             "the patch applies and changes nothing",
         ));
     }
-    // Two readings of the same two trees, by two processes at one time.
-    let (canonical, listing) = std::thread::scope(|scope| {
-        let listing = scope.spawn(|| store.raw_between(&base_tree, &tree));
-        let canonical = store.patch_between(&base_tree, &tree);
-        let listing = listing.join().unwrap_or_else(|_| {
-            let why = "the thread that lists the difference ended early";
-            Err(Problem::fail("GIT_FAILED", why))
-        });
-        Ok::<_, Problem>((canonical?, listing?))
-    })?;
+    // Two readings of the same two trees, by two processes.
+    let (canonical, listing) = at_one_time(
+        || store.patch_between(&base_tree, &tree),
+        || store.raw_between(&base_tree, &tree),
+    )?;
     let changed = check_reading(&canonical, &listing, limits)?;
     Ok(Proposal {
         base: base.clone(),

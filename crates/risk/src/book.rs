@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use baton_core::git::at_one_time;
 use baton_core::policy::{Policy, RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -73,15 +74,7 @@ impl<'p> RuleBook<'p> {
         session: &'p Session,
         work: impl FnOnce() -> Result<T, Problem> + Send,
     ) -> Result<(Self, T), Problem> {
-        std::thread::scope(|scope| {
-            let work = scope.spawn(work);
-            let book = Self::of_session(session);
-            let done = work.join().unwrap_or_else(|_| {
-                let why = "a thread that waited for git ended early";
-                Err(Problem::fail("GIT_FAILED", why))
-            });
-            Ok((book?, done?))
-        })
+        at_one_time(|| Self::of_session(session), work)
     }
 
     /// The rules of a policy and of the secret rule files that it names, each with its name.

@@ -32,6 +32,25 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// The most that is read from one git call: a canonical patch or a listing.
 const OUTPUT_LIMIT: usize = 256 << 20;
 
+/// Does one thing here and another, which waits for git, on a thread of its own.
+///
+/// # Errors
+/// Those of both, the first one's first.
+pub fn at_one_time<A, B: Send>(
+    one: impl FnOnce() -> Result<A, Problem>,
+    other: impl FnOnce() -> Result<B, Problem> + Send,
+) -> Result<(A, B), Problem> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        let other = other.join().unwrap_or_else(|_| {
+            let why = "a thread that waited for git ended early";
+            Err(Problem::fail("GIT_FAILED", why))
+        });
+        Ok((one?, other?))
+    })
+}
+
 /// One git call under construction.
 struct Call {
     arguments: Vec<OsString>,
@@ -108,6 +127,8 @@ impl Call {
             "gc.auto=0",
             "maintenance.auto=false",
             "core.commitGraph=false",
+            // An index of ours lives for a moment; a digest over it guards nothing.
+            "index.skipHash=true",
             "protocol.allow=never",
         ] {
             self = self.args(["-c", setting]);

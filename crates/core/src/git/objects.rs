@@ -78,7 +78,7 @@ impl ObjectStore {
         self.call().set("GIT_INDEX_FILE", index.file.as_os_str())
     }
 
-    /// Makes an index that holds `tree`.
+    /// Makes an index that holds a tree, or a commit's.
     ///
     /// # Errors
     /// `GIT_FAILED` when the tree is not there.
