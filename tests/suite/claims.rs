@@ -335,11 +335,7 @@ fn status_says_for_every_task_what_it_waits_for() {
 
 /// Sets `draft.command` to a shell line.
 fn draft_with(bench: &Bench, line: &str) {
-    let path = bench.root().join(".autodev_ssot/POLICY.json");
-    let mut policy: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    policy["draft"]["command"] = json!(["sh", "-c", line]);
-    std::fs::write(path, policy.to_string()).unwrap();
-    bench.commit("a drafting command");
+    bench.policy(|policy| policy["draft"]["command"] = json!(["sh", "-c", line]));
 }
 
 #[test]

@@ -232,6 +232,7 @@ fn expire_standing_approvals(bench: &Bench) {
         approval["until"] = "2020-01-02T00:00:00Z".into();
     }
     std::fs::write(path, policy.to_string()).unwrap();
+    bench.accepted();
 }
 
 #[test]

@@ -10,15 +10,6 @@ fn aws_key() -> String {
     format!("AKIA{}", "QYLPMN5HFIQR7XYA")
 }
 
-/// Changes the committed policy.
-fn with_policy(bench: &Bench, change: impl FnOnce(&mut Value)) {
-    let path = bench.root().join(".autodev_ssot/POLICY.json");
-    let mut policy: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    change(&mut policy);
-    std::fs::write(&path, policy.to_string()).unwrap();
-    bench.commit("policy");
-}
-
 fn key_in(path: &str) -> impl FnOnce(&std::path::Path) + use<> {
     write(path, &format!("key = '{}'\n", aws_key()))
 }
@@ -88,7 +79,7 @@ fn a_plain_patch_is_told_the_way_in() {
 #[test]
 fn shadow_mode_records_what_would_be_and_stops_nothing() {
     let bench = Bench::new();
-    with_policy(&bench, |policy| policy["mode"] = json!("shadow"));
+    bench.policy(|policy| policy["mode"] = json!("shadow"));
     let done = take(&bench, "T-1", key_in("src/key.py")).expect(0);
     assert_eq!(done["decision"], "PR_ONLY", "{done}");
     assert!(rules(&bench, "T-1").contains(&"D3".to_owned()));
@@ -150,7 +141,7 @@ fn shadow_mode_can_be_asked_for_by_a_person_and_not_by_the_agent() {
 #[test]
 fn stop_holds_in_shadow_mode() {
     let bench = Bench::new();
-    with_policy(&bench, |policy| policy["mode"] = json!("shadow"));
+    bench.policy(|policy| policy["mode"] = json!("shadow"));
     bench.waiting("T-1");
     bench.baton(["stop", "--reason", "test"]).expect(0);
     let ran = bench.baton(["run", "T-1"]);
@@ -198,7 +189,7 @@ fn secret_rules_are_pinned_and_can_be_brought() {
     assert!(!scan(&patch).findings().contains(&"SECRET_FOUND".to_owned()));
     bench.write(".autodev_ssot/OWN.toml", own);
     let sha256 = baton_core::digest::sha256(own.as_bytes());
-    with_policy(&bench, |policy| {
+    bench.policy(|policy| {
         let files = policy["secret_rules"]["files"].as_array_mut().unwrap();
         files.push(json!({"path": "OWN.toml", "sha256": sha256}));
     });
@@ -215,9 +206,7 @@ fn secret_rules_are_pinned_and_can_be_brought() {
             .findings()
             .contains(&"SECRET_FOUND".to_owned())
     );
-    with_policy(&bench, |policy| {
-        policy["secret_rules"]["allow_comments"] = json!(true)
-    });
+    bench.policy(|policy| policy["secret_rules"]["allow_comments"] = json!(true));
     let spared = scan(&allowed);
     assert!(!spared.findings().contains(&"SECRET_FOUND".to_owned()));
     assert_eq!(spared.json()["data"]["risk_level"], "MEDIUM");
@@ -332,7 +321,7 @@ fn what_shadow_mode_let_through_at_intake_stays_a_matter_for_a_person() {
 #[test]
 fn who_approves_is_told_of_shadow_mode_and_is_shown_no_secret() {
     let bench = Bench::new();
-    with_policy(&bench, |policy| policy["mode"] = json!("shadow"));
+    bench.policy(|policy| policy["mode"] = json!("shadow"));
     take(&bench, "T-1", key_in("src/key.py")).expect(0);
     bench.baton(["run", "T-1"]).expect(0);
     for asked in ["cursor", "claude_code", "system"] {

@@ -25,6 +25,7 @@ mod landing;
 mod moved;
 mod people;
 mod races;
+mod rehearsal;
 mod reviews;
 mod rollback;
 mod schemas;

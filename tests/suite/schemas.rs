@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use baton_core::evidence::manifest::EvidenceManifest;
 use baton_core::problem::Problem;
-use baton_core::{approval, audit, candidate, envelope, manifest, policy, report, schemas, task};
+use baton_core::{
+    accepted, approval, audit, candidate, envelope, manifest, policy, report, schemas, task,
+};
 use jsonschema::Validator;
 use serde_json::Value;
 
@@ -23,7 +25,7 @@ fn said<T>(outcome: Result<T, Problem>) -> Result<(), String> {
     outcome.map(drop).map_err(|problem| problem.message)
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind {
         name: "skill_io_envelope",
         schema: schemas::ENVELOPE,
@@ -82,6 +84,11 @@ const KINDS: [Kind; 11] = [
         name: "evidence_manifest",
         schema: schemas::EVIDENCE_MANIFEST,
         read: |bytes| said(EvidenceManifest::parse(bytes)),
+    },
+    Kind {
+        name: "policy_accepted",
+        schema: schemas::POLICY_ACCEPTED,
+        read: |bytes| said(accepted::Accepted::parse(bytes)),
     },
 ];
 

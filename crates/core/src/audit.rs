@@ -64,6 +64,7 @@ pub enum Action {
     ApprovalGranted,
     ApprovalDenied,
     ApprovalCarried,
+    PolicyAccepted,
     IncidentRaised,
     EnvelopeRecorded,
     EventRecorded,

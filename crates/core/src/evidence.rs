@@ -13,9 +13,11 @@ use std::collections::HashMap;
 use crate::audit::{Action, Event};
 use crate::candidate::{self, Candidate};
 use crate::decision::{Facts, SECRET_FOUND};
-use crate::envelope::{Artifact, ArtifactKind, Envelope, Signals};
+use crate::envelope::{Artifact, ArtifactKind, Envelope, Finding, Signals};
 use crate::git::{ObjectStore, Repository};
-use crate::outputs::{self, CheckStatus, DiffRiskScan, GateResult, GateRunner};
+use crate::outputs::{
+    self, CheckStatus, DiffRiskScan, GateResult, GateRunner, PolicyFlags, RiskLevel,
+};
 use crate::policy::{Gate, Isolation, Mode, Policy};
 use crate::problem::Problem;
 use crate::store::{Stop, Store, TaskFolder};
@@ -228,9 +230,53 @@ fn note_value<'a>(result: &'a GateResult, key: &str) -> Option<&'a str> {
 
 fn add_scan(envelope: &Envelope, facts: &mut Facts) -> Result<(), Problem> {
     let data: DiffRiskScan = outputs::from_map(&envelope.data)?;
-    let flags = data.policy_flags;
-    let signals = envelope.signals.unwrap_or_default();
-    add_signals(&signals, facts);
+    let scan = Scanned {
+        flags: data.policy_flags,
+        signals: envelope.signals.unwrap_or_default(),
+        level: data.risk_level,
+        findings: &envelope.findings,
+    };
+    add_scanned(&scan, facts);
+    Ok(())
+}
+
+/// What a scan came to, as far as the decision table asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Scanned<'a> {
+    /// The five flags.
+    pub flags: PolicyFlags,
+    /// The same for the chain.
+    pub signals: Signals,
+    /// How risky the change is.
+    pub level: RiskLevel,
+    /// What was found.
+    pub findings: &'a [Finding],
+}
+
+/// The facts that a policy would have before it, were it in force: a scan under it, and the gates as they
+/// ran, on the paths that changed. That evidence is bound is not asked.
+///
+/// # Errors
+/// `UPSTREAM_INVALID`.
+pub fn replayed(
+    scan: &Scanned<'_>,
+    gates: Option<(&Envelope, &[Vec<u8>])>,
+    policy: &Policy,
+) -> Result<Facts, Problem> {
+    let mut facts = Facts {
+        shadow: policy.mode == Mode::Shadow,
+        ..Facts::default()
+    };
+    add_scanned(scan, &mut facts);
+    if let Some((envelope, changed)) = gates {
+        add_gates(envelope, policy, Some(changed), &mut facts)?;
+    }
+    Ok(facts)
+}
+
+fn add_scanned(scan: &Scanned<'_>, facts: &mut Facts) {
+    let flags = scan.flags;
+    add_signals(&scan.signals, facts);
     for (seen, what) in [
         (flags.allowlist_violation, "allowlist violation"),
         (flags.delete_detected, "a file is deleted or emptied"),
@@ -248,15 +294,12 @@ fn add_scan(envelope: &Envelope, facts: &mut Facts) -> Result<(), Problem> {
         "a lockfile is touched",
         &mut facts.sensitive,
     );
-    let secrets = envelope
-        .findings
-        .iter()
-        .filter(|finding| finding.code == SECRET_FOUND);
+    let findings = scan.findings.iter();
+    let secrets = findings.filter(|finding| finding.code == SECRET_FOUND);
     facts
         .secret
         .extend(secrets.map(|finding| finding.message.clone()));
-    facts.risk = facts.risk.max(data.risk_level);
-    Ok(())
+    facts.risk = facts.risk.max(scan.level);
 }
 
 /// Adds what the chain saw; a signal once seen is never lost.

@@ -177,7 +177,7 @@ impl Folder {
     }
 
     /// Replaces a file by a new one in one step, and syncs. Only for locks, which are state and not
-    /// a record.
+    /// a record, and for a policy that a person accepted: the one before is kept under its digest.
     ///
     /// # Errors
     /// The system's.

@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+pub mod accepted;
 pub mod approval;
 pub mod attestation;
 pub mod audit;

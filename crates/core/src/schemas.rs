@@ -26,6 +26,8 @@ pub const AUDIT_EVENT: &str = include_str!("../../../schemas/audit_event.schema.
 pub const REPORT: &str = include_str!("../../../schemas/report.schema.json");
 /// The manifest over the evidence of a gate run.
 pub const EVIDENCE_MANIFEST: &str = include_str!("../../../schemas/evidence_manifest.schema.json");
+/// Which policy counts.
+pub const POLICY_ACCEPTED: &str = include_str!("../../../schemas/policy_accepted.schema.json");
 
 /// Every schema with the base name of its file in `schemas/`.
 pub const ALL: &[(&str, &str)] = &[
@@ -40,6 +42,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("audit_event", AUDIT_EVENT),
     ("report", REPORT),
     ("evidence_manifest", EVIDENCE_MANIFEST),
+    ("policy_accepted", POLICY_ACCEPTED),
 ];
 
 /// The JSON Schema of one skill's output, complete in itself: the envelope lies in `$defs` under

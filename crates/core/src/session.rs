@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use crate::accepted;
 use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
 use crate::git::Repository;
@@ -363,11 +364,15 @@ impl Session {
         Ok(candidate)
     }
 
-    /// Asks the policy whether the actor may do these things; the answers go into the envelope.
+    /// Asks the policy whether the actor may do these things; the answers go into the envelope. Beside a
+    /// queue only a policy that a person accepted allows more than reading.
     ///
     /// # Errors
-    /// `APPROVAL_REQUIRED` (a denial) naming the class and what to do.
+    /// `APPROVAL_REQUIRED` (a denial) naming the class and what to do, `POLICY_NOT_ACCEPTED`.
     pub fn authorize(&self, classes: &[ToolClass]) -> Result<(), Problem> {
+        if classes.iter().any(|class| *class != ToolClass::Read) {
+            self.check_accepted()?;
+        }
         let now = clock::now();
         for class in classes.iter().copied() {
             let entry = self.policy()?.authorize(self.actor, class, now);
@@ -379,6 +384,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn check_accepted(&self) -> Result<(), Problem> {
+        match self.store_if_any()? {
+            Some(store) => accepted::check(store.root(), self.policy()?),
+            None => Ok(()),
+        }
     }
 
     /// Puts an approval's state into the envelope.

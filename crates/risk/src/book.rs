@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use std::path::Path;
+
 use baton_core::git::at_one_time;
 use baton_core::policy::{Policy, RiskKind, Side};
 use baton_core::problem::Problem;
@@ -64,6 +66,17 @@ impl<'p> RuleBook<'p> {
     pub fn of_session(session: &'p Session) -> Result<Self, Problem> {
         let files = session.secret_rules(secret::MAX_BYTES)?;
         Self::new(session.policy()?, &files)
+    }
+
+    /// The rules of a policy whose secret rule files lie in `folder`.
+    ///
+    /// # Errors
+    /// As [`Self::of_session`].
+    pub fn of_policy(policy: &'p Policy, folder: &Path) -> Result<Self, Problem> {
+        Self::new(
+            policy,
+            &policy.secret_rules.read(folder, secret::MAX_BYTES)?,
+        )
     }
 
     /// As [`Self::of_session`], made while another thread does `work` that mostly waits for git.

@@ -94,7 +94,21 @@ impl Bench {
         let mut policy = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         edit(&mut policy);
         std::fs::write(&path, policy.to_string()).unwrap();
+        self.accepted();
         self.commit("another policy");
+    }
+
+    /// Puts the policy that lies there down as the accepted one, without a rehearsal.
+    pub(crate) fn accepted(&self) {
+        let folder = self.root().join(".autodev_ssot");
+        let policy = std::fs::read(folder.join("POLICY.json")).unwrap();
+        let path = folder.join("POLICY_ACCEPTED.json");
+        let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let sha256 = baton_core::digest::sha256(&policy);
+        let kept = self.queue().join(format!("policies/{sha256}.json"));
+        std::fs::write(kept, policy).unwrap();
+        record["policy_sha256"] = sha256.into();
+        std::fs::write(path, record.to_string()).unwrap();
     }
 
     /// A bench of its own that holds the same, for a test that goes on in many ways from one point.

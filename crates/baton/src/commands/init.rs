@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use baton_core::accepted::{self, Accepted};
 use baton_core::audit::{Action, Draft};
 use baton_core::clock;
 use baton_core::digest;
@@ -59,10 +60,9 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         default_rules(&policy)?.check_all()?;
         write_new(&folder, "POLICY.json", &policy.to_json()?, &mut written)?;
     }
-    let policy = Policy::parse(
-        &fs::read(folder.join("POLICY.json"))
-            .map_err(|error| Problem::io("POLICY.json", &error))?,
-    )?;
+    let bytes =
+        fs::read(folder.join("POLICY.json")).map_err(|error| Problem::io("POLICY.json", &error))?;
+    let policy = Policy::parse(&bytes)?;
     write_new(
         &folder,
         "POLICY.md",
@@ -77,12 +77,18 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     ] {
         write_new(&folder, name, text, &mut written)?;
     }
+    let by = operator(&session)?;
+    let first = Accepted::now(&policy.sha256, None, &by, Vec::new());
+    let first = String::from_utf8_lossy(&first.to_bytes()).into_owned();
+    write_new(&folder, accepted::FILE, &first, &mut written)?;
     let store = Store::create(&root)?;
     ignore_queue(&store)?;
+    accepted::keep(&store, &bytes)?;
     let log = store.log()?;
     if log.head()?.seq == 0 {
         let mut draft = Draft::new(session.actor, Action::QueueInitialized, "baton")?
-            .meta("by", operator(&session)?);
+            .meta("by", by)
+            .meta("policy_sha256", policy.sha256.clone());
         draft.outputs_sha256 = digest::sha256(policy.sha256.as_bytes());
         log.append(draft)?;
     }

@@ -7,6 +7,7 @@ mod audit;
 mod doctor;
 mod explain;
 mod init;
+mod policy;
 mod rebase;
 mod retry;
 mod rollback;
@@ -77,7 +78,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 15] = [
+const ENTRIES: [Entry; 16] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -161,6 +162,12 @@ const ENTRIES: [Entry; 15] = [
         about: "Derive a task's candidate and evidence again and compare",
         arguments: verify::arguments,
         work: verify::run,
+    },
+    Entry {
+        name: "policy",
+        about: "Rehearse a changed policy, and let it count",
+        arguments: policy::arguments,
+        work: policy::run,
     },
     Entry {
         name: "audit",

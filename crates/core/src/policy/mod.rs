@@ -30,7 +30,8 @@ use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::problem::Problem;
 use crate::{digest, files, wire};
 
-const MAX_BYTES: usize = 4 << 20;
+/// The largest policy that is read, in bytes.
+pub const MAX_BYTES: usize = 4 << 20;
 
 impl Policy {
     /// Reads a policy and holds it to the floor.

@@ -78,6 +78,7 @@ impl Session {
         class: ToolClass,
     ) -> Result<ApprovalEntry, Problem> {
         self.check_not_denied(candidate)?;
+        self.check_accepted()?;
         let now = clock::now();
         let mut entry = self.policy()?.authorize(self.actor, class, now);
         if entry.state == ApprovalState::Denied {

@@ -145,6 +145,15 @@ impl Store {
         made.map_err(|error| broken("results", &error))
     }
 
+    /// Where every accepted policy is kept under its digest; made on first use.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn policies(&self) -> Result<Folder, Problem> {
+        let made = self.queue.sub_or_new("policies");
+        made.map_err(|error| broken("policies", &error))
+    }
+
     fn folder(&self, name: &str) -> Result<Folder, Problem> {
         self.queue.sub(name).map_err(|error| broken(name, &error))
     }
