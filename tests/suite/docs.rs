@@ -204,3 +204,25 @@ fn the_manual_and_the_completions_come_from_the_command_line() {
         );
     }
 }
+
+/// The threat model says which test shows a thing; it must not name one that is gone.
+#[test]
+fn the_tests_that_the_threat_model_names_are_there() {
+    let page = std::fs::read_to_string(top().join("docs/security/threat-model.md")).unwrap();
+    let mut checked = 0;
+    for name in page.split('`').skip(1).step_by(2) {
+        let Some((place, test)) = name.rsplit_once("::") else {
+            continue;
+        };
+        let file = match place.strip_suffix(".rs") {
+            Some(_) => top().join(place),
+            None => top().join(format!("tests/suite/{place}.rs")),
+        };
+        let source = std::fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("{name}: {}: {error}", file.display()));
+        let there = source.contains(&format!("fn {test}(")) || source.contains(&format!("({test}"));
+        assert!(there, "{name} is not in {}", file.display());
+        checked += 1;
+    }
+    assert!(checked >= 40, "only {checked} tests are named");
+}
