@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 
 use baton_transparency::{Checkpoint, Hash, TreeRange, leaf_hash, stored_count, stored_index};
 use data_encoding::HEXLOWER;
-use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 use super::checkpoint::{parse, rewritten};
@@ -68,13 +67,12 @@ impl Log {
         let machine = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { machine } else { threads };
         let checkpoint = self.sealed()?.checkpoint;
-        let parts = self.parts_at_rest()?;
+        let (parts, index, indexed) = self.at_rest()?;
         let mut signed = self.signed_at_segments(&parts)?;
         signed.push(checkpoint.clone());
-        let index = self.open_index(OFlags::RDONLY)?;
         let mut joiner = Joiner {
             index: index.as_ref(),
-            indexed: index.as_ref().map_or(Ok(0), Index::leaves)?,
+            indexed,
             signed,
             head: Head::empty(),
             tree: TreeRange::new(0),

@@ -10,7 +10,7 @@ use baton_transparency::SigningKey;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::checkpoint::Sealed;
-use super::index;
+use super::index::{self, Index};
 use super::segments::{Parts, SEGMENTS, open_active};
 use super::{FILE, path};
 use crate::files::Folder;
@@ -112,16 +112,19 @@ impl Log {
         Parts::open(&self.folder, open_active(&self.folder, flags)?)
     }
 
-    /// As [`Self::parts`], at a moment when nobody is in the middle of a line. Where the lock cannot be
-    /// had because nothing may be written here, nobody writes.
-    pub(super) fn parts_at_rest(&self) -> Result<Parts, Problem> {
+    /// As [`Self::parts`], at a moment when nobody is in the middle of a line, with the index as it was
+    /// then and its lines. Where the lock cannot be had because nothing may be written here, nobody
+    /// writes.
+    pub(super) fn at_rest(&self) -> Result<(Parts, Option<Index>, u64), Problem> {
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
         let _lock = match self.try_lock() {
             Ok(lock) => Some(lock),
             Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => None,
             Err(error) => return Err(Problem::io("audit lock", &error)),
         };
-        self.parts(OFlags::RDONLY)
+        let index = self.open_index(OFlags::RDONLY)?;
+        let leaves = index.as_ref().map_or(Ok(0), Index::leaves)?;
+        Ok((self.parts(OFlags::RDONLY)?, index, leaves))
     }
 
     pub(super) fn lock(&self) -> Result<File, Problem> {

@@ -4,7 +4,6 @@
 use std::ops::ControlFlow;
 
 use baton_transparency::{Checkpoint, TreeRange, check_inclusion, inclusion, leaf_hash};
-use rustix::fs::OFlags;
 
 use super::checkpoint::rewritten;
 use super::glance::Glance;
@@ -93,7 +92,7 @@ impl Log {
     /// # Errors
     /// `LOG_MISSING`; `LOG_BROKEN` naming the first line that does not fit.
     pub fn verify(&self, mut each: impl FnMut(&Event, &Receipt)) -> Result<Head, Problem> {
-        let parts = self.parts_at_rest()?;
+        let (parts, ..) = self.at_rest()?;
         let mut head = Head::empty();
         parts.forwards(1, |line| {
             let glance = Glance::parse(line, head.seq + 1)?;
@@ -208,7 +207,7 @@ impl Log {
     fn anchor(&self) -> Result<Anchor, Problem> {
         // The head is read before the lines, so that there is no line which it says and we do not see.
         let checkpoint = self.sealed()?.checkpoint;
-        let parts = self.parts_at_rest()?;
+        let (parts, index, _) = self.at_rest()?;
         let tail = parts.tail()?;
         let size = checkpoint.size;
         if size > tail.head.seq {
@@ -220,7 +219,7 @@ impl Log {
         let mut anchor = Anchor {
             parts,
             head: Head::empty(),
-            index: self.usable_index(&checkpoint)?,
+            index: usable(index, &checkpoint)?,
             checkpoint,
         };
         if anchor.index.is_none() {
@@ -232,15 +231,15 @@ impl Log {
         }
         Ok(anchor)
     }
+}
 
-    /// The index, if it has the signed root.
-    fn usable_index(&self, checkpoint: &Checkpoint) -> Result<Option<Index>, Problem> {
-        let Some(index) = self.open_index(OFlags::RDONLY)? else {
-            return Ok(None);
-        };
-        let root = Self::root_by(&index, checkpoint.size)?;
-        Ok((root == Some(checkpoint.root)).then_some(index))
-    }
+/// The index, if it has the signed root.
+fn usable(index: Option<Index>, checkpoint: &Checkpoint) -> Result<Option<Index>, Problem> {
+    let Some(index) = index else {
+        return Ok(None);
+    };
+    let root = Log::root_by(&index, checkpoint.size)?;
+    Ok((root == Some(checkpoint.root)).then_some(index))
 }
 
 impl Anchor {

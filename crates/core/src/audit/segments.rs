@@ -323,6 +323,8 @@ impl Part {
         let mut offset = low;
         let _ = self.lines(low, self.length, &mut |line| {
             match seq_of(line) {
+                // What is no event is somebody else's to complain about.
+                None => {}
                 Some(at) if at < seq => {}
                 at => {
                     found = at.filter(|at| *at == seq).map(|_| offset);

@@ -87,7 +87,7 @@ fn of_a_hundred_thousand_edits_none_is_missed() {
                 let place = filled(6, AuditRules::default());
                 let bytes = std::fs::read(place.events()).unwrap();
                 place.log.check(1).unwrap();
-                let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
+                let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
                 let mut tried = 0;
                 while tried < EDITS / usize::try_from(THREADS).unwrap() {
                     let edit = edited(&bytes, &mut dice);

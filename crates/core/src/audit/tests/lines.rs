@@ -56,7 +56,7 @@ fn files_are_closed_by_size_and_chain_and_tree_go_on() {
     for number in 1..=40_u64 {
         assert_eq!(append(&place.log, "x").seq, number);
     }
-    assert!(place.segments().len() > 5, "{:?}", place.segments());
+    assert!(place.segments().len() >= 5, "{:?}", place.segments());
     for log in [&place.log, &place.again()] {
         let checked = log.check(2).unwrap();
         assert_eq!((checked.head.seq, checked.checkpoint.size), (40, 40));
