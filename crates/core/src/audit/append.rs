@@ -60,10 +60,7 @@ impl Log {
             CheckpointRule::Every(lines) => {
                 self.sync(file)?;
                 let is_due = |size: u64| seq >= size.saturating_add(lines);
-                let last = self
-                    .seen()
-                    .as_ref()
-                    .map_or(0, |seen| seen.checkpoint.size);
+                let last = self.seen().as_ref().map_or(0, |seen| seen.checkpoint.size);
                 // Others may have signed since.
                 if is_due(last) && is_due(self.sealed()?.checkpoint.size) {
                     self.seal(seq)?;

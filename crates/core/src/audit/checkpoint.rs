@@ -171,7 +171,7 @@ impl Log {
         }
     }
 
-    fn lock_checkpoint(&self) -> Result<std::fs::File, Problem> {
+    pub(super) fn lock_checkpoint(&self) -> Result<std::fs::File, Problem> {
         let lock = self.folder.lock_file(LOCK);
         let lock = lock.map_err(|error| Problem::io("checkpoint lock", &error))?;
         flock(&lock, FlockOperation::LockExclusive)
