@@ -123,10 +123,9 @@ impl Bare {
     fn append(&self) {
         flock(&self.lock, FlockOperation::LockExclusive).unwrap();
         let end = self.file.metadata().unwrap().len();
-        let mut last = vec![0; usize::try_from(end.min(self.line.len() as u64)).unwrap()];
-        self.file
-            .read_exact_at(&mut last, end - last.len() as u64)
-            .unwrap();
+        let size = end.min(self.line.len() as u64);
+        let mut last = vec![0; usize::try_from(size).unwrap()];
+        self.file.read_exact_at(&mut last, end - size).unwrap();
         let line = format!("{}{}\n", digest::sha256(&last), &self.line[64..]);
         assert_eq!((&self.file).write(line.as_bytes()).unwrap(), line.len());
         flock(&self.lock, FlockOperation::Unlock).unwrap();

@@ -29,10 +29,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         Ok(()) => checked.push(what.to_owned()),
         Err(problem) => wrong.push(format!("{what}: {}", problem.message)),
     };
-    note(
-        "audit log",
-        session.store()?.log()?.check(0).map(drop),
-    );
+    note("audit log", session.store()?.log()?.check(0).map(drop));
     note("candidate", check_candidate(&session));
     note("evidence and decision", check_decision(&session));
     note(
