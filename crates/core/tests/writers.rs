@@ -136,3 +136,38 @@ fn check(folder: &Path, killed: usize) {
     );
     assert!(acknowledged > 0);
 }
+
+/// The system takes the beginning of a line and no more, as it does on a full disk.
+#[test]
+fn a_short_write_is_taken_back() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    std::fs::create_dir(folder.join("audit")).unwrap();
+    assert!(open(folder).create().unwrap());
+    let program = std::env::current_exe().unwrap();
+    let ended = Command::new("bash")
+        .args([
+            "-c",
+            "ulimit -f 40; exec \"$0\" --exact writer --test-threads=1",
+        ])
+        .arg(program)
+        .env(FOLDER, folder)
+        .env(ACKNOWLEDGED, folder.join("acknowledged-0"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(!ended.unwrap().success(), "40 KiB hold all lines");
+    let bytes = std::fs::read(folder.join("audit/events.ndjson")).unwrap();
+    assert!(
+        bytes.ends_with(b"\n") && bytes.len() > 30 << 10,
+        "{} bytes",
+        bytes.len()
+    );
+    let log = open(folder);
+    let before = log.check(1).unwrap().head.seq;
+    let acknowledged = std::fs::read_to_string(folder.join("acknowledged-0")).unwrap();
+    assert_eq!(acknowledged.lines().count() as u64, before);
+    let draft = Draft::new(Actor::System, Action::EventRecorded, "audit-append").unwrap();
+    assert_eq!(log.append(draft).unwrap().seq, before + 1);
+    log.check(1).unwrap();
+}
