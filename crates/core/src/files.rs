@@ -4,8 +4,10 @@
 //! A write is: temporary file in the same folder, sync, rename that refuses an existing target,
 //! sync of the folder. A power cut on ext4, xfs or btrfs then leaves the old or the new state.
 
+mod reserved;
+
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,8 @@ use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 
-use crate::ids;
+pub(crate) use reserved::Reserved;
+
 use crate::problem::Problem;
 
 const FOLDER: OFlags = OFlags::DIRECTORY
@@ -74,6 +77,12 @@ impl Folder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its device and inode.
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+        let status = rustix::fs::fstat(&self.fd)?;
+        Ok((status.st_dev, status.st_ino))
     }
 
     /// Opens a folder inside.
@@ -173,7 +182,17 @@ impl Folder {
     /// # Errors
     /// `AlreadyExists` when there is anything of that name; nothing is left behind then.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.put(name, bytes, RenameFlags::NOREPLACE)
+        self.put(name, bytes, FILE_MODE, RenameFlags::NOREPLACE)?;
+        self.sync()
+    }
+
+    /// As [`Self::write_new`], for a secret: nobody but its owner can read the file.
+    ///
+    /// # Errors
+    /// As [`Self::write_new`].
+    pub fn write_new_secret(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(name, bytes, LOCK_MODE, RenameFlags::NOREPLACE)?;
+        self.sync()
     }
 
     /// Replaces a file by a new one in one step, and syncs. Only for locks, which are state and not
@@ -182,30 +201,16 @@ impl Folder {
     /// # Errors
     /// The system's.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.put(name, bytes, RenameFlags::empty())
+        self.replace_unsynced(name, bytes)?;
+        self.sync()
     }
 
-    fn put(&self, name: &str, bytes: &[u8], rename: RenameFlags) -> io::Result<()> {
-        let name = component(name)?;
-        let random = ids::random_hex().map_err(|problem| io::Error::other(problem.message))?;
-        let temporary = format!(".tmp-{random}");
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&self.fd, &temporary, flags, FILE_MODE)?);
-        let written = file
-            .write_all(bytes)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| {
-                Ok(rustix::fs::renameat_with(
-                    &self.fd, &temporary, &self.fd, name, rename,
-                )?)
-            });
-        if let Err(error) = written {
-            // Best effort: the name is random and ignored by every reader.
-            let _ = rustix::fs::unlinkat(&self.fd, &temporary, AtFlags::empty());
-            return Err(error);
-        }
-        self.sync()
+    /// As [`Self::replace`], but after a power cut the old content may be back, whole.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(name, bytes, FILE_MODE, RenameFlags::empty())
     }
 
     /// Moves an entry to another folder, where nothing of that name may exist, and syncs both.

@@ -155,6 +155,9 @@ impl Session {
             return Ok(policy);
         }
         let policy = Policy::parse(&self.policy_bytes()?)?;
+        if let Some(store) = self.store.get() {
+            store.set_audit_rules(policy.audit);
+        }
         Ok(self.policy.get_or_init(|| policy))
     }
 
@@ -245,6 +248,9 @@ impl Session {
             return Ok(store);
         }
         let store = Store::open(self.root()?)?;
+        if let Some(policy) = self.policy.get() {
+            store.set_audit_rules(policy.audit);
+        }
         Ok(self.store.get_or_init(|| store))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use baton_core::audit::Checked;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use clap::{ArgMatches, Command};
@@ -30,12 +31,20 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 }
 
 fn verify(session: &Session) -> Result<Reply, Problem> {
-    let head = session.store()?.log()?.verify(|_, _| {})?;
+    let Checked {
+        head,
+        root,
+        checkpoint,
+        not_indexed,
+    } = session.store()?.log()?.check(0)?;
     Ok(Reply::ok(json!({
         "command": "audit verify", "status": "OK", "lines": head.seq, "head_event_id": head.event_id, "head_sha256": head.sha256,
+        "root": root.to_string(), "origin": checkpoint.origin, "signed_lines": checkpoint.size,
+        "signed_root": checkpoint.root.to_string(), "lines_not_indexed": not_indexed,
     }))
     .line(format!("the log holds: {} lines, every link right, head {}", head.seq, head.sha256))
-    .line("  keep the head somewhere else: whoever can write this folder can write a whole new log"))
+    .line(format!("  {} of them are signed by {}, tree root {}", checkpoint.size, checkpoint.origin, checkpoint.root))
+    .line("  keep the checkpoint somewhere else: whoever has the log's key can write a whole new log"))
 }
 
 fn summary(session: &Session) -> Result<Reply, Problem> {

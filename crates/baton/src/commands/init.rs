@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use baton_core::accepted::{self, Accepted};
-use baton_core::audit::{Action, Draft};
+use baton_core::audit::{self, Action, Draft, Level};
 use baton_core::clock;
 use baton_core::digest;
 use baton_core::manifest::SSOT;
@@ -81,14 +81,28 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let first = Accepted::now(&policy.sha256, None, &by, Vec::new());
     let first = String::from_utf8_lossy(&first.to_bytes()).into_owned();
     write_new(&folder, accepted::FILE, &first, &mut written)?;
-    let store = Store::create(&root)?;
+    let (store, made) = Store::create(&root)?;
+    store.set_audit_rules(policy.audit);
+    if made {
+        written.push(audit::public_keys_path());
+    }
     ignore_queue(&store)?;
     accepted::keep(&store, &bytes)?;
     let log = store.log()?;
-    if log.head()?.seq == 0 {
-        let mut draft = Draft::new(session.actor, Action::QueueInitialized, "baton")?
+    let is_new = log.head()?.seq == 0;
+    if is_new || made {
+        let action = if is_new {
+            Action::QueueInitialized
+        } else {
+            // A log that has lines got its key, or its head, only now: nobody vouches for them before.
+            Action::LogSealed
+        };
+        let mut draft = Draft::new(session.actor, action, "baton")?
             .meta("by", by)
             .meta("policy_sha256", policy.sha256.clone());
+        if !is_new {
+            draft.level = Level::Warn;
+        }
         draft.outputs_sha256 = digest::sha256(policy.sha256.as_bytes());
         log.append(draft)?;
     }

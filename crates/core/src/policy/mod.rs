@@ -21,8 +21,9 @@ pub use landing_types::{
 };
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use types::{
-    Access, Actor, ActorMatrix, Caps, Condition, DecisionRule, Draft, ExternalException, Grants,
-    Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy, Recovery, StandingApproval,
+    Access, Actor, ActorMatrix, AuditRules, Caps, CheckpointRule, Condition, DecisionRule, Draft,
+    ExternalException, Grants, Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy,
+    Recovery, StandingApproval,
 };
 
 use crate::approval::instant;
