@@ -64,6 +64,8 @@ pub enum Action {
     ApprovalGranted,
     ApprovalDenied,
     ApprovalCarried,
+    ApprovalRefused,
+    ApprovalRevoked,
     IncidentRaised,
     EnvelopeRecorded,
     EventRecorded,

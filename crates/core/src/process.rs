@@ -4,7 +4,7 @@
 //! This is supervision, not isolation: a child that starts a new session leaves the group.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -191,6 +191,56 @@ pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Probl
     })
 }
 
+/// Runs a child that may ask the person at the terminal for something: it stays in the foreground,
+/// and what it says on standard error is seen at once where that is a terminal.
+///
+/// # Errors
+/// `TOOL_MISSING` when the program cannot be started.
+pub fn run_attended(spec: &Spec) -> Result<Finished, Problem> {
+    let started = Instant::now();
+    let mut command = command(spec)?;
+    if std::io::stderr().is_terminal() {
+        command.stderr(Stdio::inherit());
+    }
+    let mut child = launch(spec, &mut command)?;
+    feed(&mut child, spec.input.clone());
+    let (sender, ends) = channel();
+    let stdout = Arc::new(Mutex::new(Captured::default()));
+    let stderr = Arc::new(Mutex::new(Captured::default()));
+    let open = usize::from(child.stdout.is_some()) + usize::from(child.stderr.is_some());
+    let limit = spec.output_limit;
+    collect(
+        child.stdout.take(),
+        Arc::clone(&stdout),
+        limit,
+        sender.clone(),
+    );
+    collect(child.stderr.take(), Arc::clone(&stderr), limit, sender);
+    let ended = loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            break ended_by(status);
+        }
+        if started.elapsed() >= spec.timeout {
+            // One that ended just now is the good case.
+            let _ = child.kill();
+            let _ = child.wait();
+            break Ended::Timeout;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    drain(&ends, open);
+    let take = |stream: &Mutex<Captured>| {
+        let held = stream.lock().unwrap_or_else(PoisonError::into_inner);
+        held.clone()
+    };
+    Ok(Finished {
+        ended,
+        stdout: take(&stdout),
+        stderr: take(&stderr),
+        duration: started.elapsed(),
+    })
+}
+
 fn spawn(spec: &Spec) -> Result<Child, Problem> {
     let child = start(spec)?;
     #[cfg(target_os = "linux")]
@@ -207,10 +257,15 @@ fn spawn(spec: &Spec) -> Result<Child, Problem> {
 }
 
 fn start(spec: &Spec) -> Result<Child, Problem> {
+    launch(spec, command(spec)?.process_group(0))
+}
+
+fn command(spec: &Spec) -> Result<Command, Problem> {
     let Some((program, arguments)) = spec.argv.split_first() else {
         return Err(Problem::fail("TOOL_MISSING", "no program was named"));
     };
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .current_dir(&spec.folder)
         .env_clear()
@@ -221,19 +276,22 @@ fn start(spec: &Spec) -> Result<Child, Problem> {
             Stdio::piped()
         })
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| {
-            let name = program.to_string_lossy();
-            Problem::fail(
-                "TOOL_MISSING",
-                format!("{name} could not be started: {error}"),
-            )
-            .hint(format!(
-                "install {name}, or correct the command in POLICY.json"
-            ))
-        })
+        .stderr(Stdio::piped());
+    Ok(command)
+}
+
+fn launch(spec: &Spec, command: &mut Command) -> Result<Child, Problem> {
+    command.spawn().map_err(|error| {
+        let name = spec.argv.first().map(|name| name.to_string_lossy());
+        let name = name.unwrap_or_default();
+        Problem::fail(
+            "TOOL_MISSING",
+            format!("{name} could not be started: {error}"),
+        )
+        .hint(format!(
+            "install {name}, or correct the command in POLICY.json"
+        ))
+    })
 }
 
 /// Writes the input from a thread: a child that reads nothing must not block us.

@@ -16,6 +16,7 @@ mod status;
 mod stop;
 mod submit;
 mod tip;
+mod unchecked;
 mod verify;
 
 use std::path::PathBuf;
@@ -77,7 +78,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 15] = [
+const ENTRIES: [Entry; 16] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -123,8 +124,14 @@ const ENTRIES: [Entry; 15] = [
     Entry {
         name: "approve",
         about: "Approve exactly the candidate of a task",
-        arguments: approve::arguments,
+        arguments: approve::approve_arguments,
         work: approve::approve,
+    },
+    Entry {
+        name: "revoke-approval",
+        about: "Withdraw an approval before its change has landed, for good",
+        arguments: approve::revoke_arguments,
+        work: approve::revoke,
     },
     Entry {
         name: "reject",

@@ -12,6 +12,7 @@ mod task_folder;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use approvals::{Doer, Ledger};
 pub use claim::{Claim, Conflict};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;
