@@ -28,6 +28,7 @@ mod races;
 mod reviews;
 mod rollback;
 mod schemas;
+mod signing;
 mod skill_pack;
 mod streams;
 mod support;

@@ -200,6 +200,12 @@ impl Approval {
         unsigned.to_bytes()
     }
 
+    /// When it was given; none for a time that cannot be read.
+    #[must_use]
+    pub fn given_at(&self) -> Option<SystemTime> {
+        instant(&self.approved_at)
+    }
+
     /// How long it counts in all; none for times that cannot be read.
     #[must_use]
     pub fn length(&self) -> Option<Duration> {

@@ -189,18 +189,16 @@ impl Quorum<'_> {
                     .push(format!("{id} does not count for rule {}: {why}", rule.id));
                 continue;
             }
-            let person = one
-                .signer
-                .as_ref()
-                .map_or(&one.root.approved_by, |signer| &signer.principal);
-            let fresh_key = one
-                .signer
-                .as_ref()
-                .is_none_or(|signer| keys.insert(signer.fingerprint.clone()));
+            let signer = one.signer.as_ref();
+            let person = signer.map_or(&one.root.approved_by, |signer| &signer.principal);
+            let (person, key) = (person.to_lowercase(), signer.map(|one| &one.fingerprint));
             // One person with two keys is one, and so is one key under two names.
-            if people.insert(person.to_lowercase()) && fresh_key {
-                enough += 1;
+            if people.contains(&person) || key.is_some_and(|key| keys.contains(key)) {
+                continue;
             }
+            people.insert(person);
+            keys.extend(key);
+            enough += 1;
         }
         if enough < rule.count {
             let signed = if rule.signed { "signed " } else { "" };

@@ -100,7 +100,13 @@ impl Signers {
         };
         let mut signer = Err(String::new());
         for time in [then, now] {
-            signer = self.verify_at(&approval.statement(), signature, principal, time)?;
+            let statement = approval.statement();
+            let check = |revoked| self.verify_at(&statement, signature, principal, time, revoked);
+            signer = check(self.revoked.as_deref())?;
+            // ssh-keygen says the same of a revoked key as of a wrong signature.
+            if signer.is_err() && self.revoked.is_some() && check(None)?.is_ok() {
+                signer = Err(format!("{REVOKED} names the key, or cannot be read"));
+            }
             if signer.is_err() {
                 break;
             }
@@ -114,6 +120,7 @@ impl Signers {
         signature: &str,
         principal: &str,
         time: SystemTime,
+        revoked: Option<&[u8]>,
     ) -> Result<Result<Signer, String>, Problem> {
         let folder = files::temporary_folder("baton-sig-")?;
         let put = |name: &str, bytes: &[u8]| {
@@ -127,7 +134,7 @@ impl Signers {
         argv.extend(["-I".into(), principal.into()]);
         argv.extend(["-f".into(), put("allowed", &self.allowed)?.into()]);
         argv.extend(["-s".into(), put("signature", signature.as_bytes())?.into()]);
-        if let Some(revoked) = &self.revoked {
+        if let Some(revoked) = revoked {
             argv.extend(["-r".into(), put("revoked", revoked)?.into()]);
         }
         argv.extend(["-O".into(), format!("verify-time={}", stamp(time)).into()]);

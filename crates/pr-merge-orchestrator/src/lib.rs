@@ -272,9 +272,13 @@ fn plan(
         plan,
         pr_url: None,
     };
-    let mut outcome = Outcome::ok(summary, &data)
-        .hint(next)
-        .findings(landing.findings());
+    let mut outcome = Outcome::ok(summary, &data).hint(next);
+    // Approvals that are there and not enough, or do not count, are worth a word.
+    let note = approval.note.as_deref().filter(|_| !approved);
+    if let Some(note) = note.filter(|note| note.contains("; ")) {
+        outcome = outcome.hint(note);
+    }
+    let mut outcome = outcome.findings(landing.findings());
     if let Standing::Moved(tip) = standing {
         let message = format!("{} is at {tip} by now", policy.target);
         let finding = Finding::new(Severity::Info, "BASE_MOVED", message);

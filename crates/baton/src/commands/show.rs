@@ -122,11 +122,11 @@ fn change(
         mask: &mask,
     };
     let mut view = view::of(&objects, trees, &settings)?;
-    let title = format!(
-        "change on base {} making tree {}:",
-        candidate.base, candidate.tree
-    );
-    view.lines.insert(0, title);
+    let title = [
+        format!("change on base {}", candidate.base),
+        format!("making tree {}:", candidate.tree),
+    ];
+    view.lines.splice(0..0, title);
     Ok(view)
 }
 
