@@ -14,6 +14,7 @@ mod attacks;
 mod batch;
 mod changes;
 mod claims;
+mod consent;
 mod docs;
 mod envelopes;
 mod fakes;

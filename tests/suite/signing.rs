@@ -12,13 +12,13 @@ use baton_core::signers::{Key, NAMESPACE};
 use baton_core::store::Store;
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Ran, program, ran};
+use crate::support::{Bench, Ran, ran};
 
 const ADA: &str = "ada@baton.example";
-const BOB: &str = "bob@baton.example";
+pub(crate) const BOB: &str = "bob@baton.example";
 
 /// Makes a key, and gives the path of its private part.
-fn key(bench: &Bench, name: &str) -> PathBuf {
+pub(crate) fn key(bench: &Bench, name: &str) -> PathBuf {
     let path = bench.scratch(name);
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
@@ -33,7 +33,7 @@ fn public(key: &Path) -> String {
     text.trim_end().to_owned()
 }
 
-fn rule(more: Value) -> Value {
+pub(crate) fn rule(more: Value) -> Value {
     let mut rule = json!({"id": "two-eyes", "tool_classes": ["MERGE"], "signed": true, "reason": "Signed only."});
     for (key, value) in more.as_object().unwrap() {
         rule[key] = value.clone();
@@ -42,7 +42,7 @@ fn rule(more: Value) -> Value {
 }
 
 /// A queue whose policy has this rule, these lines in ALLOWED_SIGNERS, and a change that waits.
-fn waiting(rules: Value, signers: impl FnOnce(&Bench) -> String) -> Bench {
+pub(crate) fn waiting(rules: Value, signers: impl FnOnce(&Bench) -> String) -> Bench {
     let bench = Bench::new();
     let text = signers(&bench);
     bench.write(".autodev_ssot/ALLOWED_SIGNERS", &text);
@@ -72,7 +72,7 @@ fn sign(bench: &Bench, name: &str, key: &str) -> Ran {
     ])
 }
 
-fn code(ran: &Ran) -> String {
+pub(crate) fn code(ran: &Ran) -> String {
     ran.json()["code"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -81,36 +81,36 @@ fn head(bench: &Bench) -> String {
 }
 
 /// Runs the task and demands that nothing lands; gives what was said.
-fn does_not_land(bench: &Bench) -> String {
+pub(crate) fn does_not_land(bench: &Bench) -> String {
     let before = head(bench);
     let ran = bench.baton(["run", "T-1"]);
     assert_eq!(head(bench), before, "{}", ran.stdout);
     format!("{} {}", ran.stdout, ran.stderr)
 }
 
-fn lands(bench: &Bench) {
+pub(crate) fn lands(bench: &Bench) {
     let before = head(bench);
     bench.baton(["run", "T-1"]).expect(0);
     assert_eq!(bench.git(&["rev-parse", "main^"]), before);
 }
 
-fn approvals(bench: &Bench) -> Vec<PathBuf> {
+pub(crate) fn approvals(bench: &Bench) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(bench.queue().join("approved")).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths
 }
 
-fn read(path: &Path) -> Approval {
+pub(crate) fn read(path: &Path) -> Approval {
     Approval::parse(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// Keeps an approval as somebody would who can write into the queue and its log.
-fn plant(bench: &Bench, approval: &Approval) {
+pub(crate) fn plant(bench: &Bench, approval: &Approval) {
     plant_by(bench, approval, "Mallory <m@x.example>");
 }
 
-fn plant_by(bench: &Bench, approval: &Approval, by: &str) {
+pub(crate) fn plant_by(bench: &Bench, approval: &Approval, by: &str) {
     let store = Store::open(&bench.root()).unwrap();
     let written = store.write_approval(approval, |sha256| {
         let mut draft = Draft::new(Actor::Human, Action::ApprovalGranted, "baton")?
@@ -442,306 +442,4 @@ fn two_of_the_people_that_the_policy_names() {
     lands(&bench);
     let text = bench.git(&["log", "-1", "--format=%B", "main"]);
     assert!(text.contains(ADA) && text.contains(BOB), "{text}");
-}
-
-/// Runs the program in a session of the operating system that is its own, as another terminal does.
-fn elsewhere(bench: &Bench, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
-    let script = "import os,sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])";
-    let mut words = vec![
-        "-c".to_owned(),
-        script.to_owned(),
-        program().display().to_string(),
-    ];
-    words.extend(arguments.iter().map(|word| (*word).to_owned()));
-    let mut command = Command::new("python3");
-    command
-        .args(words)
-        .current_dir(bench.root())
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", bench.home())
-        .envs(environment.iter().copied())
-        .stdin(std::process::Stdio::null());
-    ran(command.output().unwrap())
-}
-
-#[test]
-fn who_proposed_does_not_approve() {
-    let eyes = rule(json!({"signed": false, "proposer_may_not_approve": true}));
-    let bench = waiting(json!([eyes]), |_| String::new());
-    let refused = bench.baton(["approve", "T-1"]);
-    assert_eq!((refused.code, code(&refused)), (3, "PROPOSER".to_owned()));
-    assert!(
-        refused.stdout.contains("in the session"),
-        "{}",
-        refused.stdout
-    );
-    let refused = elsewhere(&bench, &["approve", "T-1"], &[]);
-    assert_eq!(code(&refused), "PROPOSER");
-    assert!(
-        refused.stdout.contains("Op <op@baton.example> proposed"),
-        "{}",
-        refused.stdout
-    );
-    bench.git(&["config", "user.email", BOB]);
-    let refused = bench.baton(["approve", "T-1"]);
-    assert_eq!(
-        code(&refused),
-        "PROPOSER",
-        "another name in the same session"
-    );
-    for name in ["CLAUDECODE", "CURSOR_AGENT", "AI_AGENT"] {
-        let refused = elsewhere(&bench, &["approve", "T-1"], &[(name, "1")]);
-        assert_eq!((refused.code, code(&refused)), (3, "HUMAN_ONLY".to_owned()));
-    }
-    let refused = elsewhere(&bench, &["approve", "T-1"], &[("BATON_ACTOR", "openclaw")]);
-    assert_eq!(code(&refused), "HUMAN_ONLY");
-    assert!(approvals(&bench).is_empty());
-    elsewhere(&bench, &["approve", "T-1"], &[]).expect(0);
-    lands(&bench);
-}
-
-#[test]
-fn a_planted_approval_of_the_proposer_does_not_count_at_the_landing() {
-    let eyes = rule(json!({"signed": false, "proposer_may_not_approve": true}));
-    let bench = waiting(json!([eyes]), |_| String::new());
-    bench.git(&["config", "user.email", BOB]);
-    elsewhere(&bench, &["approve", "T-1"], &[]).expect(0);
-    let mut given = read(&approvals(&bench)[0]);
-    bench.baton(["revoke-approval", "T-1"]).expect(0);
-    given.approval_id.push_str("-2");
-    given.approved_by = "Somebody Else <else@x.example>".to_owned();
-    let planted = bench.copy();
-    plant_by(&planted, &given, "Op <op@baton.example>");
-    let said = does_not_land(&planted);
-    assert!(
-        said.contains("Op <op@baton.example> proposed the change"),
-        "{said}"
-    );
-    // The same by somebody else counts: it is the name that is refused.
-    plant(&bench, &given);
-    lands(&bench);
-}
-
-#[test]
-fn an_approval_is_withdrawn_before_the_landing() {
-    let bench = waiting(json!([]), |_| String::new());
-    assert_eq!(
-        code(&bench.baton(["revoke-approval", "T-1"])),
-        "APPROVAL_MISSING"
-    );
-    let given = bench.baton(["approve", "T-1"]).expect(0);
-    let other = bench.baton(["approve", "T-1"]).expect(0);
-    let id = given["approval_id"].as_str().unwrap();
-    let refused = ran(bench
-        .command(["revoke-approval", "T-1"])
-        .env("BATON_ACTOR", "cursor")
-        .output()
-        .unwrap());
-    assert_eq!(code(&refused), "HUMAN_ONLY");
-    let done = bench
-        .baton([
-            "revoke-approval",
-            "T-1",
-            "--approval",
-            id,
-            "--reason",
-            "not yet",
-        ])
-        .expect(0);
-    assert_eq!(done["revoked"], json!([id]));
-    let done = bench.baton(["revoke-approval", "T-1"]).expect(0);
-    assert_eq!(done["revoked"], json!([other["approval_id"]]));
-    assert!(does_not_land(&bench).contains("was withdrawn"));
-    let status = bench.baton(["status"]).expect(0);
-    assert!(
-        status["tasks"][0]["waits_for"]
-            .as_str()
-            .unwrap()
-            .contains("withdrawn"),
-        "{status}"
-    );
-    bench.baton(["approve", "T-1"]).expect(0);
-    lands(&bench);
-    assert_eq!(
-        code(&bench.baton(["revoke-approval", "T-1"])),
-        "APPROVAL_USED"
-    );
-}
-
-#[test]
-fn an_approval_is_withdrawn_in_the_middle_of_the_landing() {
-    use std::os::unix::fs::PermissionsExt;
-    let bench = waiting(json!([]), |bench| {
-        key(bench, "ada");
-        String::new()
-    });
-    bench.policy(|policy| policy["landing"]["sign"] = "ssh".into());
-    bench.baton(["retry", "T-1"]).expect(0);
-    let patch = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-1", "--from", patch.to_str().unwrap()])
-        .expect(0);
-    // The commit is signed between the first look at the approvals and the last one.
-    let script = bench.scratch("signer");
-    let text = format!(
-        "#!/bin/sh\ncd {} && {} revoke-approval T-1 --reason 'second thoughts' >{} 2>&1 </dev/null\nexec ssh-keygen \"$@\"\n",
-        bench.root().display(),
-        program().display(),
-        bench.scratch("said").display()
-    );
-    std::fs::write(&script, text).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    bench.git(&[
-        "config",
-        "--global",
-        "user.signingKey",
-        bench.scratch("ada").to_str().unwrap(),
-    ]);
-    bench.git(&[
-        "config",
-        "--global",
-        "gpg.ssh.program",
-        script.to_str().unwrap(),
-    ]);
-    bench.baton(["approve", "T-1"]).expect(0);
-    let said = does_not_land(&bench);
-    let withdrawn = std::fs::read_to_string(bench.scratch("said")).unwrap();
-    assert!(withdrawn.contains("\"status\":\"OK\""), "{withdrawn}");
-    assert!(
-        said.contains("does not count any more") && said.contains("was withdrawn"),
-        "{said}"
-    );
-}
-
-/// Approves on a terminal of its own and types this where the question comes.
-fn on_a_terminal(bench: &Bench, typed: &str) -> (i32, String) {
-    let script = r#"
-import os, pty, sys
-pid, fd = pty.fork()
-if pid == 0:
-    os.execv(sys.argv[1], [sys.argv[1], "approve", "T-1"])
-seen = b""
-typed = False
-while True:
-    try:
-        part = os.read(fd, 4096)
-    except OSError:
-        break
-    if not part:
-        break
-    seen += part
-    if not typed and b"type the code" in seen and seen.endswith(b"\n"):
-        os.write(fd, sys.argv[2].encode() + b"\n")
-        typed = True
-sys.stdout.write(seen.decode(errors="replace"))
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"#;
-    let output = Command::new("python3")
-        .args(["-c", script])
-        .arg(program())
-        .arg(typed)
-        .current_dir(bench.root())
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", bench.home())
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    (
-        output.status.code().unwrap(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
-}
-
-fn shown_code(text: &str) -> String {
-    let after = text.split("code of this candidate: ").nth(1).unwrap();
-    after.lines().next().unwrap().trim().to_owned()
-}
-
-#[test]
-fn on_a_terminal_the_code_is_typed() {
-    let bench = waiting(json!([]), |_| String::new());
-    let text = bench.baton(["show", "T-1", "--diff"]).stderr;
-    let right = shown_code(&text);
-    assert_eq!(right.len(), 9, "{right}");
-    for wrong in ["", "y", "yes", "aaaa-aaaa", &right[..8]] {
-        let (ended, seen) = on_a_terminal(&bench, wrong);
-        assert_eq!(ended, 3, "{seen}");
-        assert!(
-            seen.contains("nothing was approved") && shown_code(&seen) == right,
-            "{seen}"
-        );
-    }
-    assert!(approvals(&bench).is_empty());
-    let log = std::fs::read_to_string(bench.queue().join("audit/events.ndjson")).unwrap();
-    assert_eq!(log.matches("APPROVAL_REFUSED").count(), 5);
-    assert!(!log.contains("APPROVAL_GRANTED"));
-    let (ended, seen) = on_a_terminal(&bench, &right.to_uppercase());
-    assert_eq!(ended, 0, "{seen}");
-    lands(&bench);
-}
-
-#[test]
-fn the_policy_says_when_a_code_is_needed() {
-    let bench = waiting(json!([]), |_| String::new());
-    let right = shown_code(&bench.baton(["show", "T-1", "--diff"]).stderr);
-    // A code that is given is looked at, whatever the policy says.
-    let wrong = bench.baton(["approve", "T-1", "--code", "aaaa-aaaa"]);
-    assert_eq!((wrong.code, code(&wrong)), (3, "CODE_WRONG".to_owned()));
-    let path = bench.root().join(".autodev_ssot/POLICY.json");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let mut policy: Value = serde_json::from_str(&text).unwrap();
-    policy["approvals"]["typed_code"] = "always".into();
-    std::fs::write(&path, policy.to_string()).unwrap();
-    let refused = bench.baton(["approve", "T-1"]);
-    assert_eq!(
-        (refused.code, code(&refused)),
-        (3, "CODE_REQUIRED".to_owned())
-    );
-    assert!(
-        shown_code(&refused.stderr) == right,
-        "it is shown all the same"
-    );
-    let agent = ran(bench
-        .command(["approve", "T-1", "--code", &right])
-        .env("CLAUDECODE", "1")
-        .output()
-        .unwrap());
-    assert_eq!(code(&agent), "HUMAN_ONLY");
-    bench.baton(["approve", "T-1", "--code", &right]).expect(0);
-    policy["approvals"]["typed_code"] = "never".into();
-    std::fs::write(&path, policy.to_string()).unwrap();
-    let (ended, seen) = on_a_terminal(&bench, "");
-    assert_eq!(ended, 0, "{seen}");
-    assert!(!seen.contains("type the code"));
-}
-
-#[test]
-fn what_was_not_checked_is_said() {
-    let bench = Bench::new();
-    bench.policy(|policy| {
-        for gate in policy["gates"].as_array_mut().unwrap() {
-            if gate["id"] == "G4" {
-                gate["argv"] = json!([]);
-            }
-        }
-    });
-    bench.submit("T-1", "src/**");
-    let text = bench.patch(|root| {
-        std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap();
-        std::fs::write(root.join("src/logo.bin"), b"\0\x01\x02\xff").unwrap();
-    });
-    let path = bench.patch_file("T-1.patch", &text);
-    bench
-        .baton(["run", "T-1", "--from", path.to_str().unwrap()])
-        .json();
-    let shown = bench.baton(["show", "T-1", "--diff"]).stderr;
-    let end = shown.split("NOT shown or NOT checked:").nth(1).unwrap();
-    assert!(
-        end.contains("src/logo.bin: the content of a binary file"),
-        "{shown}"
-    );
-    assert!(end.contains("gate G4"), "{shown}");
-    assert!(shown.find("code of this candidate").unwrap() > shown.find("gate G4").unwrap());
 }

@@ -3,8 +3,10 @@
 //!
 //! This is supervision, not isolation: a child that starts a new session leaves the group.
 
+mod attended;
+
 use std::ffi::OsString;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::problem::Problem;
+
+pub use attended::run_attended;
 
 /// How often STOP is asked for while a child runs. With the time a kill takes, a child ends well
 /// within two seconds.
@@ -187,56 +191,6 @@ pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Probl
         ended,
         stdout: take(&stdout),
         stderr,
-        duration: started.elapsed(),
-    })
-}
-
-/// Runs a child that may ask the person at the terminal for something: it stays in the foreground,
-/// and what it says on standard error is seen at once where that is a terminal.
-///
-/// # Errors
-/// `TOOL_MISSING` when the program cannot be started.
-pub fn run_attended(spec: &Spec) -> Result<Finished, Problem> {
-    let started = Instant::now();
-    let mut command = command(spec)?;
-    if std::io::stderr().is_terminal() {
-        command.stderr(Stdio::inherit());
-    }
-    let mut child = launch(spec, &mut command)?;
-    feed(&mut child, spec.input.clone());
-    let (sender, ends) = channel();
-    let stdout = Arc::new(Mutex::new(Captured::default()));
-    let stderr = Arc::new(Mutex::new(Captured::default()));
-    let open = usize::from(child.stdout.is_some()) + usize::from(child.stderr.is_some());
-    let limit = spec.output_limit;
-    collect(
-        child.stdout.take(),
-        Arc::clone(&stdout),
-        limit,
-        sender.clone(),
-    );
-    collect(child.stderr.take(), Arc::clone(&stderr), limit, sender);
-    let ended = loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            break ended_by(status);
-        }
-        if started.elapsed() >= spec.timeout {
-            // One that ended just now is the good case.
-            let _ = child.kill();
-            let _ = child.wait();
-            break Ended::Timeout;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    drain(&ends, open);
-    let take = |stream: &Mutex<Captured>| {
-        let held = stream.lock().unwrap_or_else(PoisonError::into_inner);
-        held.clone()
-    };
-    Ok(Finished {
-        ended,
-        stdout: take(&stdout),
-        stderr: take(&stderr),
         duration: started.elapsed(),
     })
 }

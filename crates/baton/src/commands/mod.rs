@@ -4,6 +4,7 @@ mod ahead;
 mod all;
 mod approve;
 mod audit;
+mod demands;
 mod doctor;
 mod explain;
 mod init;
@@ -18,6 +19,7 @@ mod submit;
 mod tip;
 mod unchecked;
 mod verify;
+mod withdraw;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -131,13 +133,13 @@ const ENTRIES: [Entry; 16] = [
         name: "revoke-approval",
         about: "Withdraw an approval before its change has landed, for good",
         arguments: approve::revoke_arguments,
-        work: approve::revoke,
+        work: withdraw::revoke,
     },
     Entry {
         name: "reject",
         about: "Deny exactly the candidate of a task, for good",
         arguments: approve::arguments,
-        work: approve::reject,
+        work: withdraw::reject,
     },
     Entry {
         name: "stop",
