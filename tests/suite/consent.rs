@@ -135,6 +135,19 @@ fn an_approval_is_withdrawn_before_the_landing() {
 }
 
 #[test]
+fn an_approval_is_spent_by_its_landing() {
+    let bench = waiting(json!([]), |_| String::new());
+    bench.baton(["approve", "T-1"]).expect(0);
+    let before = bench.git(&["rev-parse", "main"]);
+    lands(&bench);
+    // Somebody takes the branch and the queue back to where they were, and not the log.
+    bench.git(&["reset", "-q", "--hard", &before]);
+    std::fs::rename(bench.task("done", "T-1"), bench.task("pr", "T-1")).unwrap();
+    let said = does_not_land(&bench);
+    assert!(said.contains("was used by the landing"), "{said}");
+}
+
+#[test]
 fn an_approval_is_withdrawn_in_the_middle_of_the_landing() {
     use std::os::unix::fs::PermissionsExt;
     let bench = waiting(json!([]), |bench| {

@@ -1,5 +1,6 @@
 //! `baton status`: what waits, for what or whom, and since when.
 
+use baton_core::approval::Verdict;
 use baton_core::clock;
 use baton_core::envelope::{Decision, ToolClass};
 use baton_core::lease::Lease;
@@ -97,13 +98,22 @@ fn for_approval(session: &Session, task: &TaskFolder) -> Result<String, Problem>
     let Some(candidate) = task.candidate()? else {
         return Ok("a candidate; baton retry it".to_owned());
     };
-    if session.store()?.denial_of(&candidate)?.is_some() {
+    let ledger = session.store()?.ledger(&candidate)?;
+    if ledger
+        .given
+        .iter()
+        .any(|one| one.verdict == Verdict::Denied)
+    {
         return Ok(format!("nothing: a person denied it; baton retry {id}"));
     }
     let (what, class) = match task.recorded_decision()? {
         Some(Decision::AutoMerge) => ("AUTO_MERGE", ToolClass::Merge),
         _ => ("PR_ONLY", ToolClass::Pr),
     };
+    let ask = format!("a person's approval ({what}): baton show {id}; baton approve {id}");
+    if ledger.given.is_empty() && ledger.revoked.is_empty() {
+        return Ok(ask);
+    }
     let answer = session.quorum_of(task, &candidate, class, Purpose::Finish)?;
     let by: Vec<_> = answer
         .counted
@@ -119,9 +129,7 @@ fn for_approval(session: &Session, task: &TaskFolder) -> Result<String, Problem>
         (true, false) => format!("; {}", answer.refused.join("; ")),
         (true, true) => String::new(),
     };
-    Ok(format!(
-        "a person's approval ({what}): baton show {id}; baton approve {id}{more}"
-    ))
+    Ok(format!("{ask}{more}"))
 }
 
 fn why_blocked(task: &TaskFolder) -> Result<String, Problem> {
