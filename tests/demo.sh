@@ -11,7 +11,7 @@ if [ -z "${KEEP:-}" ]; then trap 'rm -rf "$scratch"' EXIT; fi
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
 # Shows a command, runs it, keeps its JSON aside: the sentences on standard error are for people.
-show() { printf '\n$'; printf ' %q' "$@"; printf '\n'; "$@" >"$scratch/last.json" || note "(exit code $?)"; }
+show() { printf '\n$'; printf ' %q' "$@"; printf '\n'; "$@" >"$scratch/last.json" </dev/null || note "(exit code $?)"; }
 
 new_repository() {
   git init -q -b main "$scratch/repo"

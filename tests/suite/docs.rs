@@ -53,6 +53,7 @@ fn every_command_in_the_documents_parses() {
     let mut checked = 0;
     for page in [
         "README.md",
+        "docs/approvals.md",
         "docs/operating.md",
         "docs/evidence.md",
         "docs/gates.md",
@@ -150,6 +151,55 @@ fn the_evidence_is_checked_by_hand_as_the_page_says() {
         let is_gate = name.starts_with('G') && name.ends_with(".json");
         assert!(is_gate || text.contains(&format!("`{name}`")), "{name}");
     }
+}
+
+#[test]
+fn a_signed_approval_is_checked_by_hand_as_the_page_says() {
+    let bench = Bench::new();
+    let key = bench.scratch("key");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key)
+        .status();
+    assert!(made.unwrap().success());
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    let line = format!("op@baton.example {public}");
+    bench.write(".autodev_ssot/ALLOWED_SIGNERS", &line);
+    bench.commit("signers");
+    bench.waiting("T-1");
+    let key = key.to_str().unwrap();
+    let arguments = [
+        "approve",
+        "T-1",
+        "--sign",
+        "--key",
+        key,
+        "--reason",
+        "schön, 漢字",
+    ];
+    bench.baton(arguments).expect(0);
+    let text = std::fs::read_to_string(top().join("docs/approvals.md")).unwrap();
+    let section = text.split("## Checking by hand").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
+    let script = lines.collect::<Vec<_>>().join("\n");
+    let folder = bench.queue().join("approved");
+    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
+    let check = || {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(&folder);
+        shell.env("F", file.path()).output().unwrap()
+    };
+    let good = check();
+    let said = String::from_utf8_lossy(&good.stdout);
+    assert!(said.starts_with("Good \"baton-approval@"), "{good:?}");
+    let changed = std::fs::read_to_string(file.path()).unwrap();
+    std::fs::write(file.path(), changed.replace("\"MERGE\"", "\"EXTERNAL\"")).unwrap();
+    let bad = check();
+    assert!(
+        !String::from_utf8_lossy(&bad.stdout).starts_with("Good"),
+        "{bad:?}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod commands;
 mod manual;
 mod registry;
 mod reply;
+mod view;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

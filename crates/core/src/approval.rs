@@ -8,10 +8,12 @@ use crate::carry::CarriedFrom;
 use crate::envelope::ToolClass;
 use crate::problem::Problem;
 use crate::task::TaskId;
-use crate::{bounds, clock, wire};
+use crate::{bounds, clock, signers, wire};
 
 const CODE: &str = "APPROVAL_INVALID";
 const MAX_BYTES: usize = 64 << 10;
+/// An armored signature by the largest RSA key in use fits, certificates included.
+const LONGEST_SIGNATURE: usize = 16_384;
 
 /// Yes or no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +66,35 @@ pub struct Approval {
     pub way: Way,
     /// Why.
     pub reason: String,
+    /// The queue it was given in: the SHA-256 of the first line of its log.
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub queue: Option<String>,
+    /// 128 random bits in hex, so that no two approvals have the same bytes.
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub nonce: Option<String>,
+    /// SHA-256 of the evidence manifest that was there: whoever signs the approval signs the
+    /// evidence with it.
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub evidence_sha256: Option<String>,
+    /// Under which name `ALLOWED_SIGNERS` knows the key.
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub principal: Option<String>,
     /// Which one it was carried over from.
     #[serde(
         default,
@@ -71,6 +102,13 @@ pub struct Approval {
         skip_serializing_if = "Option::is_none"
     )]
     pub carried_from: Option<CarriedFrom>,
+    /// An armored SSH signature over [`Self::statement`].
+    #[serde(
+        default,
+        deserialize_with = "wire::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub signature: Option<String>,
 }
 
 impl Approval {
@@ -98,6 +136,7 @@ impl Approval {
         bounds::timestamp("approved_at", &self.approved_at)?;
         bounds::timestamp("until", &self.until)?;
         bounds::text("reason", &self.reason, 0, 2000)?;
+        self.check_signed()?;
         if self.carried_from.is_some() != (self.way == Way::Carried) {
             return Err("way is \"carried\" exactly when carried_from is there".to_owned());
         }
@@ -107,6 +146,71 @@ impl Approval {
         bounds::identifier("carried_from.approval_id", &from.approval_id, 128)?;
         bounds::object_id("carried_from.base", &from.base)?;
         bounds::object_id("carried_from.tree", &from.tree)
+    }
+
+    fn check_signed(&self) -> bounds::Checked {
+        for (field, digest) in [
+            ("queue", &self.queue),
+            ("evidence_sha256", &self.evidence_sha256),
+        ] {
+            digest
+                .as_deref()
+                .map_or(Ok(()), |digest| bounds::sha256(field, digest))?;
+        }
+        if let Some(nonce) = &self.nonce
+            && (nonce.len() != 32
+                || !nonce
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+        {
+            return Err("nonce is no 32 hex digits".to_owned());
+        }
+        if let Some(principal) = &self.principal {
+            signers::check_principal(principal)?;
+        }
+        if let Some(signature) = &self.signature {
+            bounds::text("signature", signature, 1, LONGEST_SIGNATURE)?;
+        }
+        let parts = [
+            self.signature.is_some(),
+            self.queue.is_some(),
+            self.nonce.is_some(),
+            self.principal.is_some(),
+        ];
+        let signed = self.way == Way::Signed;
+        if signed && parts.contains(&false) {
+            return Err("way \"signed\" needs signature, principal, queue and nonce".to_owned());
+        }
+        if signed && self.principal.as_ref() != Some(&self.approved_by) {
+            return Err("approved_by is not the principal that signed".to_owned());
+        }
+        if !signed && (self.signature.is_some() || self.principal.is_some()) {
+            return Err("signature and principal are there, and way is not \"signed\"".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The exact bytes that a signature covers: the file as it would be without the signature.
+    #[must_use]
+    pub fn statement(&self) -> Vec<u8> {
+        let unsigned = Self {
+            signature: None,
+            ..self.clone()
+        };
+        unsigned.to_bytes()
+    }
+
+    /// When it was given; none for a time that cannot be read.
+    #[must_use]
+    pub fn given_at(&self) -> Option<SystemTime> {
+        instant(&self.approved_at)
+    }
+
+    /// How long it counts in all; none for times that cannot be read.
+    #[must_use]
+    pub fn length(&self) -> Option<Duration> {
+        let (from, until) = (instant(&self.approved_at)?, instant(&self.until)?);
+        until.duration_since(from).ok()
     }
 
     /// The file's bytes.

@@ -79,6 +79,8 @@ pub enum Action {
     ApprovalDenied,
     ApprovalCarried,
     PolicyAccepted,
+    ApprovalRefused,
+    ApprovalRevoked,
     IncidentRaised,
     EnvelopeRecorded,
     EventRecorded,

@@ -15,6 +15,7 @@ use crate::digest;
 use crate::envelope::ToolClass;
 use crate::evidence::Court;
 use crate::git::Oid;
+use crate::ids;
 use crate::manifest::SSOT;
 use crate::policy::{Gate, Policy};
 use crate::problem::Problem;
@@ -121,8 +122,8 @@ impl Court<'_> {
         }))
     }
 
-    /// The approval of the candidate before, as it counts for this one. `Err` inside says why it does
-    /// not.
+    /// The approvals of the candidate before, as they count for this one. `Err` inside says why none
+    /// does.
     ///
     /// # Errors
     /// As [`Self::why_not_carried`], and `APPROVAL_CHANGED`.
@@ -132,8 +133,7 @@ impl Court<'_> {
         before: &Candidate,
         to: &Candidate,
         class: ToolClass,
-        id: String,
-    ) -> Result<Result<Approval, String>, Problem> {
+    ) -> Result<Result<Vec<Approval>, String>, Problem> {
         if before.policy_sha256 != to.policy_sha256 || to.policy_sha256 != self.policy.sha256 {
             return Ok(Err("the policy is another one".to_owned()));
         }
@@ -143,29 +143,37 @@ impl Court<'_> {
         }
         let now = clock::now();
         let counts = |one: &&Approval| one.covers(class) && one.is_valid_at(now);
-        let Some(old) = given.iter().rev().find(counts) else {
-            return Ok(Err("the candidate before has no approval".to_owned()));
-        };
-        let from = CarriedFrom {
-            approval_id: old.approval_id.clone(),
-            base: old.base.clone(),
-            tree: old.tree.clone(),
-        };
-        if let Some(why) = self.why_not_carried(task, &from, to)? {
-            return Ok(Err(why));
+        let mut carried = Vec::new();
+        for old in given.iter().filter(counts) {
+            let from = CarriedFrom {
+                approval_id: old.approval_id.clone(),
+                base: old.base.clone(),
+                tree: old.tree.clone(),
+            };
+            if let Some(why) = self.why_not_carried(task, &from, to)? {
+                return Ok(Err(why));
+            }
+            carried.push(Approval {
+                approval_id: ids::fresh("APR", now)?,
+                base: to.base.clone(),
+                tree: to.tree.clone(),
+                way: Way::Carried,
+                carried_from: Some(from),
+                reason: format!("carried over from {}", old.approval_id),
+                evidence_sha256: None,
+                principal: None,
+                signature: None,
+                ..old.clone()
+            });
         }
-        Ok(Ok(Approval {
-            approval_id: id,
-            base: to.base.clone(),
-            tree: to.tree.clone(),
-            way: Way::Carried,
-            carried_from: Some(from),
-            reason: format!("carried over from {}", old.approval_id),
-            ..old.clone()
-        }))
+        if carried.is_empty() {
+            return Ok(Err("the candidate before has no approval".to_owned()));
+        }
+        Ok(Ok(carried))
     }
 
-    /// Proves once more that a carried approval counts, back to the one that a person gave.
+    /// Proves once more that a carried approval counts, back to the one that a person gave; that one
+    /// is returned, and none where the proof does not hold.
     ///
     /// # Errors
     /// As [`Self::why_not_carried`], and `APPROVAL_CHANGED`.
@@ -174,14 +182,14 @@ impl Court<'_> {
         task: &TaskFolder,
         approval: &Approval,
         to: &Candidate,
-    ) -> Result<bool, Problem> {
+    ) -> Result<Option<Approval>, Problem> {
         let mut at = approval.clone();
         for _ in 0..MOST {
             let Some(from) = at.carried_from.clone() else {
-                return Ok(true);
+                return Ok(Some(at));
             };
             if self.why_not_carried(task, &from, to)?.is_some() {
-                return Ok(false);
+                return Ok(None);
             }
             let mut before = to.clone();
             before.base.clone_from(&from.base);
@@ -196,10 +204,10 @@ impl Court<'_> {
             });
             match source.filter(|_| !denied) {
                 Some(source) => at = source,
-                None => return Ok(false),
+                None => return Ok(None),
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

@@ -12,6 +12,24 @@ pub const USER: &str = "USER";
 pub const PATH: &str = "PATH";
 /// Where the SSH agent listens; handed on for signing and for pushes over SSH only.
 pub const SSH_AUTH_SOCK: &str = "SSH_AUTH_SOCK";
+/// How SSH asks for a passphrase or a touch where there is no terminal; handed on for signing only.
+pub const SSH_ASKPASS: [&str; 4] = [
+    "SSH_ASKPASS",
+    "SSH_ASKPASS_REQUIRE",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+];
+/// Set by programs that let a model type commands, in the shells that they open.
+pub const AGENTS: [&str; 8] = [
+    "AI_AGENT",
+    "CLAUDECODE",
+    "CODEX_SANDBOX",
+    "CODEX_SANDBOX_NETWORK_DISABLED",
+    "COPILOT_AGENT",
+    "CURSOR_AGENT",
+    "GEMINI_CLI",
+    "OPENCODE",
+];
 /// Where GPG's keys are; handed on for signing only.
 pub const GNUPGHOME: &str = "GNUPGHOME";
 /// The home folder; used to find toolchains for gates, never handed to them as it is.
@@ -41,6 +59,12 @@ fn fixed_folders(path: &OsStr) -> Option<OsString> {
 #[must_use]
 pub fn read_text(name: &str) -> Option<String> {
     read(name)?.into_string().ok()
+}
+
+/// The variable by which an agent says that it typed this command, if one does.
+#[must_use]
+pub fn agent() -> Option<&'static str> {
+    AGENTS.into_iter().find(|name| read(name).is_some())
 }
 
 /// Makes the owner name for a lock: `BATON_OWNER`, else account@host.

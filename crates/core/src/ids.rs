@@ -42,6 +42,17 @@ pub fn host() -> String {
         .map_or_else(|_| "unknown-host".to_owned(), str::to_owned)
 }
 
+/// A name for the operating system's session that this process belongs to, such as one terminal
+/// with everything started in it: machine, boot, and the session's leader with its start.
+#[must_use]
+pub fn sitting() -> String {
+    let leader = rustix::process::getsid(None).map_or(0, |leader| leader.as_raw_nonzero().get());
+    let leader = u32::try_from(leader).unwrap_or_default();
+    let started = process_start(leader).unwrap_or_default();
+    let text = format!("{} {} {leader} {started}", host(), boot_id());
+    digest::sha256(text.as_bytes()).chars().take(16).collect()
+}
+
 /// The id of the present boot; empty where the system has none.
 #[must_use]
 pub fn boot_id() -> String {

@@ -3,6 +3,8 @@
 //!
 //! This is supervision, not isolation: a child that starts a new session leaves the group.
 
+mod attended;
+
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -16,6 +18,8 @@ use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::problem::Problem;
+
+pub use attended::run_attended;
 
 /// How often STOP is asked for while a child runs. With the time a kill takes, a child ends well
 /// within two seconds.
@@ -213,10 +217,15 @@ fn spawn(spec: &Spec) -> Result<Child, Problem> {
 }
 
 fn start(spec: &Spec) -> Result<Child, Problem> {
+    launch(spec, command(spec)?.process_group(0))
+}
+
+fn command(spec: &Spec) -> Result<Command, Problem> {
     let Some((program, arguments)) = spec.argv.split_first() else {
         return Err(Problem::fail("TOOL_MISSING", "no program was named"));
     };
-    Command::new(found(program, &spec.environment))
+    let mut command = Command::new(found(program, &spec.environment));
+    command
         .args(arguments)
         .current_dir(&spec.folder)
         .env_clear()
@@ -227,19 +236,22 @@ fn start(spec: &Spec) -> Result<Child, Problem> {
             Stdio::piped()
         })
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .map_err(|error| {
-            let name = program.to_string_lossy();
-            Problem::fail(
-                "TOOL_MISSING",
-                format!("{name} could not be started: {error}"),
-            )
-            .hint(format!(
-                "install {name}, or correct the command in POLICY.json"
-            ))
-        })
+        .stderr(Stdio::piped());
+    Ok(command)
+}
+
+fn launch(spec: &Spec, command: &mut Command) -> Result<Child, Problem> {
+    command.spawn().map_err(|error| {
+        let name = spec.argv.first().map(|name| name.to_string_lossy());
+        let name = name.unwrap_or_default();
+        Problem::fail(
+            "TOOL_MISSING",
+            format!("{name} could not be started: {error}"),
+        )
+        .hint(format!(
+            "install {name}, or correct the command in POLICY.json"
+        ))
+    })
 }
 
 /// The program's file in the child's own search path. A name with its folder lets the child be started

@@ -16,6 +16,7 @@ use crate::git::Repository;
 use crate::manifest::{Manifest, SSOT};
 use crate::policy::{Actor, Mode, Policy};
 use crate::problem::Problem;
+use crate::signers::Signers;
 use crate::state::State;
 use crate::store::{MergeLock, Stop, Store, TaskFolder};
 use crate::task::TaskId;
@@ -220,14 +221,26 @@ impl Session {
     /// # Errors
     /// As [`Self::policy`]; `SECRET_RULES_MISSING`, `SECRET_RULES_CHANGED`.
     pub fn secret_rules(&self, most: usize) -> Result<Vec<(String, Vec<u8>)>, Problem> {
-        let policy = self.policy()?;
+        self.policy()?
+            .secret_rules
+            .read(&self.policy_folder(), most)
+    }
+
+    /// The keys that may sign approvals; they lie beside the policy. None where nobody may.
+    ///
+    /// # Errors
+    /// `SIGNERS_INVALID`.
+    pub fn signers(&self) -> Result<Option<Signers>, Problem> {
+        Signers::read(&self.policy_folder())
+    }
+
+    /// Where the policy lies: the repository's own, or that of `--policy`.
+    fn policy_folder(&self) -> PathBuf {
         let own = self.root().ok().map(|root| root.join(SSOT));
         let own = own.filter(|folder| folder.join("POLICY.json").symlink_metadata().is_ok());
         let named = self.common.policy.as_deref().and_then(Path::parent);
-        let folder = own
-            .or_else(|| named.map(Path::to_owned))
-            .unwrap_or_default();
-        policy.secret_rules.read(&folder, most)
+        own.or_else(|| named.map(Path::to_owned))
+            .unwrap_or_default()
     }
 
     /// The manifest.

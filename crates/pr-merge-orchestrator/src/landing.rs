@@ -13,6 +13,7 @@ use baton_core::outcome::Outcome;
 use baton_core::outputs::{LandingMode, PrMerge};
 use baton_core::policy::{self, Role, Signatory, Signing};
 use baton_core::problem::Problem;
+use baton_core::quorum::Purpose;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::RECENT;
@@ -288,10 +289,13 @@ impl<'a> Landing<'a> {
                 return Err(moved_on(id.as_str()));
             }
             for class in self.classes() {
-                let entry = self.session.candidate_approval(self.candidate, class)?;
+                let entry = self
+                    .session
+                    .candidate_approval(self.candidate, class, Purpose::Act)?;
                 if entry.state != ApprovalState::Approved {
-                    let why = "the approval does not count any more; give it again";
-                    return Err(denied(class, why));
+                    let why = entry.note.unwrap_or_default();
+                    let why = format!("the approval does not count any more: {why}");
+                    return Err(denied(class, &why));
                 }
             }
             let old = match self.mode {

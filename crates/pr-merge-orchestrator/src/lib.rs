@@ -18,6 +18,7 @@ use baton_core::evidence::Court;
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{LandingMode, PrMerge, to_map};
 use baton_core::problem::Problem;
+use baton_core::quorum::Purpose;
 use baton_core::session::Session;
 use baton_core::state::State;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
@@ -81,9 +82,14 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     let candidate = session.candidate()?;
     let mut landing = Landing::new(session, &candidate, checked_mode(session)?)?;
     let standing = landing.standing()?;
+    let purpose = match standing {
+        // What has landed is recorded, and nothing moves any more.
+        Standing::Landed(_) => Purpose::Finish,
+        _ => Purpose::Act,
+    };
     let mut approvals = Vec::new();
     for class in landing.classes() {
-        let approval = session.candidate_approval(&candidate, class)?;
+        let approval = session.candidate_approval(&candidate, class, purpose)?;
         session.add_approval(approval.clone());
         approvals.push(approval);
     }
@@ -178,7 +184,13 @@ fn require(approval: &ApprovalEntry, class: ToolClass, id: &str) -> Result<(), P
         )),
         ApprovalState::Pending | ApprovalState::NotRequired => Err(Problem::deny(
             "APPROVAL_REQUIRED",
-            format!("{class} of task {id} waits for an approval of this candidate"),
+            format!(
+                "{class} of task {id} waits: {}",
+                approval
+                    .note
+                    .as_deref()
+                    .unwrap_or("it needs an approval of this candidate")
+            ),
         )
         .hint(format!(
             "look at it and approve: baton show {id}; baton approve {id}"
@@ -260,9 +272,13 @@ fn plan(
         plan,
         pr_url: None,
     };
-    let mut outcome = Outcome::ok(summary, &data)
-        .hint(next)
-        .findings(landing.findings());
+    let mut outcome = Outcome::ok(summary, &data).hint(next);
+    // Approvals that are there and not enough, or do not count, are worth a word.
+    let note = approval.note.as_deref().filter(|_| !approved);
+    if let Some(note) = note.filter(|note| note.contains("; ")) {
+        outcome = outcome.hint(note);
+    }
+    let mut outcome = outcome.findings(landing.findings());
     if let Standing::Moved(tip) = standing {
         let message = format!("{} is at {tip} by now", policy.target);
         let finding = Finding::new(Severity::Info, "BASE_MOVED", message);

@@ -1,11 +1,10 @@
 //! `baton run --all`: every approved candidate that waits lands, one after the other, each made anew
 //! and gated on top of the one before. What they would make together is gated ahead of that.
 
-use baton_core::approval::Verdict;
-use baton_core::clock;
-use baton_core::envelope::Status;
+use baton_core::envelope::{Decision, Status, ToolClass};
 use baton_core::exit;
 use baton_core::problem::Problem;
+use baton_core::quorum::Purpose;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
@@ -89,10 +88,13 @@ pub(super) fn is_approved(session: &Session) -> Result<bool, Problem> {
     let Some(candidate) = session.task()?.candidate()? else {
         return Ok(false);
     };
-    let given = session.store()?.approvals_for(&candidate)?;
-    let counts = |verdict| {
-        let mut given = given.iter().filter(move |one| one.verdict == verdict);
-        given.any(|one| verdict == Verdict::Denied || one.is_valid_at(clock::now()))
+    let denied = session.store()?.denial_of(&candidate)?.is_some();
+    let class = match session.task()?.recorded_decision()? {
+        Some(Decision::AutoMerge) => ToolClass::Merge,
+        _ => ToolClass::Pr,
     };
-    Ok(counts(Verdict::Approved) && !counts(Verdict::Denied))
+    Ok(!denied
+        && session
+            .quorum(&candidate, class, Purpose::Finish)?
+            .is_enough())
 }

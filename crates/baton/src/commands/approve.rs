@@ -1,44 +1,100 @@
-//! `baton approve` and `baton reject`: a person's yes or no to exactly one candidate.
+//! `baton approve`, `baton reject` and `baton revoke-approval`: a person's yes or no to exactly one
+//! candidate, and taking a yes back.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use baton_core::approval::{Approval, Verdict, Way};
 use baton_core::audit::{Action, Draft};
 use baton_core::candidate::{self, Candidate};
-use baton_core::clock;
 use baton_core::envelope::{Decision, ToolClass};
-use baton_core::ids;
+use baton_core::evidence::statements;
 use baton_core::problem::Problem;
+use baton_core::quorum::Purpose;
 use baton_core::session::Session;
+use baton_core::signers::{self, ALLOWED, Key, Signer};
 use baton_core::state::State;
+use baton_core::store::Doer;
 use baton_core::task::TaskId;
-use clap::{Arg, ArgMatches, Command};
+use baton_core::{clock, ids, terminal};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
+use super::demands::{Demands, check_code};
 use super::{Shared, named_task, operator, require_human, show, task_argument};
 use crate::reply::Reply;
 
 /// How long an approval counts unless --for says otherwise.
-const DEFAULT_LENGTH: Duration = Duration::from_secs(24 * 3600);
+pub(super) const DEFAULT_LENGTH: Duration = Duration::from_secs(24 * 3600);
 
-/// Adds the flags.
+/// Adds the flags of a yes or a no.
 pub(super) fn arguments(command: Command) -> Command {
-    command
-        .arg(task_argument())
+    command.arg(task_argument()).arg(reason_argument()).arg(
+        Arg::new("for")
+            .long("for")
+            .value_name("DUR")
+            .value_parser(clock::parse_duration)
+            .help("Let it count this long (default: 24h, or what the policy allows)"),
+    )
+}
+
+/// Adds the flags of a yes.
+pub(super) fn approve_arguments(command: Command) -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .action(ArgAction::SetTrue)
+            .help(help)
+    };
+    arguments(command)
+        .arg(flag("sign", "Sign it with your SSH key"))
         .arg(
-            Arg::new("reason")
-                .long("reason")
-                .value_name("TEXT")
-                .default_value("")
-                .help("Say why"),
+            Arg::new("key")
+                .long("key")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .requires("sign")
+                .help("Sign with this key; its .pub file for a key in an agent (default: git's user.signingKey)"),
         )
         .arg(
-            Arg::new("for")
-                .long("for")
-                .value_name("DUR")
-                .value_parser(clock::parse_duration)
-                .help("Let it count this long (default: 24h)"),
+            Arg::new("as")
+                .long("as")
+                .value_name("NAME")
+                .requires("sign")
+                .help("Sign as this name in ALLOWED_SIGNERS (default: git's user.email)"),
         )
+        .arg(
+            Arg::new("code")
+                .long("code")
+                .value_name("CODE")
+                .help("The code at the end of what is shown, where nobody can type it"),
+        )
+        .arg(flag("unfold", "Show generated files and lockfiles whole"))
+}
+
+/// Adds the flags of taking a yes back.
+pub(super) fn revoke_arguments(command: Command) -> Command {
+    command.arg(task_argument()).arg(reason_argument()).arg(
+        Arg::new("approval")
+            .long("approval")
+            .value_name("ID")
+            .help("Withdraw this one only (default: every approval of the change)"),
+    )
+}
+
+fn reason_argument() -> Arg {
+    Arg::new("reason")
+        .long("reason")
+        .value_name("TEXT")
+        .default_value("")
+        .help("Say why")
+}
+
+pub(super) fn reason(matches: &ArgMatches) -> String {
+    matches
+        .get_one::<String>("reason")
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Says yes.
@@ -47,6 +103,76 @@ pub(super) fn approve(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pr
     require_human(&session, "approving")?;
     session.check_stop()?;
     let (candidate, decision) = decided(&session)?;
+    let (classes, allowed) = classes(&session, decision)?;
+    session.check_not_denied(&candidate)?;
+    check_candidate(&session, &candidate)?;
+    let demands = Demands::of(&session, &classes)?;
+    demands.check_agent()?;
+    demands.check_signing(matches)?;
+    let length = demands.length(matches)?;
+    demands.check_proposer(&session, &candidate)?;
+    let unfold = matches.get_flag("unfold");
+    for line in show::review(&session, &candidate, unfold)? {
+        terminal::say(&line);
+    }
+    check_code(&session, matches, &candidate, demands.typed_code)?;
+    let mut approval = draft(
+        &session,
+        matches,
+        &candidate,
+        Verdict::Approved,
+        classes,
+        length,
+    )?;
+    let signer = match matches.get_flag("sign") {
+        true => Some(sign(&session, matches, &mut approval)?),
+        false => None,
+    };
+    demands.check_people(&approval)?;
+    write(&session, &candidate, &approval, signer.as_ref())?;
+    answer(&session, &candidate, &approval, signer.as_ref(), &allowed)
+}
+
+fn answer(
+    session: &Session,
+    candidate: &Candidate,
+    approval: &Approval,
+    signer: Option<&Signer>,
+    allowed: &str,
+) -> Result<Reply, Problem> {
+    let class = approval
+        .tool_classes
+        .first()
+        .copied()
+        .unwrap_or(ToolClass::Pr);
+    let missing = session.quorum(candidate, class, Purpose::Act)?.missing;
+    let mut reply = Reply::ok(json!({
+        "command": "approve", "status": "OK", "task_id": candidate.task_id, "approval_id": approval.approval_id,
+        "tool_classes": approval.tool_classes, "tree": candidate.tree, "until": approval.until,
+        "signed_by": signer.map(|signer| &signer.principal), "key": signer.map(|signer| &signer.fingerprint),
+        "missing": missing,
+    }));
+    reply = reply.line(format!(
+        "approved {allowed} of exactly this change (tree {}) until {}",
+        candidate.tree, approval.until
+    ));
+    if let Some(signer) = signer {
+        reply = reply.line(format!(
+            "  signed by {} with {}",
+            signer.principal, signer.fingerprint
+        ));
+    }
+    for missing in &missing {
+        reply = reply.line(format!("  not enough yet: {missing}"));
+    }
+    if missing.is_empty() {
+        reply = reply.line(format!("  go on with: baton run {}", candidate.task_id));
+    }
+    Ok(reply)
+}
+
+/// What the approval is for: in classes, and in words.
+fn classes(session: &Session, decision: Decision) -> Result<(Vec<ToolClass>, String), Problem> {
     let landing = &session.policy()?.landing;
     let mut classes = match decision {
         // What may land may also become a branch for review, should it conflict by then.
@@ -58,54 +184,44 @@ pub(super) fn approve(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pr
         classes.push(ToolClass::External);
         allowed = format!("{allowed} (a branch for review is pushed to {remote})");
     }
-    session.check_not_denied(&candidate)?;
-    check_candidate(&session, &candidate)?;
-    let mut lines = show::change(&session, &candidate)?;
-    lines.extend(in_shadow(&session)?);
-    let approval = write(&session, matches, &candidate, Verdict::Approved, classes)?;
-    let mut reply = Reply::ok(json!({
-        "command": "approve", "status": "OK", "task_id": candidate.task_id, "approval_id": approval.approval_id,
-        "tool_classes": approval.tool_classes, "tree": candidate.tree, "until": approval.until,
-    }));
-    reply.text = lines;
-    Ok(reply
-        .line(format!(
-            "approved {allowed} of exactly this change (tree {}) until {}",
-            candidate.tree, approval.until
-        ))
-        .line(format!("  go on with: baton run {}", candidate.task_id)))
+    Ok((classes, allowed))
 }
 
-/// Says no, for good: the same bytes are never asked for again.
-pub(super) fn reject(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
-    let session = shared.session(Some(named_task(matches)?))?;
-    require_human(&session, "rejecting")?;
-    let candidate = session.candidate()?;
-    let all = vec![ToolClass::Pr, ToolClass::Merge];
-    let approval = write(&session, matches, &candidate, Verdict::Denied, all)?;
-    let blocked = block(&session)?;
-    Ok(Reply::ok(json!({
-        "command": "reject", "status": "OK", "task_id": candidate.task_id, "approval_id": approval.approval_id, "blocked": blocked,
-    }))
-    .line(format!("denied exactly this change (tree {}); the same bytes stay denied", candidate.tree))
-    .line(format!("  ask for another with: baton retry {}", candidate.task_id)))
-}
-
-/// What shadow mode kept from stopping the change: the one who approves has to know.
-fn in_shadow(session: &Session) -> Result<Vec<String>, Problem> {
-    let kept = session.task()?.envelopes()?;
-    let mut decisions = kept.iter().rev().map(|kept| &kept.envelope);
-    let Some(last) = decisions.find(|envelope| envelope.skill == "decision-router") else {
-        return Ok(Vec::new());
+/// Signs an approval and checks the signature as the landing will.
+fn sign(
+    session: &Session,
+    matches: &ArgMatches,
+    approval: &mut Approval,
+) -> Result<Signer, Problem> {
+    let Some(allowed) = session.signers()? else {
+        return Err(Problem::fail(
+            "SIGNERS_MISSING",
+            format!("there is no .autodev_ssot/{ALLOWED}, so no signature could count"),
+        )
+        .hint("docs/approvals.md shows its form; commit it as you commit the policy"));
     };
-    let is_shadow = last
-        .findings
-        .iter()
-        .any(|finding| finding.code == "SHADOW_MODE");
-    let findings = last.findings.iter().filter(|_| is_shadow);
-    Ok(findings
-        .map(|finding| format!("SHADOW MODE: {}", finding.message))
-        .collect())
+    let repository = session.repository()?;
+    let name = matches.get_one::<String>("as").cloned();
+    let name = name.unwrap_or_else(|| repository.operator().email);
+    signers::check_principal(&name).map_err(Problem::usage)?;
+    approval.way = Way::Signed;
+    approval.approved_by.clone_from(&name);
+    approval.principal = Some(name);
+    let key = Key::find(
+        matches.get_one::<PathBuf>("key").map(PathBuf::as_path),
+        repository,
+    )?;
+    approval.signature = Some(key.sign(&approval.statement())?);
+    allowed.verify(approval, clock::now())?.map_err(|why| {
+        let name = &approval.approved_by;
+        Problem::deny(
+            "SIGNATURE_REFUSED",
+            format!("the signature as {name} would not count: {why}"),
+        )
+        .hint(format!(
+            "{ALLOWED} says which key is whose; --as NAME and --key FILE choose"
+        ))
+    })
 }
 
 /// The candidate and what was decided on it; only a decided candidate can be approved.
@@ -149,19 +265,17 @@ fn check_candidate(session: &Session, candidate: &Candidate) -> Result<(), Probl
     .map(drop)
 }
 
-fn write(
+/// An approval or a denial by the person at hand, not signed yet.
+pub(super) fn draft(
     session: &Session,
     matches: &ArgMatches,
     candidate: &Candidate,
     verdict: Verdict,
     tool_classes: Vec<ToolClass>,
+    length: Duration,
 ) -> Result<Approval, Problem> {
     let now = clock::now();
-    let length = matches
-        .get_one::<Duration>("for")
-        .copied()
-        .unwrap_or(DEFAULT_LENGTH);
-    let approval = Approval {
+    Ok(Approval {
         schema_version: "1.0.0".to_owned(),
         approval_id: ids::fresh("APR", now)?,
         verdict,
@@ -174,51 +288,54 @@ fn write(
         approved_at: clock::rfc3339(now),
         until: clock::rfc3339(now + length),
         way: Way::Cli,
-        reason: matches
-            .get_one::<String>("reason")
-            .cloned()
-            .unwrap_or_default(),
+        reason: reason(matches),
+        queue: Some(session.store()?.name()?),
+        nonce: Some(format!("{}{}", ids::random_hex()?, ids::random_hex()?)),
+        evidence_sha256: match verdict {
+            Verdict::Approved => statements::manifest_sha256(session.task()?)?,
+            Verdict::Denied => None,
+        },
+        principal: None,
         carried_from: None,
-    };
-    let action = match verdict {
+        signature: None,
+    })
+}
+
+/// Keeps an approval or a denial; the log line holds its digest, and its signature if it has one.
+pub(super) fn write(
+    session: &Session,
+    candidate: &Candidate,
+    approval: &Approval,
+    signer: Option<&Signer>,
+) -> Result<(), Problem> {
+    let action = match approval.verdict {
         Verdict::Approved => Action::ApprovalGranted,
         Verdict::Denied => Action::ApprovalDenied,
     };
     let store = session.store()?;
-    store.write_approval(&approval, |sha256| {
-        let mut draft = Draft::new(session.actor, action, "baton")?
-            .task(
-                &candidate.task_id,
-                Some(session.task()?.state()),
-                Some(session.task()?.state()),
-            )
-            .meta("approval_id", approval.approval_id.clone())
-            .meta("approved_by", approval.approved_by.clone())
-            .meta("until", approval.until.clone());
-        draft.repo_ref.clone_from(&candidate.base);
-        draft.inputs_sha256.clone_from(&candidate.patch_sha256);
-        sha256.clone_into(&mut draft.outputs_sha256);
-        store.log()?.append(draft)
-    })?;
-    Ok(approval)
-}
-
-/// A denied task waits for nobody any more.
-fn block(session: &Session) -> Result<bool, Problem> {
-    let store = session.store()?;
-    // A landing that is under way ends first.
-    session.merge_lock()?;
-    let mut task = store.task(&session.task_id()?)?;
-    let from = task.state();
-    if !from.may_move_to(State::Blocked) {
-        return Ok(false);
-    }
-    let fence = task.lease()?.map(|lease| lease.fence);
-    let draft = Draft::new(session.actor, Action::TaskBlocked, "baton")?
-        .task(task.id().as_str(), Some(from), Some(State::Blocked))
-        .meta("reason", "a person denied the candidate");
-    store.log()?.append(draft)?;
-    store.transition(&mut task, State::Blocked, fence)?;
-    store.unlock(&task)?;
-    Ok(true)
+    let state = session.task()?.state();
+    store
+        .write_approval(approval, |sha256| {
+            let mut draft = Draft::new(session.actor, action, "baton")?
+                .task(&candidate.task_id, Some(state), Some(state))
+                .meta("approval_id", approval.approval_id.clone())
+                .meta("approved_by", approval.approved_by.clone())
+                .meta("until", approval.until.clone());
+            for (key, text) in Doer::here(session.repository()?).meta() {
+                draft = draft.meta(key, text);
+            }
+            if let (Some(signer), Some(signature)) = (signer, &approval.signature) {
+                draft = draft
+                    .meta("signature", signature.clone())
+                    .meta("key", signer.fingerprint.clone());
+                if let Some(signers) = session.signers()? {
+                    draft = draft.meta("signers_sha256", signers.sha256());
+                }
+            }
+            draft.repo_ref.clone_from(&candidate.base);
+            draft.inputs_sha256.clone_from(&candidate.patch_sha256);
+            sha256.clone_into(&mut draft.outputs_sha256);
+            store.log()?.append(draft)
+        })
+        .map(drop)
 }

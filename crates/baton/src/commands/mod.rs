@@ -4,6 +4,7 @@ mod ahead;
 mod all;
 mod approve;
 mod audit;
+mod demands;
 mod doctor;
 mod explain;
 mod init;
@@ -17,7 +18,9 @@ mod status;
 mod stop;
 mod submit;
 mod tip;
+mod unchecked;
 mod verify;
+mod withdraw;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,7 +81,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 16] = [
+const ENTRIES: [Entry; 17] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -124,14 +127,20 @@ const ENTRIES: [Entry; 16] = [
     Entry {
         name: "approve",
         about: "Approve exactly the candidate of a task",
-        arguments: approve::arguments,
+        arguments: approve::approve_arguments,
         work: approve::approve,
+    },
+    Entry {
+        name: "revoke-approval",
+        about: "Withdraw an approval before its change has landed, for good",
+        arguments: approve::revoke_arguments,
+        work: withdraw::revoke,
     },
     Entry {
         name: "reject",
         about: "Deny exactly the candidate of a task, for good",
         arguments: approve::arguments,
-        work: approve::reject,
+        work: withdraw::reject,
     },
     Entry {
         name: "stop",

@@ -4,6 +4,7 @@
 use baton_core::approval::Approval;
 use baton_core::audit::{Action, Draft, Event};
 use baton_core::candidate::Candidate;
+use baton_core::digest;
 use baton_core::envelope::{Decision, ToolClass};
 use baton_core::evidence::Court;
 use baton_core::git::{Merged, Oid};
@@ -12,7 +13,6 @@ use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
-use baton_core::{clock, digest, ids};
 
 use super::retry;
 
@@ -159,15 +159,17 @@ pub(super) fn carry(session: &Session) -> Result<Option<String>, Problem> {
         objects: &store.objects(repository)?,
         policy: session.policy()?,
     };
-    let id = ids::fresh("APR", clock::now())?;
-    let approval = match court.carried(task, &old, &candidate, class, id)? {
-        Ok(approval) => approval,
+    let carried = match court.carried(task, &old, &candidate, class)? {
+        Ok(carried) => carried,
         Err(why) => return Ok(Some(format!("the approval is not carried over: {why}"))),
     };
-    record(session, &approval, &old, &candidate)?;
+    for approval in &carried {
+        record(session, approval, &old, &candidate)?;
+    }
+    let by: Vec<_> = carried.iter().map(|one| one.approved_by.as_str()).collect();
     Ok(Some(format!(
         "the approval of {} is carried over: the same change, drift elsewhere, gates green again",
-        approval.approved_by
+        by.join(", ")
     )))
 }
 

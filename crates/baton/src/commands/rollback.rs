@@ -11,6 +11,7 @@ use baton_core::git::{Merged, ObjectStore, Oid};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
+use baton_core::store::Doer;
 use baton_core::task::{Task, TaskId};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
@@ -273,6 +274,7 @@ fn submit(
     });
     let bytes = text.to_string().into_bytes();
     let task = Task::parse(&bytes)?;
+    let doer = Doer::here(session.repository()?);
     store
         .submit(&task, |id| {
             let mut draft = Draft::new(session.actor, Action::TaskSubmitted, "baton")?
@@ -281,6 +283,9 @@ fn submit(
                 .meta("rollback_of", of.as_str())
                 .meta("commit", made.commit.to_string())
                 .meta("reason", reason);
+            for (key, text) in doer.clone().meta() {
+                draft = draft.meta(key, text);
+            }
             draft.inputs_sha256 = digest::sha256(&bytes);
             store.log()?.append(draft).map(drop)
         })

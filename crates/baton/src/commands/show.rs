@@ -1,23 +1,37 @@
 //! `baton show`: one task, its change, its results and its timeline.
 
 use baton_core::candidate::{self, Candidate};
+use baton_core::git::Oid;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::terminal::visible_line;
 use baton_risk::RuleBook;
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::audit::name;
-use super::{Shared, named_task, task_argument};
+use super::{Shared, named_task, task_argument, unchecked};
 use crate::reply::Reply;
+use crate::view::{self, Settings, View, code};
 
-/// How many lines of a patch are shown; draft.patch holds them all.
-const MOST_LINES: usize = 200;
+/// How many rows of a change are shown; with --diff all are.
+const MOST_ROWS: usize = 200;
 
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
-    command.arg(task_argument())
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .action(ArgAction::SetTrue)
+            .help(help)
+    };
+    command
+        .arg(task_argument())
+        .arg(flag(
+            "diff",
+            "Show all of the change as approve does, with its code",
+        ))
+        .arg(flag("unfold", "Show generated files and lockfiles whole").requires("diff"))
 }
 
 /// Shows the task.
@@ -51,7 +65,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         ));
     }
     if let Some(candidate) = &candidate {
-        for line in change(&session, candidate)? {
+        for line in lines(&session, candidate, matches)? {
             reply = reply.line(line);
         }
     }
@@ -62,33 +76,79 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     Ok(reply)
 }
 
+fn lines(
+    session: &Session,
+    candidate: &Candidate,
+    matches: &ArgMatches,
+) -> Result<Vec<String>, Problem> {
+    if matches.get_flag("diff") {
+        return review(session, candidate, matches.get_flag("unfold"));
+    }
+    Ok(match change(session, candidate, MOST_ROWS, false) {
+        Ok(mut view) => {
+            let left = view.not_shown.into_iter();
+            view.lines
+                .extend(left.map(|what| format!("not shown: {what}")));
+            view.lines
+        }
+        // The rest of the task is worth showing all the same.
+        Err(problem) => vec![format!("the change cannot be shown: {}", problem.message)],
+    })
+}
+
 /// The change itself, as lines for people.
-pub(super) fn change(session: &Session, candidate: &Candidate) -> Result<Vec<String>, Problem> {
-    let patch = session.task()?.patch()?;
-    let read = baton_patch::parse(&patch, &candidate::limits(session.policy()?))
-        .map_err(|refusal| candidate::refused(&refusal))?;
-    let mut lines = vec![format!(
-        "change on base {} making tree {}: {} files",
-        candidate.base,
-        candidate.tree,
-        read.sections.len()
-    )];
+fn change(
+    session: &Session,
+    candidate: &Candidate,
+    most: usize,
+    unfold: bool,
+) -> Result<View, Problem> {
+    let policy = session.policy()?;
     // The log of a terminal outlives a secret's use.
     let book = RuleBook::of_session(session)?;
-    let text = String::from_utf8_lossy(&baton_risk::masked(&book, &patch)?).into_owned();
-    let all = text.lines().count();
-    lines.extend(
-        text.lines()
-            .take(MOST_LINES)
-            .map(|line| format!("  | {}", visible_line(line))),
+    let mask = |text: &[u8]| baton_risk::masked(&book, text);
+    let repository = session.repository()?;
+    let objects = session.store()?.objects(repository)?;
+    let trees = (
+        &Oid::parse(&candidate.base_tree)?,
+        &Oid::parse(&candidate.tree)?,
     );
-    if all > MOST_LINES {
-        lines.push(format!(
-            "  | … {} more lines in draft.patch, not shown here",
-            all - MOST_LINES
-        ));
+    let settings = Settings {
+        policy,
+        limits: candidate::limits(policy),
+        width: view::width(),
+        most,
+        unfold,
+        mask: &mask,
+    };
+    let mut view = view::of(&objects, trees, &settings)?;
+    let title = [
+        format!("change on base {}", candidate.base),
+        format!("making tree {}:", candidate.tree),
+    ];
+    view.lines.splice(0..0, title);
+    Ok(view)
+}
+
+/// The whole of what a person looks at before they approve: the change, what was not checked, and the
+/// code at the end.
+pub(super) fn review(
+    session: &Session,
+    candidate: &Candidate,
+    unfold: bool,
+) -> Result<Vec<String>, Problem> {
+    let view = change(session, candidate, usize::MAX, unfold)?;
+    let mut lines = view.lines;
+    let unchecked = unchecked::of(session)?;
+    if view.not_shown.is_empty() && unchecked.is_empty() {
+        lines.push("everything is shown, and every check ran".to_owned());
+    } else {
+        lines.push("NOT shown or NOT checked:".to_owned());
+        let all = view.not_shown.into_iter().chain(unchecked);
+        lines.extend(all.map(|what| format!("  - {what}")));
     }
-    Ok(lines)
+    lines.push(format!("code of this candidate: {}", code::of(candidate)));
+    Ok(view::wrapped(lines, view::width()))
 }
 
 fn timeline(session: &Session, id: &str) -> Result<Vec<(Value, String)>, Problem> {

@@ -2,11 +2,13 @@
 
 use baton_core::approval::Verdict;
 use baton_core::clock;
-use baton_core::envelope::Decision;
+use baton_core::envelope::{Decision, ToolClass};
 use baton_core::lease::Lease;
 use baton_core::problem::Problem;
+use baton_core::quorum::Purpose;
+use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::{Stop, Store, TaskFolder};
+use baton_core::store::{Stop, TaskFolder};
 use baton_core::task::TaskId;
 use clap::ArgMatches;
 use serde_json::{Value, json};
@@ -27,7 +29,7 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
     let mut tasks = Vec::new();
     let mut lines = Vec::new();
     for entry in entries.iter().filter(|entry| entry.state != State::Done) {
-        let waits = waits_for(store, &entry.task_id, entry.state);
+        let waits = waits_for(&session, &entry.task_id, entry.state);
         let since = entry.updated_at.clone().unwrap_or_default();
         let age = clock::parse_rfc3339(&since)
             .map_or_else(|| "?".to_owned(), |since| clock::age(since, now));
@@ -56,13 +58,13 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
 }
 
 /// Says in one phrase what a task waits for. Trouble with one task must not hide the others.
-fn waits_for(store: &Store, id: &str, state: State) -> String {
+fn waits_for(session: &Session, id: &str, state: State) -> String {
     let told = TaskId::parse(id)
-        .and_then(|id| store.task(&id))
+        .and_then(|id| session.store()?.task(&id))
         .and_then(|task| match state {
             State::Inbox => Ok(format!("a worker: baton run {id}")),
             State::Claimed | State::Work => in_hand(&task),
-            State::Pr => for_approval(store, &task),
+            State::Pr => for_approval(session, &task),
             State::Blocked => why_blocked(&task),
             State::Done => Ok("nothing".to_owned()),
         });
@@ -91,35 +93,43 @@ fn in_hand(task: &TaskFolder) -> Result<String, Problem> {
     })
 }
 
-fn for_approval(store: &Store, task: &TaskFolder) -> Result<String, Problem> {
+fn for_approval(session: &Session, task: &TaskFolder) -> Result<String, Problem> {
     let id = task.id();
     let Some(candidate) = task.candidate()? else {
         return Ok("a candidate; baton retry it".to_owned());
     };
-    let approvals = store.approvals_for(&candidate)?;
-    if approvals
+    let ledger = session.store()?.ledger(&candidate)?;
+    if ledger
+        .given
         .iter()
-        .any(|approval| approval.verdict == Verdict::Denied)
+        .any(|one| one.verdict == Verdict::Denied)
     {
         return Ok(format!("nothing: a person denied it; baton retry {id}"));
     }
-    if let Some(approval) = approvals
-        .iter()
-        .rev()
-        .find(|approval| approval.is_valid_at(clock::now()))
-    {
-        return Ok(format!(
-            "landing, approved by {}: baton run {id}",
-            approval.approved_by
-        ));
-    }
-    let what = match task.recorded_decision()? {
-        Some(Decision::AutoMerge) => "AUTO_MERGE",
-        _ => "PR_ONLY",
+    let (what, class) = match task.recorded_decision()? {
+        Some(Decision::AutoMerge) => ("AUTO_MERGE", ToolClass::Merge),
+        _ => ("PR_ONLY", ToolClass::Pr),
     };
-    Ok(format!(
-        "a person's approval ({what}): baton show {id}; baton approve {id}"
-    ))
+    let ask = format!("a person's approval ({what}): baton show {id}; baton approve {id}");
+    if ledger.given.is_empty() && ledger.revoked.is_empty() {
+        return Ok(ask);
+    }
+    let answer = session.quorum_of(task, &candidate, class, Purpose::Finish)?;
+    let by: Vec<_> = answer
+        .counted
+        .iter()
+        .map(|one| one.approved_by.as_str())
+        .collect();
+    let by = by.join(", ");
+    if answer.is_enough() {
+        return Ok(format!("landing, approved by {by}: baton run {id}"));
+    }
+    let more = match (answer.counted.is_empty(), answer.refused.is_empty()) {
+        (false, _) => format!("; by now {by}, but {}", answer.says()),
+        (true, false) => format!("; {}", answer.refused.join("; ")),
+        (true, true) => String::new(),
+    };
+    Ok(format!("{ask}{more}"))
 }
 
 fn why_blocked(task: &TaskFolder) -> Result<String, Problem> {

@@ -6,7 +6,7 @@ use baton_core::audit::{Action, Draft};
 use baton_core::envelope::ToolClass;
 use baton_core::problem::Problem;
 use baton_core::state::State;
-use baton_core::store::Submitted;
+use baton_core::store::{Doer, Submitted};
 use baton_core::task::{self, Task};
 use baton_core::{clock, digest, ids};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
@@ -72,10 +72,14 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     };
     let task = Task::parse(&bytes)?;
     let store = session.store()?;
+    let doer = Doer::here(session.repository()?);
     let submitted = store.submit(&task, |id| {
         let mut draft = Draft::new(session.actor, Action::TaskSubmitted, "baton")?
             .task(id.as_str(), None, Some(State::Inbox))
             .meta("title", task.title.clone());
+        for (key, text) in doer.clone().meta() {
+            draft = draft.meta(key, text);
+        }
         draft.inputs_sha256 = digest::sha256(&bytes);
         store.log()?.append(draft).map(drop)
     })?;

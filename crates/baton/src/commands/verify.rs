@@ -1,5 +1,6 @@
 //! `baton verify`: derives everything about a task again, read-only, and compares.
 
+use baton_core::approval::Way;
 use baton_core::candidate;
 use baton_core::decision::decide;
 use baton_core::envelope::Decision;
@@ -119,8 +120,25 @@ fn check_approvals(session: &Session) -> Result<(), Problem> {
     let Some(candidate) = session.task()?.candidate()? else {
         return Ok(());
     };
-    let store = session.store()?;
-    store.approvals_over_whole_log(&candidate).map(drop)
+    let signers = session.signers()?;
+    for approval in session.store()?.whole_ledger(&candidate)?.given {
+        let (Way::Signed, Some(then)) = (approval.way, approval.given_at()) else {
+            continue;
+        };
+        // The key was good when it signed; whether it still is matters to a landing only.
+        let signer = match &signers {
+            Some(signers) => signers.verify(&approval, then)?,
+            None => Err("no file says whose key it is".to_owned()),
+        };
+        if let Err(why) = signer {
+            let message = format!(
+                "the signature of {} does not hold: {why}",
+                approval.approval_id
+            );
+            return Err(Problem::fail("SIGNATURE_REFUSED", message));
+        }
+    }
+    Ok(())
 }
 
 /// Looks for the landing that the log records and compares its tree with the approved one.

@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::problem::Problem;
 use crate::session::{self, Session};
 use crate::state::State;
-use crate::store::{Stop, Store};
+use crate::store::{Doer, Stop, Store};
 use crate::{clock, exit, ids};
 
 /// Turns the work into an envelope: recorded, moved, kept.
@@ -236,6 +236,12 @@ fn draft(
         && let Ok(Some(candidate)) = open.folder.candidate()
     {
         draft.repo_ref = candidate.base;
+    }
+    if draft.action == Action::PatchProposed {
+        // Four eyes ask later whether the one who approves is another.
+        for (key, text) in Doer::here(session.repository()?).meta() {
+            draft.meta.insert(key.to_owned(), text.into());
+        }
     }
     if let Ok(policy) = session.policy() {
         draft

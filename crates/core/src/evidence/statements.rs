@@ -169,6 +169,19 @@ fn with_role(mut artifact: Artifact, role: &str) -> Artifact {
     artifact
 }
 
+/// The SHA-256 of the manifest over the task's last gate run. Who signs it signs every file of the run.
+///
+/// # Errors
+/// What reading the kept results gives.
+pub fn manifest_sha256(task: &TaskFolder) -> Result<Option<String>, Problem> {
+    let kept = task.envelopes()?;
+    let gates = kept.iter().rev().map(|kept| &kept.envelope);
+    let gates = gates.into_iter().find(|one| one.skill == "gate-runner");
+    let manifest = gates.and_then(|gates| role(gates, MANIFEST));
+    let sha256 = manifest.and_then(|manifest| manifest.note_value("sha256"));
+    Ok(sha256.map(str::to_owned))
+}
+
 /// Checks manifest and statements of the task's last gate run against the candidate, the gate result
 /// and the files. `None` when the gate result names no manifest. `key_of` is asked as
 /// [`Dsse::verify`] asks it.

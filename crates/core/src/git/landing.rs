@@ -161,6 +161,13 @@ impl Repository {
         }
     }
 
+    /// The key that the operator signs with, as git knows it: a path, or the public key itself. The
+    /// repository's own configuration is not asked.
+    #[must_use]
+    pub fn signing_key(&self) -> Option<String> {
+        self.setting(&["--global", "--path"], "user.signingKey")
+    }
+
     /// One value of the user's own configuration.
     pub(super) fn setting(&self, options: &[&str], key: &str) -> Option<String> {
         let done = Call::as_user(&self.git_dir, &self.root)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Access, CheckpointRule, Condition, GateKind, PathRule, Policy, RiskRule, StandingApproval,
-    check_gates, landing_types,
+    approval_types, check_gates, landing_types,
 };
 use crate::approval;
 use crate::bounds::{self, Checked};
@@ -106,6 +106,7 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     decisions(policy)?;
     recovery(policy)?;
     caps(policy)?;
+    approval_types::check(&policy.approvals)?;
     landing_types::check(&policy.landing)?;
     audit(policy)?;
     argv("draft.command", &policy.draft.command)
@@ -135,7 +136,8 @@ fn unique_ids(policy: &Policy) -> Checked {
                 .external_exceptions
                 .iter()
                 .map(|exception| &exception.id),
-        );
+        )
+        .chain(policy.approvals.rules.iter().map(|rule| &rule.id));
     for id in ids {
         let first = id
             .bytes()

@@ -4,6 +4,7 @@
 //! Reading compiles no pattern, so that a tool that needs none starts at once; path rules and their
 //! examples are checked by [`crate::rules`], risk rules and secret rules by the risk engine.
 
+mod approval_types;
 mod check;
 mod check_gates;
 mod gate_types;
@@ -15,6 +16,7 @@ mod types;
 use std::path::Path;
 use std::time::SystemTime;
 
+pub use approval_types::{ApprovalRule, Approvals, TypedCode};
 pub use gate_types::{Gate, GateKind, Parser, Relax};
 pub use landing_types::{
     Forge, ForgeKind, LANDING_PURPOSE, Landing, Person, Role, Signatory, Signing, TokenSource, Via,

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Access, Actor, CheckpointRule, PathRule, Policy, RiskKind, Signatory, Signing};
+use super::{
+    Access, Actor, CheckpointRule, PathRule, Policy, RiskKind, Signatory, Signing, TypedCode,
+};
 use crate::envelope::ToolClass;
 
 const ACTORS: [Actor; 5] = [
@@ -87,7 +89,74 @@ impl Policy {
             );
         }
         text.push('\n');
+        self.render_approvals(&mut text);
         text
+    }
+
+    fn render_approvals(&self, text: &mut String) {
+        let approvals = &self.approvals;
+        text.push_str("### Approvals of a candidate\n\n");
+        text.push_str(match approvals.typed_code {
+            TypedCode::Terminal => {
+                "On a terminal the person types the code at the end of what is shown."
+            }
+            TypedCode::Always => {
+                "The person always types the code at the end of what is shown; no agent may."
+            }
+            TypedCode::Never => "No code is asked for.",
+        });
+        if approvals.rules.is_empty() {
+            text.push_str(" One approval by any person will do, signed or not.\n\n");
+            return;
+        }
+        text.push_str(" Every rule that names a class must hold.\n\n| id | classes | people | signed | proposer | at most | why |\n|---|---|---|---|---|---|---|\n");
+        for rule in &approvals.rules {
+            let classes: Vec<_> = rule
+                .tool_classes
+                .iter()
+                .map(|class| class_name(*class))
+                .collect();
+            let whom: Vec<_> = rule
+                .people
+                .iter()
+                .cloned()
+                .chain(rule.roles.iter().map(|role| format!("role {role}")))
+                .collect();
+            let whom = match whom.as_slice() {
+                [] => String::new(),
+                whom => format!(" of {}", whom.join(", ")),
+            };
+            let most = rule
+                .max_seconds
+                .map_or("as given".to_owned(), |most| format!("{most} s"));
+            put(
+                text,
+                format_args!(
+                    "| {} | {} | {}{} | {} | {} | {most} | {} |\n",
+                    rule.id,
+                    classes.join(", "),
+                    rule.count,
+                    cell(&whom),
+                    if rule.signed { "yes" } else { "no" },
+                    if rule.proposer_may_not_approve {
+                        "may not"
+                    } else {
+                        "may"
+                    },
+                    cell(&rule.reason)
+                ),
+            );
+        }
+        text.push('\n');
+        for (role, names) in &approvals.roles {
+            put(
+                text,
+                format_args!("- Role {role}: {}\n", cell(&names.join(", "))),
+            );
+        }
+        if !approvals.roles.is_empty() {
+            text.push('\n');
+        }
     }
 
     fn render_decisions(&self, text: &mut String) {

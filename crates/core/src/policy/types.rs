@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::approval_types::Approvals;
 use super::gate_types::Gate;
 use super::landing_types::Landing;
 use super::risk_types::{RiskRule, SecretRules};
@@ -380,6 +381,8 @@ pub struct Policy {
     pub actors: ActorMatrix,
     pub needs_approval: NeedsApproval,
     pub standing_approvals: Vec<StandingApproval>,
+    #[serde(default)]
+    pub approvals: Approvals,
     pub allowlist: Vec<PathRule>,
     pub deny_paths: Vec<PathRule>,
     pub protected_zones: Vec<PathRule>,

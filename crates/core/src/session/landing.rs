@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::Session;
-use crate::approval::{Approval, Verdict};
+use crate::approval::Approval;
 use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::evidence::Court;
 use crate::problem::Problem;
-use crate::store::{Conflict, MergeLock};
+use crate::quorum::{Answer, Purpose, Quorum};
+use crate::store::{Conflict, MergeLock, TaskFolder};
 use crate::{clock, environment};
 
 /// How long a landing waits for the one before it.
@@ -67,7 +68,7 @@ impl Session {
         }
     }
 
-    /// Asks for an approval of exactly this candidate for PR or MERGE. The policy's matrix must
+    /// Asks for the approvals of exactly this candidate for PR or MERGE. The policy's matrix must
     /// allow the actor the class as well.
     ///
     /// # Errors
@@ -76,42 +77,64 @@ impl Session {
         &self,
         candidate: &Candidate,
         class: ToolClass,
+        purpose: Purpose,
     ) -> Result<ApprovalEntry, Problem> {
         self.check_not_denied(candidate)?;
         self.check_accepted()?;
-        let now = clock::now();
-        let mut entry = self.policy()?.authorize(self.actor, class, now);
+        let mut entry = self.policy()?.authorize(self.actor, class, clock::now());
         if entry.state == ApprovalState::Denied {
             return Ok(entry);
         }
-        entry.state = ApprovalState::Pending;
-        entry.note = Some("needs an approval of this candidate: baton approve TASK".to_owned());
-        let given = self
-            .store()?
-            .approvals_for(candidate)?
-            .into_iter()
-            .rev()
-            .find(|approval| {
-                approval.verdict == Verdict::Approved
-                    && approval.covers(class)
-                    && approval.is_valid_at(now)
-            });
-        if let Some(approval) = given
-            && self.proves(&approval, candidate)?
-        {
-            entry.state = ApprovalState::Approved;
-            entry.approved_by = Some(approval.approved_by);
-            entry.approved_at = Some(approval.approved_at);
-            entry.note = Some(format!("approval={}", approval.approval_id));
+        let answer = self.quorum(candidate, class, purpose)?;
+        if !answer.is_enough() {
+            entry.state = ApprovalState::Pending;
+            (entry.approved_by, entry.approved_at) = (None, None);
+            entry.note = Some(format!(
+                "needs an approval of this candidate, baton approve TASK: {}",
+                answer.says()
+            ));
+            return Ok(entry);
         }
+        let each = |of: fn(&Approval) -> &str| {
+            let all: Vec<_> = answer.counted.iter().map(of).collect();
+            all
+        };
+        entry.state = ApprovalState::Approved;
+        entry.approved_by = Some(each(|one| &one.approved_by).join(", "));
+        entry.approved_at = each(|one| &one.approved_at)
+            .last()
+            .map(|at| (*at).to_owned());
+        entry.note = Some(format!(
+            "approval={}",
+            each(|one| &one.approval_id).join(",")
+        ));
         Ok(entry)
     }
 
-    /// An approval that was carried over counts as long as the proof holds.
-    fn proves(&self, approval: &Approval, candidate: &Candidate) -> Result<bool, Problem> {
-        if approval.carried_from.is_none() {
-            return Ok(true);
-        }
+    /// Judges the approvals of a candidate of the task at hand.
+    ///
+    /// # Errors
+    /// As [`Quorum::judge`].
+    pub fn quorum(
+        &self,
+        candidate: &Candidate,
+        class: ToolClass,
+        purpose: Purpose,
+    ) -> Result<Answer, Problem> {
+        self.quorum_of(self.task()?, candidate, class, purpose)
+    }
+
+    /// The same for any task of the queue.
+    ///
+    /// # Errors
+    /// As [`Quorum::judge`].
+    pub fn quorum_of(
+        &self,
+        task: &TaskFolder,
+        candidate: &Candidate,
+        class: ToolClass,
+        purpose: Purpose,
+    ) -> Result<Answer, Problem> {
         let (store, repository) = (self.store()?, self.repository()?);
         let court = Court {
             store,
@@ -119,6 +142,14 @@ impl Session {
             objects: &store.objects(repository)?,
             policy: self.policy()?,
         };
-        court.proves(self.task()?, approval, candidate)
+        let signers = self.signers()?;
+        let quorum = Quorum {
+            court: &court,
+            signers: signers.as_ref(),
+            task,
+            candidate,
+            now: clock::now(),
+        };
+        quorum.judge(class, purpose)
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-pub use approvals::RECENT;
+pub use approvals::{Doer, Ledger, RECENT};
 pub use claim::{Claim, Conflict};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;
