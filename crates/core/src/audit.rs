@@ -70,6 +70,9 @@ pub enum Action {
     TaskRetried,
     TaskRebased,
     LogRepaired,
+    WitnessAdded,
+    WitnessRemoved,
+    WitnessAsked,
 }
 
 /// One line of the log. All fields are always there.
