@@ -121,9 +121,9 @@ impl Repository {
         let Some(url) = key("pushurl").or_else(|| key("url")) else {
             return Err(Problem::fail(
                 "REMOTE_MISSING",
-                format!("the policy names the remote \"{name}\", and this repository has none of that name"),
+                format!("this repository has no remote \"{name}\""),
             )
-            .hint(format!("git remote add {name} URL; or change landing.remote in POLICY.json")));
+            .hint(format!("git remote add {name} URL; or name another in landing.remote of POLICY.json or as the witness")));
         };
         RemoteUrl::parse(&url)
     }
