@@ -74,15 +74,19 @@ impl Log {
         Ok(Some((note, head)))
     }
 
-    /// Keeps a checkpoint with what witnesses signed beneath. Where it still is the latest, they stand
-    /// beneath that too.
+    /// Keeps a checkpoint with what witnesses signed beneath, unless a newer one is kept. Where it still
+    /// is the latest, they stand beneath that too.
     ///
     /// # Errors
     /// `CHECKPOINT_INVALID`, `IO_ERROR`.
     pub fn set_witnessed(&self, note: &SignedNote) -> Result<(), Problem> {
-        self.opened(note)?;
+        let head = self.opened(note)?;
         let _lock = self.lock_checkpoint()?;
         let bytes = note.to_string();
+        let newer = self.witnessed()?.is_some_and(|(_, known)| known.size > head.size);
+        if newer {
+            return Ok(());
+        }
         let kept = self.folder.replace(WITNESSED, bytes.as_bytes());
         kept.map_err(failed(WITNESSED))?;
         let (latest, _) = self.checkpoint()?;

@@ -15,6 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use baton_core::clock;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_transparency::Checkpoint;
 use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand as _};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -70,13 +71,31 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         Verb::Witness(verb) => witness::run(&session, verb),
     }
 }
-fn verify(session: &Session) -> Result<Reply, Problem> {
-    let head = session.store()?.log()?.verify(|_, _| {})?;
-    Ok(Reply::ok(json!({
-        "command": "audit verify", "status": "OK", "lines": head.seq, "head_event_id": head.event_id, "head_sha256": head.sha256,
+fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
+    let log = session.store()?.log()?;
+    let checked = log.check(0)?;
+    let mut kept = Vec::new();
+    for path in against {
+        let older = log.signed_head(&named::note(path)?)?;
+        let now = Checkpoint::new(&checked.checkpoint.origin, checked.head.seq, checked.root);
+        prove::begins_with(&older, &now, &log.index()?)?;
+        kept.push(older.size);
+    }
+    let head = &checked.head;
+    let mut reply = Reply::ok(json!({
+        "command": "audit verify", "status": "OK", "lines": head.seq, "head_event_id": head.event_id,
+        "head_sha256": head.sha256, "root": checked.root.to_string(), "signed": checked.checkpoint.size,
+        "origin": checked.checkpoint.origin, "against": kept,
     }))
     .line(format!("the log holds: {} lines, every link right, head {}", head.seq, head.sha256))
-    .line("  keep the head somewhere else: whoever can write this folder can write a whole new log"))
+    .line(format!("  the head of {} lines is signed by {}", checked.checkpoint.size, checked.checkpoint.origin));
+    for size in kept {
+        reply = reply.line(format!("  it begins with the {size} lines of the checkpoint that was kept"));
+    }
+    if against.is_empty() {
+        reply = reply.line("  who has the key can rewrite it all: hold it against a checkpoint kept elsewhere, with --against");
+    }
+    Ok(reply)
 }
 
 fn summary(session: &Session) -> Result<Reply, Problem> {

@@ -84,6 +84,9 @@ pub(super) struct Accept {
     /// The witness's public key: its text, or a file that holds it
     #[arg(long, value_name = "VKEY")]
     key: String,
+    /// The request that was answered, if the log may have grown since
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
     /// The answer (default: standard input)
     #[arg(value_name = "FILE", default_value = "-")]
     answer: PathBuf,
@@ -97,7 +100,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<Reply, Problem> {
         Verb::Remove(arguments) => remove(session, &arguments.place),
         Verb::Push => push::run(session),
         Verb::Request(arguments) => push::request(session, arguments.old),
-        Verb::Accept(arguments) => push::accept(session, &arguments.key, &arguments.answer),
+        Verb::Accept(arguments) => push::accept(session, arguments),
         Verb::NewKey(arguments) => serve::new_key(arguments),
         Verb::Serve(arguments) => serve::run(arguments),
     }

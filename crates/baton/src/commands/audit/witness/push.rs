@@ -1,8 +1,6 @@
 //! `baton audit witness push`: the newest checkpoint handed to every place, each of which must hold an
 //! older head of the same log, or none.
 
-use std::path::Path;
-
 use baton_core::audit::{Action, Draft, Index, Level, Log};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -11,7 +9,7 @@ use baton_transparency::{self as transparency, Checkpoint, SignatureLine, Signed
 use serde_json::{Value, json};
 
 use super::places::{Place, Places, cosigner};
-use super::{branch, folder, http, may_leave};
+use super::{Accept, branch, folder, http, may_leave};
 use crate::commands::audit::named::{self, MAX_PROOF_BYTES, refused};
 use crate::commands::audit::prove::{begins_with, holds};
 use crate::reply::Reply;
@@ -217,25 +215,18 @@ pub(super) fn request(session: &Session, old: u64) -> Result<Reply, Problem> {
 }
 
 /// Takes in what that witness answered.
-pub(super) fn accept(session: &Session, key: &str, answer: &Path) -> Result<Reply, Problem> {
-    let key = cosigner(key)?;
+pub(super) fn accept(session: &Session, arguments: &Accept) -> Result<Reply, Problem> {
+    let key = cosigner(&arguments.key)?;
     let log = session.store()?.log()?;
-    let text = named::text(answer, MAX_PROOF_BYTES)?;
-    // By hand there is no status: a refusal is a number, or words.
-    let status = if text.starts_with('\u{2014}') { 200 } else { 409 };
-    let lines = match Answer::parse(status, &text) {
-        Ok(Answer::Cosigned(lines)) => lines,
-        Ok(Answer::Conflict(size)) => {
-            let message = format!("{} signed the head of {size} lines last", key.name());
-            let hint = format!("ask again from there: baton audit witness request --old {size}");
-            return Err(Problem::fail("WITNESS_FAILED", message).hint(hint));
-        }
-        _ => {
-            let said: String = text.trim_end().escape_debug().take(300).collect();
-            return Err(Problem::fail("WITNESS_FAILED", format!("{} did not sign: {said}", key.name())));
-        }
-    };
-    let (note, head) = accepted(log, &lines, &key)?;
+    let text = named::text(&arguments.answer, MAX_PROOF_BYTES)?;
+    let lines = signed_lines(&text, &key)?;
+    let asked = arguments.request.as_deref().map(|path| {
+        let text = named::text(path, MAX_PROOF_BYTES)?;
+        let request: AddCheckpoint = text.parse().map_err(|error| refused(&error))?;
+        Ok(request.checkpoint)
+    });
+    let (note, head) = accepted(log, asked.transpose()?, &lines, &key)?;
+    holds(&head, &log.index()?)?;
     log.set_witnessed(&note)?;
     Ok(Reply::ok(json!({
         "command": "audit witness accept", "status": "OK", "size": head.size, "witness": key.name(),
@@ -243,24 +234,46 @@ pub(super) fn accept(session: &Session, key: &str, answer: &Path) -> Result<Repl
     .line(format!("{} has seen the head of {} lines", key.name(), head.size)))
 }
 
-/// The signatures beneath the checkpoint that they are of: the latest, or the one handed out last.
+/// The lines of an answer that came without a status: a refusal is a number, or words.
+fn signed_lines(text: &str, key: &VerifyingKey) -> Result<Vec<SignatureLine>, Problem> {
+    let status = if text.starts_with('\u{2014}') { 200 } else { 409 };
+    match Answer::parse(status, text) {
+        Ok(Answer::Cosigned(lines)) => Ok(lines),
+        Ok(Answer::Conflict(size)) => {
+            let message = format!("{} signed the head of {size} lines last", key.name());
+            let hint = format!("ask again from there: baton audit witness request --old {size}");
+            Err(Problem::fail("WITNESS_FAILED", message).hint(hint))
+        }
+        _ => {
+            let said: String = text.trim_end().escape_debug().take(300).collect();
+            let message = format!("{} did not sign: {said}", key.name());
+            Err(Problem::fail("WITNESS_FAILED", message)
+                .hint("make the request anew: baton audit witness request"))
+        }
+    }
+}
+
+/// The signatures beneath the checkpoint that they are of: the one that was handed out last, the
+/// latest, or the one in the request.
 fn accepted(
     log: &Log,
+    asked: Option<SignedNote>,
     lines: &[SignatureLine],
     key: &VerifyingKey,
 ) -> Result<(SignedNote, Checkpoint), Problem> {
-    let (mut note, head) = log.checkpoint()?;
-    let latest = witness::accept(&mut note, lines, key);
-    if latest.is_ok() {
-        return Ok((note, head));
+    let mut notes: Vec<SignedNote> = log.witnessed()?.map(|(note, _)| note).into_iter().collect();
+    notes.push(log.checkpoint()?.0);
+    notes.extend(asked);
+    let mut why = None;
+    for mut note in notes {
+        match witness::accept(&mut note, lines, key) {
+            Ok(()) => {
+                let head = log.signed_head(&note)?;
+                return Ok((note, head));
+            }
+            Err(error) => why = Some(error),
+        }
     }
-    if let Some((mut note, head)) = log.witnessed()?
-        && witness::accept(&mut note, lines, key).is_ok()
-    {
-        return Ok((note, head));
-    }
-    latest.map_err(|error| {
-        refused(&error).hint("the log has grown since the request: make it anew and ask again")
-    })?;
-    Ok((note, head))
+    let problem = why.map_or_else(|| Problem::fail("PROOF_REFUSED", "no checkpoint"), |error| refused(&error));
+    Err(problem.hint("if the log has grown since, name the request with --request FILE"))
 }
