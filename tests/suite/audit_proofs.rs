@@ -23,14 +23,19 @@ fn elsewhere(arguments: &[&str], files: &[(&str, &[u8])]) -> Ran {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
     let mut command = std::process::Command::new(program());
-    let command = command.args(arguments).current_dir(folder.path()).env_clear();
+    let command = command
+        .args(arguments)
+        .current_dir(folder.path())
+        .env_clear();
     ran(command.stdin(std::process::Stdio::null()).output().unwrap())
 }
 
 fn prove(bench: &Bench, seq: &str) -> Vec<u8> {
     let path = bench.scratch(&format!("{seq}.tlog-proof"));
     let path = path.to_str().unwrap();
-    bench.baton(["audit", "prove", seq, "--out", path]).expect(0);
+    bench
+        .baton(["audit", "prove", seq, "--out", path])
+        .expect(0);
     std::fs::read(path).unwrap()
 }
 
@@ -64,15 +69,29 @@ fn every_line_is_proven_to_somebody_with_nothing_but_the_key() {
         // The line from elsewhere, with and without its newline, and the checkpoint beside it.
         let arguments = [&arguments[..], &["--line", "line", "--checkpoint", "head"]].concat();
         for line in [line.clone(), format!("{line}\n")] {
-            let files = [("proof", &proof[..]), ("line", line.as_bytes()), ("head", &checkpoint(&bench))];
+            let files = [
+                ("proof", &proof[..]),
+                ("line", line.as_bytes()),
+                ("head", &checkpoint(&bench)),
+            ];
             elsewhere(&arguments, &files).expect(0);
         }
         let other = lines[(at + 1) % lines.len()].as_bytes();
-        let files = [("proof", &proof[..]), ("line", other), ("head", &checkpoint(&bench))];
-        assert_eq!(elsewhere(&arguments, &files).expect(1)["code"], "PROOF_REFUSED");
+        let files = [
+            ("proof", &proof[..]),
+            ("line", other),
+            ("head", &checkpoint(&bench)),
+        ];
+        assert_eq!(
+            elsewhere(&arguments, &files).expect(1)["code"],
+            "PROOF_REFUSED"
+        );
     }
     let beyond = (lines.len() + 1).to_string();
-    assert_eq!(bench.baton(["audit", "prove", &beyond]).expect(1)["code"], "LINE_MISSING");
+    assert_eq!(
+        bench.baton(["audit", "prove", &beyond]).expect(1)["code"],
+        "LINE_MISSING"
+    );
     assert_eq!(bench.baton(["audit", "prove", "0"]).code, 2);
     assert_eq!(bench.baton(["audit", "prove"]).code, 2);
 }
@@ -97,7 +116,10 @@ fn a_damaged_proof_or_another_log_s_key_is_refused() {
     let (other, foreign) = self::bench();
     let proof = String::from_utf8(prove(&bench, "2")).unwrap();
     let refused = |proof: &str, key: &str| {
-        let said = elsewhere(&["audit", "check-proof", "proof", "--key", key], &[("proof", proof.as_bytes())]);
+        let said = elsewhere(
+            &["audit", "check-proof", "proof", "--key", key],
+            &[("proof", proof.as_bytes())],
+        );
         assert!(said.code == 1 || said.code == 2, "{said:?}");
         said.json()["message"].as_str().unwrap().to_owned()
     };
@@ -111,15 +133,29 @@ fn a_damaged_proof_or_another_log_s_key_is_refused() {
     refused(&proof, "nonsense");
     refused(&proof, "");
     // A proof without its line asks for the line.
-    let bare: Vec<&str> = proof.lines().filter(|line| !line.starts_with("extra ")).collect();
+    let bare: Vec<&str> = proof
+        .lines()
+        .filter(|line| !line.starts_with("extra "))
+        .collect();
     assert!(refused(&(bare.join("\n") + "\n"), &key).contains("--line"));
     // Another head of the same log is not the head that was kept.
     let before = checkpoint(&bench);
     bench.submit("T-4", "src/**");
     let proof = prove(&bench, "2");
-    let arguments = ["audit", "check-proof", "proof", "--key", &key, "--checkpoint", "head"];
+    let arguments = [
+        "audit",
+        "check-proof",
+        "proof",
+        "--key",
+        &key,
+        "--checkpoint",
+        "head",
+    ];
     let said = elsewhere(&arguments, &[("proof", &proof), ("head", &before)]).expect(1);
-    assert!(said["next"][0].as_str().unwrap().contains("--consistency"), "{said}");
+    assert!(
+        said["next"][0].as_str().unwrap().contains("--consistency"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -131,15 +167,40 @@ fn a_log_that_grew_is_proven_to_begin_with_what_somebody_kept() {
     bench.submit("T-5", "src/**");
     let proof = bench.baton(["audit", "prove", "--consistency", old.to_str().unwrap()]);
     assert_eq!(proof.code, 0, "{proof:?}");
-    let arguments = ["audit", "check-proof", "proof", "--key", &key, "--checkpoint", "head"];
-    let check = |proof: &str, head: &[u8]| elsewhere(&arguments, &[("proof", proof.as_bytes()), ("head", head)]);
+    let arguments = [
+        "audit",
+        "check-proof",
+        "proof",
+        "--key",
+        &key,
+        "--checkpoint",
+        "head",
+    ];
+    let check = |proof: &str, head: &[u8]| {
+        elsewhere(&arguments, &[("proof", proof.as_bytes()), ("head", head)])
+    };
     let said = check(&proof.stdout, &before).expect(0);
-    assert_eq!((&said["kind"], said["size"].as_u64()), (&Value::from("consistency"), Some(lines(&bench).len() as u64)));
+    assert_eq!(
+        (&said["kind"], said["size"].as_u64()),
+        (
+            &Value::from("consistency"),
+            Some(lines(&bench).len() as u64)
+        )
+    );
     check(&proof.stdout, &checkpoint(&bench)).expect(1);
     let first = proof.stdout.lines().nth(1).unwrap();
-    check(&proof.stdout.replacen(&format!("{first}\n"), "", 1), &before).expect(1);
-    assert_eq!(elsewhere(&arguments[..5], &[("proof", proof.stdout.as_bytes())]).code, 2);
-    let said = bench.baton(["audit", "verify", "--against", old.to_str().unwrap()]).expect(0);
+    check(
+        &proof.stdout.replacen(&format!("{first}\n"), "", 1),
+        &before,
+    )
+    .expect(1);
+    assert_eq!(
+        elsewhere(&arguments[..5], &[("proof", proof.stdout.as_bytes())]).code,
+        2
+    );
+    let said = bench
+        .baton(["audit", "verify", "--against", old.to_str().unwrap()])
+        .expect(0);
     assert_eq!(said["against"], serde_json::json!([before_size(&before)]));
 }
 
@@ -151,7 +212,11 @@ fn before_size(checkpoint: &[u8]) -> u64 {
 /// Puts an old copy of the queue back, as somebody with the key can, and writes another story.
 fn another_story(bench: &Bench, old: &Bench) {
     std::fs::remove_dir_all(bench.queue()).unwrap();
-    let copied = std::process::Command::new("cp").arg("-a").arg(old.queue()).arg(bench.queue()).status();
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(old.queue())
+        .arg(bench.queue())
+        .status();
     assert!(copied.unwrap().success());
 }
 
@@ -177,7 +242,9 @@ fn whoever_holds_the_key_is_found_out_by_a_kept_checkpoint_only() {
     }
     bench.baton(["audit", "verify"]).expect(0);
     assert_eq!(bench.baton(against).expect(1)["code"], "LOG_REWRITTEN");
-    let said = bench.baton(["audit", "prove", "--consistency", head.to_str().unwrap()]).expect(1);
+    let said = bench
+        .baton(["audit", "prove", "--consistency", head.to_str().unwrap()])
+        .expect(1);
     assert_eq!(said["code"], "LOG_REWRITTEN");
 }
 
@@ -188,8 +255,13 @@ fn a_checkpoint_of_another_log_proves_nothing_here() {
     let head = kept(&bench, "head", &checkpoint(&other));
     let head = head.to_str().unwrap();
     assert_ne!(bench.baton(["audit", "verify", "--against", head]).code, 0);
-    assert_ne!(bench.baton(["audit", "prove", "--consistency", head]).code, 0);
+    assert_ne!(
+        bench.baton(["audit", "prove", "--consistency", head]).code,
+        0
+    );
     let none = Path::new("/nonexistent");
-    let said = bench.baton(["audit", "verify", "--against", none.to_str().unwrap()]).expect(1);
+    let said = bench
+        .baton(["audit", "verify", "--against", none.to_str().unwrap()])
+        .expect(1);
     assert_eq!(said["code"], "FILE_UNREADABLE");
 }

@@ -11,7 +11,9 @@ fn bench() -> Bench {
     for id in ["T-1", "T-2", "T-3"] {
         bench.submit(id, "src/**");
     }
-    bench.baton(["stop", "--reason", "say \"halt\"\n=1+1"]).expect(0);
+    bench
+        .baton(["stop", "--reason", "say \"halt\"\n=1+1"])
+        .expect(0);
     bench.baton(["resume"]).expect(0);
     bench
 }
@@ -21,7 +23,9 @@ fn log(bench: &Bench) -> String {
 }
 
 fn events(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
@@ -29,7 +33,10 @@ fn an_export_is_the_log_byte_for_byte() {
     let bench = bench();
     let all = bench.baton(["audit", "export"]);
     assert_eq!((all.code, all.stdout), (0, log(&bench)));
-    let lines: Vec<String> = log(&bench).lines().map(|line| format!("{line}\n")).collect();
+    let lines: Vec<String> = log(&bench)
+        .lines()
+        .map(|line| format!("{line}\n"))
+        .collect();
     let part = bench.baton(["audit", "export", "--since", "3"]);
     assert_eq!((part.code, part.stdout), (0, lines[2..].concat()));
     let time = events(&log(&bench))[3]["ts"].as_str().unwrap().to_owned();
@@ -37,7 +44,12 @@ fn an_export_is_the_log_byte_for_byte() {
     assert!(lines.concat().ends_with(&part.stdout) && part.stdout.contains(&lines[3]));
     let none = bench.baton(["audit", "export", "--since", "2999-01-01T00:00:00Z"]);
     assert_eq!((none.code, none.stdout.as_str()), (0, ""));
-    assert_eq!(bench.baton(["audit", "export", "--since", "yesterday"]).code, 2);
+    assert_eq!(
+        bench
+            .baton(["audit", "export", "--since", "yesterday"])
+            .code,
+        2
+    );
 }
 
 #[test]
@@ -48,10 +60,15 @@ fn otel_and_csv_hold_every_line() {
     let batch = otel.expect(0);
     let records = &batch["resourceLogs"][0]["scopeLogs"][0]["logRecords"];
     let bodies = records.as_array().unwrap().iter();
-    let bodies: Vec<_> = bodies.map(|one| one["body"]["stringValue"].as_str().unwrap()).collect();
+    let bodies: Vec<_> = bodies
+        .map(|one| one["body"]["stringValue"].as_str().unwrap())
+        .collect();
     assert_eq!(bodies, log(&bench).lines().collect::<Vec<_>>());
     let csv = bench.baton(["audit", "export", "--format", "csv"]);
-    assert_eq!((csv.code, csv.stdout.matches("\r\n").count()), (0, count + 1));
+    assert_eq!(
+        (csv.code, csv.stdout.matches("\r\n").count()),
+        (0, count + 1)
+    );
     assert!(csv.stdout.starts_with("\"ts\",\"seq\","));
 }
 
@@ -75,7 +92,12 @@ fn search_finds_by_each_field_and_by_text() {
         events(&ran.stdout)
     };
     let all = events(&log(&bench));
-    let of = |field: &str, value: &str| all.iter().filter(|one| one[field] == value).cloned().collect::<Vec<_>>();
+    let of = |field: &str, value: &str| {
+        all.iter()
+            .filter(|one| one[field] == value)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(found(&[]), all);
     assert_eq!(found(&["--task", "T-2"]), of("task_id", "T-2"));
     assert!(!of("task_id", "T-2").is_empty());
@@ -86,13 +108,29 @@ fn search_finds_by_each_field_and_by_text() {
     assert_eq!(found(&["--text", "say \"halt\"\n"]).len(), 1);
     assert_eq!(found(&["--text", "nowhere in it"]), Vec::<Value>::new());
     assert_eq!(found(&["--since", "2", "--until", "3"]), all[1..3]);
-    assert_eq!(found(&["--action", "TASK_SUBMITTED", "--limit", "2"]).len(), 2);
+    assert_eq!(
+        found(&["--action", "TASK_SUBMITTED", "--limit", "2"]).len(),
+        2
+    );
     assert_eq!(found(&["--limit", "0"]), Vec::<Value>::new());
-    assert_eq!(found(&["--task", "T-1", "--action", "STOP_SET"]), Vec::<Value>::new());
+    assert_eq!(
+        found(&["--task", "T-1", "--action", "STOP_SET"]),
+        Vec::<Value>::new()
+    );
     let last = all.last().unwrap()["ts"].as_str().unwrap().to_owned();
     assert_eq!(found(&["--until", &last]), all);
-    for wrong in [["--action", "NOTHING"], ["--level", "LOUD"], ["--task", "../x"], ["--since", "x"]] {
-        assert_ne!(bench.baton([&["audit", "search"][..], &wrong].concat()).code, 0);
+    for wrong in [
+        ["--action", "NOTHING"],
+        ["--level", "LOUD"],
+        ["--task", "../x"],
+        ["--since", "x"],
+    ] {
+        assert_ne!(
+            bench
+                .baton([&["audit", "search"][..], &wrong].concat())
+                .code,
+            0
+        );
     }
 }
 
@@ -101,7 +139,10 @@ fn tail_shows_the_last_lines_and_follows_new_ones() {
     let bench = bench();
     let lines: Vec<String> = log(&bench).lines().map(str::to_owned).collect();
     let last = bench.baton(["audit", "tail", "-n", "2"]);
-    assert_eq!(last.stdout.lines().collect::<Vec<_>>(), lines[lines.len() - 2..]);
+    assert_eq!(
+        last.stdout.lines().collect::<Vec<_>>(),
+        lines[lines.len() - 2..]
+    );
     let all = bench.baton(["audit", "tail", "-n", "1000"]);
     assert_eq!(all.stdout, log(&bench));
     assert_eq!(bench.baton(["audit", "tail", "-n", "0"]).stdout, "");
@@ -126,7 +167,11 @@ fn the_summary_counts_actions_actors_and_levels() {
     let bench = bench();
     let summary = bench.baton(["audit", "summary"]).expect(0);
     let all = events(&log(&bench));
-    for (field, title) in [("action", "actions"), ("actor", "actors"), ("level", "levels")] {
+    for (field, title) in [
+        ("action", "actions"),
+        ("actor", "actors"),
+        ("level", "levels"),
+    ] {
         let counts = summary[title].as_object().unwrap();
         for (name, count) in counts {
             let there = all.iter().filter(|one| one[field] == name.as_str()).count();

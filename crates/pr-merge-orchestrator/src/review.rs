@@ -70,7 +70,12 @@ pub(crate) fn publish(landing: &Landing<'_>, commit: &Oid) -> Result<Out, Proble
     }
     let url = remote(landing)?;
     let credentials = Credentials {
-        password: landing.policy.push_token.as_ref().map(TokenSource::read).transpose()?,
+        password: landing
+            .policy
+            .push_token
+            .as_ref()
+            .map(TokenSource::read)
+            .transpose()?,
         helper: landing.policy.credential_helper.clone(),
     };
     landing.session.check_stop()?;

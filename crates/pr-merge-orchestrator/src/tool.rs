@@ -10,7 +10,6 @@ use baton_core::process::{self, Finished, Spec};
 
 use crate::landing::Landing;
 
-
 /// A forge's tool that takes longer hangs on something.
 const TIMEOUT: Duration = Duration::from_secs(120);
 

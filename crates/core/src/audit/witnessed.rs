@@ -83,7 +83,9 @@ impl Log {
         let head = self.opened(note)?;
         let _lock = self.lock_checkpoint()?;
         let bytes = note.to_string();
-        let newer = self.witnessed()?.is_some_and(|(_, known)| known.size > head.size);
+        let newer = self
+            .witnessed()?
+            .is_some_and(|(_, known)| known.size > head.size);
         if newer {
             return Ok(());
         }

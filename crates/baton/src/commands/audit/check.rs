@@ -45,14 +45,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Reply, Problem> {
     if let Value::Object(fields) = &mut json {
         fields.insert("command".to_owned(), "audit check-proof".into());
         fields.insert("status".to_owned(), "OK".into());
-        fields.insert("witnesses".to_owned(), witnesses.iter().map(|(json, _)| json.clone()).collect());
+        fields.insert(
+            "witnesses".to_owned(),
+            witnesses.iter().map(|(json, _)| json.clone()).collect(),
+        );
     }
     let mut reply = said.into_iter().fold(Reply::ok(json), Reply::line);
     for (_, line) in &witnesses {
         reply = reply.line(line);
     }
     if witnesses.is_empty() {
-        reply = reply.line("  no witness was asked for: who holds the log's key could have made it all anew");
+        reply = reply.line(
+            "  no witness was asked for: who holds the log's key could have made it all anew",
+        );
     }
     Ok(reply)
 }
@@ -67,7 +72,9 @@ fn inclusion(text: &str, arguments: &Arguments, keys: &[VerifyingKey]) -> Result
         (Some(path), _) => named::line(path)?,
         (None, Some(extra)) => extra.clone(),
         (None, None) => {
-            return Err(Problem::usage("the proof carries no line: name it with --line FILE"));
+            return Err(Problem::usage(
+                "the proof carries no line: name it with --line FILE",
+            ));
         }
     };
     let key = named::key_of(keys, &receipt.checkpoint)?;
@@ -92,7 +99,10 @@ fn inclusion(text: &str, arguments: &Arguments, keys: &[VerifyingKey]) -> Result
         "root": head.root.to_string(), "line_sha256": digest::sha256(&line), "line": shown,
     });
     let said = vec![
-        format!("proven: line {seq} of the {} lines of {}", head.size, head.origin),
+        format!(
+            "proven: line {seq} of the {} lines of {}",
+            head.size, head.origin
+        ),
         format!("  {shown}"),
     ];
     Ok((json, said, receipt.checkpoint))

@@ -27,8 +27,10 @@ impl Place {
         }
         clock::parse_rfc3339(text).map(Self::Time).ok_or_else(|| {
             let got = text.escape_debug();
-            Problem::usage(format!("got \"{got}\", expected a line's number or a time in UTC"))
-                .hint("for example: --since 120, or --since 2026-03-04T00:00:00Z")
+            Problem::usage(format!(
+                "got \"{got}\", expected a line's number or a time in UTC"
+            ))
+            .hint("for example: --since 120, or --since 2026-03-04T00:00:00Z")
         })
     }
 }
@@ -147,7 +149,9 @@ fn named<T: DeserializeOwned>(what: &str, name: Option<&str>) -> Result<Option<T
 /// A text as it stands inside a line: quotes and control characters are escaped there.
 fn as_written(text: &str) -> String {
     let quoted = Value::from(text).to_string();
-    let inner = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let inner = quoted
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
     inner.unwrap_or(&quoted).to_owned()
 }
 
@@ -159,7 +163,10 @@ mod tests {
     fn places() {
         assert_eq!(Place::parse("12").unwrap(), Place::Seq(12));
         let time = Place::parse("1970-01-01T00:00:01Z").unwrap();
-        assert_eq!(time, Place::Time(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1)));
+        assert_eq!(
+            time,
+            Place::Time(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1))
+        );
         for wrong in ["", "yesterday", "-3", "2026-03-04", "12 "] {
             assert!(Place::parse(wrong).is_err(), "{wrong}");
         }
@@ -168,17 +175,48 @@ mod tests {
     #[test]
     fn unknown_names_are_told() {
         let of = |arguments: Arguments| Filter::of(&arguments).map(drop);
-        let action = |name: &str| of(Arguments { action: Some(name.to_owned()), ..Arguments::default() });
+        let action = |name: &str| {
+            of(Arguments {
+                action: Some(name.to_owned()),
+                ..Arguments::default()
+            })
+        };
         assert!(action("CHANGE_LANDED").is_ok());
-        assert!(action("NOTHING").unwrap_err().message.contains("CHANGE_LANDED"));
-        assert!(of(Arguments { level: Some("LOUD".to_owned()), ..Arguments::default() }).is_err());
-        assert!(of(Arguments { by: Some("root".to_owned()), ..Arguments::default() }).is_err());
-        assert!(of(Arguments { task: Some("../x".to_owned()), ..Arguments::default() }).is_err());
+        assert!(
+            action("NOTHING")
+                .unwrap_err()
+                .message
+                .contains("CHANGE_LANDED")
+        );
+        assert!(
+            of(Arguments {
+                level: Some("LOUD".to_owned()),
+                ..Arguments::default()
+            })
+            .is_err()
+        );
+        assert!(
+            of(Arguments {
+                by: Some("root".to_owned()),
+                ..Arguments::default()
+            })
+            .is_err()
+        );
+        assert!(
+            of(Arguments {
+                task: Some("../x".to_owned()),
+                ..Arguments::default()
+            })
+            .is_err()
+        );
     }
 
     #[test]
     fn a_text_is_looked_for_as_the_line_writes_it() {
-        let filter = Filter { text: Some(as_written("say \"hi\"\n")), ..Filter::default() };
+        let filter = Filter {
+            text: Some(as_written("say \"hi\"\n")),
+            ..Filter::default()
+        };
         let line = |text: &str| serde_json::json!({"text": text}).to_string().into_bytes();
         assert!(filter.may_take(&line("I say \"hi\"\nto you")));
         assert!(!filter.may_take(&line("I say hi")));

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
+use baton_core::audit::Checked;
 use baton_core::clock;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -52,7 +53,9 @@ enum Verb {
 /// Adds the verbs.
 pub(super) fn arguments(command: Command) -> Command {
     let command = Verb::augment_subcommands(command);
-    command.subcommand_required(true).arg_required_else_help(true)
+    command
+        .subcommand_required(true)
+        .arg_required_else_help(true)
 }
 
 /// Runs the verb that was named.
@@ -81,16 +84,23 @@ fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
         prove::begins_with(&older, &now, &log.index()?)?;
         kept.push(older.size);
     }
-    let head = &checked.head;
+    let Checked {
+        head,
+        root,
+        checkpoint,
+        not_indexed,
+    } = checked;
     let mut reply = Reply::ok(json!({
-        "command": "audit verify", "status": "OK", "lines": head.seq, "head_event_id": head.event_id,
-        "head_sha256": head.sha256, "root": checked.root.to_string(), "signed": checked.checkpoint.size,
-        "origin": checked.checkpoint.origin, "against": kept,
+        "command": "audit verify", "status": "OK", "lines": head.seq, "head_event_id": head.event_id, "head_sha256": head.sha256,
+        "root": root.to_string(), "origin": checkpoint.origin, "signed_lines": checkpoint.size,
+        "signed_root": checkpoint.root.to_string(), "lines_not_indexed": not_indexed, "against": kept,
     }))
     .line(format!("the log holds: {} lines, every link right, head {}", head.seq, head.sha256))
-    .line(format!("  the head of {} lines is signed by {}", checked.checkpoint.size, checked.checkpoint.origin));
+    .line(format!("  {} of them are signed by {}, tree root {}", checkpoint.size, checkpoint.origin, checkpoint.root));
     for size in kept {
-        reply = reply.line(format!("  it begins with the {size} lines of the checkpoint that was kept"));
+        reply = reply.line(format!(
+            "  it begins with the {size} lines of the checkpoint that was kept"
+        ));
     }
     if against.is_empty() {
         reply = reply.line("  who has the key can rewrite it all: hold it against a checkpoint kept elsewhere, with --against");

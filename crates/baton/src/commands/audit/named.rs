@@ -72,8 +72,13 @@ pub(super) fn key_of<'a>(
     let mut ours = keys.iter().filter(|key| key.kind() == KeyKind::Log);
     ours.find(|key| key.name() == origin).ok_or_else(|| {
         let names: Vec<_> = keys.iter().map(VerifyingKey::name).collect();
-        let message = format!("the checkpoint is of {}, the key of {}", visible_line(origin), names.join(", "));
-        Problem::fail("PROOF_REFUSED", message).hint("pass the public key of that log, if you trust it")
+        let message = format!(
+            "the checkpoint is of {}, the key of {}",
+            visible_line(origin),
+            names.join(", ")
+        );
+        Problem::fail("PROOF_REFUSED", message)
+            .hint("pass the public key of that log, if you trust it")
     })
 }
 
@@ -81,7 +86,9 @@ pub(super) fn key_of<'a>(
 pub(super) fn place(path: &Path) -> Result<(Folder, String), Problem> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Problem::usage(format!("{} names no file", path.display())))?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let folder = Folder::open(parent).map_err(|error| Problem::io(parent.display(), &error))?;
     Ok((folder, name.to_owned()))

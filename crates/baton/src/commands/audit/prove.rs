@@ -35,10 +35,17 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<Reply, Pro
         (Some(seq), _) => inclusion(log, seq)?,
         (None, Some(path)) => {
             let (proof, _) = consistency(log, &named::note(path)?)?;
-            let said = format!("the log begins with the {} lines of the checkpoint", proof.old);
+            let said = format!(
+                "the log begins with the {} lines of the checkpoint",
+                proof.old
+            );
             (proof.to_string(), said)
         }
-        (None, None) => return Err(Problem::usage("name a line, or a checkpoint with --consistency")),
+        (None, None) => {
+            return Err(Problem::usage(
+                "name a line, or a checkpoint with --consistency",
+            ));
+        }
     };
     let Some(path) = &arguments.out else {
         return Ok(Reply::payload(text));
@@ -47,9 +54,14 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<Reply, Pro
     folder
         .write_new(&name, text.as_bytes())
         .map_err(|error| Problem::io(path.display(), &error))?;
-    Ok(Reply::ok(json!({"command": "audit prove", "status": "OK", "proof": path}))
-        .line(format!("proven: {said}; the proof is in {}", path.display()))
-        .line("  check it anywhere: baton audit check-proof FILE --key LOG_KEY.pub"))
+    Ok(
+        Reply::ok(json!({"command": "audit prove", "status": "OK", "proof": path}))
+            .line(format!(
+                "proven: {said}; the proof is in {}",
+                path.display()
+            ))
+            .line("  check it anywhere: baton audit check-proof FILE --key LOG_KEY.pub"),
+    )
 }
 
 /// The newest signed head that covers line `seq`: one that witnesses signed too, if there is one.
@@ -67,7 +79,9 @@ fn head_over(log: &Log, seq: u64, index: &Index) -> Result<(SignedNote, Checkpoi
     let last = log.head()?.seq;
     if seq > last {
         let message = format!("the log has {last} lines, line {seq} was asked for");
-        return Err(Problem::fail("LINE_MISSING", message).hint("see the last ones: baton audit tail"));
+        return Err(
+            Problem::fail("LINE_MISSING", message).hint("see the last ones: baton audit tail")
+        );
     }
     log.seal_now()
 }

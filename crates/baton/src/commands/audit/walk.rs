@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use baton_core::audit::{Event, Log};
+use baton_core::digest;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::terminal::visible_line;
-use baton_core::digest;
 
 use super::export::{Entry, Format, Writer};
 use super::filter::{self, Filter};
@@ -68,7 +68,9 @@ impl Out {
     }
 
     fn write(&mut self, text: &str) -> Result<(), Problem> {
-        self.stdout.write_all(text.as_bytes()).map_err(|error| unwritten(&error))
+        self.stdout
+            .write_all(text.as_bytes())
+            .map_err(|error| unwritten(&error))
     }
 
     fn entry(&mut self, entry: &Entry<'_>) -> Result<(), Problem> {
@@ -84,7 +86,10 @@ impl Out {
 }
 
 fn unwritten(error: &std::io::Error) -> Problem {
-    Problem::fail("OUTPUT_FAILED", format!("standard output could not be written: {error}"))
+    Problem::fail(
+        "OUTPUT_FAILED",
+        format!("standard output could not be written: {error}"),
+    )
 }
 
 /// One line for a terminal: nothing in it steers one.
@@ -115,7 +120,13 @@ fn walk(
             return Ok(ControlFlow::Continue(()));
         }
         let event = Event::parse(line)?;
-        if filter.takes(&event) && each(&Entry { line, event: &event })?.is_break() {
+        if filter.takes(&event)
+            && each(&Entry {
+                line,
+                event: &event,
+            })?
+            .is_break()
+        {
             return Ok(ControlFlow::Break(()));
         }
         if filter.ends_at(event.seq) {
@@ -138,7 +149,10 @@ pub(super) fn export(session: &Session, arguments: &Export) -> Result<Reply, Pro
         {
             return Err(Problem::fail(
                 "LOG_BROKEN",
-                format!("line {} of the audit log does not follow line {seq}", entry.event.seq),
+                format!(
+                    "line {} of the audit log does not follow line {seq}",
+                    entry.event.seq
+                ),
             )
             .hint("look closer: baton audit verify"));
         }
@@ -180,7 +194,10 @@ pub(super) fn tail(session: &Session, arguments: &Tail, json: bool) -> Result<Re
     loop {
         let head = log.head()?.seq;
         if head + 1 < next {
-            let got = format!("the audit log has {head} lines, {} were shown already", next - 1);
+            let got = format!(
+                "the audit log has {head} lines, {} were shown already",
+                next - 1
+            );
             return Err(Problem::fail("LOG_CUT", got).hint("look closer: baton audit verify"));
         }
         if head >= next {
@@ -199,7 +216,10 @@ fn show(log: &Log, from: u64, to: u64, out: &mut Out) -> Result<u64, Problem> {
     let mut next = from;
     log.lines(from, |line| {
         let event = Event::parse(line)?;
-        out.entry(&Entry { line, event: &event })?;
+        out.entry(&Entry {
+            line,
+            event: &event,
+        })?;
         next = event.seq + 1;
         Ok(if next <= to {
             ControlFlow::Continue(())

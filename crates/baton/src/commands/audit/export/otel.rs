@@ -13,7 +13,7 @@ const MOST: usize = 100;
 
 /// Records that wait for their line to be full.
 #[derive(Default)]
-pub(super) struct Batch(Vec<Value>);
+pub(in crate::commands::audit) struct Batch(Vec<Value>);
 
 impl Batch {
     pub(super) fn add(&mut self, entry: &Entry<'_>) -> String {

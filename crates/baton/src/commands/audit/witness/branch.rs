@@ -39,7 +39,8 @@ pub(super) fn hand(
     let head = handover.head();
     let message = format!("{}: {} lines\n", head.origin, head.size);
     let tip = kept.as_ref().map(|kept| &kept.tip);
-    let file = (FILE, handover.text().as_bytes());
+    let text = handover.text();
+    let file = (FILE, text.as_bytes());
     objects.keep_on(&url, &credentials, branch, tip, file, &message)?;
     Ok(Taken::Kept)
 }

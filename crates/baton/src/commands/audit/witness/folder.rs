@@ -34,12 +34,17 @@ pub(super) fn to_folder(path: &Path, handover: &Handover<'_>) -> Result<Taken, P
     let entries = folder.list().map_err(failed)?;
     let names = entries.into_iter().map(|entry| entry.name);
     let newest = names.filter(|name| name.ends_with(".checkpoint")).max();
-    let before = newest.map(|name| kept(&folder, &name)).transpose()?.flatten();
+    let before = newest
+        .map(|name| kept(&folder, &name))
+        .transpose()?
+        .flatten();
     if !handover.is_news_after(before.as_deref())? {
         return Ok(Taken::Already);
     }
     let name = format!("{:020}.checkpoint", handover.head().size);
-    folder.write_new(&name, handover.text().as_bytes()).map_err(failed)?;
+    folder
+        .write_new(&name, handover.text().as_bytes())
+        .map_err(failed)?;
     Ok(Taken::Kept)
 }
 

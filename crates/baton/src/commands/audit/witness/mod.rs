@@ -11,10 +11,10 @@ mod serve;
 use std::path::PathBuf;
 
 use baton_core::audit::{Action, Draft};
+use baton_core::envelope::ToolClass;
 use baton_core::policy::{Access, WITNESS_PURPOSE};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
-use baton_core::envelope::ToolClass;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -58,7 +58,12 @@ pub(super) struct Add {
     #[arg(long, value_name = "REMOTE")]
     git: Option<String>,
     /// The branch of that remote, guarded there against being rewritten
-    #[arg(long, value_name = "NAME", default_value = "baton/checkpoints", requires = "git")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "baton/checkpoints",
+        requires = "git"
+    )]
     branch: String,
 }
 
@@ -121,11 +126,11 @@ fn add(session: &Session, arguments: &Add) -> Result<Reply, Problem> {
     let draft = draft.meta("by", operator(session)?);
     log.append(draft.meta("place", place.to_string()))?;
     places.write(log)?;
-    Ok(
-        Reply::ok(json!({"command": "audit witness add", "status": "OK", "place": place.to_string()}))
-            .line(format!("checkpoints go to {place}"))
-            .line("  hand the newest one over now: baton audit witness push"),
+    Ok(Reply::ok(
+        json!({"command": "audit witness add", "status": "OK", "place": place.to_string()}),
     )
+    .line(format!("checkpoints go to {place}"))
+    .line("  hand the newest one over now: baton audit witness push"))
 }
 
 fn list(session: &Session) -> Result<Reply, Problem> {

@@ -74,7 +74,9 @@ impl Place {
         }
         match self {
             Self::File { path } | Self::Folder { path } => {
-                let plain = path.to_str().is_some_and(|path| !path.contains(char::is_control));
+                let plain = path
+                    .to_str()
+                    .is_some_and(|path| !path.contains(char::is_control));
                 if path.is_absolute() && plain {
                     return Ok(());
                 }
@@ -86,7 +88,10 @@ impl Place {
                     let part = |part: &str| {
                         part.is_empty() || part.starts_with(['.', '-']) || part.ends_with(".lock")
                     };
-                    !name.chars().all(plain) || name.contains("..") || name.ends_with('.') || name.split('/').any(part)
+                    !name.chars().all(plain)
+                        || name.contains("..")
+                        || name.ends_with('.')
+                        || name.split('/').any(part)
                 };
                 if wrong(remote) || wrong(branch) {
                     return Err(refused("is no remote and branch of plain characters"));
@@ -134,7 +139,9 @@ pub(super) fn cosigner(given: &str) -> Result<VerifyingKey, Problem> {
     if key.kind() == KeyKind::Cosigner {
         return Ok(key);
     }
-    Err(Problem::usage(format!("{key} is a log's key, expected a witness's (kind 4)")))
+    Err(Problem::usage(format!(
+        "{key} is a log's key, expected a witness's (kind 4)"
+    )))
 }
 
 /// All places.
@@ -150,12 +157,17 @@ impl Places {
             return Ok(Self::default());
         };
         let invalid = |why: String| {
-            Problem::fail("WITNESSES_INVALID", format!("the list of witnesses: {why}"))
-                .hint("restore .autodev_queue/audit/witnesses.json, or remove it and name them again")
+            Problem::fail("WITNESSES_INVALID", format!("the list of witnesses: {why}")).hint(
+                "restore .autodev_queue/audit/witnesses.json, or remove it and name them again",
+            )
         };
-        let places: Self = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+        let places: Self =
+            serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
         if places.places.len() > MOST {
-            return Err(invalid(format!("{} places, at most {MOST}", places.places.len())));
+            return Err(invalid(format!(
+                "{} places, at most {MOST}",
+                places.places.len()
+            )));
         }
         for place in &places.places {
             place.check().map_err(|problem| invalid(problem.message))?;
@@ -170,12 +182,16 @@ impl Places {
     pub(super) fn add(&mut self, place: Place) -> Result<(), Problem> {
         let name = place.to_string();
         if self.places.iter().any(|known| known.to_string() == name) {
-            return Err(Problem::fail("WITNESS_KNOWN", format!("checkpoints go to {name} already"))
-                .hint("see them all: baton audit witness list"));
+            return Err(Problem::fail(
+                "WITNESS_KNOWN",
+                format!("checkpoints go to {name} already"),
+            )
+            .hint("see them all: baton audit witness list"));
         }
         if self.places.len() == MOST {
             let message = format!("{MOST} places are known, no more are kept");
-            return Err(Problem::fail("WITNESSES_FULL", message).hint("let one go: baton audit witness remove PLACE"));
+            return Err(Problem::fail("WITNESSES_FULL", message)
+                .hint("let one go: baton audit witness remove PLACE"));
         }
         self.places.push(place);
         Ok(())
@@ -187,10 +203,11 @@ impl Places {
         if self.places.len() < before {
             return Ok(());
         }
-        Err(
-            Problem::fail("WITNESS_UNKNOWN", format!("checkpoints do not go to {name}"))
-                .hint("see where they go: baton audit witness list"),
+        Err(Problem::fail(
+            "WITNESS_UNKNOWN",
+            format!("checkpoints do not go to {name}"),
         )
+        .hint("see where they go: baton audit witness list"))
     }
 
     pub(super) fn write(&self, log: &Log) -> Result<(), Problem> {
@@ -204,12 +221,19 @@ impl Places {
 mod tests {
     use super::*;
 
-    const KEY: &str = "witness.navigli.sunlight.geomys.org+a3e00fe2+BNy/co4C1Hn1p+INwJrfUlgz7W55dSZReusH/GhUhJ/G";
+    const KEY: &str =
+        "witness.navigli.sunlight.geomys.org+a3e00fe2+BNy/co4C1Hn1p+INwJrfUlgz7W55dSZReusH/GhUhJ/G";
 
     #[test]
     fn what_a_place_may_be() {
-        assert!(matches!(Place::of("/tmp", None).unwrap(), Place::Folder { .. }));
-        assert!(matches!(Place::of("/tmp/none/x", None).unwrap(), Place::File { .. }));
+        assert!(matches!(
+            Place::of("/tmp", None).unwrap(),
+            Place::Folder { .. }
+        ));
+        assert!(matches!(
+            Place::of("/tmp/none/x", None).unwrap(),
+            Place::File { .. }
+        ));
         assert!(Place::of("https://witness.example/prefix/", Some(KEY)).is_ok());
         assert!(Place::of("http://127.0.0.1:80/x", Some(KEY)).is_ok());
         assert!(Place::branch("origin", "baton/checkpoints").is_ok());
@@ -222,14 +246,26 @@ mod tests {
             ("https://me:secret@witness.example", Some(KEY)),
             ("https://witness.example/?x", Some(KEY)),
             ("https://witness.example/\n", Some(KEY)),
-            ("https://witness.example", Some("example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")),
+            (
+                "https://witness.example",
+                Some("example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"),
+            ),
             ("/tmp/a\nb", None),
         ] {
             assert!(Place::of(text, key).is_err(), "{text}");
         }
         for (remote, branch) in [
-            ("origin", ""), ("", "x"), ("-o", "x"), ("origin", "a..b"), ("origin", "a b"), ("origin", "/a"),
-            ("origin", "a/"), ("origin", "a.lock"), ("origin", ".a"), ("origin", "a//b"), ("origin", "a:b"),
+            ("origin", ""),
+            ("", "x"),
+            ("-o", "x"),
+            ("origin", "a..b"),
+            ("origin", "a b"),
+            ("origin", "/a"),
+            ("origin", "a/"),
+            ("origin", "a.lock"),
+            ("origin", ".a"),
+            ("origin", "a//b"),
+            ("origin", "a:b"),
         ] {
             assert!(Place::branch(remote, branch).is_err(), "{remote} {branch}");
         }

@@ -5,7 +5,9 @@ use baton_core::audit::{Action, Draft, Index, Level, Log};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_transparency::witness::{self, AddCheckpoint, Answer};
-use baton_transparency::{self as transparency, Checkpoint, SignatureLine, SignedNote, VerifyingKey};
+use baton_transparency::{
+    self as transparency, Checkpoint, SignatureLine, SignedNote, VerifyingKey,
+};
 use serde_json::{Value, json};
 
 use super::places::{Place, Places, cosigner};
@@ -101,8 +103,11 @@ pub(super) fn run(session: &Session) -> Result<Reply, Problem> {
     let log = session.store()?.log()?;
     let places = Places::read(log)?;
     if places.all().is_empty() {
-        return Err(Problem::fail("WITNESS_UNKNOWN", "no place is named that checkpoints go to")
-            .hint("name one: baton audit witness add FILE|DIR|URL"));
+        return Err(Problem::fail(
+            "WITNESS_UNKNOWN",
+            "no place is named that checkpoints go to",
+        )
+        .hint("name one: baton audit witness add FILE|DIR|URL"));
     }
     session.check_stop()?;
     for place in places.all() {
@@ -113,10 +118,14 @@ pub(super) fn run(session: &Session) -> Result<Reply, Problem> {
     log.append(draft.meta("places", names))?;
     let handover = Handover::new(log)?;
     let mut note = handover.note.clone();
-    let outcomes: Vec<_> = places.all().iter().map(|place| {
-        let taken = hand(session, place, &handover, &mut note);
-        (place, taken)
-    }).collect();
+    let outcomes: Vec<_> = places
+        .all()
+        .iter()
+        .map(|place| {
+            let taken = hand(session, place, &handover, &mut note);
+            (place, taken)
+        })
+        .collect();
     if outcomes.iter().any(|(_, taken)| taken.is_ok()) {
         log.set_witnessed(&note)?;
     }
@@ -220,23 +229,34 @@ pub(super) fn accept(session: &Session, arguments: &Accept) -> Result<Reply, Pro
     let log = session.store()?.log()?;
     let text = named::text(&arguments.answer, MAX_PROOF_BYTES)?;
     let lines = signed_lines(&text, &key)?;
-    let asked = arguments.request.as_deref().map(|path| {
-        let text = named::text(path, MAX_PROOF_BYTES)?;
-        let request: AddCheckpoint = text.parse().map_err(|error| refused(&error))?;
-        Ok(request.checkpoint)
-    });
-    let (note, head) = accepted(log, asked.transpose()?, &lines, &key)?;
+    let asked = match &arguments.request {
+        Some(path) => {
+            let text = named::text(path, MAX_PROOF_BYTES)?;
+            let request: AddCheckpoint = text.parse().map_err(|error| refused(&error))?;
+            Some(request.checkpoint)
+        }
+        None => None,
+    };
+    let (note, head) = accepted(log, asked, &lines, &key)?;
     holds(&head, &log.index()?)?;
     log.set_witnessed(&note)?;
     Ok(Reply::ok(json!({
         "command": "audit witness accept", "status": "OK", "size": head.size, "witness": key.name(),
     }))
-    .line(format!("{} has seen the head of {} lines", key.name(), head.size)))
+    .line(format!(
+        "{} has seen the head of {} lines",
+        key.name(),
+        head.size
+    )))
 }
 
 /// The lines of an answer that came without a status: a refusal is a number, or words.
 fn signed_lines(text: &str, key: &VerifyingKey) -> Result<Vec<SignatureLine>, Problem> {
-    let status = if text.starts_with('\u{2014}') { 200 } else { 409 };
+    let status = if text.starts_with('\u{2014}') {
+        200
+    } else {
+        409
+    };
     match Answer::parse(status, text) {
         Ok(Answer::Cosigned(lines)) => Ok(lines),
         Ok(Answer::Conflict(size)) => {
@@ -274,6 +294,9 @@ fn accepted(
             Err(error) => why = Some(error),
         }
     }
-    let problem = why.map_or_else(|| Problem::fail("PROOF_REFUSED", "no checkpoint"), |error| refused(&error));
+    let problem = why.map_or_else(
+        || Problem::fail("PROOF_REFUSED", "no checkpoint"),
+        |error| refused(&error),
+    );
     Err(problem.hint("if the log has grown since, name the request with --request FILE"))
 }

@@ -18,7 +18,7 @@ use crate::reply::Reply;
 
 /// The flags of `serve`.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::commands::audit) struct Arguments {
     /// The file with this witness's own secret key, as new-key makes it
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 /// The flags of `new-key`.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct NewKey {
+pub(in crate::commands::audit) struct NewKey {
     /// The witness's name, such as witness.example/ci
     #[arg(value_name = "NAME")]
     name: String,
@@ -86,7 +86,11 @@ fn own_key(path: &Path) -> Result<SigningKey, Problem> {
     if status.mode() & 0o077 != 0 {
         return Err(Problem::fail(
             "KEY_EXPOSED",
-            format!("{} has mode {:o}, expected 600", path.display(), status.mode() & 0o777),
+            format!(
+                "{} has mode {:o}, expected 600",
+                path.display(),
+                status.mode() & 0o777
+            ),
         )
         .hint("make a new key with new-key; whoever could read this one can sign with it"));
     }
@@ -127,7 +131,9 @@ impl Memory for State {
         let name = file_of(origin);
         let bytes = match self.folder.read(&name, MAX_PROOF_BYTES) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Seen::nothing()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Seen::nothing());
+            }
             Err(error) => return Err(Problem::io(name, &error)),
         };
         // What this witness did not sign, it did not keep.
