@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use baton_core::audit::{self, Action, Level, Receipt};
+use baton_core::audit::{self, Action, Level};
 use baton_core::driver::{Skill, Upstream};
 use baton_core::envelope::{Artifact, Envelope, Finding, MAX_BYTES, Severity, ToolClass};
 use baton_core::outcome::Outcome;
@@ -136,12 +136,8 @@ fn check(session: &Session, envelope: &Envelope, receipt: &Artifact) -> Result<O
     let seq = receipt
         .note_value("seq")
         .and_then(|seq| seq.parse::<u64>().ok());
-    let mut found: Option<(String, Receipt)> = None;
-    session.store()?.log()?.verify(|event, at| {
-        if Some(at.seq) == seq {
-            found = Some((event.outputs_sha256.clone(), at.clone()));
-        }
-    })?;
+    let log = session.store()?.log()?;
+    let found = seq.map(|seq| log.line(seq)).transpose()?.flatten();
     let mismatch = |what: String| {
         Problem::zero_stop(
             "RECEIPT_MISMATCH",
@@ -149,7 +145,7 @@ fn check(session: &Session, envelope: &Envelope, receipt: &Artifact) -> Result<O
         )
         .hint("the envelope or the log was changed; compare with: baton audit verify")
     };
-    let Some((outputs, line)) = found else {
+    let Some((event, line)) = found else {
         return Err(mismatch(format!(
             "the log has no line {}",
             receipt.note_value("seq").unwrap_or("(none named)")
@@ -167,7 +163,7 @@ fn check(session: &Session, envelope: &Envelope, receipt: &Artifact) -> Result<O
             line.seq, line.event_id
         )));
     }
-    if outputs != envelope.payload_sha256() {
+    if event.outputs_sha256 != envelope.payload_sha256() {
         return Err(mismatch(
             "the envelope is not the one that was recorded".to_owned(),
         ));

@@ -3,9 +3,24 @@
 //! The bytes on disk are what is hashed; nothing is ever serialised a second time, so `sha256sum`
 //! of a line is what the next line must say.
 
+mod append;
+mod check;
+mod checkpoint;
+mod glance;
+mod index;
+mod keys;
 mod log;
+mod read;
+mod segments;
+#[cfg(test)]
+mod tests;
+mod witnessed;
 
+pub use check::{Checked, MOST_THREADS};
+pub use index::Index;
+pub use keys::{PUBLIC_KEYS, public_keys_path};
 pub use log::{Head, Log};
+pub use read::Seen;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -70,6 +85,8 @@ pub enum Action {
     TaskRetried,
     TaskRebased,
     LogRepaired,
+    IndexRebuilt,
+    LogSealed,
     WitnessAdded,
     WitnessRemoved,
     WitnessAsked,
@@ -121,20 +138,51 @@ impl Event {
     }
 
     fn check(&self) -> bounds::Checked {
-        bounds::timestamp("ts", &self.ts)?;
+        Fields {
+            ts: &self.ts,
+            seq: self.seq,
+            event_id: &self.event_id,
+            prev_event_id: self.prev_event_id.as_deref(),
+            task_id: &self.task_id,
+            skill: &self.skill,
+            repo_ref: &self.repo_ref,
+            digests: [&self.prev_sha256, &self.inputs_sha256, &self.outputs_sha256],
+        }
+        .check()
+    }
+}
+
+/// The texts of an event that have bounds, whoever holds them.
+struct Fields<'a> {
+    ts: &'a str,
+    seq: u64,
+    event_id: &'a str,
+    prev_event_id: Option<&'a str>,
+    task_id: &'a str,
+    skill: &'a str,
+    repo_ref: &'a str,
+    /// Of the line before, of the inputs, of the outputs.
+    digests: [&'a str; 3],
+}
+
+impl Fields<'_> {
+    fn check(&self) -> bounds::Checked {
+        bounds::timestamp("ts", self.ts)?;
         bounds::number("seq", self.seq, 1, 1 << 53)?;
-        bounds::text("event_id", &self.event_id, 1, 128)?;
-        if let Some(previous) = &self.prev_event_id {
+        bounds::text("event_id", self.event_id, 1, 128)?;
+        if let Some(previous) = self.prev_event_id {
             bounds::text("prev_event_id", previous, 1, 128)?;
         }
         if self.task_id != "-" {
-            TaskId::parse(&self.task_id).map_err(|problem| problem.message)?;
+            TaskId::parse(self.task_id).map_err(|problem| problem.message)?;
         }
-        bounds::text("skill", &self.skill, 1, 64)?;
-        bounds::text("repo_ref", &self.repo_ref, 1, 200)?;
-        bounds::sha256("prev_sha256", &self.prev_sha256)?;
-        bounds::sha256("inputs_sha256", &self.inputs_sha256)?;
-        bounds::sha256("outputs_sha256", &self.outputs_sha256)
+        bounds::text("skill", self.skill, 1, 64)?;
+        bounds::text("repo_ref", self.repo_ref, 1, 200)?;
+        let names = ["prev_sha256", "inputs_sha256", "outputs_sha256"];
+        names
+            .into_iter()
+            .zip(self.digests)
+            .try_for_each(|(name, digest)| bounds::sha256(name, digest))
     }
 }
 
@@ -306,4 +354,20 @@ pub fn level_of(status: Status, findings: &[Finding]) -> Level {
         Status::Deny => Level::Warn,
         Status::Fail | Status::ZeroStop => Level::Error,
     }
+}
+
+fn broken(line: u64, why: &str) -> Problem {
+    Problem::fail(
+        "LOG_BROKEN",
+        format!("the audit log is broken at line {line}: {why}"),
+    )
+    .hint("compare with a copy kept elsewhere; nothing lands while the chain is broken")
+}
+
+fn write_failed(error: &std::io::Error) -> Problem {
+    Problem::fail(
+        "LOG_WRITE_FAILED",
+        format!("the audit log could not be written: {error}"),
+    )
+    .hint("free disk space or mend the disk, then run the same command again (recovery R7)")
 }

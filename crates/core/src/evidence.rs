@@ -41,7 +41,7 @@ struct Line {
     policy_sha256: Option<String>,
 }
 
-/// Every recorded event by its id, and the policy that is in force now.
+/// The recorded events of one task by their ids, and the policy that is in force now.
 struct Recorded {
     lines: HashMap<String, Line>,
     /// The last result of each skill in the task's present attempt.
@@ -109,12 +109,12 @@ impl Court<'_> {
         Ok(())
     }
 
-    /// Reads the whole log and checks its chain.
+    /// What the log holds of the task since it was submitted, chained to the signed head.
     fn recorded(&self, task: &TaskFolder) -> Result<Recorded, Problem> {
         let mut lines = HashMap::new();
         let mut latest = HashMap::new();
         let (mut in_shadow, mut was_spared) = (false, false);
-        self.store.log()?.verify(|event, _| {
+        for (event, _) in &self.store.log()?.events_of(task.id().as_str())? {
             let policy_sha256 = event
                 .meta
                 .get("policy_sha256")
@@ -124,9 +124,6 @@ impl Court<'_> {
                 policy_sha256: policy_sha256.map(str::to_owned),
             };
             lines.insert(event.event_id.clone(), line);
-            if event.task_id != task.id().as_str() {
-                return;
-            }
             match event.action {
                 // What the attempt before kept was set aside with it.
                 Action::TaskRetried | Action::TaskRebased => {
@@ -141,7 +138,7 @@ impl Court<'_> {
                 }
                 _ => {}
             }
-        })?;
+        }
         Ok(Recorded {
             lines,
             latest,

@@ -76,6 +76,12 @@ impl Folder {
         &self.path
     }
 
+    /// Its device and inode.
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+        let status = rustix::fs::fstat(&self.fd)?;
+        Ok((status.st_dev, status.st_ino))
+    }
+
     /// Opens a folder inside.
     ///
     /// # Errors
@@ -173,7 +179,17 @@ impl Folder {
     /// # Errors
     /// `AlreadyExists` when there is anything of that name; nothing is left behind then.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.put(name, bytes, RenameFlags::NOREPLACE)
+        self.put(name, bytes, FILE_MODE, RenameFlags::NOREPLACE)?;
+        self.sync()
+    }
+
+    /// As [`Self::write_new`], for a secret: nobody but its owner can read the file.
+    ///
+    /// # Errors
+    /// As [`Self::write_new`].
+    pub fn write_new_secret(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(name, bytes, LOCK_MODE, RenameFlags::NOREPLACE)?;
+        self.sync()
     }
 
     /// Replaces a file by a new one in one step, and syncs. Only for locks, which are state and not
@@ -182,16 +198,56 @@ impl Folder {
     /// # Errors
     /// The system's.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.put(name, bytes, RenameFlags::empty())
+        self.replace_unsynced(name, bytes)?;
+        self.sync()
     }
 
-    fn put(&self, name: &str, bytes: &[u8], rename: RenameFlags) -> io::Result<()> {
+    /// As [`Self::replace`], but after a power cut the old content may be back, whole.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(name, bytes, FILE_MODE, RenameFlags::empty())
+    }
+
+    /// Gives a file a second name, in another folder, and syncs that.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, else the system's.
+    pub(crate) fn link_to(&self, name: &str, target: &Self, new_name: &str) -> io::Result<()> {
+        let (from, to) = (component(name)?, component(new_name)?);
+        rustix::fs::linkat(&self.fd, from, &target.fd, to, AtFlags::empty())?;
+        target.sync()
+    }
+
+    /// Makes an empty file, in place of what it may hold, and syncs nothing: only for what can be made
+    /// again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn make_file(&self, name: &str) -> io::Result<File> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, component(name)?, flags, FILE_MODE)?;
+        Ok(File::from(fd))
+    }
+
+    /// Gives a file another name in the same folder, in place of what has that name; nothing is synced.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn rename_over(&self, name: &str, new_name: &str) -> io::Result<()> {
+        let (from, to) = (component(name)?, component(new_name)?);
+        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8], mode: Mode, rename: RenameFlags) -> io::Result<()> {
         let name = component(name)?;
         let random = ids::random_hex().map_err(|problem| io::Error::other(problem.message))?;
         let temporary = format!(".tmp-{random}");
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&self.fd, &temporary, flags, FILE_MODE)?);
+        let mut file = File::from(rustix::fs::openat(&self.fd, &temporary, flags, mode)?);
         let written = file
             .write_all(bytes)
             .and_then(|()| file.sync_all())
@@ -205,7 +261,7 @@ impl Folder {
             let _ = rustix::fs::unlinkat(&self.fd, &temporary, AtFlags::empty());
             return Err(error);
         }
-        self.sync()
+        Ok(())
     }
 
     /// Moves an entry to another folder, where nothing of that name may exist, and syncs both.

@@ -154,6 +154,9 @@ impl Session {
             return Ok(policy);
         }
         let policy = Policy::parse(&self.policy_bytes()?)?;
+        if let Some(store) = self.store.get() {
+            store.set_audit_rules(policy.audit);
+        }
         Ok(self.policy.get_or_init(|| policy))
     }
 
@@ -244,6 +247,9 @@ impl Session {
             return Ok(store);
         }
         let store = Store::open(self.root()?)?;
+        if let Some(policy) = self.policy.get() {
+            store.set_audit_rules(policy.audit);
+        }
         Ok(self.store.get_or_init(|| store))
     }
 

@@ -3,6 +3,7 @@
 //! An entry counts only while the log holds its digest, so it is as hard to plant as a log line.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use baton_core::audit::Action;
 use baton_core::digest;
@@ -11,6 +12,7 @@ use baton_core::git::Oid;
 use baton_core::policy::{Gate, Isolation};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_core::store::RECENT;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -56,21 +58,30 @@ impl Cache {
         }
     }
 
-    /// Opens the queue's cache and reads from the log what it may hold.
+    /// Opens the queue's cache and reads from the end of the log what it may hold: what is older than
+    /// [`RECENT`] lines is run again.
     pub(crate) fn open(session: &Session) -> Result<Self, Problem> {
         let store = session.store()?;
         let mut recorded = HashMap::new();
-        store.log()?.verify(|event, _| {
-            let results = event.meta.get(META).and_then(Value::as_object);
-            let tells = matches!(event.action, Action::GatesFinished | Action::AheadFinished);
-            if !tells || results.is_none() {
-                return;
-            }
-            for (key, sha256) in results.into_iter().flatten() {
-                if let Some(sha256) = sha256.as_str() {
-                    recorded.insert(key.clone(), sha256.to_owned());
+        let mut walked = 0;
+        store.log()?.back(|seen| {
+            walked += 1;
+            if let Action::GatesFinished | Action::AheadFinished = seen.action() {
+                let event = seen.event()?;
+                let results = event.meta.get(META).and_then(Value::as_object);
+                for (key, sha256) in results.into_iter().flatten() {
+                    if let Some(sha256) = sha256.as_str() {
+                        // The last word comes first on the way back.
+                        let known = recorded.entry(key.clone());
+                        known.or_insert_with(|| sha256.to_owned());
+                    }
                 }
             }
+            Ok(if walked < RECENT {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
         })?;
         Ok(Self {
             folder: Some(store.results()?),

@@ -1,5 +1,7 @@
 //! The act: from an approved candidate to a moved reference.
 
+use std::ops::ControlFlow;
+
 use baton_core::audit::{Action, Draft, Level};
 use baton_core::candidate::Candidate;
 use baton_core::clock;
@@ -13,6 +15,7 @@ use baton_core::policy::{self, Role, Signatory, Signing};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
+use baton_core::store::RECENT;
 use serde_json::json;
 
 use crate::checkouts::Checkouts;
@@ -216,18 +219,28 @@ impl<'a> Landing<'a> {
     }
 
     /// Whether the base is a landing that was killed before it was recorded: then its checkouts may
-    /// not have followed yet, and would show it as if the user had taken it back.
+    /// not have followed yet, and would show it as if the user had taken it back. It is looked for in
+    /// the last lines only; an older one has long been looked after.
     fn base_is_a_landing_cut_off(&self) -> Result<bool, Problem> {
-        let (mut started, mut ended) = (false, false);
+        let (mut started, mut ended, mut walked) = (false, false, 0);
         let is = |value: Option<&serde_json::Value>, expected: &str| {
             value.and_then(|value| value.as_str()) == Some(expected)
         };
-        self.session.store()?.log()?.verify(|event, _| {
-            let meta = &event.meta;
-            started |= event.action == Action::LandingStarted
-                && is(meta.get("tree"), &self.candidate.base_tree);
-            ended |= event.action == Action::ChangeLanded
-                && is(meta.get("commit"), &self.candidate.base);
+        self.session.store()?.log()?.back(|seen| {
+            walked += 1;
+            if let Action::LandingStarted | Action::ChangeLanded = seen.action() {
+                let event = seen.event()?;
+                let meta = &event.meta;
+                started |= event.action == Action::LandingStarted
+                    && is(meta.get("tree"), &self.candidate.base_tree);
+                ended |= event.action == Action::ChangeLanded
+                    && is(meta.get("commit"), &self.candidate.base);
+            }
+            Ok(if ended || walked >= RECENT {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
         })?;
         Ok(started && !ended)
     }

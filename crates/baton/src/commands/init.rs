@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use baton_core::audit::{Action, Draft};
+use baton_core::audit::{self, Action, Draft, Level};
 use baton_core::clock;
 use baton_core::digest;
 use baton_core::manifest::SSOT;
@@ -77,12 +77,25 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     ] {
         write_new(&folder, name, text, &mut written)?;
     }
-    let store = Store::create(&root)?;
+    let (store, made) = Store::create(&root)?;
+    store.set_audit_rules(policy.audit);
+    if made {
+        written.push(audit::public_keys_path());
+    }
     ignore_queue(&store)?;
     let log = store.log()?;
-    if log.head()?.seq == 0 {
-        let mut draft = Draft::new(session.actor, Action::QueueInitialized, "baton")?
-            .meta("by", operator(&session)?);
+    let is_new = log.head()?.seq == 0;
+    if is_new || made {
+        let action = if is_new {
+            Action::QueueInitialized
+        } else {
+            // A log that has lines got its key, or its head, only now: nobody vouches for them before.
+            Action::LogSealed
+        };
+        let mut draft = Draft::new(session.actor, action, "baton")?.meta("by", operator(&session)?);
+        if !is_new {
+            draft.level = Level::Warn;
+        }
         draft.outputs_sha256 = digest::sha256(policy.sha256.as_bytes());
         log.append(draft)?;
     }

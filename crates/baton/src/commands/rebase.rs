@@ -60,13 +60,10 @@ pub(super) fn is_possible(session: &Session) -> Result<bool, Problem> {
 
 /// The line by which the present attempt began, if it is one that is made anew.
 fn line(session: &Session, task: &TaskFolder) -> Result<Option<Event>, Problem> {
-    let mut last = None;
-    session.store()?.log()?.verify(|event, _| {
-        let begins = matches!(event.action, Action::TaskRetried | Action::TaskRebased);
-        if begins && event.task_id == task.id().as_str() {
-            last = Some(event.clone());
-        }
-    })?;
+    let events = session.store()?.log()?.events_of(task.id().as_str())?;
+    let mut events = events.into_iter().map(|(event, _)| event).rev();
+    let last =
+        events.find(|event| matches!(event.action, Action::TaskRetried | Action::TaskRebased));
     Ok(last.filter(|event| event.action == Action::TaskRebased))
 }
 

@@ -52,12 +52,11 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 
 /// How many attempts were set aside because the target moved; these are nobody's failure.
 fn times_rebased(session: &Session, task: &TaskFolder) -> Result<u64, Problem> {
-    let mut times = 0;
-    session.store()?.log()?.verify(|event, _| {
-        let is_ours = event.task_id == task.id().as_str();
-        times += u64::from(is_ours && event.action == Action::TaskRebased);
-    })?;
-    Ok(times)
+    let events = session.store()?.log()?.events_of(task.id().as_str())?;
+    let rebased = events
+        .iter()
+        .filter(|(event, _)| event.action == Action::TaskRebased);
+    Ok(rebased.count() as u64)
 }
 
 /// Sets the attempt of a task that nobody holds aside and moves it into the inbox; `more` adds to the
@@ -143,14 +142,14 @@ fn cut_off(session: &Session) -> Result<Option<(TaskFolder, u32)>, Problem> {
         return Ok(None);
     }
     let mut number = None;
-    store.log()?.verify(|event, _| {
+    for (event, _) in store.log()?.events_of(id.as_str())? {
         let begins = matches!(event.action, Action::TaskRetried | Action::TaskRebased);
         let goes_on = matches!(event.action, Action::TaskClaimed | Action::TaskBlocked);
-        if event.task_id == id.as_str() && (begins || goes_on) {
+        if begins || goes_on {
             let said = event.meta.get("attempt_set_aside").and_then(|n| n.as_u64());
             number = said.filter(|_| begins);
         }
-    })?;
+    }
     let Some(number) = number.and_then(|number| u32::try_from(number).ok()) else {
         return Ok(None);
     };

@@ -1,6 +1,8 @@
 //! `baton rollback`: recovery R6. What a task landed is undone forwards, by a revert that is a task
 //! and a candidate of its own and goes through the same gates and the same approval.
 
+use std::ops::ControlFlow;
+
 use baton_core::audit::{Action, Draft};
 use baton_core::clock;
 use baton_core::digest;
@@ -153,17 +155,14 @@ fn reverted(
 /// The commit that a task landed on the target.
 fn landed(session: &Session, of: &TaskId) -> Result<Oid, Problem> {
     let (mut commit, mut branch) = (None, None);
-    session.store()?.log()?.verify(|event, _| {
-        if event.task_id != of.as_str() {
-            return;
-        }
+    for (event, _) in session.store()?.log()?.events_of(of.as_str())? {
         let named = event.meta.get("commit").and_then(|commit| commit.as_str());
         match event.action {
             Action::ChangeLanded => commit = named.map(str::to_owned),
             Action::PrBranchCreated => branch = named.map(str::to_owned),
             _ => {}
         }
-    })?;
+    }
     match (commit, branch) {
         (Some(commit), _) => Oid::parse(&commit),
         (None, Some(_)) => Err(Problem::fail(
@@ -210,20 +209,25 @@ fn name(
     ))
 }
 
-/// The tasks that were made to undo this commit.
+/// The tasks that were made to undo this commit, since it landed.
 fn submitted(session: &Session, of: &TaskId, commit: &Oid) -> Result<Vec<TaskId>, Problem> {
     let mut made = Vec::new();
-    session.store()?.log()?.verify(|event, _| {
-        let is = |name: &str, expected: &str| {
-            event.meta.get(name).and_then(|value| value.as_str()) == Some(expected)
-        };
-        if event.action == Action::TaskSubmitted
-            && is("rollback_of", of.as_str())
-            && is("commit", commit.as_str())
-        {
-            made.extend(TaskId::parse(&event.task_id));
+    session.store()?.log()?.back(|seen| {
+        if seen.begins(of.as_str()) {
+            return Ok(ControlFlow::Break(()));
         }
+        if seen.action() == Action::TaskSubmitted {
+            let event = seen.event()?;
+            let is = |name: &str, expected: &str| {
+                event.meta.get(name).and_then(|value| value.as_str()) == Some(expected)
+            };
+            if is("rollback_of", of.as_str()) && is("commit", commit.as_str()) {
+                made.extend(TaskId::parse(&event.task_id));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     })?;
+    made.reverse();
     Ok(made)
 }
 

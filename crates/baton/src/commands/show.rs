@@ -93,17 +93,29 @@ pub(super) fn change(session: &Session, candidate: &Candidate) -> Result<Vec<Str
 
 fn timeline(session: &Session, id: &str) -> Result<Vec<(Value, String)>, Problem> {
     let mut lines = Vec::new();
-    session.store()?.log()?.verify(|event, receipt| {
-        if event.task_id != id {
-            return;
-        }
+    for (event, receipt) in session.store()?.log()?.events_of(id)? {
         let (from, to) = (name(&event.from_state), name(&event.to_state));
-        let moved = if from == to { String::new() } else { format!("  {from} -> {to}") };
+        let moved = if from == to {
+            String::new()
+        } else {
+            format!("  {from} -> {to}")
+        };
         let decision = name(&event.decision);
-        let decision = if decision == "NA" { String::new() } else { format!("  {decision}") };
-        let line = format!("{:>4}  {}  {:<11} {:<17} {:<9}{moved}{decision}", receipt.seq, event.ts, event.actor.name(), name(&event.action), name(&event.status));
+        let decision = if decision == "NA" {
+            String::new()
+        } else {
+            format!("  {decision}")
+        };
+        let line = format!(
+            "{:>4}  {}  {:<11} {:<17} {:<9}{moved}{decision}",
+            receipt.seq,
+            event.ts,
+            event.actor.name(),
+            name(&event.action),
+            name(&event.status)
+        );
         let json = json!({"seq": event.seq, "ts": event.ts, "actor": event.actor, "action": event.action, "status": event.status, "decision": event.decision, "from_state": event.from_state, "to_state": event.to_state, "event_id": event.event_id});
         lines.push((json, line));
-    })?;
+    }
     Ok(lines)
 }

@@ -43,11 +43,10 @@ pub(super) fn of(session: &Session) -> Result<Option<Tip>, Problem> {
 }
 
 fn has_landed(session: &Session, candidate: &Candidate) -> Result<bool, Problem> {
-    let mut landed = false;
-    session.store()?.log()?.verify(|event, _| {
-        landed |= event.action == Action::ChangeLanded && event.task_id == candidate.task_id;
-    })?;
-    Ok(landed)
+    let events = session.store()?.log()?.events_of(&candidate.task_id)?;
+    Ok(events
+        .iter()
+        .any(|(event, _)| event.action == Action::ChangeLanded))
 }
 
 /// The gates that passed on the candidate and do not pass on the tip.

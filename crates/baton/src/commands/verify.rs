@@ -29,10 +29,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         Ok(()) => checked.push(what.to_owned()),
         Err(problem) => wrong.push(format!("{what}: {}", problem.message)),
     };
-    note(
-        "audit log",
-        session.store()?.log()?.verify(|_, _| {}).map(drop),
-    );
+    note("audit log", session.store()?.log()?.check(0).map(drop));
     note("candidate", check_candidate(&session));
     note("evidence and decision", check_decision(&session));
     note(
@@ -122,7 +119,8 @@ fn check_approvals(session: &Session) -> Result<(), Problem> {
     let Some(candidate) = session.task()?.candidate()? else {
         return Ok(());
     };
-    session.store()?.approvals_for(&candidate).map(drop)
+    let store = session.store()?;
+    store.approvals_over_whole_log(&candidate).map(drop)
 }
 
 /// Looks for the landing that the log records and compares its tree with the approved one.
@@ -133,17 +131,15 @@ fn check_landed(session: &Session) -> Result<(), Problem> {
         .candidate()?
         .ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
     let mut commit = None;
-    session.store()?.log()?.verify(|event, _| {
-        if event.task_id == task.id().as_str()
-            && matches!(event.action, Action::ChangeLanded | Action::PrBranchCreated)
-        {
+    for (event, _) in session.store()?.log()?.events_of(task.id().as_str())? {
+        if matches!(event.action, Action::ChangeLanded | Action::PrBranchCreated) {
             commit = event
                 .meta
                 .get("commit")
                 .and_then(|commit| commit.as_str())
                 .map(str::to_owned);
         }
-    })?;
+    }
     let commit =
         commit.ok_or_else(|| Problem::fail("EVIDENCE_MISSING", "the log records no landing"))?;
     let tree = session.repository()?.tree_of(&Oid::parse(&commit)?)?;

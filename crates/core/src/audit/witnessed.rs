@@ -33,7 +33,8 @@ impl Log {
         from: u64,
         each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<(), Problem> {
-        self.parts_at_rest()?.forwards(from, each)
+        let (parts, _, _) = self.at_rest()?;
+        parts.forwards(from, each)
     }
 
     /// Reads a signed checkpoint that somebody kept, and verifies it by the committed key of its log.

@@ -145,7 +145,7 @@ pub fn keep(
             ArtifactKind::GateEvidence,
             format!("evidence/{role}.dsse.json"),
         );
-        Ok(with_role(
+        Ok::<_, Problem>(with_role(
             task.write_next(kind, &name, &envelope.to_bytes()?)?,
             role,
         ))

@@ -25,7 +25,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::create(folder.path()).unwrap();
+        let (store, _) = Store::create(folder.path()).unwrap();
         let task = json!({"task_id": "T-1", "title": "t", "goal": "g", "scope": {"target_files": ["src/a"], "allow_patch_on_files": ["src/**"], "deny_paths_glob": []}});
         let task = Task::parse(task.to_string().as_bytes()).unwrap();
         store.submit(&task, |_| Ok(())).unwrap();

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::{
-    Access, Condition, GateKind, PathRule, Policy, RiskRule, StandingApproval, check_gates,
-    landing_types,
+    Access, CheckpointRule, Condition, GateKind, PathRule, Policy, RiskRule, StandingApproval,
+    check_gates, landing_types,
 };
 use crate::approval;
 use crate::bounds::{self, Checked};
@@ -107,6 +107,7 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     recovery(policy)?;
     caps(policy)?;
     landing_types::check(&policy.landing)?;
+    audit(policy)?;
     argv("draft.command", &policy.draft.command)
 }
 
@@ -358,6 +359,16 @@ fn recovery(policy: &Policy) -> Checked {
             bounds::text("recovery.procedure", step, 1, 1000)
         })
     })
+}
+
+fn audit(policy: &Policy) -> Checked {
+    let rules = &policy.audit;
+    // What is not signed is read again by each process that appends.
+    if let CheckpointRule::Every(lines) = rules.checkpoint {
+        bounds::number("audit.checkpoint.every", lines, 1, 10_000)?;
+    }
+    let (least, most) = (1 << 20, 1 << 30);
+    bounds::number("audit.segment_bytes", rules.segment_bytes, least, most)
 }
 
 fn caps(policy: &Policy) -> Checked {

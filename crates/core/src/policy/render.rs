@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Access, Actor, PathRule, Policy, RiskKind, Signatory, Signing};
+use super::{Access, Actor, CheckpointRule, PathRule, Policy, RiskKind, Signatory, Signing};
 use crate::envelope::ToolClass;
 
 const ACTORS: [Actor; 5] = [
@@ -39,6 +39,7 @@ impl Policy {
         self.render_paths(&mut text);
         self.render_risks(&mut text);
         self.render_caps(&mut text);
+        self.render_audit(&mut text);
         self.render_recovery(&mut text);
         text
     }
@@ -276,6 +277,20 @@ impl Policy {
             }
         }
         text.push('\n');
+    }
+
+    fn render_audit(&self, text: &mut String) {
+        let when = match self.audit.checkpoint {
+            CheckpointRule::Append => "with every line".to_owned(),
+            CheckpointRule::Every(lines) => format!("when {lines} lines are not signed"),
+        };
+        put(
+            text,
+            format_args!(
+                "## Log\n\nThe log's head is signed {when}. A file of the log is closed at {} bytes.\n\n",
+                self.audit.segment_bytes
+            ),
+        );
     }
 
     fn render_recovery(&self, text: &mut String) {

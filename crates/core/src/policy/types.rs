@@ -338,6 +338,37 @@ pub struct Draft {
     pub command: Vec<String>,
 }
 
+/// When the log's head is signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckpointRule {
+    /// With every line.
+    #[default]
+    Append,
+    /// When this many lines, or more, are not signed.
+    Every(#[serde(deserialize_with = "wire::count")] u64),
+}
+
+/// How the log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRules {
+    /// When the head is signed.
+    pub checkpoint: CheckpointRule,
+    /// A file of the log that has this many bytes is closed, and a new one begun.
+    #[serde(deserialize_with = "wire::count")]
+    pub segment_bytes: u64,
+}
+
+impl Default for AuditRules {
+    fn default() -> Self {
+        Self {
+            checkpoint: CheckpointRule::Append,
+            segment_bytes: 64 << 20,
+        }
+    }
+}
+
 fn is_enforced(mode: &Mode) -> bool {
     *mode == Mode::Enforce
 }
@@ -367,6 +398,8 @@ pub struct Policy {
     pub isolation: IsolationRule,
     pub landing: Landing,
     pub draft: Draft,
+    #[serde(default)]
+    pub audit: AuditRules,
     /// SHA-256 of the bytes it was read from.
     #[serde(skip)]
     pub sha256: String,

@@ -1,14 +1,42 @@
 //! Approvals and denials for candidates: one file each, never rewritten, each bound to a log line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use super::{Store, broken};
 use crate::approval::{Approval, Verdict};
-use crate::audit::{Action, Receipt};
+use crate::audit::{Action, Event, Receipt};
 use crate::candidate::Candidate;
 use crate::digest;
 use crate::envelope::QUEUE_ROOT;
 use crate::problem::Problem;
+
+/// Lines of the log that are always asked, so that what was denied a while ago under another task's
+/// name is known: tens of milliseconds.
+pub const RECENT: u64 = 20_000;
+
+/// What the log says of approvals and denials.
+#[derive(Default)]
+struct Recorded {
+    /// The digest of each file by its approval's id.
+    recorded: HashMap<String, String>,
+    /// The denials of the candidate at hand.
+    denials: Vec<String>,
+}
+
+impl Recorded {
+    /// Takes up a line; what was said last comes first and stays.
+    fn add(&mut self, id: &str, event: &Event, candidate: &Candidate) {
+        let is_ours =
+            event.inputs_sha256 == candidate.patch_sha256 && event.repo_ref == candidate.base;
+        if event.action == Action::ApprovalDenied && is_ours {
+            self.denials.push(id.to_owned());
+        }
+        let sha256 = &event.outputs_sha256;
+        let known = self.recorded.entry(id.to_owned());
+        known.or_insert_with(|| sha256.clone());
+    }
+}
 
 /// The largest approval file that is read, in bytes.
 const MAX_BYTES: usize = 64 << 10;
@@ -37,31 +65,31 @@ impl Store {
     }
 
     /// The approvals and denials for exactly this candidate, oldest first, each checked against
-    /// the log.
+    /// the log: back to the lines that record them and to the task's own first line, and at least
+    /// [`RECENT`] lines. A denial under another task that lies further back, and whose file was taken
+    /// away, is seen by [`Self::approvals_over_whole_log`].
     ///
     /// # Errors
     /// `APPROVAL_CHANGED` (a full stop) when a file that names this candidate is not the one that
     /// was recorded; `APPROVAL_INVALID`, `QUEUE_BROKEN`, `LOG_BROKEN`.
     pub fn approvals_for(&self, candidate: &Candidate) -> Result<Vec<Approval>, Problem> {
+        self.approvals_back(candidate, RECENT)
+    }
+
+    /// As [`Self::approvals_for`], and no denial is too old.
+    ///
+    /// # Errors
+    /// As [`Self::approvals_for`].
+    pub fn approvals_over_whole_log(
+        &self,
+        candidate: &Candidate,
+    ) -> Result<Vec<Approval>, Problem> {
+        self.approvals_back(candidate, u64::MAX)
+    }
+
+    fn approvals_back(&self, candidate: &Candidate, least: u64) -> Result<Vec<Approval>, Problem> {
         let found = self.read_approvals(candidate)?;
-        let mut recorded = HashMap::new();
-        let mut denials = Vec::new();
-        self.log()?.verify(|event, _| {
-            let is_ours =
-                event.inputs_sha256 == candidate.patch_sha256 && event.repo_ref == candidate.base;
-            let id = event.meta.get("approval_id").and_then(|id| id.as_str());
-            let (
-                Action::ApprovalGranted | Action::ApprovalCarried | Action::ApprovalDenied,
-                Some(id),
-            ) = (event.action, id)
-            else {
-                return;
-            };
-            recorded.insert(id.to_owned(), event.outputs_sha256.clone());
-            if event.action == Action::ApprovalDenied && is_ours {
-                denials.push(id.to_owned());
-            }
-        })?;
+        let Recorded { recorded, denials } = self.recorded_approvals(candidate, &found, least)?;
         // A denial counts for good, so taking its file away is tampering.
         let is_there = |id: &String| {
             found
@@ -91,6 +119,39 @@ impl Store {
                 },
             )
             .collect()
+    }
+
+    fn recorded_approvals(
+        &self,
+        candidate: &Candidate,
+        found: &[(Approval, String)],
+        least: u64,
+    ) -> Result<Recorded, Problem> {
+        let mut lines = Recorded::default();
+        let mut open: HashSet<_> = found
+            .iter()
+            .map(|(approval, _)| approval.approval_id.as_str())
+            .collect();
+        let (mut walked, mut has_begun) = (0_u64, false);
+        self.log()?.back(|seen| {
+            walked += 1;
+            has_begun |= seen.begins(&candidate.task_id);
+            if let Action::ApprovalGranted | Action::ApprovalCarried | Action::ApprovalDenied =
+                seen.action()
+            {
+                let event = seen.event()?;
+                if let Some(id) = event.meta.get("approval_id").and_then(|id| id.as_str()) {
+                    open.remove(id);
+                    lines.add(id, &event, candidate);
+                }
+            }
+            Ok(if has_begun && open.is_empty() && walked >= least {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })?;
+        Ok(lines)
     }
 
     fn read_approvals(&self, candidate: &Candidate) -> Result<Vec<(Approval, String)>, Problem> {

@@ -130,7 +130,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::create(folder.path()).unwrap();
+        let (store, _) = Store::create(folder.path()).unwrap();
         (folder, store)
     }
 

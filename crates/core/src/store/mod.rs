@@ -11,7 +11,9 @@ mod task_folder;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+pub use approvals::RECENT;
 pub use claim::{Claim, Conflict};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;
@@ -23,6 +25,7 @@ use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
 use crate::git::{ObjectStore, Repository};
 use crate::outputs::{Counts, TaskEntry};
+use crate::policy::AuditRules;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::TaskId;
@@ -35,6 +38,8 @@ pub const STOP: &str = "STOP";
 pub struct Store {
     root: PathBuf,
     queue: Folder,
+    log: OnceLock<Log>,
+    audit: Mutex<AuditRules>,
 }
 
 /// Whether the kill switch is on.
@@ -70,17 +75,24 @@ impl Store {
             .hint("run: baton init"),
             _ => broken(QUEUE_ROOT, &error),
         })?;
-        Ok(Self {
-            root: root.to_owned(),
-            queue,
-        })
+        Ok(Self::at(root, queue))
     }
 
-    /// Makes the queue's folders and an empty log. What is there already stays.
+    fn at(root: &Path, queue: Folder) -> Self {
+        Self {
+            root: root.to_owned(),
+            queue,
+            log: OnceLock::new(),
+            audit: Mutex::default(),
+        }
+    }
+
+    /// Makes the queue's folders, an empty log and its key, whose public half goes beside the policy.
+    /// What is there already stays. Says whether a key or a signed head was missing.
     ///
     /// # Errors
-    /// `IO_ERROR`, `QUEUE_BROKEN`.
-    pub fn create(root: &Path) -> Result<Self, Problem> {
+    /// `IO_ERROR`, `QUEUE_BROKEN`, and those of [`Log::create`].
+    pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
         let top = Folder::open(root).map_err(|error| Problem::io(root.display(), &error))?;
         let queue = top
             .sub_or_new(QUEUE_ROOT)
@@ -95,18 +107,9 @@ impl Store {
                 .sub_or_new(name)
                 .map_err(|error| broken(name, &error))?;
         }
-        let store = Self {
-            root: root.to_owned(),
-            queue,
-        };
-        let audit = store.folder("audit")?;
-        if !audit
-            .exists(crate::audit::FILE)
-            .map_err(|error| broken("audit", &error))?
-        {
-            store.log()?.create()?;
-        }
-        Ok(store)
+        let store = Self::at(root, queue);
+        let made = store.log()?.create()?;
+        Ok((store, made))
     }
 
     /// The repository's top folder.
@@ -119,8 +122,21 @@ impl Store {
     ///
     /// # Errors
     /// `QUEUE_BROKEN`.
-    pub fn log(&self) -> Result<Log, Problem> {
-        Ok(Log::new(self.folder("audit")?))
+    pub fn log(&self) -> Result<&Log, Problem> {
+        if let Some(log) = self.log.get() {
+            return Ok(log);
+        }
+        let log = Log::new(self.folder("audit")?, &self.root);
+        log.set_rules(*self.audit.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(self.log.get_or_init(|| log))
+    }
+
+    /// Takes over what the policy says of the log.
+    pub fn set_audit_rules(&self, rules: AuditRules) {
+        *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+        if let Some(log) = self.log.get() {
+            log.set_rules(rules);
+        }
     }
 
     /// The private object store.

@@ -1,0 +1,318 @@
+//! Appending: one line, one write, in one order for all writers; a torn end is cut off first, and what
+//! was signed is held against what is there.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
+
+use baton_transparency::{Checkpoint, check_inclusion, inclusion, leaf_hash};
+use rustix::fs::OFlags;
+
+use super::checkpoint::rewritten;
+use super::glance::Glance;
+use super::index::Index;
+use super::segments::{Parts, SEGMENTS, Tail, segment_name};
+use super::{
+    Action, Draft, Event, FILE, Head, Level, Log, MAX_LINE, Receipt, broken, write_failed,
+};
+use crate::envelope::QUEUE_ROOT;
+use crate::policy::{Actor, CheckpointRule};
+use crate::problem::Problem;
+use crate::{clock, digest};
+
+/// An empty log file that waits to take the place of a full one.
+const FRESH: &str = ".tmp-events";
+
+impl Log {
+    /// Appends one event: linked, numbered, written in one go, durable when this returns; signed as
+    /// well, if the policy says so of every line.
+    ///
+    /// # Errors
+    /// `LOG_MISSING`, `LOG_BROKEN`, `LOG_REWRITTEN`, `LOG_WRITE_FAILED`, `LOG_KEY_…`, `CHECKPOINT_…`:
+    /// the log ends as before. `LOG_SYNC_FAILED`, and failures to write a checkpoint: the line stands,
+    /// and nobody may count on it.
+    pub fn append(&self, draft: Draft) -> Result<Receipt, Problem> {
+        self.check_synced()?;
+        self.signing_key()?;
+        // Outside the lock, for a signature takes longer to check than a line to write.
+        self.sealed()?;
+        let lock = self.lock()?;
+        let mut end = self.open_checked()?;
+        if end.parts.active().length >= self.rules().segment_bytes {
+            self.rotate(&end)?;
+            end = self.open_checked()?;
+        }
+        let file = end.parts.active().file;
+        let receipt = end.write(draft)?;
+        // Let others write while this line goes to the disk: a sync covers all earlier bytes.
+        drop(lock);
+        self.make_durable(&file, receipt.seq)?;
+        Ok(receipt)
+    }
+
+    /// A checkpoint covers only lines that are on the disk; where each line gets one, its sync is the
+    /// line's, shared with all who wait for it.
+    fn make_durable(&self, file: &File, seq: u64) -> Result<(), Problem> {
+        match self.rules().checkpoint {
+            CheckpointRule::Append => self.seal(seq).map(drop),
+            CheckpointRule::Every(lines) => {
+                self.sync(file)?;
+                let is_due = |size: u64| seq >= size.saturating_add(lines);
+                let last = self.seen().as_ref().map_or(0, |seen| seen.checkpoint.size);
+                // Others may have signed since.
+                if is_due(last) && is_due(self.sealed()?.checkpoint.size) {
+                    self.seal(seq)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The end of the log, fit to be written to: a torn last line cut off, the index brought up to it,
+    /// and the signed head held against it. An index that does not match is made anew from the lines
+    /// before anybody is accused, and the log says so. The caller holds the append lock.
+    pub(super) fn open_checked(&self) -> Result<End, Problem> {
+        let mut end = self.open_end()?;
+        if end.tail.torn > 0 {
+            self.cut_torn(&end)?;
+            end = self.open_end()?;
+        }
+        let sealed = self.sealed()?;
+        let size = sealed.checkpoint.size;
+        if size > end.tail.head.seq {
+            return Err(rewritten(&format!(
+                "it ends at line {}, and its signed head says {size}",
+                end.tail.head.seq
+            )));
+        }
+        let holds = |end: &End| {
+            self.check_root(&sealed, &end.index)?;
+            if self.was_held.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            end.unsigned_match(&sealed.checkpoint)
+        };
+        let held: Result<(), Problem> = holds(&end);
+        if held.is_err() {
+            end.index = self.rebuild_index(&end.parts, end.tail.head.seq)?;
+            end.was_wrong = true;
+            holds(&end)?;
+        }
+        self.remember(sealed);
+        if end.was_wrong {
+            end.write(note(Action::IndexRebuilt)?)?;
+            end = self.open_end()?;
+        }
+        Ok(end)
+    }
+
+    fn open_end(&self) -> Result<End, Problem> {
+        let parts = self.parts(OFlags::RDWR)?;
+        let tail = parts.tail()?;
+        let (index, was_wrong) = self.current_index(&parts, &tail)?;
+        Ok(End {
+            parts,
+            tail,
+            index,
+            was_wrong,
+        })
+    }
+
+    /// A writer was killed or the disk was full: the bytes are kept aside, and the log says so.
+    fn cut_torn(&self, end: &End) -> Result<(), Problem> {
+        let failed = |error: io::Error| write_failed(&error);
+        let part = end.parts.active();
+        let keep = part.length - end.tail.torn;
+        let mut torn = vec![0; usize::try_from(end.tail.torn).unwrap_or(usize::MAX)];
+        part.file.read_exact_at(&mut torn, keep).map_err(failed)?;
+        let sha256 = digest::sha256(&torn);
+        let name = sha256.get(..16).unwrap_or(&sha256);
+        let aside = format!("torn-{}-{name}", end.tail.head.seq);
+        match self.folder.write_new(&aside, &torn) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+        part.file.set_len(keep).map_err(failed)?;
+        let draft = note(Action::LogRepaired)?
+            .meta("torn_bytes", end.tail.torn)
+            .meta("torn_sha256", sha256)
+            .meta("kept_as", format!("{QUEUE_ROOT}/audit/{aside}"));
+        end.write(draft).map(drop)
+    }
+
+    /// Closes the file that is appended to and begins an empty one. Each step leaves something that the
+    /// next append, and every reader, takes for what it is. The caller holds the append lock.
+    fn rotate(&self, end: &End) -> Result<(), Problem> {
+        let failed = |error: io::Error| write_failed(&error);
+        let Some(first) = end.parts.first_active()? else {
+            return Ok(());
+        };
+        self.sync(&end.parts.active().file)?;
+        self.seal(end.tail.head.seq)?;
+        let segments = self.folder.sub_or_new(SEGMENTS).map_err(failed)?;
+        let head = format!("checkpoint.{:016}", end.tail.head.seq);
+        let bytes = self.checkpoint_bytes()?.unwrap_or_default();
+        for made in [
+            segments.write_new(&head, &bytes),
+            self.folder.link_to(FILE, &segments, &segment_name(first)),
+        ] {
+            match made {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(failed)?,
+            }
+        }
+        if !end.parts.is_linked(first)? {
+            return Err(broken(first, "another segment of this name is there"));
+        }
+        self.folder
+            .make_file(FRESH)
+            .and_then(|fresh| fresh.sync_all())
+            .and_then(|()| self.folder.rename_over(FRESH, FILE))
+            .and_then(|()| self.folder.sync())
+            .map_err(failed)
+    }
+}
+
+/// The end of the log, with what it takes to write on.
+pub(super) struct End {
+    parts: Parts,
+    tail: Tail,
+    index: Index,
+    /// Whether the index had to be made anew because it did not match.
+    was_wrong: bool,
+}
+
+impl End {
+    /// Writes one line.
+    fn write(&self, draft: Draft) -> Result<Receipt, Problem> {
+        write_linked(
+            &self.parts.active().file,
+            &self.index,
+            &self.tail.head,
+            draft,
+        )
+    }
+
+    /// Whether the lines after the signed ones are chained to them, and in the index as they are.
+    fn unsigned_match(&self, signed: &Checkpoint) -> Result<(), Problem> {
+        let (mut head, size) = (Head::empty(), signed.size);
+        self.parts.forwards(size.max(1), |line| {
+            let glance = Glance::parse(line, head.seq.max(size) + 1)?;
+            // The tree vouches for the last signed line, and that line for its successor.
+            if glance.seq == size {
+                let proof = inclusion(size - 1, size, &self.index)?;
+                check_inclusion(&leaf_hash(line), size - 1, size, &proof, &signed.root)
+                    .map_err(|error| rewritten(&format!("line {size}: {error}")))?;
+            } else {
+                glance.follows(&head)?;
+            }
+            if self.index.leaf(glance.seq)? != leaf_hash(line) {
+                return Err(broken(glance.seq, "the index has another hash for it"));
+            }
+            head = glance.head(line);
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+}
+
+fn note(action: Action) -> Result<Draft, Problem> {
+    let mut draft = Draft::new(Actor::System, action, "audit-append")?;
+    draft.level = Level::Warn;
+    Ok(draft)
+}
+
+fn write_linked(
+    mut file: &File,
+    index: &Index,
+    head: &Head,
+    draft: Draft,
+) -> Result<Receipt, Problem> {
+    let line = event_line(linked(head, draft))?;
+    let before = file.metadata().map_err(|error| write_failed(&error))?.len();
+    let body = line.bytes.strip_suffix(b"\n").unwrap_or(&line.bytes);
+    let written = match file.write(&line.bytes) {
+        Ok(count) if count == line.bytes.len() => index.push(head.seq, body),
+        Ok(_) => Err(write_failed(&io::ErrorKind::StorageFull.into())),
+        Err(error) => Err(write_failed(&error)),
+    };
+    if let Err(problem) = written {
+        // A short write means a full disk: take the half line back before anybody reads it.
+        file.set_len(before).map_err(|error| write_failed(&error))?;
+        return Err(problem);
+    }
+    Ok(Receipt {
+        seq: head.seq + 1,
+        sha256: digest::sha256(body),
+        event_id: line.event_id,
+    })
+}
+fn linked(head: &Head, draft: Draft) -> Event {
+    Event {
+        ts: clock::rfc3339(clock::now()),
+        seq: head.seq + 1,
+        event_id: draft.event_id,
+        prev_event_id: head.event_id.clone(),
+        prev_sha256: head.sha256.clone(),
+        level: draft.level,
+        actor: draft.actor,
+        action: draft.action,
+        skill: draft.skill,
+        status: draft.status,
+        decision: draft.decision,
+        task_id: draft.task_id,
+        from_state: draft.from.into(),
+        to_state: draft.to.into(),
+        repo_ref: draft.repo_ref,
+        inputs_sha256: draft.inputs_sha256,
+        outputs_sha256: draft.outputs_sha256,
+        approvals: draft.approvals,
+        artifacts: draft.artifacts,
+        findings: draft.findings,
+        meta: draft.meta,
+    }
+}
+
+struct Line {
+    event_id: String,
+    bytes: Vec<u8>,
+}
+
+/// Serialises an event. A line that would be too long loses findings, worst kept first, and says
+/// how many; the kept envelope still holds them all.
+fn event_line(mut event: Event) -> Result<Line, Problem> {
+    let mut omitted = 0_usize;
+    loop {
+        let mut bytes = serde_json::to_vec(&event)
+            .map_err(|error| Problem::fail("LOG_WRITE_FAILED", error.to_string()))?;
+        bytes.push(b'\n');
+        if bytes.len() <= MAX_LINE {
+            return Ok(Line {
+                event_id: event.event_id,
+                bytes,
+            });
+        }
+        if event.findings.is_empty() {
+            return Err(Problem::fail(
+                "LOG_LINE_TOO_LONG",
+                format!(
+                    "the event has {} bytes, a line holds at most {MAX_LINE}",
+                    bytes.len()
+                ),
+            )
+            .hint("put what is large into an artifact and name it"));
+        }
+        event
+            .findings
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let keep = event.findings.len() / 2;
+        omitted += event.findings.len() - keep;
+        event.findings.truncate(keep);
+        event
+            .meta
+            .insert("findings_omitted".to_owned(), omitted.into());
+    }
+}

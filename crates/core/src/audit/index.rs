@@ -1,0 +1,209 @@
+//! The tree's hashes in a flat file, so that a root or a proof costs a logarithmic number of reads. It
+//! is written after each line and never synced: whatever is wrong with it can be made again from the
+//! lines, and nothing in it counts unless a signed root says the same.
+
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
+
+use baton_transparency::{
+    Hash, Hashes, TreeRange, completed_by, leaf_hash, root, stored_count, stored_index,
+};
+use rustix::fs::OFlags;
+
+use super::segments::{Parts, Tail};
+use super::{Log, write_failed};
+use crate::problem::Problem;
+
+/// The folder in `audit`, and the file in it.
+pub(super) const FOLDER: &str = "tree";
+pub(super) const FILE: &str = "hashes";
+const FRESH: &str = ".tmp-hashes";
+const RECORD: u64 = 32;
+/// More lines than this are hashed in one pass over the whole log.
+const MOST_BEHIND: u64 = 100_000;
+/// What is written at once when the index is made anew, in bytes.
+const BLOCK: usize = 1 << 20;
+
+/// The open index.
+#[derive(Debug)]
+pub struct Index {
+    file: File,
+}
+
+impl Hashes for Index {
+    type Error = Problem;
+
+    fn read(&self, index: u64) -> Result<Hash, Problem> {
+        let mut record = [0; 32];
+        self.file
+            .read_exact_at(&mut record, index.saturating_mul(RECORD))
+            .map_err(|error| Problem::io(path(), &error))?;
+        Ok(Hash(record))
+    }
+}
+
+impl Index {
+    /// Lines whose hashes it holds whole.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn leaves(&self) -> Result<u64, Problem> {
+        let length = self.file.metadata();
+        let records = length.map_err(|error| Problem::io(path(), &error))?.len() / RECORD;
+        // 2n - 64 <= stored_count(n) <= 2n, so the answer lies this close.
+        let (mut low, mut high) = (records / 2, records / 2 + 64);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if stored_count(middle) <= records {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Reads `count` records from number `from`.
+    pub(super) fn records(&self, from: u64, count: u64) -> Result<Vec<u8>, Problem> {
+        let size = usize::try_from(count.saturating_mul(RECORD)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; size];
+        self.file
+            .read_exact_at(&mut bytes, from.saturating_mul(RECORD))
+            .map_err(|error| Problem::io(path(), &error))?;
+        Ok(bytes)
+    }
+
+    /// The hash of line `seq`.
+    pub(super) fn leaf(&self, seq: u64) -> Result<Hash, Problem> {
+        self.read(stored_index(0, seq.saturating_sub(1)))
+    }
+
+    /// Adds the line after the first `size` lines.
+    ///
+    /// # Errors
+    /// `LOG_WRITE_FAILED`; the index is then as long as before.
+    pub(super) fn push(&self, size: u64, line: &[u8]) -> Result<(), Problem> {
+        let made = completed_by(size, leaf_hash(line), self)?;
+        let bytes: Vec<u8> = made.iter().flat_map(|hash| hash.0).collect();
+        let at = stored_count(size) * RECORD;
+        self.file.write_all_at(&bytes, at).map_err(|error| {
+            // Best effort: whoever opens it next cuts it back as well.
+            let _ = self.file.set_len(at);
+            write_failed(&error)
+        })
+    }
+
+    /// Whether it holds this many lines and its last leaf is the last line's.
+    fn ends_with(&self, tail: &Tail) -> Result<bool, Problem> {
+        let seq = tail.head.seq;
+        Ok(self.leaves()? == seq && (seq == 0 || self.leaf(seq)? == leaf_hash(&tail.line)))
+    }
+
+    fn cut(&self, size: u64) -> Result<(), Problem> {
+        let length = stored_count(size) * RECORD;
+        self.file
+            .set_len(length)
+            .map_err(|error| write_failed(&error))
+    }
+}
+
+impl Log {
+    /// The index as it is, for proofs about a tree whose root a checkpoint signs.
+    ///
+    /// # Errors
+    /// `INDEX_MISSING`.
+    pub fn index(&self) -> Result<Index, Problem> {
+        self.open_index(OFlags::RDONLY)?.ok_or_else(|| {
+            Problem::fail("INDEX_MISSING", format!("there is no {}", path()))
+                .hint("the next line that is appended makes it again from the lines")
+        })
+    }
+
+    pub(super) fn open_index(&self, flags: OFlags) -> Result<Option<Index>, Problem> {
+        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let opened = self.folder.sub(FOLDER);
+        match opened.and_then(|folder| folder.open_file(FILE, flags)) {
+            Ok(file) => Ok(Some(Index { file })),
+            Err(error) if missing(&error) => Ok(None),
+            Err(error) => Err(Problem::io(path(), &error)),
+        }
+    }
+
+    /// The index, brought to the log's end. Says whether it had to be made anew because it did not
+    /// match. The caller holds the append lock.
+    pub(super) fn current_index(
+        &self,
+        parts: &Parts,
+        tail: &Tail,
+    ) -> Result<(Index, bool), Problem> {
+        let Some(index) = self.open_index(OFlags::RDWR)? else {
+            return Ok((self.rebuild_index(parts, tail.head.seq)?, false));
+        };
+        if index.ends_with(tail)? {
+            return Ok((index, false));
+        }
+        let has = index.leaves()?.min(tail.head.seq);
+        if tail.head.seq - has > MOST_BEHIND {
+            return Ok((self.rebuild_index(parts, tail.head.seq)?, false));
+        }
+        index.cut(has)?;
+        let mut size = has;
+        parts.forwards(has + 1, |line| {
+            if size < tail.head.seq {
+                index.push(size, line)?;
+                size += 1;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if index.ends_with(tail)? {
+            return Ok((index, false));
+        }
+        Ok((self.rebuild_index(parts, tail.head.seq)?, true))
+    }
+
+    /// Makes the index of the first `size` lines from nothing but the lines.
+    pub(super) fn rebuild_index(&self, parts: &Parts, size: u64) -> Result<Index, Problem> {
+        let failed = |error: io::Error| write_failed(&error);
+        let folder = self.folder.sub_or_new(FOLDER).map_err(failed)?;
+        let file = folder.make_file(FRESH).map_err(failed)?;
+        let (mut bytes, mut at) = (Vec::with_capacity(BLOCK + 4096), 0);
+        let mut tree = TreeRange::new(0);
+        parts.forwards(1, |line| {
+            if tree.end() == size {
+                return Ok(ControlFlow::Break(()));
+            }
+            tree.push(leaf_hash(line), &mut |_, hash: &Hash| bytes.extend(hash.0));
+            if bytes.len() >= BLOCK {
+                file.write_all_at(&bytes, at).map_err(failed)?;
+                at += bytes.len() as u64;
+                bytes.clear();
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        file.write_all_at(&bytes, at).map_err(failed)?;
+        folder.rename_over(FRESH, FILE).map_err(failed)?;
+        Ok(Index { file })
+    }
+
+    /// The root of the first `size` lines by the index; `None` when the index is shorter.
+    pub(super) fn root_by(index: &Index, size: u64) -> Result<Option<Hash>, Problem> {
+        if index.leaves()? < size {
+            return Ok(None);
+        }
+        root(size, index).map(Some)
+    }
+}
+
+impl From<baton_transparency::Error> for Problem {
+    fn from(error: baton_transparency::Error) -> Self {
+        Self::fail("LOG_BROKEN", format!("the audit log's tree: {error}"))
+            .hint("compare with a copy kept elsewhere: baton audit verify")
+    }
+}
+
+/// The index's path as messages write it.
+pub(super) fn path() -> String {
+    format!("{}/audit/{FOLDER}/{FILE}", crate::envelope::QUEUE_ROOT)
+}

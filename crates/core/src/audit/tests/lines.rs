@@ -1,0 +1,140 @@
+//! What a line is, how lines follow each other, and how files of lines follow each other.
+
+use super::*;
+use crate::envelope::Finding;
+
+#[test]
+fn lines_are_numbered_and_linked_by_the_digest_of_their_bytes() {
+    let place = Place::new(AuditRules::default());
+    let first = append(&place.log, "a");
+    let second = append(&place.log, "b");
+    assert_eq!((first.seq, second.seq), (1, 2));
+    let lines = place.lines();
+    assert_eq!(first.sha256, digest::sha256(lines[0].as_bytes()));
+    assert!(lines[1].contains(&format!("\"prev_sha256\":\"{}\"", first.sha256)));
+    assert!(lines[0].contains(GENESIS));
+    let checked = place.log.check(1).unwrap();
+    assert_eq!(checked.head.sha256, second.sha256);
+    assert_eq!((checked.checkpoint.size, checked.not_indexed), (2, 0));
+    assert_eq!(checked.checkpoint.root, checked.root);
+}
+
+#[test]
+fn a_head_is_signed_with_every_line_or_with_every_so_many() {
+    let place = Place::new(every(3));
+    let signed = |after: &str| {
+        append(&place.log, after);
+        place.log.checkpoint().unwrap().1.size
+    };
+    assert_eq!(["a", "b", "c", "d"].map(signed), [0, 0, 3, 3]);
+    assert_eq!(place.log.seal_now().unwrap().1.size, 4);
+    assert_eq!(place.again().check(2).unwrap().checkpoint.size, 4);
+}
+
+#[test]
+fn a_long_event_loses_findings_and_says_how_many() {
+    let place = Place::new(AuditRules::default());
+    let mut draft = Draft::new(Actor::Human, Action::RiskScanned, "diff-risk-scan").unwrap();
+    draft.findings = (0..1000)
+        .map(|_| Finding::new(Severity::Low, "X", "y".repeat(200)))
+        .collect();
+    let worst = Finding::new(Severity::Critical, "WORST", "kept");
+    draft.findings.push(worst);
+    place.log.append(draft).unwrap();
+    let line = &place.lines()[0];
+    assert!(line.len() < MAX_LINE && line.contains("WORST") && line.contains("findings_omitted"));
+    let problem = place.log.append(super::draft(&"z".repeat(MAX_LINE)));
+    assert_eq!(refusal(problem), "LOG_LINE_TOO_LONG");
+    let longest = "z".repeat(MAX_LINE - place.lines()[0].len() / 64 - 2000);
+    append(&place.log, &longest);
+    place.again().check(1).unwrap();
+}
+
+#[test]
+fn files_are_closed_by_size_and_chain_and_tree_go_on() {
+    let place = Place::new(small_segments(4000));
+    for number in 1..=40_u64 {
+        assert_eq!(append(&place.log, "x").seq, number);
+    }
+    assert!(place.segments().len() >= 5, "{:?}", place.segments());
+    for log in [&place.log, &place.again()] {
+        let checked = log.check(2).unwrap();
+        assert_eq!((checked.head.seq, checked.checkpoint.size), (40, 40));
+        for seq in 1..=40 {
+            let (event, receipt) = log.line(seq).unwrap().unwrap();
+            assert_eq!((event.seq, receipt.seq), (seq, seq));
+        }
+        assert!(log.line(0).unwrap().is_none() && log.line(41).unwrap().is_none());
+    }
+    let root = place.log.check(1).unwrap().root;
+    std::fs::remove_file(place.path("tree/hashes")).unwrap();
+    append(&place.again(), "y");
+    assert_eq!(actions(&place.log).len(), 41, "a missing index is no event");
+    assert_ne!(place.log.check(1).unwrap().root, root);
+}
+
+#[test]
+fn a_rotation_that_was_cut_off_anywhere_is_finished() {
+    // After the link; after the fresh file; with the head of the segment and no link.
+    for cut in 0..3 {
+        let place = Place::new(small_segments(1 << 20));
+        for _ in 0..5 {
+            append(&place.log, "x");
+        }
+        place.log.set_rules(small_segments(1000));
+        let segment = place.path("segments/events.0000000000000001.ndjson");
+        match cut {
+            0 => std::fs::hard_link(place.events(), &segment).unwrap(),
+            1 => {
+                std::fs::hard_link(place.events(), &segment).unwrap();
+                std::fs::write(place.path(".tmp-events"), b"").unwrap();
+            }
+            _ => {
+                let head = place.path("segments/checkpoint.0000000000000005");
+                std::fs::copy(place.path("checkpoint"), head).unwrap();
+            }
+        }
+        let log = place.again();
+        assert_eq!(log.head().unwrap().seq, 5, "cut {cut}");
+        assert_eq!(log.quick_check().unwrap().seq, 5, "cut {cut}");
+        assert_eq!(log.check(1).unwrap().head.seq, 5, "cut {cut}");
+        assert_eq!(log.line(5).unwrap().unwrap().1.seq, 5, "cut {cut}");
+        assert_eq!(append(&log, "y").seq, 6);
+        assert_eq!(place.segments().len(), 1, "cut {cut}");
+        assert_eq!(place.lines().len(), 1, "cut {cut}");
+        assert_eq!(place.again().check(1).unwrap().head.seq, 6);
+    }
+}
+
+#[test]
+fn another_segment_in_the_way_is_not_overwritten() {
+    let place = Place::new(small_segments(1000));
+    append(&place.log, "x");
+    append(&place.log, "x");
+    let planted = place.path("segments/events.0000000000000001.ndjson");
+    if planted.exists() {
+        std::fs::remove_file(&planted).unwrap();
+    }
+    std::fs::write(&planted, "planted\n").unwrap();
+    assert!(place.again().append(draft("y")).is_err());
+    assert_eq!(std::fs::read_to_string(&planted).unwrap(), "planted\n");
+}
+
+#[test]
+fn a_fresh_rotation_leaves_an_empty_file_and_readers_do_not_mind() {
+    let place = Place::new(small_segments(1 << 20));
+    for _ in 0..3 {
+        append(&place.log, "x");
+    }
+    let segment = place.path("segments/events.0000000000000001.ndjson");
+    std::fs::rename(place.events(), segment).unwrap();
+    let head = place.path("segments/checkpoint.0000000000000003");
+    std::fs::copy(place.path("checkpoint"), head).unwrap();
+    std::fs::write(place.events(), b"").unwrap();
+    let log = place.again();
+    assert_eq!(log.head().unwrap().seq, 3);
+    assert_eq!(log.check(2).unwrap().head.seq, 3);
+    assert_eq!(log.events_of("-").unwrap().len(), 3);
+    assert_eq!(append(&log, "y").seq, 4);
+    assert_eq!(place.again().check(2).unwrap().head.seq, 4);
+}
