@@ -31,7 +31,8 @@ fn elsewhere(arguments: &[&str], files: &[(&str, &[u8])]) -> Ran {
 }
 
 fn prove(bench: &Bench, seq: &str) -> Vec<u8> {
-    let path = bench.scratch(&format!("{seq}.tlog-proof"));
+    let folder = tempfile::tempdir_in(bench.scratch("")).unwrap();
+    let path = folder.path().join("line.tlog-proof");
     let path = path.to_str().unwrap();
     bench
         .baton(["audit", "prove", seq, "--out", path])
@@ -102,7 +103,7 @@ fn a_proof_goes_to_standard_output_or_to_a_new_file() {
     let proof = prove(&bench, "2");
     let said = bench.baton(["audit", "prove", "2"]);
     assert_eq!((said.code, said.stdout.as_bytes()), (0, &proof[..]));
-    let path = bench.scratch("2.tlog-proof");
+    let path = kept(&bench, "2.tlog-proof", &proof);
     let again = bench.baton(["audit", "prove", "2", "--out", path.to_str().unwrap()]);
     assert_eq!(again.expect(1)["code"], "IO_ERROR");
     assert_eq!(std::fs::read(&path).unwrap(), proof);

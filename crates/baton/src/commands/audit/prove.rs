@@ -15,10 +15,14 @@ use crate::reply::Reply;
 
 /// The flags.
 #[derive(Clone, Debug, clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["seq", "consistency"])]
 pub(super) struct Arguments {
     /// Prove that the log holds this line
-    #[arg(value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        value_name = "SEQ",
+        value_parser = clap::value_parser!(u64).range(1..),
+        required_unless_present = "consistency",
+        conflicts_with = "consistency"
+    )]
     seq: Option<u64>,
     /// Prove that the log begins with what this older checkpoint signs
     #[arg(long, value_name = "CHECKPOINT")]

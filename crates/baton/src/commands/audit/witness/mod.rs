@@ -46,10 +46,13 @@ pub(super) enum Verb {
 
 /// The flags of `add`.
 #[derive(Clone, Debug, clap::Args)]
-#[group(id = "where", required = true, multiple = false, args = ["place", "git"])]
 pub(super) struct Add {
     /// A file, a folder, or the submission prefix of a C2SP witness (https://…)
-    #[arg(value_name = "FILE|DIR|URL")]
+    #[arg(
+        value_name = "FILE|DIR|URL",
+        required_unless_present = "git",
+        conflicts_with = "git"
+    )]
     place: Option<String>,
     /// The witness's public key, for a URL
     #[arg(long, value_name = "VKEY")]
