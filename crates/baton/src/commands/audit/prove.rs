@@ -55,9 +55,9 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<Reply, Pro
         return Ok(Reply::payload(text));
     };
     let (folder, name) = named::place(path)?;
-    folder
-        .write_new(&name, text.as_bytes())
-        .map_err(|error| Problem::io(path.display(), &error))?;
+    folder.write_new(&name, text.as_bytes()).map_err(|error| {
+        Problem::io(path.display(), &error).hint("name a file that is not there yet")
+    })?;
     Ok(
         Reply::ok(json!({"command": "audit prove", "status": "OK", "proof": path}))
             .line(format!(
