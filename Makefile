@@ -9,7 +9,7 @@ FUZZ := fuzz/libfuzzer
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test walls quick bench bench-scan bench-gates eval-risk fuzz build check fmt install help
+.PHONY: demo test walls quick bench bench-scan bench-gates bench-audit eval-risk fuzz build check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ bench-scan: ## Measure reader and rules on a long log; REPO=path takes another r
 bench-gates: ## Measure walls, trees and the built-in gates, beside git
 	$(CARGO) build --workspace --bins --release --locked --quiet
 	@BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p gate-runner --bench gates --locked --quiet
+
+bench-audit: ## Measure the log beside bare appends and SQLite, kill its writers, cut its power; EVENTS=10000000
+	@EVENTS='$(EVENTS)' $(CARGO) bench -p baton-core --bench audit --locked --quiet
+	@BATON_EVENTS=100000 BATON_KILLS=500 $(CARGO) test --release -p baton-core --test writers --locked --quiet -- --nocapture
 
 eval-risk: ## Say how right the risk rules are; REPOS="path path" takes other repositories' history
 	@REPOS='$(REPOS)' $(if $(POLICY),POLICY='$(POLICY)') JUDGED='$(or $(JUDGED),$(CURDIR)/crates/risk/benches/judged.tsv)' $(CARGO) bench -p baton-risk --bench eval --locked --quiet

@@ -18,6 +18,7 @@ use super::{
     Action, Draft, Event, FILE, Head, Level, Log, MAX_LINE, Receipt, broken, write_failed,
 };
 use crate::envelope::QUEUE_ROOT;
+use crate::files::Reserved;
 use crate::policy::{Actor, CheckpointRule};
 use crate::problem::Problem;
 use crate::{clock, digest};
@@ -45,29 +46,43 @@ impl Log {
             end = self.open_checked()?;
         }
         let file = end.parts.active().file;
+        // Before the line, so that a full disk refuses both.
+        let room = self.room_for_head(end.tail.head.seq + 1)?;
         let receipt = end.write(draft)?;
         // Let others write while this line goes to the disk: a sync covers all earlier bytes.
         drop(lock);
-        self.make_durable(&file, receipt.seq)?;
+        self.make_durable(&file, receipt.seq, room)?;
         Ok(receipt)
     }
 
     /// A checkpoint covers only lines that are on the disk; where each line gets one, its sync is the
     /// line's, shared with all who wait for it.
-    fn make_durable(&self, file: &File, seq: u64) -> Result<(), Problem> {
-        match self.rules().checkpoint {
-            CheckpointRule::Append => self.seal(seq).map(drop),
-            CheckpointRule::Every(lines) => {
-                self.sync(file)?;
-                let is_due = |size: u64| seq >= size.saturating_add(lines);
-                let last = self.seen().as_ref().map_or(0, |seen| seen.checkpoint.size);
-                // Others may have signed since.
-                if is_due(last) && is_due(self.sealed()?.checkpoint.size) {
-                    self.seal(seq)?;
-                }
-                Ok(())
-            }
+    fn make_durable(
+        &self,
+        file: &File,
+        seq: u64,
+        room: Option<Reserved<'_>>,
+    ) -> Result<(), Problem> {
+        if self.rules().checkpoint != CheckpointRule::Append {
+            self.sync(file)?;
         }
+        match room {
+            Some(room) => self.seal(seq, room).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Room for the head that is to be signed after line `seq`, if one is.
+    fn room_for_head(&self, seq: u64) -> Result<Option<Reserved<'_>>, Problem> {
+        let is_due = match self.rules().checkpoint {
+            CheckpointRule::Append => true,
+            // What was read under the lock is as new as can be.
+            CheckpointRule::Every(lines) => {
+                let last = self.seen().as_ref().map_or(0, |seen| seen.checkpoint.size);
+                seq >= last.saturating_add(lines)
+            }
+        };
+        is_due.then(|| self.room()).transpose()
     }
 
     /// The end of the log, fit to be written to: a torn last line cut off, the index brought up to it,
@@ -152,7 +167,7 @@ impl Log {
             return Ok(());
         };
         self.sync(&end.parts.active().file)?;
-        self.seal(end.tail.head.seq)?;
+        self.seal(end.tail.head.seq, self.room()?)?;
         let segments = self.folder.sub_or_new(SEGMENTS).map_err(failed)?;
         let head = format!("checkpoint.{:016}", end.tail.head.seq);
         let bytes = self.checkpoint_bytes()?.unwrap_or_default();

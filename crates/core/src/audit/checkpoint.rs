@@ -11,11 +11,14 @@ use super::index::Index;
 use super::segments::open_active;
 use super::{Log, path, write_failed};
 use crate::envelope::QUEUE_ROOT;
+use crate::files::Reserved;
 use crate::problem::Problem;
 
 /// The latest signed head, in the `audit` folder.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 const LOCK: &str = ".checkpoint.lock";
+/// What a head without witnesses takes at most, in bytes: a name, a size, a root, a signature.
+const ROOM: usize = 512;
 /// The largest checkpoint that is read, witnesses' lines included, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
@@ -100,7 +103,7 @@ impl Log {
     ///
     /// # Errors
     /// `LOG_REWRITTEN`, `LOG_WRITE_FAILED`, `LOG_SYNC_FAILED`, and those of [`Self::checkpoint`].
-    pub(super) fn seal(&self, least: u64) -> Result<Checkpoint, Problem> {
+    pub(super) fn seal(&self, least: u64, room: Reserved<'_>) -> Result<Checkpoint, Problem> {
         let _lock = self.lock_checkpoint()?;
         let before = self.sealed()?;
         if before.checkpoint.size >= least {
@@ -112,7 +115,7 @@ impl Log {
         let file = open_active(&self.folder, OFlags::RDWR)?;
         self.sync(&file)?;
         self.check_root(&before, &index)?;
-        self.write_checkpoint(size, &index)
+        self.write_checkpoint(size, &index, room)
     }
 
     /// As [`Self::seal`] over everything, and durable when this returns: for showing to others.
@@ -125,7 +128,7 @@ impl Log {
             let _lock = self.lock()?;
             self.open_checked()?;
         }
-        self.seal(self.head()?.seq)?;
+        self.seal(self.head()?.seq, self.room()?)?;
         self.folder.sync().map_err(|error| write_failed(&error))?;
         self.checkpoint()
     }
@@ -141,13 +144,24 @@ impl Log {
             .map_err(|error| write_failed(&error))
     }
 
-    fn write_checkpoint(&self, size: u64, index: &Index) -> Result<Checkpoint, Problem> {
+    /// Room for a head.
+    pub(super) fn room(&self) -> Result<Reserved<'_>, Problem> {
+        self.folder
+            .reserve(ROOM)
+            .map_err(|error| write_failed(&error))
+    }
+
+    fn write_checkpoint(
+        &self,
+        size: u64,
+        index: &Index,
+        room: Reserved<'_>,
+    ) -> Result<Checkpoint, Problem> {
         let key = self.signing_key()?;
         let checkpoint = Checkpoint::new(key.verifying_key().name(), size, root(size, index)?);
         let bytes = checkpoint.sign(key)?.to_string().into_bytes();
         // The folder is not synced: after a power cut the head before is there, and holds as well.
-        self.folder
-            .replace_unsynced(CHECKPOINT, &bytes)
+        room.replace(CHECKPOINT, &bytes)
             .map_err(|error| write_failed(&error))?;
         self.remember(Sealed {
             checkpoint: checkpoint.clone(),

@@ -127,6 +127,11 @@ impl Log {
         Ok((self.parts(OFlags::RDONLY)?, index, leaves))
     }
 
+    /// As [`Self::at_rest`], for those who want the lines alone.
+    pub(super) fn parts_at_rest(&self) -> Result<Parts, Problem> {
+        Ok(self.at_rest()?.0)
+    }
+
     pub(super) fn lock(&self) -> Result<File, Problem> {
         self.try_lock()
             .map_err(|error| Problem::io("audit lock", &error))

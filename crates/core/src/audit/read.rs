@@ -92,7 +92,7 @@ impl Log {
     /// # Errors
     /// `LOG_MISSING`; `LOG_BROKEN` naming the first line that does not fit.
     pub fn verify(&self, mut each: impl FnMut(&Event, &Receipt)) -> Result<Head, Problem> {
-        let (parts, ..) = self.at_rest()?;
+        let parts = self.parts_at_rest()?;
         let mut head = Head::empty();
         parts.forwards(1, |line| {
             let glance = Glance::parse(line, head.seq + 1)?;
