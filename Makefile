@@ -35,6 +35,7 @@ demo: build ## Watch four changes go the whole way; REPO=path PATCH=file takes y
 
 test: build ## Run every test
 	@command -v python3 >/dev/null || { echo 'python3 is missing: tests attack the walls with it'; exit 1; }
+	@command -v openssl >/dev/null || { echo 'openssl is missing: tests verify signatures with it'; exit 1; }
 	$(CARGO) test --workspace --locked
 
 quick: check ## Format, lints, unit tests of the libraries

@@ -54,6 +54,7 @@ fn every_command_in_the_documents_parses() {
     for page in [
         "README.md",
         "docs/approvals.md",
+        "docs/audit.md",
         "docs/operating.md",
         "docs/evidence.md",
         "docs/gates.md",
@@ -200,6 +201,36 @@ fn a_signed_approval_is_checked_by_hand_as_the_page_says() {
         !String::from_utf8_lossy(&bad.stdout).starts_with("Good"),
         "{bad:?}"
     );
+}
+
+#[test]
+fn the_log_is_proven_and_checked_by_hand_as_the_page_says() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    bench.submit("T-2", "src/**");
+    let text = std::fs::read_to_string(top().join("docs/audit.md")).unwrap();
+    let programs = crate::support::program();
+    let path = std::env::var_os("PATH").unwrap();
+    let folders = std::iter::once(programs.parent().unwrap().to_owned());
+    let path = std::env::join_paths(folders.chain(std::env::split_paths(&path))).unwrap();
+    let mut ran = 0;
+    for title in ["## Proving to a stranger", "## With openssl alone"] {
+        let section = text.split(title).nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        for line in section.lines().filter_map(|line| line.strip_prefix("    ")) {
+            let shell = Command::new("sh")
+                .args(["-euc", line])
+                .current_dir(bench.root())
+                .env_clear()
+                .env("PATH", &path)
+                .env("HOME", bench.home())
+                .output()
+                .unwrap();
+            assert!(shell.status.success(), "{line}: {shell:?}");
+            ran += 1;
+        }
+    }
+    assert_eq!(ran, 11);
 }
 
 #[test]

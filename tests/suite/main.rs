@@ -11,6 +11,8 @@
 
 mod assault;
 mod attacks;
+mod audit_proofs;
+mod audit_reading;
 mod batch;
 mod changes;
 mod claims;
@@ -36,3 +38,4 @@ mod streams;
 mod support;
 mod tamper;
 mod walls;
+mod witnesses;

@@ -18,6 +18,8 @@ pub(crate) struct Reply {
     pub(crate) code: u8,
     /// The JSON line is the answer itself and is printed on a terminal too.
     pub(crate) always_json: bool,
+    /// What standard output gets in place of the JSON line: the answer is a file or a stream.
+    payload: Option<String>,
 }
 
 impl Reply {
@@ -28,6 +30,15 @@ impl Reply {
             text: Vec::new(),
             code: 0,
             always_json: false,
+            payload: None,
+        }
+    }
+
+    /// An answer whose standard output is this text and nothing else; empty when it was written already.
+    pub(crate) fn payload(text: impl Into<String>) -> Self {
+        Self {
+            payload: Some(text.into()),
+            ..Self::ok(Value::Null)
         }
     }
 
@@ -47,6 +58,9 @@ impl Reply {
     pub(crate) fn print(self, json_wanted: bool) -> ExitCode {
         for line in &self.text {
             terminal::say(line);
+        }
+        if let Some(payload) = self.payload {
+            return terminal::write_out(&payload, self.code);
         }
         if json_wanted || self.always_json || !std::io::stdout().is_terminal() {
             return terminal::write_out(&format!("{}\n", self.json), self.code);

@@ -14,6 +14,7 @@ mod read;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod witnessed;
 
 pub use check::{Checked, MOST_THREADS};
 pub use index::Index;
@@ -89,6 +90,9 @@ pub enum Action {
     LogRepaired,
     IndexRebuilt,
     LogSealed,
+    WitnessAdded,
+    WitnessRemoved,
+    WitnessAsked,
 }
 
 /// One line of the log. All fields are always there.

@@ -23,14 +23,22 @@ pub fn fresh(prefix: &str, now: SystemTime) -> Result<String, Problem> {
 /// # Errors
 /// `NO_RANDOMNESS` when the system gives none.
 pub fn random_hex() -> Result<String, Problem> {
-    let mut random = [0_u8; 8];
+    random_bytes::<8>().map(|bytes| digest::hex(&bytes))
+}
+
+/// Random bytes that nobody can guess.
+///
+/// # Errors
+/// `NO_RANDOMNESS` when the system gives none.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut random = [0_u8; N];
     getrandom::fill(&mut random).map_err(|error| {
         Problem::fail(
             "NO_RANDOMNESS",
             format!("the system gave no random bytes: {error}"),
         )
     })?;
-    Ok(digest::hex(&random))
+    Ok(random)
 }
 
 /// This machine's name, or `unknown-host`.

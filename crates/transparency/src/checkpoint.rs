@@ -32,11 +32,7 @@ impl Checkpoint {
     /// # Errors
     /// If it is in any other form.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        if text.len() > MAX_NOTE_BYTES {
-            let got = format!("{} bytes", text.len());
-            let expected = format!("at most {MAX_NOTE_BYTES} bytes");
-            return Err(Error::new("checkpoint", got, expected));
-        }
+        lines::bounded("checkpoint", text.len(), MAX_NOTE_BYTES)?;
         let mut rest = text;
         let origin = filled("origin", take("origin", &mut rest)?)?;
         let size = lines::decimal("size of the tree", take("size of the tree", &mut rest)?)?;

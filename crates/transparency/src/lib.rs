@@ -8,16 +8,19 @@ mod checkpoint;
 mod error;
 mod lines;
 mod note;
+mod receipt;
 mod stored;
 #[cfg(test)]
 mod tests;
 mod tree;
+pub mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use error::Error;
 pub use note::{
     KeyKind, MAX_NOTE_BYTES, MAX_SIGNATURES, SignatureLine, SignedNote, SigningKey, VerifyingKey,
 };
+pub use receipt::Receipt;
 pub use stored::{Hashes, completed_by, consistency, inclusion, root, stored_count, stored_index};
 pub use tree::{
     Hash, MAX_PROOF, MAX_SIZE, TreeRange, check_consistency, check_inclusion, empty_root,

@@ -30,3 +30,21 @@ pub(crate) fn take<'a>(what: &str, rest: &mut &'a str) -> Result<&'a str, Error>
         None => Err(Error::new(what, rest, "a line that ends with a newline")),
     }
 }
+
+/// The number after a word and one space.
+pub(crate) fn labelled(word: &str, line: &str) -> Result<u64, Error> {
+    let number = line
+        .strip_prefix(word)
+        .and_then(|rest| rest.strip_prefix(' '));
+    let number = number.ok_or_else(|| Error::new("line", line, format!("{word} and a number")))?;
+    decimal(word, number)
+}
+
+/// Refuses a text that is too long before anything else is done with it.
+pub(crate) fn bounded(what: &str, bytes: usize, most: usize) -> Result<(), Error> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let got = format!("{bytes} bytes");
+    Err(Error::new(what, got, format!("at most {most} bytes")))
+}

@@ -5,6 +5,7 @@
 //! under the queue that borrows the user's objects and keeps every object a proposal makes.
 
 mod checkout;
+mod kept;
 mod landing;
 mod merge;
 mod objects;
@@ -13,6 +14,7 @@ mod repository;
 mod trees;
 
 pub use checkout::Obstacle;
+pub use kept::Kept;
 pub use landing::{PersonIdent, SigningKey};
 pub use merge::Merged;
 pub use objects::{ObjectStore, TemporaryIndex, TreeEntry};

@@ -121,9 +121,9 @@ impl Repository {
         let Some(url) = key("pushurl").or_else(|| key("url")) else {
             return Err(Problem::fail(
                 "REMOTE_MISSING",
-                format!("the policy names the remote \"{name}\", and this repository has none of that name"),
+                format!("this repository has no remote \"{name}\""),
             )
-            .hint(format!("git remote add {name} URL; or change landing.remote in POLICY.json")));
+            .hint(format!("git remote add {name} URL; or name another in landing.remote of POLICY.json or as the witness")));
         };
         RemoteUrl::parse(&url)
     }
@@ -164,14 +164,13 @@ impl ObjectStore {
         call
     }
 
-    /// Whether the remote's branch names this commit already.
-    fn is_there(
+    /// The commit that the remote's branch names, if there is one.
+    pub(super) fn remote_tip(
         &self,
         url: &RemoteUrl,
         credentials: &Credentials,
         branch: &str,
-        commit: &Oid,
-    ) -> Result<bool, Problem> {
+    ) -> Result<Option<Oid>, Problem> {
         let name = format!("refs/heads/{branch}");
         let listed = self
             .reaching(url, credentials)
@@ -181,19 +180,24 @@ impl ObjectStore {
             return Err(url.failed(branch, &listed));
         }
         let text = String::from_utf8_lossy(&listed.stdout.bytes).into_owned();
-        let there = text
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .find(|(_, found)| *found == name);
-        match there {
-            Some((id, _)) if id == commit.as_str() => Ok(true),
-            Some((id, _)) => Err(Problem::fail(
+        let mut found = text.lines().filter_map(|line| line.split_once('\t'));
+        let found = found.find(|(_, found)| *found == name);
+        found.map(|(id, _)| Oid::parse(id)).transpose()
+    }
+
+    /// Whether the remote's branch names this commit already.
+    fn is_there(
+        &self,
+        url: &RemoteUrl,
+        credentials: &Credentials,
+        branch: &str,
+        commit: &Oid,
+    ) -> Result<bool, Problem> {
+        match self.remote_tip(url, credentials, branch)? {
+            Some(id) if id == *commit => Ok(true),
+            Some(id) => Err(Problem::fail(
                 "BRANCH_EXISTS",
-                format!(
-                    "{} has a branch {branch} already, at {}",
-                    url.host,
-                    id.escape_debug()
-                ),
+                format!("{} has a branch {branch} already, at {id}", url.host),
             )
             .hint("delete or rename that branch, then run it again")),
             None => Ok(false),
@@ -212,24 +216,57 @@ impl ObjectStore {
         branch: &str,
         commit: &Oid,
     ) -> Result<bool, Problem> {
-        let name = format!("refs/heads/{branch}");
         if self.is_there(url, credentials, branch, commit)? {
             return Ok(false);
         }
+        // It must still not be there: nothing is overwritten.
+        self.send(url, credentials, branch, None, commit)?;
+        Ok(true)
+    }
+
+    /// Moves the remote's branch from `from`, or from not being there, to `commit`, in one step.
+    pub(super) fn send(
+        &self,
+        url: &RemoteUrl,
+        credentials: &Credentials,
+        branch: &str,
+        from: Option<&Oid>,
+        commit: &Oid,
+    ) -> Result<(), Problem> {
+        let name = format!("refs/heads/{branch}");
+        let from = from.map_or("", Oid::as_str);
         let pushed = self
             .reaching(url, credentials)
             .args(["push", "--quiet", "--no-verify"])
-            // It must still not be there: nothing is overwritten.
             .args([
-                format!("--force-with-lease={name}:"),
+                format!("--force-with-lease={name}:{from}"),
                 "--end-of-options".to_owned(),
             ])
             .args([url.text.clone(), format!("{commit}:{name}")])
             .finish()?;
         if pushed.ended.is_success() {
-            return Ok(true);
+            return Ok(());
         }
         Err(url.failed(branch, &pushed))
+    }
+
+    /// Brings what the remote's branch names into the store.
+    pub(super) fn bring(
+        &self,
+        url: &RemoteUrl,
+        credentials: &Credentials,
+        branch: &str,
+    ) -> Result<(), Problem> {
+        let fetched = self
+            .reaching(url, credentials)
+            .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
+            .args(["--no-recurse-submodules", "--end-of-options", &url.text])
+            .args([format!("refs/heads/{branch}")])
+            .finish()?;
+        if fetched.ended.is_success() {
+            return Ok(());
+        }
+        Err(url.failed(branch, &fetched))
     }
 }
 

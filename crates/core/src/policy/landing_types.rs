@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, Checked};
-use crate::wire;
+use crate::problem::Problem;
+use crate::{environment, files, wire};
 
 /// What `purpose` of an external exception is for a host that branches for review go to. Such an
 /// exception lets no change name the host.
@@ -314,4 +315,35 @@ fn forge(forge: &Forge) -> Checked {
         .token
         .as_ref()
         .map_or(Ok(()), |token| token_source("landing.forge.token", token))
+}
+
+/// The longest token, in bytes.
+const MAX_TOKEN: usize = 8192;
+
+impl TokenSource {
+    /// Reads the token; its value goes into no message.
+    ///
+    /// # Errors
+    /// `TOKEN_MISSING`.
+    pub fn read(&self) -> Result<String, Problem> {
+        let missing = |what: String| {
+            Problem::fail("TOKEN_MISSING", format!("{what} holds no token"))
+                .hint("put the token there and run it again; it is never logged")
+        };
+        let text = match self {
+            Self::Env(name) => environment::read_text(name)
+                .ok_or_else(|| missing(format!("the variable {name}")))?,
+            Self::File(path) => {
+                let path = std::path::Path::new(path);
+                let bytes = files::read_named(path, MAX_TOKEN)
+                    .map_err(|error| missing(format!("{} ({error})", path.display())))?;
+                String::from_utf8(bytes).map_err(|_| missing(path.display().to_string()))?
+            }
+        };
+        let line = text.lines().next().unwrap_or_default().trim().to_owned();
+        if line.is_empty() || line.chars().any(|c| !c.is_ascii_graphic()) {
+            return Err(missing("what landing names as its token".to_owned()));
+        }
+        Ok(line)
+    }
 }

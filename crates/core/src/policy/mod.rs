@@ -25,7 +25,7 @@ pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use types::{
     Access, Actor, ActorMatrix, AuditRules, Caps, CheckpointRule, Condition, DecisionRule, Draft,
     ExternalException, Grants, Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy,
-    Recovery, StandingApproval,
+    Recovery, StandingApproval, WITNESS_PURPOSE,
 };
 
 use crate::approval::instant;

@@ -168,6 +168,10 @@ pub enum Mode {
     Shadow,
 }
 
+/// What `purpose` of an external exception is for a host that checkpoints of the log are handed to. Such
+/// an exception lets no change name the host.
+pub const WITNESS_PURPOSE: &str = "witness";
+
 /// A host that a change may name, for one purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

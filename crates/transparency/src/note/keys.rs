@@ -216,7 +216,7 @@ impl SigningKey {
         if self.public.kind != KeyKind::Cosigner {
             return Err(Error::new("key", &self.public, "a cosigner's"));
         }
-        if time == 0 || i64::try_from(time).is_err() {
+        if !timely(time) {
             let expected = format!("from 1 to {}", i64::MAX);
             return Err(Error::new("time of a cosignature", time, expected));
         }
@@ -241,11 +241,16 @@ fn cosigned(time: u64, text: &str) -> String {
     format!("cosignature/v1\ntime {time}\n{text}")
 }
 
+/// Zero would mean that nothing is said about when.
+fn timely(time: u64) -> bool {
+    time != 0 && i64::try_from(time).is_ok()
+}
+
 /// The time before a cosigner's signature, and the signature.
 fn stamped(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (time, signature) = bytes.split_first_chunk::<8>()?;
     let time = u64::from_be_bytes(*time);
-    i64::try_from(time).is_ok().then_some((time, signature))
+    timely(time).then_some((time, signature))
 }
 
 /// The four things that a key's text form holds.

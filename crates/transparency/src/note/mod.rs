@@ -11,6 +11,7 @@ pub use keys::{KeyKind, SigningKey, VerifyingKey};
 pub use signature::SignatureLine;
 
 use crate::error::Error;
+use crate::lines;
 
 /// Bytes that a note may have, signatures included.
 pub const MAX_NOTE_BYTES: usize = 1_000_000;
@@ -40,7 +41,7 @@ impl SignedNote {
             text: text.to_owned(),
             signatures: vec![signature],
         };
-        bounded(note.to_string().len())?;
+        lines::bounded("signed note", note.to_string().len(), MAX_NOTE_BYTES)?;
         Ok(note)
     }
 
@@ -53,7 +54,11 @@ impl SignedNote {
             return Ok(());
         }
         count(self.signatures.len() + 1)?;
-        bounded(self.to_string().len() + line.to_string().len() + 1)?;
+        lines::bounded(
+            "signed note",
+            self.to_string().len() + line.to_string().len() + 1,
+            MAX_NOTE_BYTES,
+        )?;
         self.signatures.push(line);
         Ok(())
     }
@@ -100,17 +105,17 @@ impl FromStr for SignedNote {
 
     fn from_str(note: &str) -> Result<Self, Error> {
         // Before anything looks for lines in it.
-        bounded(note.len())?;
+        lines::bounded("signed note", note.len(), MAX_NOTE_BYTES)?;
         // The text may have empty lines; the last one ends it.
         let expected = "a text, an empty line, and signature lines";
         let end = note.rfind("\n\n").filter(|_| note.ends_with('\n'));
-        let (text, lines) = end
+        let (text, below) = end
             .and_then(|end| note.split_at_checked(end + 1))
             .ok_or_else(|| Error::new("signed note", note, expected))?;
         check_text(text)?;
-        let lines: Vec<&str> = lines.trim_matches('\n').split('\n').collect();
-        count(lines.len())?;
-        let signatures = lines
+        let written: Vec<&str> = below.trim_matches('\n').split('\n').collect();
+        count(written.len())?;
+        let signatures = written
             .into_iter()
             .map(str::parse)
             .collect::<Result<_, _>>()?;
@@ -133,18 +138,6 @@ fn check_text(text: &str) -> Result<(), Error> {
             Err(Error::new("text of a note", control, expected))
         }
     }
-}
-
-fn bounded(bytes: usize) -> Result<(), Error> {
-    if bytes <= MAX_NOTE_BYTES {
-        return Ok(());
-    }
-    let expected = format!("at most {MAX_NOTE_BYTES} bytes");
-    Err(Error::new(
-        "signed note",
-        format!("{bytes} bytes"),
-        expected,
-    ))
 }
 
 fn count(lines: usize) -> Result<(), Error> {

@@ -1,7 +1,11 @@
 //! What several tests of this crate need.
 
+mod edits;
 mod notes;
+mod outside;
+mod receipts;
 mod tree;
+mod witnesses;
 
 use crate::*;
 
@@ -46,6 +50,11 @@ impl Numbers {
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
     }
 }
 

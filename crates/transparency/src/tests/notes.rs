@@ -73,6 +73,32 @@ fn the_specification_s_checkpoint_with_a_line_of_an_unknown_kind() {
     );
 }
 
+/// What a log and a witness of the public network made, with the witness's published key.
+#[test]
+fn a_checkpoint_that_a_public_witness_signed() {
+    let key =
+        "witness.navigli.sunlight.geomys.org+a3e00fe2+BNy/co4C1Hn1p+INwJrfUlgz7W55dSZReusH/GhUhJ/G";
+    let origin = "coachandhorses2026h1.staging.certificate.transparency.goog";
+    let note = format!(
+        "{origin}\n185550722\nYXAM0VmnrfvLaBCOOYSJhCaE5F10oGBOo+hkbDa1kng=\n\n\
+        \u{2014} {origin} MpXgsHy8ZwxXnO+WjtVrPxAzL49Rs1gWTkNVNeEa//5peAzaocRCB3qt3EaibjzY5GILLtGgBP7dBhgcSHy+JQh0OAc=\n\
+        \u{2014} witness.navigli.sunlight.geomys.org o+AP4gAAAABqb7DzNrGFRJnQ9vrJ8xpnwZytnr/ZYczDIsvwvouiSjwOjn7a72ccxBk+lKnZ7dKqkYKER1s/KxLTaVwQD7lJZTC/CQ==\n"
+    );
+    let key: VerifyingKey = key.parse().unwrap();
+    let parsed: SignedNote = note.parse().unwrap();
+    assert_eq!(key.kind(), KeyKind::Cosigner);
+    assert_eq!(
+        parsed.verified_by(std::slice::from_ref(&key)).unwrap(),
+        [&key]
+    );
+    let time = key
+        .cosigned_at(&parsed.text, &parsed.signatures[1])
+        .unwrap();
+    assert_eq!(time, 0x6a6f_b0f3);
+    let changed: SignedNote = note.replace("185550722", "185550723").parse().unwrap();
+    assert!(changed.verified_by(std::slice::from_ref(&key)).is_err());
+}
+
 #[test]
 fn unknown_lines_are_kept_and_known_ones_must_hold() {
     let (log, witness) = (log_key(), witness_key());
