@@ -32,6 +32,7 @@ mod rehearsal;
 mod reviews;
 mod rollback;
 mod schemas;
+mod secrets;
 mod signing;
 mod skill_pack;
 mod streams;

@@ -198,3 +198,26 @@ pub fn nullable_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     struct Count(#[serde(deserialize_with = "count")] u64);
     Ok(Option::<Count>::deserialize(deserializer)?.map(|count| count.0))
 }
+
+/// Changes every text in a JSON value, in whatever depth; names of fields stay.
+///
+/// # Errors
+/// What `change` says.
+pub fn each_text<E>(
+    value: &mut serde_json::Value,
+    change: &impl Fn(&str) -> Result<String, E>,
+) -> Result<(), E> {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => *text = change(text)?,
+        Value::Array(values) => values
+            .iter_mut()
+            .try_for_each(|one| each_text(one, change))?,
+        Value::Object(fields) => {
+            let mut fields = fields.values_mut();
+            fields.try_for_each(|field| each_text(field, change))?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

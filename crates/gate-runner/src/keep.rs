@@ -8,7 +8,7 @@ use baton_core::outputs::CheckStatus;
 use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
-use baton_core::terminal;
+use baton_core::{terminal, wire};
 use baton_risk::RuleBook;
 use baton_sandbox::Refused;
 use serde_json::{Value, json};
@@ -147,7 +147,7 @@ fn not_run(
         &mut record,
         json!({"kind": "command", "argv": gate.argv, "not_run": refused}),
     );
-    mask_texts(book, &mut record)?;
+    wire::each_text(&mut record, &|text| masked(book, text))?;
     write(session, subject, gate, &mut ran, &record, &[])?;
     Ok(ran)
 }
@@ -203,25 +203,9 @@ fn run(
         );
     }
     // Names of tests and of files are the change's own words.
-    mask_texts(book, &mut record)?;
+    wire::each_text(&mut record, &|text| masked(book, text))?;
     write(session, subject, gate, &mut ran, &record, &logs)?;
     Ok(ran)
-}
-
-/// Masks every text in a record, as the logs are.
-fn mask_texts(book: &RuleBook<'_>, value: &mut Value) -> Result<(), Problem> {
-    match value {
-        Value::String(text) => *text = masked(book, text)?,
-        Value::Array(values) => values
-            .iter_mut()
-            .try_for_each(|one| mask_texts(book, one))?,
-        Value::Object(fields) => {
-            let mut fields = fields.values_mut();
-            fields.try_for_each(|field| mask_texts(book, field))?;
-        }
-        _ => {}
-    }
-    Ok(())
 }
 
 /// One text of the change's as it may be kept: without secrets, on one line.

@@ -21,7 +21,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
 use super::demands::{Demands, check_code};
-use super::{Shared, named_task, operator, require_human, show, task_argument};
+use super::{Shared, named_task, operator, reason, require_human, show, task_argument};
 use crate::reply::Reply;
 
 /// How long an approval counts unless --for says otherwise.
@@ -88,13 +88,6 @@ fn reason_argument() -> Arg {
         .value_name("TEXT")
         .default_value("")
         .help("Say why")
-}
-
-pub(super) fn reason(matches: &ArgMatches) -> String {
-    matches
-        .get_one::<String>("reason")
-        .cloned()
-        .unwrap_or_default()
 }
 
 /// Says yes.
@@ -288,7 +281,7 @@ pub(super) fn draft(
         approved_at: clock::rfc3339(now),
         until: clock::rfc3339(now + length),
         way: Way::Cli,
-        reason: reason(matches),
+        reason: reason(session, matches),
         queue: Some(session.store()?.name()?),
         nonce: Some(format!("{}{}", ids::random_hex()?, ids::random_hex()?)),
         evidence_sha256: match verdict {

@@ -29,6 +29,7 @@ use baton_core::environment;
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::session::{Common, Session};
+use baton_risk::RuleBook;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 
 use crate::reply::{self, Reply};
@@ -231,6 +232,20 @@ fn named_task(matches: &ArgMatches) -> Result<&str, Problem> {
 fn operator(session: &Session) -> Result<String, Problem> {
     let person = session.repository()?.operator();
     Ok(format!("{} <{}>", person.name, person.email))
+}
+
+/// What somebody says with `--reason`, as it may be kept: in files and in the log nothing stays that the
+/// secret rules know. Where these cannot be read it is left out, so that `baton stop` works whatever is
+/// broken.
+fn reason(session: &Session, matches: &ArgMatches) -> String {
+    let said = matches.get_one::<String>("reason").map(String::as_str);
+    let said = said.unwrap_or_default();
+    let masked =
+        RuleBook::of_session(session).and_then(|book| baton_risk::masked(&book, said.as_bytes()));
+    match masked {
+        Ok(masked) => String::from_utf8_lossy(&masked).into_owned(),
+        Err(problem) => format!("(left out: {})", problem.code),
+    }
 }
 
 /// Only a person may do this.

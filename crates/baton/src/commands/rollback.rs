@@ -16,7 +16,7 @@ use baton_core::task::{Task, TaskId};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
-use super::{Shared, named_task, task_argument};
+use super::{Shared, named_task, reason, task_argument};
 use crate::reply::Reply;
 
 /// The highest number in a rollback's name.
@@ -49,8 +49,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let session = shared.session(Some(named_task(matches)?))?;
     session.check_stop()?;
     session.authorize(&[ToolClass::Write, ToolClass::Move])?;
-    let reason = matches.get_one::<String>("reason").map(String::as_str);
-    let made = make(&session, reason.unwrap_or_default())?;
+    let made = make(&session, &reason(&session, matches))?;
     let file = made
         .patch
         .as_deref()

@@ -8,7 +8,7 @@ use baton_core::store::Store;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
-use super::{Shared, operator, require_human};
+use super::{Shared, operator, reason, require_human};
 use crate::reply::Reply;
 
 /// Adds the flags.
@@ -22,19 +22,12 @@ pub(super) fn arguments(command: Command) -> Command {
     )
 }
 
-fn reason(matches: &ArgMatches) -> String {
-    matches
-        .get_one::<String>("reason")
-        .cloned()
-        .unwrap_or_default()
-}
-
 /// Switches STOP on. Anybody may: stopping is always safe. The switch comes before the record,
 /// because a log that cannot be written must not keep anybody from stopping.
 pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let session = shared.session(None)?;
     let store = session.store()?;
-    let reason = reason(matches);
+    let reason = reason(&session, matches);
     let by = operator(&session).unwrap_or_else(|_| session.actor.name().to_owned());
     let fresh = switch_on(&session, store, &by, &reason)?;
     let said = if fresh {
@@ -83,7 +76,7 @@ pub(super) fn resume(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     }
     let mut draft = Draft::new(session.actor, Action::StopLifted, "baton")?
         .meta("by", operator(&session)?)
-        .meta("reason", reason(matches));
+        .meta("reason", reason(&session, matches));
     draft.level = Level::Warn;
     store.log()?.append(draft)?;
     store.lift_stop()?;

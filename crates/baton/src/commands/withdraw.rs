@@ -12,8 +12,8 @@ use baton_core::store::Doer;
 use clap::ArgMatches;
 use serde_json::json;
 
-use super::approve::{DEFAULT_LENGTH, draft, reason, write};
-use super::{Shared, named_task, require_human};
+use super::approve::{DEFAULT_LENGTH, draft, write};
+use super::{Shared, named_task, reason, require_human};
 use crate::reply::Reply;
 
 /// Says no, for good: the same bytes are never asked for again.
@@ -58,7 +58,7 @@ pub(super) fn revoke(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
         )
         .hint(format!("baton show {id}")));
     }
-    let (by, reason) = (Doer::here(session.repository()?), reason(matches));
+    let (by, reason) = (Doer::here(session.repository()?), reason(&session, matches));
     store.revoke_approvals(&candidate, &ids, || {
         for approval in &ids {
             let mut draft = Draft::new(session.actor, Action::ApprovalRevoked, "baton")?

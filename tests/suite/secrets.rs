@@ -1,0 +1,176 @@
+//! Nothing that the secret rules know gets into log, envelope, report, evidence or prompt, whatever way it
+//! comes in. The proposal itself (`task.json`, `draft.patch`, git's objects) is what it is.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Bench, Ran};
+
+/// Made-up secrets of fifty kinds, each as a line of code, and what of it must not be found anywhere.
+fn planted() -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../risk/tests/secret_examples.json");
+    let text = std::fs::read_to_string(path).unwrap().replace("{~~}", "");
+    let kinds: std::collections::BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
+    let token = |kind: &Value| {
+        let line = kind["match"][0].as_str()?.to_owned();
+        let token = line.strip_prefix("x = \"")?.strip_suffix('"')?.to_owned();
+        let is_plain = token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        (is_plain && (20..200).contains(&token.len())).then_some((line, token))
+    };
+    let found: Vec<_> = kinds.values().filter_map(token).take(50).collect();
+    assert_eq!(found.len(), 50);
+    // A mask may keep the first letters, which say of what kind it is.
+    let rest = |(line, token): (String, String)| (line, token[6..].to_owned());
+    found.into_iter().map(rest).collect()
+}
+
+/// All of them, a line each, begun with `mark`.
+fn lines(mark: &str) -> String {
+    let lines = planted()
+        .into_iter()
+        .map(|(line, _)| format!("{mark}{line}\n"));
+    lines.collect()
+}
+
+/// Looks at every byte that baton wrote and said.
+fn nothing_leaks(bench: &Bench, said: &[&Ran], way: &str) {
+    let planted = planted();
+    let mut looked = 0;
+    let mut look = |what: &str, bytes: &[u8]| {
+        looked += bytes.len();
+        let text = String::from_utf8_lossy(bytes);
+        for (line, secret) in &planted {
+            assert!(!text.contains(secret), "{way}: {what} holds {line}");
+        }
+    };
+    for ran in said {
+        look("what was said", ran.stdout.as_bytes());
+        look("what was said", ran.stderr.as_bytes());
+    }
+    for path in files(&bench.queue()) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_proposal = name == "task.json" || name.ends_with("draft.patch");
+        if !is_proposal && !path.starts_with(bench.queue().join("git")) {
+            look(&path.display().to_string(), &std::fs::read(&path).unwrap());
+        }
+    }
+    assert!(looked > 1_000, "{way}: only {looked} bytes were looked at");
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.symlink_metadata().unwrap().is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+#[test]
+fn a_patch_that_adds_or_removes_them() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let added = bench.patch(|root| std::fs::write(root.join("src/app.sh"), lines("# ")).unwrap());
+    let path = bench.patch_file("added.patch", &added);
+    let ran = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
+    assert_eq!(ran.json()["decision"], "ZERO_STOP");
+    let shown = bench.baton(["show", "T-1"]);
+    let whole = bench.baton(["show", "T-1", "--diff"]);
+    nothing_leaks(&bench, &[&ran, &shown, &whole], "added lines");
+    let bench = Bench::new();
+    bench.write("src/app.sh", &format!("echo 1\n{}", lines("# ")));
+    bench.commit("somebody was careless");
+    bench.submit("T-2", "src/**");
+    let removed = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+    let path = bench.patch_file("removed.patch", &removed);
+    let ran = bench.baton(["run", "T-2", "--from", path.to_str().unwrap()]);
+    let shown = bench.baton(["show", "T-2", "--diff"]);
+    nothing_leaks(&bench, &[&ran, &shown], "removed lines");
+}
+
+#[test]
+fn what_a_gate_prints_and_how_it_calls_its_tests() {
+    let bench = Bench::new();
+    let print = planted()
+        .into_iter()
+        .map(|(line, _)| format!("\t@echo '{}'\n", line.replace('"', "")));
+    let make = format!(
+        "check:\n\t@true\ntest:\n{}\t@echo '1 passed, 0 failed'\n",
+        print.collect::<String>()
+    );
+    bench.write("Makefile", &make);
+    bench.commit("a talkative gate");
+    bench.submit("T-1", "src/**");
+    let patch = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+    let path = bench.patch_file("p.patch", &patch);
+    let ran = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
+    assert!(bench.task("pr", "T-1").is_dir(), "{}", ran.stdout);
+    let shown = bench.baton(["show", "T-1", "--diff"]);
+    nothing_leaks(&bench, &[&ran, &shown], "a gate's output");
+}
+
+#[test]
+fn the_words_of_a_task_and_of_a_draft() {
+    let bench = Bench::new();
+    let goal = format!("Use these:\n{}", lines(""));
+    let said = bench.baton([
+        "submit",
+        "--id",
+        "T-1",
+        "--title",
+        "Change it",
+        "--goal",
+        &goal,
+        "--allow",
+        "src/**",
+    ]);
+    let ran = bench.baton(["run", "T-1", "--producer", "command"]);
+    let shown = bench.baton(["show", "T-1"]);
+    nothing_leaks(&bench, &[&said, &ran, &shown], "a task's goal");
+    let bench = Bench::new();
+    let patch = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+    let reply = format!(
+        "---BEGIN_PATCH---\n{patch}---END_PATCH---\n---BEGIN_NOTES---\n{}---END_NOTES---\n",
+        lines("- ")
+    );
+    let reply = bench.patch_file("reply", &reply);
+    let line = format!("cat {}", reply.display());
+    bench.policy(|policy| policy["draft"]["command"] = json!(["sh", "-c", line]));
+    bench.submit("T-2", "src/**");
+    let ran = bench.baton(["run", "T-2", "--producer", "command"]);
+    let shown = bench.baton(["show", "T-2"]);
+    nothing_leaks(&bench, &[&ran, &shown], "a draft's notes");
+}
+
+#[test]
+fn what_people_and_tools_say() {
+    let bench = Bench::new();
+    bench.waiting("T-1");
+    let all = lines("");
+    let why = all.as_str();
+    let mut said = vec![bench.baton(["approve", "T-1", "--reason", why])];
+    said.push(bench.baton(["revoke-approval", "T-1", "--reason", why]));
+    said.push(bench.baton(["reject", "T-1", "--reason", why]));
+    said.push(bench.baton(["stop", "--reason", why]));
+    said.push(bench.baton(["resume", "--reason", why]));
+    bench.waiting("T-2");
+    said.push(bench.baton(["approve", "T-2"]));
+    said.push(bench.baton(["run", "T-2"]));
+    said.push(bench.baton(["rollback", "T-2", "--reason", why]));
+    let event = json!({"message": why, "meta": {"why": why, "deep": [{"er": why}]}});
+    let path = bench.patch_file("event.json", &event.to_string());
+    let ran = bench.baton(["audit-append", "--event", path.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    said.push(ran);
+    nothing_leaks(
+        &bench,
+        &said.iter().collect::<Vec<_>>(),
+        "reasons and events",
+    );
+}
