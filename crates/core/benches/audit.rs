@@ -1,6 +1,7 @@
 //! `make bench-audit`: what a durable line of the log costs, beside a bare chained append and SQLite;
 //! how fast the log is checked and a line proven; what a power cut leaves. Everything is made on the
-//! spot, and what stands in one table was measured in one run.
+//! spot, and what stands in one table was measured in one run. `ONLY=writers|checking|cuts` runs a part,
+//! `EVENTS=10000000` makes the long log longer.
 
 #![allow(
     clippy::unwrap_used,
@@ -41,9 +42,18 @@ fn main() {
         "one line is {} bytes; medians of {ROUNDS} rounds\n",
         sample().len()
     );
-    writers(scratch.path());
-    checking(scratch.path());
-    power_cuts(scratch.path());
+    let only = std::env::var("ONLY").unwrap_or_default();
+    type Part = (&'static str, fn(&Path));
+    let parts: [Part; 3] = [
+        ("writers", writers),
+        ("checking", checking),
+        ("cuts", power_cuts),
+    ];
+    for (name, part) in parts {
+        if only.is_empty() || only == name {
+            part(scratch.path());
+        }
+    }
 }
 
 fn open(folder: &Path, checkpoint: CheckpointRule) -> Log {

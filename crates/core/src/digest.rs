@@ -1,8 +1,8 @@
 //! SHA-256, over bytes and over JSON values with sorted keys.
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// SHA-256 of `bytes` in lower-case hex.
 #[must_use]
@@ -13,13 +13,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// Lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    HEXLOWER.encode(bytes)
 }
 
 /// SHA-256 of a JSON value, independent of the order of its keys. The keys are sorted here because

@@ -4,7 +4,7 @@
 //! A write is: temporary file in the same folder, sync, rename that refuses an existing target,
 //! sync of the folder. A power cut on ext4, xfs or btrfs then leaves the old or the new state.
 
-mod reserved;
+mod placing;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,8 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
-
-pub(crate) use reserved::Reserved;
 
 use crate::problem::Problem;
 
@@ -126,7 +124,9 @@ impl Folder {
     /// `InvalidData` when it is larger or no regular file, else the system's.
     pub fn read(&self, name: &str, limit: usize) -> io::Result<Vec<u8>> {
         let file = self.open_file(name, OFlags::RDONLY)?;
-        let mut bytes = Vec::new();
+        let size = usize::try_from(file.metadata()?.len()).unwrap_or(limit);
+        // One byte more, so that the end is seen without another round.
+        let mut bytes = Vec::with_capacity(size.min(limit) + 1);
         file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() > limit {
             return Err(io::Error::new(
@@ -201,16 +201,8 @@ impl Folder {
     /// # Errors
     /// The system's.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.replace_unsynced(name, bytes)?;
+        self.put(name, bytes, FILE_MODE, RenameFlags::empty())?;
         self.sync()
-    }
-
-    /// As [`Self::replace`], but after a power cut the old content may be back, whole.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn replace_unsynced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.put(name, bytes, FILE_MODE, RenameFlags::empty())
     }
 
     /// Moves an entry to another folder, where nothing of that name may exist, and syncs both.

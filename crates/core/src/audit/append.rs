@@ -18,7 +18,6 @@ use super::{
     Action, Draft, Event, FILE, Head, Level, Log, MAX_LINE, Receipt, broken, write_failed,
 };
 use crate::envelope::QUEUE_ROOT;
-use crate::files::Reserved;
 use crate::policy::{Actor, CheckpointRule};
 use crate::problem::Problem;
 use crate::{clock, digest};
@@ -37,8 +36,6 @@ impl Log {
     pub fn append(&self, draft: Draft) -> Result<Receipt, Problem> {
         self.check_synced()?;
         self.signing_key()?;
-        // Outside the lock, for a signature takes longer to check than a line to write.
-        self.sealed()?;
         let lock = self.lock()?;
         let mut end = self.open_checked()?;
         if end.parts.active().length >= self.rules().segment_bytes {
@@ -46,43 +43,29 @@ impl Log {
             end = self.open_checked()?;
         }
         let file = end.parts.active().file;
-        // Before the line, so that a full disk refuses both.
-        let room = self.room_for_head(end.tail.head.seq + 1)?;
         let receipt = end.write(draft)?;
         // Let others write while this line goes to the disk: a sync covers all earlier bytes.
         drop(lock);
-        self.make_durable(&file, receipt.seq, room)?;
+        self.make_durable(&file, receipt.seq)?;
         Ok(receipt)
     }
 
     /// A checkpoint covers only lines that are on the disk; where each line gets one, its sync is the
     /// line's, shared with all who wait for it.
-    fn make_durable(
-        &self,
-        file: &File,
-        seq: u64,
-        room: Option<Reserved<'_>>,
-    ) -> Result<(), Problem> {
-        if self.rules().checkpoint != CheckpointRule::Append {
-            self.sync(file)?;
-        }
-        match room {
-            Some(room) => self.seal(seq, room).map(drop),
-            None => Ok(()),
-        }
-    }
-
-    /// Room for the head that is to be signed after line `seq`, if one is.
-    fn room_for_head(&self, seq: u64) -> Result<Option<Reserved<'_>>, Problem> {
-        let is_due = match self.rules().checkpoint {
-            CheckpointRule::Append => true,
-            // What was read under the lock is as new as can be.
+    fn make_durable(&self, file: &File, seq: u64) -> Result<(), Problem> {
+        match self.rules().checkpoint {
+            CheckpointRule::Append => self.seal(seq).map(drop),
             CheckpointRule::Every(lines) => {
+                self.sync(file)?;
                 let last = self.seen().as_ref().map_or(0, |seen| seen.checkpoint.size);
-                seq >= last.saturating_add(lines)
+                let due = seq.saturating_sub(lines).saturating_add(1);
+                // Others may have signed since, or are at it.
+                if last < due {
+                    self.seal_if_free(due)?;
+                }
+                Ok(())
             }
-        };
-        is_due.then(|| self.room()).transpose()
+        }
     }
 
     /// The end of the log, fit to be written to: a torn last line cut off, the index brought up to it,
@@ -94,7 +77,12 @@ impl Log {
             self.cut_torn(&end)?;
             end = self.open_end()?;
         }
-        let sealed = self.sealed()?;
+        // Once is enough: whoever signs the next head holds it against this one first.
+        let seen = self.seen().clone();
+        let sealed = match seen.filter(|_| self.was_held.load(Ordering::Relaxed)) {
+            Some(seen) => seen,
+            None => self.sealed()?,
+        };
         let size = sealed.checkpoint.size;
         if size > end.tail.head.seq {
             return Err(rewritten(&format!(
@@ -115,7 +103,9 @@ impl Log {
             end.was_wrong = true;
             holds(&end)?;
         }
-        self.remember(sealed);
+        if !self.was_held.load(Ordering::Relaxed) {
+            self.remember(sealed);
+        }
         if end.was_wrong {
             end.write(note(Action::IndexRebuilt)?)?;
             end = self.open_end()?;
@@ -167,7 +157,7 @@ impl Log {
             return Ok(());
         };
         self.sync(&end.parts.active().file)?;
-        self.seal(end.tail.head.seq, self.room()?)?;
+        self.seal(end.tail.head.seq)?;
         let segments = self.folder.sub_or_new(SEGMENTS).map_err(failed)?;
         let head = format!("checkpoint.{:016}", end.tail.head.seq);
         let bytes = self.checkpoint_bytes()?.unwrap_or_default();

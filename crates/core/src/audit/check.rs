@@ -78,7 +78,7 @@ impl Log {
             tree: TreeRange::new(0),
         };
         joiner.reach_signed()?;
-        for at in 0..parts.count() {
+        for at in 0..parts.count()? {
             let part = parts.part(at)?;
             let ranges = part.ranges(&joiner.signed)?;
             for batch in ranges.chunks(threads.clamp(1, MOST_THREADS)) {

@@ -1,7 +1,9 @@
 //! Signed heads. A checkpoint says how many lines the log has and what their tree's root is; it is
 //! written once all of these lines are on the disk, so it never says more than a power cut leaves.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
 use baton_transparency::{Checkpoint, SignedNote, VerifyingKey, root};
@@ -11,14 +13,14 @@ use super::index::Index;
 use super::segments::open_active;
 use super::{Log, path, write_failed};
 use crate::envelope::QUEUE_ROOT;
-use crate::files::Reserved;
 use crate::problem::Problem;
 
 /// The latest signed head, in the `audit` folder.
 pub(super) const CHECKPOINT: &str = "checkpoint";
+/// What the next head is written to, before the two change names: neither takes new room, so that a
+/// full disk refuses a line and not its head.
+const NEXT: &str = ".checkpoint.next";
 const LOCK: &str = ".checkpoint.lock";
-/// What a head without witnesses takes at most, in bytes: a name, a size, a root, a signature.
-const ROOM: usize = 512;
 /// The largest checkpoint that is read, witnesses' lines included, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
@@ -41,26 +43,36 @@ impl Log {
     /// # Errors
     /// `CHECKPOINT_MISSING`, `CHECKPOINT_INVALID`, `LOG_KEY_MISSING`.
     pub fn checkpoint(&self) -> Result<(SignedNote, Checkpoint), Problem> {
-        let bytes = self.checkpoint_bytes()?.ok_or_else(missing)?;
-        let note = parse(&bytes)?;
-        let checkpoint = self.opened(&note)?;
-        Ok((note, checkpoint))
+        let sealed = self.sealed()?;
+        Ok((parse(&sealed.bytes)?, sealed.checkpoint))
     }
 
     /// As [`Self::checkpoint`]; a signature that was checked is not checked again.
     pub(super) fn sealed(&self) -> Result<Sealed, Problem> {
-        let bytes = self.checkpoint_bytes()?.ok_or_else(missing)?;
-        let seen = self.seen().clone();
-        if let Some(seen) = seen.filter(|seen| seen.bytes == bytes) {
-            return Ok(seen);
+        let mut bytes = self.checkpoint_bytes()?.ok_or_else(missing)?;
+        loop {
+            let seen = self.seen().clone();
+            if let Some(seen) = seen.filter(|seen| seen.bytes == bytes) {
+                return Ok(seen);
+            }
+            let opened = parse(&bytes).and_then(|note| self.opened(&note));
+            // A file that is read while it changes places may be written to; then it reads otherwise now.
+            let again = match &opened {
+                Ok(_) => None,
+                Err(_) => self.checkpoint_bytes()?.filter(|again| *again != bytes),
+            };
+            if let Some(again) = again {
+                bytes = again;
+                continue;
+            }
+            let sealed = Sealed {
+                checkpoint: opened?,
+                bytes,
+                held: false,
+            };
+            *self.seen() = Some(sealed.clone());
+            return Ok(sealed);
         }
-        let sealed = Sealed {
-            checkpoint: self.opened(&parse(&bytes)?)?,
-            bytes,
-            held: false,
-        };
-        *self.seen() = Some(sealed.clone());
-        Ok(sealed)
     }
 
     /// Remembers that this one was held against the log.
@@ -103,8 +115,21 @@ impl Log {
     ///
     /// # Errors
     /// `LOG_REWRITTEN`, `LOG_WRITE_FAILED`, `LOG_SYNC_FAILED`, and those of [`Self::checkpoint`].
-    pub(super) fn seal(&self, least: u64, room: Reserved<'_>) -> Result<Checkpoint, Problem> {
-        let _lock = self.lock_checkpoint()?;
+    pub(super) fn seal(&self, least: u64) -> Result<Checkpoint, Problem> {
+        let lock = self.lock_checkpoint()?;
+        self.seal_locked(least, &lock)
+    }
+
+    /// As [`Self::seal`], unless somebody else is at it.
+    pub(super) fn seal_if_free(&self, least: u64) -> Result<(), Problem> {
+        match self.try_lock_checkpoint(FlockOperation::NonBlockingLockExclusive) {
+            Ok(lock) => self.seal_locked(least, &lock).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(Problem::io("checkpoint lock", &error)),
+        }
+    }
+
+    fn seal_locked(&self, least: u64, _lock: &File) -> Result<Checkpoint, Problem> {
         let before = self.sealed()?;
         if before.checkpoint.size >= least {
             return Ok(before.checkpoint);
@@ -115,7 +140,7 @@ impl Log {
         let file = open_active(&self.folder, OFlags::RDWR)?;
         self.sync(&file)?;
         self.check_root(&before, &index)?;
-        self.write_checkpoint(size, &index, room)
+        self.write_checkpoint(size, &index)
     }
 
     /// As [`Self::seal`] over everything, and durable when this returns: for showing to others.
@@ -128,7 +153,7 @@ impl Log {
             let _lock = self.lock()?;
             self.open_checked()?;
         }
-        self.seal(self.head()?.seq, self.room()?)?;
+        self.seal(self.head()?.seq)?;
         self.folder.sync().map_err(|error| write_failed(&error))?;
         self.checkpoint()
     }
@@ -139,29 +164,18 @@ impl Log {
         let origin = key.verifying_key().name();
         let empty = Checkpoint::new(origin, 0, baton_transparency::empty_root());
         let note = empty.sign(key)?.to_string();
+        let failed = |error: io::Error| write_failed(&error);
+        self.folder.replace(NEXT, note.as_bytes()).map_err(failed)?;
         self.folder
             .write_new(CHECKPOINT, note.as_bytes())
-            .map_err(|error| write_failed(&error))
+            .map_err(failed)
     }
 
-    /// Room for a head.
-    pub(super) fn room(&self) -> Result<Reserved<'_>, Problem> {
-        self.folder
-            .reserve(ROOM)
-            .map_err(|error| write_failed(&error))
-    }
-
-    fn write_checkpoint(
-        &self,
-        size: u64,
-        index: &Index,
-        room: Reserved<'_>,
-    ) -> Result<Checkpoint, Problem> {
+    fn write_checkpoint(&self, size: u64, index: &Index) -> Result<Checkpoint, Problem> {
         let key = self.signing_key()?;
         let checkpoint = Checkpoint::new(key.verifying_key().name(), size, root(size, index)?);
         let bytes = checkpoint.sign(key)?.to_string().into_bytes();
-        // The folder is not synced: after a power cut the head before is there, and holds as well.
-        room.replace(CHECKPOINT, &bytes)
+        self.put_checkpoint(&bytes)
             .map_err(|error| write_failed(&error))?;
         self.remember(Sealed {
             checkpoint: checkpoint.clone(),
@@ -169,6 +183,21 @@ impl Log {
             held: true,
         });
         Ok(checkpoint)
+    }
+
+    /// Writes over the head before the last one, and lets the two change names. The folder is not
+    /// synced: after a power cut the last one may have its name back, and holds as well.
+    fn put_checkpoint(&self, bytes: &[u8]) -> io::Result<()> {
+        let next = match self.folder.open_file(NEXT, OFlags::RDWR) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.folder.make_file(NEXT)?,
+            opened => opened?,
+        };
+        next.write_all_at(bytes, 0)?;
+        if next.metadata()?.len() != bytes.len() as u64 {
+            next.set_len(bytes.len() as u64)?;
+        }
+        next.sync_data()?;
+        self.folder.exchange(CHECKPOINT, NEXT)
     }
 
     /// Whether the index still has the root that was signed.
@@ -185,11 +214,14 @@ impl Log {
         }
     }
 
-    pub(super) fn lock_checkpoint(&self) -> Result<std::fs::File, Problem> {
-        let lock = self.folder.lock_file(LOCK);
-        let lock = lock.map_err(|error| Problem::io("checkpoint lock", &error))?;
-        flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| Problem::io("checkpoint lock", &error.into()))?;
+    pub(super) fn lock_checkpoint(&self) -> Result<File, Problem> {
+        self.try_lock_checkpoint(FlockOperation::LockExclusive)
+            .map_err(|error| Problem::io("checkpoint lock", &error))
+    }
+
+    fn try_lock_checkpoint(&self, how: FlockOperation) -> io::Result<File> {
+        let lock = self.folder.lock_file(LOCK)?;
+        flock(&lock, how)?;
         Ok(lock)
     }
 }

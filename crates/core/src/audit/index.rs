@@ -123,8 +123,14 @@ impl Log {
 
     pub(super) fn open_index(&self, flags: OFlags) -> Result<Option<Index>, Problem> {
         let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        let opened = self.folder.sub(FOLDER);
-        match opened.and_then(|folder| folder.open_file(FILE, flags)) {
+        let folder = match self.tree.get() {
+            Some(folder) => Ok(folder),
+            None => {
+                let opened = self.folder.sub(FOLDER);
+                opened.map(|folder| self.tree.get_or_init(|| folder))
+            }
+        };
+        match folder.and_then(|folder| folder.open_file(FILE, flags)) {
             Ok(file) => Ok(Some(Index { file })),
             Err(error) if missing(&error) => Ok(None),
             Err(error) => Err(Problem::io(path(), &error)),

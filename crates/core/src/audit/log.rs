@@ -47,6 +47,8 @@ pub struct Log {
     pub(super) key: OnceLock<SigningKey>,
     /// The checkpoint that was read last.
     seen: Mutex<Option<Sealed>>,
+    /// The index's folder.
+    pub(super) tree: OnceLock<Folder>,
     /// Whether one was held against the log, the lines after it included.
     pub(super) was_held: AtomicBool,
 }
@@ -61,6 +63,7 @@ impl Log {
             rules: Mutex::default(),
             key: OnceLock::new(),
             seen: Mutex::default(),
+            tree: OnceLock::new(),
             was_held: AtomicBool::new(false),
         }
     }

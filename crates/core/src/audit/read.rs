@@ -121,7 +121,7 @@ impl Log {
         mut each: impl FnMut(&Seen<'_>) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<(), Problem> {
         let anchor = self.anchor()?;
-        let mut lines = anchor.parts.backwards();
+        let mut lines = anchor.parts.backwards()?;
         let (mut seq, mut sha256) = (anchor.head.seq, anchor.head.sha256);
         while seq > 0 {
             let line = lines.next()?.unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The files that the log consists of: closed segments, and the one that is appended to. Chain and tree
 //! go on from one to the next; lines are found by number, and read forwards and backwards in blocks.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
@@ -43,9 +44,9 @@ pub(super) struct Part {
 
 /// The log's files as they were at one moment.
 pub(super) struct Parts {
+    /// The `audit` folder's own, where there is one; looked at when it is first asked for.
     folder: Option<Folder>,
-    /// The first line's number of each closed segment, in order.
-    closed: Vec<u64>,
+    closed: OnceCell<Vec<u64>>,
     active: Arc<File>,
     length: u64,
 }
@@ -63,37 +64,40 @@ impl Parts {
     /// Opens what is there. Rotation renames only while the caller of [`super::Log::lock`] is alone, so
     /// without the lock a segment may be seen that holds the active file's lines; it is left out.
     pub(super) fn open(audit: &Folder, active: File) -> Result<Self, Problem> {
-        let status = active.metadata().map_err(|error| unread(&error))?;
+        let length = active.metadata().map_err(|error| unread(&error))?.len();
         let folder = match audit.sub(SEGMENTS) {
             Ok(folder) => Some(folder),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(unread(&error)),
         };
+        Ok(Self {
+            folder,
+            closed: OnceCell::new(),
+            active: Arc::new(active),
+            length,
+        })
+    }
+
+    /// The first line's number of each closed segment, in order.
+    fn closed(&self) -> Result<&[u64], Problem> {
+        if let Some(closed) = self.closed.get() {
+            return Ok(closed);
+        }
         let mut closed = Vec::new();
-        let entries = folder.as_ref().map(Folder::list).transpose();
+        let entries = self.folder.as_ref().map(Folder::list).transpose();
         for entry in entries.map_err(|error| unread(&error))?.unwrap_or_default() {
             closed.extend(first_of(&entry.name).filter(|_| !entry.is_folder));
         }
         closed.sort_unstable();
-        let mut parts = Self {
-            folder,
-            closed,
-            active: Arc::new(active),
-            length: status.len(),
-        };
-        parts.leave_out_active(status.ino())?;
-        Ok(parts)
-    }
-
-    /// A rotation that is under way, or was cut off, has given the active file its second name already.
-    fn leave_out_active(&mut self, inode: u64) -> Result<(), Problem> {
-        let newest = self.closed.iter().rev().take(2).copied();
-        for first in newest.collect::<Vec<_>>() {
-            if self.is_inode(first, inode)? {
-                self.closed.retain(|other| *other < first);
+        // A rotation that is under way, or was cut off, or came since, has given the active file its
+        // second name already; what is newer was not there when the active file was opened.
+        for first in closed.clone().into_iter().rev() {
+            if self.is_linked(first)? {
+                closed.retain(|other| *other < first);
+                break;
             }
         }
-        Ok(())
+        Ok(self.closed.get_or_init(|| closed))
     }
 
     fn is_inode(&self, first: u64, inode: u64) -> Result<bool, Problem> {
@@ -107,14 +111,15 @@ impl Parts {
     }
 
     /// How many files there are.
-    pub(super) fn count(&self) -> usize {
-        self.closed.len() + 1
+    pub(super) fn count(&self) -> Result<usize, Problem> {
+        Ok(self.closed()?.len() + 1)
     }
 
     /// The lines after which a segment ends.
     pub(super) fn ends(&self) -> Result<Vec<u64>, Problem> {
-        let next = self.closed.iter().skip(1).copied().map(Ok);
-        let last = self.closed.last().map(|_| match self.first_active()? {
+        let closed = self.closed()?;
+        let next = closed.iter().skip(1).copied().map(Ok);
+        let last = closed.last().map(|_| match self.first_active()? {
             Some(first) => Ok(first),
             None => Ok(self.tail()?.head.seq + 1),
         });
@@ -127,7 +132,7 @@ impl Parts {
 
     /// Opens file number `at`, counted from 0.
     pub(super) fn part(&self, at: usize) -> Result<Part, Problem> {
-        let Some(first) = self.closed.get(at) else {
+        let Some(first) = self.closed()?.get(at) else {
             return Ok(self.active());
         };
         let folder = self.folder.as_ref();
@@ -166,7 +171,7 @@ impl Parts {
         let (mut line, end) = active.last_line()?;
         let torn = active.length - end;
         if line.is_none()
-            && let Some(before) = self.closed.len().checked_sub(1)
+            && let Some(before) = self.closed()?.len().checked_sub(1)
         {
             line = self.part(before)?.last_line()?.0;
         }
@@ -186,10 +191,10 @@ impl Parts {
     pub(super) fn find(&self, seq: u64) -> Result<Option<(Part, u64)>, Problem> {
         let active = self.active();
         let in_active = active.seq_at(0)?.is_some_and(|first| first <= seq);
-        if in_active || self.closed.is_empty() {
+        if in_active || self.closed()?.is_empty() {
             return Ok(active.find(seq)?.map(|offset| (active, offset)));
         }
-        let after = self.closed.partition_point(|first| *first <= seq);
+        let after = self.closed()?.partition_point(|first| *first <= seq);
         let Some(at) = after.checked_sub(1) else {
             return Ok(None);
         };
@@ -213,8 +218,8 @@ impl Parts {
         from: u64,
         mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<(), Problem> {
-        let at = self.closed.partition_point(|first| *first <= from);
-        for at in at.saturating_sub(1)..self.count() {
+        let at = self.closed()?.partition_point(|first| *first <= from);
+        for at in at.saturating_sub(1)..self.count()? {
             let part = self.part(at)?;
             let first = part.seq_at(0)?;
             let begin = match first.filter(|first| *first < from) {
@@ -232,14 +237,14 @@ impl Parts {
     }
 
     /// The lines from the last one backwards.
-    pub(super) fn backwards(&self) -> Backwards<'_> {
-        Backwards {
+    pub(super) fn backwards(&self) -> Result<Backwards<'_>, Problem> {
+        Ok(Backwards {
             parts: self,
-            next: self.count(),
+            next: self.count()?,
             part: None,
             begin: 0,
             bytes: Vec::new(),
-        }
+        })
     }
 }
 

@@ -1,0 +1,83 @@
+//! Writes under a name of their own, synced, and then put where they belong.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+
+use super::{FILE_MODE, Folder, component};
+use crate::ids;
+
+impl Folder {
+    pub(super) fn put(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        mode: Mode,
+        rename: RenameFlags,
+    ) -> io::Result<()> {
+        let name = component(name)?;
+        let random = ids::random_hex().map_err(|problem| io::Error::other(problem.message))?;
+        let temporary = format!(".tmp-{random}");
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::openat(&self.fd, &temporary, flags, mode)?);
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| {
+                Ok(rustix::fs::renameat_with(
+                    &self.fd, &temporary, &self.fd, name, rename,
+                )?)
+            });
+        if let Err(error) = written {
+            // Best effort: the name is random and ignored by every reader.
+            let _ = rustix::fs::unlinkat(&self.fd, &temporary, AtFlags::empty());
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Lets two files change names; nothing is synced.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
+        let (one, other) = (component(one)?, component(other)?);
+        let flags = RenameFlags::EXCHANGE;
+        Ok(rustix::fs::renameat_with(
+            &self.fd, one, &self.fd, other, flags,
+        )?)
+    }
+
+    /// Gives a file a second name, in another folder, and syncs that.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, else the system's.
+    pub(crate) fn link_to(&self, name: &str, target: &Self, new_name: &str) -> io::Result<()> {
+        let (from, to) = (component(name)?, component(new_name)?);
+        rustix::fs::linkat(&self.fd, from, &target.fd, to, AtFlags::empty())?;
+        target.sync()
+    }
+
+    /// Makes an empty file, in place of what it may hold, and syncs nothing: only for what can be made
+    /// again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn make_file(&self, name: &str) -> io::Result<File> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, component(name)?, flags, FILE_MODE)?;
+        Ok(File::from(fd))
+    }
+
+    /// Gives a file another name in the same folder, in place of what has that name; nothing is synced.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn rename_over(&self, name: &str, new_name: &str) -> io::Result<()> {
+        let (from, to) = (component(name)?, component(new_name)?);
+        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+}
