@@ -6,14 +6,17 @@ use baton_core::policy::Side;
 use baton_patch::Hunk;
 
 use crate::book::RuleBook;
+use crate::hook::Hooks;
 use crate::keyword::Table;
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
 
-/// The rules that the keywords of one hunk call up.
+/// The rules that one hunk calls up.
+#[derive(Default)]
 pub(crate) struct Called {
-    /// Rules that stay in a line, each with where in the hunk the added line starts.
-    pub(crate) lines: Vec<(usize, usize)>,
+    /// Rules that stay in a line, each with where in the hunk the added line starts, and whether a
+    /// keyword of the rule is known to stand in it.
+    pub(crate) lines: Vec<(usize, usize, bool)>,
     /// Rules that reach over lines, of which a keyword stands in a changed line or beside one: a match
     /// that touches a change has it there.
     pub(crate) several: RuleSet,
@@ -21,36 +24,108 @@ pub(crate) struct Called {
     pub(crate) losing: RuleSet,
 }
 
+/// The line that a place lies in; many places lie in one.
+#[derive(Default)]
+struct Line {
+    range: Range<usize>,
+    marker: u8,
+    /// Whether it is changed or stands beside a line that is.
+    is_near: bool,
+    /// The rules that look at it already.
+    known: RuleSet,
+}
+
+impl Line {
+    fn go_to(&mut self, raw: &[u8], at: usize) {
+        if self.range.contains(&at) {
+            return;
+        }
+        let start = line_start(raw, at);
+        let end = start + 1 + line_at(raw, start).len();
+        self.marker = raw.get(start).copied().unwrap_or(b' ');
+        self.is_near = self.marker != b' ' || is_beside_change(raw, start, end);
+        self.range = start..end;
+        self.known.clear();
+    }
+}
+
 impl Called {
     pub(crate) fn of(book: &RuleBook<'_>, table: &Table, hunk: &Hunk<'_>) -> Self {
+        let near = near_changes(hunk.raw());
+        match table.hooks(book, near.len()) {
+            Some(hooks) => Self::by_hooks(book, hooks, hunk, near),
+            None => Self::by_keywords(book, table, hunk, near),
+        }
+    }
+
+    fn by_keywords(
+        book: &RuleBook<'_>,
+        table: &Table,
+        hunk: &Hunk<'_>,
+        near: Range<usize>,
+    ) -> Self {
         let raw = hunk.raw();
-        let mut called = Self {
-            lines: Vec::new(),
-            several: RuleSet::of_size(book.rules().len()),
-            losing: RuleSet::of_size(book.rules().len()),
-        };
-        let near = near_changes(raw);
+        let mut called = Self::default();
+        let mut line = Line::default();
         let part = raw.get(near.clone()).unwrap_or_default();
         table.each(part, |place| {
-            let start = line_start(raw, near.start + place.range.start);
-            let marker = raw.get(start).copied().unwrap_or(b' ');
-            let is_near =
-                marker != b' ' || is_beside_change(raw, start, near.start + place.range.end);
+            line.go_to(raw, near.start + place.range.start);
             let is_loose = |number: usize| book.rule(number).is_some_and(Rule::is_loose);
-            for number in place.rules().filter(|number| is_near || is_loose(*number)) {
-                called.add(book, number, marker, start);
+            for number in place.rules().filter(|number| line.is_near || is_loose(*number)) {
+                called.add(book, number, line.marker, line.range.start);
             }
         });
-        if !table.always.is_empty() {
-            each_line(raw, |start, marker| {
-                for number in table.always.numbers() {
-                    called.add(book, number, marker, start);
-                }
-            });
-        }
+        called.add_always(book, &table.always, raw);
         called.lines.sort_unstable();
         called.lines.dedup();
         called
+    }
+
+    fn by_hooks(book: &RuleBook<'_>, hooks: &Hooks, hunk: &Hunk<'_>, near: Range<usize>) -> Self {
+        let raw = hunk.raw();
+        let mut called = Self::default();
+        let mut line = Line::default();
+        // What is lost may begin with the end of a removed line, and its anchor stand in the next.
+        let mut perhaps = RuleSet::default();
+        let part = raw.get(near.clone()).unwrap_or_default();
+        hooks.each(part, true, |hook, place| {
+            line.go_to(raw, near.start + place.start);
+            if !hook.is_anchor {
+                if line.is_near || hook.is_loose {
+                    called.add(book, hook.rule, line.marker, line.range.start);
+                }
+                return;
+            }
+            match line.marker {
+                b'+' if hook.reads_added_line && !line.known.has(hook.rule) => {
+                    line.known.insert(hook.rule);
+                    called.lines.push((hook.rule, line.range.start, hook.has_keyword));
+                }
+                b'-' if hook.is_losing && hook.has_keyword => called.losing.insert(hook.rule),
+                b'-' | b' ' if hook.is_losing && hunk.deletions > 0 => perhaps.insert(hook.rule),
+                _ => {}
+            }
+        });
+        for number in perhaps.numbers() {
+            if !called.losing.has(number) && book.rule(number).is_some_and(|rule| removes(raw, rule)) {
+                called.losing.insert(number);
+            }
+        }
+        called.add_always(book, &hooks.always, raw);
+        called.lines.sort_unstable();
+        called.lines.dedup_by_key(|(number, start, _)| (*number, *start));
+        called
+    }
+
+    fn add_always(&mut self, book: &RuleBook<'_>, always: &RuleSet, raw: &[u8]) {
+        if always.is_empty() {
+            return;
+        }
+        each_line(raw, |start, marker| {
+            for number in always.numbers() {
+                self.add(book, number, marker, start);
+            }
+        });
     }
 
     fn add(&mut self, book: &RuleBook<'_>, number: usize, marker: u8, start: usize) {
@@ -58,7 +133,7 @@ impl Called {
             return;
         };
         match (rule.stays_in_line(), marker) {
-            (true, b'+') if rule.side() == Side::Added => self.lines.push((number, start)),
+            (true, b'+') if rule.side() == Side::Added => self.lines.push((number, start, true)),
             (true, b'-') | (false, _) if book.losing.has(number) => self.losing.insert(number),
             _ => {}
         }
@@ -66,6 +141,15 @@ impl Called {
             self.several.insert(number);
         }
     }
+}
+
+/// Whether a removed line holds a keyword of a rule.
+fn removes(raw: &[u8], rule: &Rule<'_>) -> bool {
+    let mut holds = false;
+    each_line(raw, |start, marker| {
+        holds = holds || (marker == b'-' && rule.calls_for(line_at(raw, start)));
+    });
+    holds
 }
 
 /// Hands over each changed line of a hunk: where it starts, and its marker.

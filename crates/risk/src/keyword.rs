@@ -3,12 +3,14 @@
 //! A rule runs only where one of its keywords stands, and a table of keywords is made for just the
 //! rules that read a file.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use crate::book::RuleBook;
 use crate::gram::{Grams, Rarity, Word};
+use crate::hook::Hooks;
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
 
@@ -19,6 +21,9 @@ const WHOLE: usize = 16 << 10;
 /// In a longer one a pattern is looked for this far around the rule's keywords, in bytes, so that work
 /// stays linear; one whose matches may be longer reads all of it.
 pub(crate) const AROUND: usize = 4 << 10;
+
+/// So many bytes are read for keywords before it pays to make hooks of them.
+const HOOKED: usize = 512 << 10;
 
 /// Every keyword of a rule book.
 #[derive(Debug)]
@@ -44,6 +49,9 @@ pub(crate) struct Table {
     grams: Grams,
     /// The rules that run on every text.
     pub(crate) always: RuleSet,
+    /// How many bytes were read.
+    read: Cell<usize>,
+    hooks: OnceCell<Hooks>,
 }
 
 /// A place of a keyword in a text.
@@ -73,12 +81,11 @@ impl Keywords {
             .enumerate()
             .filter(|(_, rule)| rule.reads_text());
         for (at, rule) in readers {
-            let own = rule.keywords();
-            if own.is_empty() || own.iter().any(|word| word.len() < 2) {
+            if rule.has_no_keyword() {
                 always.insert(at);
                 continue;
             }
-            for word in own {
+            for word in rule.keywords() {
                 let bytes = word.to_ascii_lowercase().into_bytes();
                 let number = *known.entry(bytes).or_insert_with_key(|bytes| {
                     list.words.push(Word::new(bytes.clone(), &rarity));
@@ -121,6 +128,8 @@ impl Keywords {
             list: Rc::clone(&self.list),
             fits: fits.clone(),
             always: self.always.and(fits),
+            read: Cell::default(),
+            hooks: OnceCell::new(),
         }
     }
 }
@@ -137,8 +146,29 @@ impl Table {
         self.grams.each(&self.list.words, text, &mut found);
     }
 
+    /// The hooks of the rules, once so much was read that they pay; some more bytes are about to be.
+    pub(crate) fn hooks(&self, book: &RuleBook<'_>, more: usize) -> Option<&Hooks> {
+        let read = self.read.get().saturating_add(more);
+        self.read.set(read);
+        (read > HOOKED).then(|| self.hooks.get_or_init(|| Hooks::of(book, &self.fits)))
+    }
+
     /// The rules to run on a text.
-    fn called(&self, text: &[u8]) -> RuleSet {
+    fn called(&self, book: &RuleBook<'_>, text: &[u8]) -> RuleSet {
+        if let Some(hooks) = self.hooks(book, text.len()) {
+            let mut called = hooks.always.clone();
+            let mut perhaps = RuleSet::default();
+            hooks.each(text, false, |hook, _| match hook.is_anchor && !hook.has_keyword {
+                true => perhaps.insert(hook.rule),
+                false => called.insert(hook.rule),
+            });
+            for number in perhaps.numbers().filter(|number| !called.has(*number)).collect::<Vec<_>>() {
+                if book.rule(number).is_some_and(|rule| rule.calls_for(text)) {
+                    called.insert(number);
+                }
+            }
+            return called;
+        }
         let mut called = self.always.clone();
         self.each(text, |place| {
             place.rules().for_each(|rule| called.insert(rule))
@@ -147,10 +177,10 @@ impl Table {
     }
 
     /// The rules to run on a text and the parts of it to run them on.
-    pub(crate) fn windows(&self, text: &[u8]) -> Vec<(usize, Range<usize>)> {
+    pub(crate) fn windows(&self, book: &RuleBook<'_>, text: &[u8]) -> Vec<(usize, Range<usize>)> {
         if text.len() <= WHOLE {
             return self
-                .called(text)
+                .called(book, text)
                 .numbers()
                 .map(|rule| (rule, 0..text.len()))
                 .collect();

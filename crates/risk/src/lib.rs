@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod anchor;
 mod book;
 mod called;
 mod checks;
@@ -20,6 +21,7 @@ mod glue;
 mod gram;
 mod hidden;
 mod hit;
+mod hook;
 mod input;
 mod judge;
 mod keyword;

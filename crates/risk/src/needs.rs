@@ -75,7 +75,7 @@ fn holds_one(text: &[u8], set: &[u8]) -> bool {
 }
 
 /// Whether a text holds a word, in lower case, in any case.
-fn holds_word(text: &[u8], word: &[u8]) -> bool {
+pub(crate) fn holds_word(text: &[u8], word: &[u8]) -> bool {
     let letters = word.iter().enumerate();
     let rarest = letters.max_by_key(|(_, byte)| rarity(&[**byte]));
     let Some((offset, byte)) = rarest else {
@@ -152,9 +152,22 @@ fn tail_of(hir: &Hir) -> Option<Hir> {
 
 /// How rare the commonest byte of a set is.
 fn rarity(set: &[u8]) -> usize {
-    let place = |byte: &u8| COMMON.iter().position(|common| common == byte);
-    let places = set.iter().map(|byte| place(byte).unwrap_or(COMMON.len()));
+    let places = set.iter().map(|byte| place_of(*byte));
     places.min().unwrap_or(0)
+}
+
+/// How many bytes are more common than one in text and code.
+pub(crate) fn place_of(byte: u8) -> usize {
+    const PLACES: [u8; 256] = {
+        let mut places = [COMMON.len() as u8; 256];
+        let mut at = COMMON.len();
+        while let Some(before) = at.checked_sub(1) {
+            at = before;
+            places[COMMON[at] as usize] = at as u8;
+        }
+        places
+    };
+    PLACES.get(usize::from(byte)).copied().map_or(0, usize::from)
 }
 
 /// Small sets of bytes, of each of which every match holds one.

@@ -9,8 +9,10 @@ use baton_core::problem::Problem;
 use baton_core::rules::check_examples;
 use regex::bytes::{Captures, Regex};
 
+use crate::anchor::Anchor;
 use crate::comment::Comments;
 use crate::language::Languages;
+use crate::needs::holds_word;
 use crate::pattern;
 use crate::secret::SecretRule;
 use crate::shape::{self, Told};
@@ -30,6 +32,7 @@ pub(crate) struct Rule<'p> {
     pub(crate) languages: Languages,
     compiled: OnceCell<Compiled>,
     told: OnceCell<Told>,
+    anchors: OnceCell<Option<Vec<Anchor>>>,
 }
 
 #[derive(Debug)]
@@ -62,6 +65,7 @@ impl<'p> Rule<'p> {
             languages: Languages::default(),
             compiled: OnceCell::new(),
             told: OnceCell::new(),
+            anchors: OnceCell::new(),
         }
     }
 
@@ -115,6 +119,27 @@ impl<'p> Rule<'p> {
             Source::Policy(rule) => &rule.keywords,
             Source::Secret(rule) => &rule.keywords,
         }
+    }
+
+    /// Whether the rule reads every text, for want of a keyword that tells one from another.
+    pub(crate) fn has_no_keyword(&self) -> bool {
+        let own = self.keywords();
+        own.is_empty() || own.iter().any(|word| word.len() < 2)
+    }
+
+    /// Whether a text holds a keyword of the rule.
+    pub(crate) fn calls_for(&self, text: &[u8]) -> bool {
+        let holds = |word: &String| holds_word(text, word.to_ascii_lowercase().as_bytes());
+        self.has_no_keyword() || self.keywords().iter().any(holds)
+    }
+
+    /// The anchors of a rule whose matches lie in one line; None where there are none of use.
+    pub(crate) fn anchors(&self) -> Option<&[Anchor]> {
+        let made = self.anchors.get_or_init(|| match self.stays_in_line() {
+            true => shape::anchors(self.pattern()),
+            false => None,
+        });
+        made.as_deref()
     }
 
     /// The pattern as it is written.

@@ -4,6 +4,7 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
+use crate::anchor::{self, Anchor};
 use crate::needs::Needs;
 
 /// So many texts that a pattern can hold are written down.
@@ -78,6 +79,12 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
 /// is.
 pub(crate) fn longest_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
     Run::of(hir, is_in).longest
+}
+
+/// The anchors of a pattern whose matches lie in one line.
+pub(crate) fn anchors(text: &str) -> Option<Vec<Anchor>> {
+    let hir = parsed(text, false)?;
+    stays(&hir, true, true).then(|| anchor::anchors_of(&hir))?
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {

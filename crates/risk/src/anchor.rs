@@ -1,0 +1,415 @@
+//! What stands in every match of a pattern: short runs of bytes, each place with the bytes that may
+//! stand there. A text without any of a pattern's anchors holds no match of it, and a look at the few
+//! bytes around a word says so at a small part of what a search costs.
+
+use regex_syntax::hir::{Class, Hir, HirKind, Literal, Look, Repetition};
+
+use crate::needs::place_of;
+
+/// So many anchors of one pattern are told apart; beyond that they are cut short.
+const MOST: usize = 96;
+/// An anchor is no longer than this, in places.
+const LONGEST: usize = 20;
+/// An anchor this rare is not made longer, in bits.
+const RARE_ENOUGH: f64 = 40.0;
+/// The shortest word by which an anchor is found.
+const SHORTEST_WORD: usize = 3;
+/// A word that is too short is made longer by a place with so many bytes.
+const MOST_AT_A_PLACE: usize = 16;
+
+/// A set of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Bytes([u64; 4]);
+
+/// One place of an anchor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Spot {
+    pub(crate) bytes: Bytes,
+    /// Whether the beginning or the end of a line may stand there.
+    pub(crate) edge: bool,
+}
+
+/// A run of places, of which some are a word.
+#[derive(Clone, Debug)]
+pub(crate) struct Anchor {
+    pub(crate) spots: Vec<Spot>,
+    /// The word by which it is found, in lower case, and at which place it begins.
+    pub(crate) word: Vec<u8>,
+    pub(crate) offset: usize,
+}
+
+impl Bytes {
+    fn of(bytes: impl IntoIterator<Item = u8>) -> Self {
+        let mut all = Self::default();
+        for byte in bytes {
+            all.add(byte);
+        }
+        all
+    }
+
+    fn word() -> Self {
+        Self::of((0..=u8::MAX).filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'))
+    }
+
+    fn add(&mut self, byte: u8) {
+        if let Some(part) = self.0.get_mut(usize::from(byte >> 6)) {
+            *part |= 1 << (byte & 63);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, byte: u8) -> bool {
+        let part = self.0.get(usize::from(byte >> 6)).copied();
+        part.unwrap_or(0) >> (byte & 63) & 1 != 0
+    }
+
+    fn all(&self) -> impl Iterator<Item = u8> + '_ {
+        let parts = self.0.iter().zip([0_u8, 64, 128, 192]);
+        parts.flat_map(|(part, first)| {
+            let mut rest = *part;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros() as u8;
+                // The lowest bit that is set goes away.
+                rest &= rest.checked_sub(1)?;
+                Some(first + bit)
+            })
+        })
+    }
+
+    fn is_within(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(own, other)| own & !other == 0)
+    }
+
+    fn without(mut self, other: &Self) -> Self {
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            *own &= !other;
+        }
+        self
+    }
+
+    fn or(mut self, other: &Self) -> Self {
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            *own |= other;
+        }
+        self
+    }
+
+    /// How likely one of them is to stand somewhere.
+    fn share(&self) -> f64 {
+        let share = |byte: u8| 1.0 / f64::from(8_u32 << (place_of(byte) / 6));
+        self.all().map(share).sum::<f64>().min(1.0)
+    }
+
+    /// Its bytes with both cases made the same.
+    fn folded(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.all().map(|byte| byte.to_ascii_lowercase()).collect();
+        bytes.sort_unstable();
+        bytes.dedup();
+        bytes
+    }
+}
+
+impl Spot {
+    fn one(bytes: Bytes) -> Self {
+        Self { bytes, edge: false }
+    }
+
+    fn edge(bytes: Bytes) -> Self {
+        Self { bytes, edge: true }
+    }
+}
+
+/// A run that is being read.
+#[derive(Clone, Debug, Default)]
+struct Run {
+    spots: Vec<Spot>,
+    /// Whether the next place begins at the border of a word.
+    at_border: bool,
+    /// Whether what follows in the pattern follows here.
+    is_open: bool,
+    bits: f64,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self {
+            is_open: true,
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, mut spot: Spot) {
+        let word = Bytes::word();
+        if std::mem::take(&mut self.at_border) {
+            match self.spots.last_mut() {
+                None if spot.bytes.is_within(&word) && !spot.edge => {
+                    let other = Bytes::of(0..=u8::MAX).without(&word);
+                    self.spots.push(Spot::edge(other));
+                }
+                None => {}
+                Some(last) if last.bytes.is_within(&word) && !last.edge => {
+                    spot.bytes = spot.bytes.without(&word);
+                }
+                Some(last) if spot.bytes.is_within(&word) && !spot.edge => {
+                    last.bytes = last.bytes.without(&word);
+                }
+                Some(_) => {}
+            }
+        }
+        self.bits -= (spot.bytes.share() + if spot.edge { 0.03 } else { 0.0 }).log2();
+        self.spots.push(spot);
+        if self.spots.len() >= LONGEST || self.bits > RARE_ENOUGH {
+            self.is_open = false;
+        }
+    }
+
+    fn close(&mut self) {
+        let word = Bytes::word();
+        let ends_word = |last: &Spot| last.bytes.is_within(&word) && !last.edge;
+        if self.is_open && self.at_border && self.spots.last().is_some_and(ends_word) {
+            self.push(Spot::edge(Bytes::of(0..=u8::MAX).without(&word)));
+        }
+        self.at_border = false;
+        self.is_open = false;
+    }
+
+    fn look(&mut self, look: Look) {
+        let line_feed = Bytes::of([b'\n']);
+        match look {
+            Look::WordAscii => self.at_border = true,
+            Look::Start if self.spots.is_empty() => self.push(Spot::edge(Bytes::default())),
+            Look::StartLF if self.spots.is_empty() => self.push(Spot::edge(line_feed)),
+            Look::End | Look::EndLF => {
+                self.at_border = false;
+                let bytes = if look == Look::End { Bytes::default() } else { line_feed };
+                self.push(Spot::edge(bytes));
+                self.is_open = false;
+            }
+            // What is not asked makes an anchor weaker, not wrong.
+            _ => {}
+        }
+    }
+}
+
+/// The anchors of a pattern, one of which stands in every match; None where there are none of use.
+pub(crate) fn anchors_of(hir: &Hir) -> Option<Vec<Anchor>> {
+    best(hir).map(|(anchors, _)| anchors)
+}
+
+/// The rarest anchors of a part of a pattern, and how likely one of them is to stand somewhere.
+fn best(hir: &Hir) -> Option<(Vec<Anchor>, f64)> {
+    let whole = || of_parts(std::slice::from_ref(hir));
+    match hir.kind() {
+        HirKind::Capture(capture) => best(&capture.sub),
+        HirKind::Repetition(times) if times.min > 0 => rarer(best(&times.sub), whole()),
+        HirKind::Alternation(parts) => {
+            let each: Option<Vec<_>> = parts.iter().map(best).collect();
+            let each = each.filter(|all| all.len() <= MOST).map(|all| {
+                let share = all.iter().map(|(_, share)| share).sum();
+                let anchors = all.into_iter().flat_map(|(anchors, _)| anchors);
+                (anchors.collect(), share)
+            });
+            rarer(each, whole())
+        }
+        HirKind::Concat(parts) => {
+            let starts = 0..parts.len();
+            let from = starts.map(|at| of_parts(parts.get(at..).unwrap_or_default()));
+            from.chain(parts.iter().map(best)).fold(None, rarer)
+        }
+        _ => whole(),
+    }
+}
+
+type Rated = Option<(Vec<Anchor>, f64)>;
+
+fn rarer(one: Rated, other: Rated) -> Rated {
+    match (one, other) {
+        (Some(one), Some(other)) if other.1 < one.1 => Some(other),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The anchors that begin where these parts of a pattern do.
+fn of_parts(parts: &[Hir]) -> Rated {
+    let mut runs = vec![Run::new()];
+    for part in parts {
+        runs = grown(runs, part);
+        if runs.iter().all(|run| !run.is_open) {
+            break;
+        }
+    }
+    runs.iter_mut().for_each(Run::close);
+    let share = runs.iter().map(|run| (-run.bits).exp2()).sum();
+    let anchors: Option<Vec<_>> = runs.into_iter().map(|run| of_run(run.spots)).collect();
+    let anchors: Vec<_> = anchors?.into_iter().flatten().collect();
+    (anchors.len() <= MOST).then_some((anchors, share))
+}
+
+/// The anchors with the places of a run, one for each word by which it is found.
+fn of_run(spots: Vec<Spot>) -> Option<Vec<Anchor>> {
+    let letter = |spot: &Spot| match spot.bytes.folded().as_slice() {
+        [one] if !spot.edge => Some(*one),
+        _ => None,
+    };
+    let letters: Vec<Option<u8>> = spots.iter().map(letter).collect();
+    let mut runs: Vec<(usize, Vec<u8>)> = Vec::new();
+    for (at, letter) in letters.iter().enumerate() {
+        match (letter, runs.last_mut()) {
+            (Some(letter), Some((start, word))) if *start + word.len() == at => word.push(*letter),
+            (Some(letter), _) => runs.push((at, vec![*letter])),
+            (None, _) => {}
+        }
+    }
+    let rarity = |word: &[u8]| word.iter().map(|byte| place_of(*byte) + 18).sum::<usize>();
+    let (offset, word) = runs.into_iter().max_by_key(|(_, word)| rarity(word))?;
+    let mut words = vec![(offset, word)];
+    while words.first().is_some_and(|(_, word)| word.len() < SHORTEST_WORD) {
+        words = longer(&spots, words)?;
+    }
+    let anchor = |(offset, word)| Anchor { spots: spots.clone(), word, offset };
+    Some(words.into_iter().map(anchor).collect())
+}
+
+/// The words made longer by the place after them, or the one before.
+fn longer(spots: &[Spot], words: Vec<(usize, Vec<u8>)>) -> Option<Vec<(usize, Vec<u8>)>> {
+    let (offset, length) = words.first().map(|(offset, word)| (*offset, word.len()))?;
+    let few = |at: usize| {
+        let spot = spots.get(at).filter(|spot| !spot.edge)?;
+        let bytes = spot.bytes.folded();
+        (!bytes.is_empty() && bytes.len() <= MOST_AT_A_PLACE).then_some(bytes)
+    };
+    let after = few(offset + length).map(|bytes| (bytes, true));
+    let before = || Some((few(offset.checked_sub(1)?)?, false));
+    let (bytes, is_after) = after.or_else(before)?;
+    let pairs = words.iter().flat_map(|(_, word)| {
+        bytes.iter().map(move |byte| match is_after {
+            true => (offset, [word.as_slice(), &[*byte]].concat()),
+            false => (offset - 1, [&[*byte], word.as_slice()].concat()),
+        })
+    });
+    Some(pairs.collect())
+}
+
+/// The runs with a part of a pattern behind each that is open.
+fn grown(runs: Vec<Run>, part: &Hir) -> Vec<Run> {
+    let (open, mut done): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.is_open);
+    let before = open.clone();
+    done.extend(open.into_iter().flat_map(|run| behind(run, part)));
+    if done.len() <= MOST {
+        return done;
+    }
+    // Too many: what was read so far has to do.
+    done.retain(|run| !before.iter().any(|open| run.spots.starts_with(&open.spots)));
+    done.extend(before.into_iter().map(|mut run| {
+        run.close();
+        run
+    }));
+    done
+}
+
+/// What a run may go on as with a part of a pattern.
+fn behind(mut run: Run, part: &Hir) -> Vec<Run> {
+    let grow = |run: Run, part: &Hir| grown(vec![run], part);
+    match part.kind() {
+        HirKind::Empty => vec![run],
+        HirKind::Look(look) => {
+            run.look(*look);
+            vec![run]
+        }
+        HirKind::Literal(Literal(bytes)) => {
+            for byte in bytes {
+                if run.is_open {
+                    run.push(Spot::one(Bytes::of([*byte])));
+                }
+            }
+            vec![run]
+        }
+        HirKind::Class(Class::Bytes(_)) => {
+            run.push(Spot::one(bytes_of(part).unwrap_or_default()));
+            vec![run]
+        }
+        // Patterns with classes of Unicode are not read.
+        HirKind::Class(Class::Unicode(_)) => {
+            run.close();
+            vec![run]
+        }
+        HirKind::Capture(capture) => grow(run, &capture.sub),
+        HirKind::Concat(parts) => parts.iter().fold(vec![run], grown),
+        HirKind::Alternation(parts) => {
+            if let Some(spot) = edge_or_byte(parts, run.spots.is_empty()) {
+                let is_last = has_end(parts);
+                run.push(spot);
+                if is_last {
+                    run.is_open = false;
+                }
+                return vec![run];
+            }
+            parts.iter().flat_map(|part| grow(run.clone(), part)).collect()
+        }
+        HirKind::Repetition(times) => repeated(run, times),
+    }
+}
+
+fn repeated(run: Run, times: &Repetition) -> Vec<Run> {
+    let mut runs = vec![run];
+    for _ in 0..times.min {
+        if runs.iter().all(|run| !run.is_open) {
+            return runs;
+        }
+        runs = grown(runs, &times.sub);
+    }
+    if times.max == Some(times.min) {
+        return runs;
+    }
+    let (open, mut all): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.is_open);
+    let is_one_more = times.max == Some(times.min + 1);
+    for run in open {
+        let mut more = grown(vec![run.clone()], &times.sub);
+        if !is_one_more {
+            // How many more there are is not known.
+            more.iter_mut().for_each(Run::close);
+        }
+        all.extend(more);
+        all.push(run);
+    }
+    all
+}
+
+/// The bytes that a part of a pattern is one of.
+fn bytes_of(part: &Hir) -> Option<Bytes> {
+    match part.kind() {
+        HirKind::Literal(Literal(bytes)) if bytes.len() == 1 => {
+            Some(Bytes::of(bytes.iter().copied()))
+        }
+        HirKind::Class(Class::Bytes(class)) => {
+            let ranges = class.iter();
+            Some(Bytes::of(ranges.flat_map(|range| range.start()..=range.end())))
+        }
+        HirKind::Capture(capture) => bytes_of(&capture.sub),
+        _ => None,
+    }
+}
+
+/// The place that stands for a choice of one byte and the edge of a line, as in `(?:^|[^a-z])`. The
+/// beginning of a line takes up a place only before everything else.
+fn edge_or_byte(parts: &[Hir], is_first: bool) -> Option<Spot> {
+    let mut spot = Spot::default();
+    for part in parts {
+        let bytes = match part.kind() {
+            HirKind::Look(Look::Start) if is_first => None,
+            HirKind::Look(Look::StartLF) if is_first => Some(Bytes::of([b'\n'])),
+            HirKind::Look(Look::End) => None,
+            HirKind::Look(Look::EndLF) => Some(Bytes::of([b'\n'])),
+            _ => Some(bytes_of(part)?),
+        };
+        spot.edge |= matches!(part.kind(), HirKind::Look(_));
+        spot.bytes = spot.bytes.or(&bytes.unwrap_or_default());
+    }
+    let is_both = is_first && has_end(parts);
+    (!is_both).then_some(spot)
+}
+
+fn has_end(parts: &[Hir]) -> bool {
+    let is_end = |part: &Hir| matches!(part.kind(), HirKind::Look(Look::End | Look::EndLF));
+    parts.iter().any(is_end)
+}
