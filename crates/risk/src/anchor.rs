@@ -6,8 +6,10 @@ use regex_syntax::hir::{Class, Hir, HirKind, Literal, Look, Repetition};
 
 use crate::needs::place_of;
 
-/// So many anchors of one pattern are told apart; beyond that they are cut short.
-const MOST: usize = 96;
+/// So many runs of one pattern are told apart; beyond that they are cut short.
+const MOST: usize = 64;
+/// So many anchors are of use.
+const MOST_ANCHORS: usize = 256;
 /// An anchor is no longer than this, in places.
 const LONGEST: usize = 20;
 /// An anchor this rare is not made longer, in bits.
@@ -16,6 +18,37 @@ const RARE_ENOUGH: f64 = 40.0;
 const SHORTEST_WORD: usize = 3;
 /// A word that is too short is made longer by a place with so many bytes.
 const MOST_AT_A_PLACE: usize = 16;
+/// Another is made longer as long as it makes no more words than this,
+const MOST_WORDS: usize = 8;
+/// and is no longer than this.
+const LONG_WORD: usize = 12;
+
+/// The bytes by how common they are: of each set of six, one stands half as often as one of the set
+/// before.
+const LEVELS: [[u64; 4]; 12] = {
+    let mut levels = [[0; 4]; 12];
+    let mut byte = 0;
+    while byte < 256 {
+        levels[place_of(byte as u8) / 6][byte / 64] |= 1 << (byte % 64);
+        byte += 1;
+    }
+    levels
+};
+
+/// The bytes of words.
+const WORD: Bytes = {
+    let mut parts = [0; 4];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_' {
+            parts[byte / 64] |= 1 << (byte % 64);
+        }
+        byte += 1;
+    }
+    Bytes(parts)
+};
+/// All others.
+const NO_WORD: Bytes = Bytes([!WORD.0[0], !WORD.0[1], !WORD.0[2], !WORD.0[3]]);
 
 /// A set of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,6 +71,13 @@ pub(crate) struct Anchor {
     pub(crate) offset: usize,
 }
 
+impl Anchor {
+    /// At each place the one letter that may stand there, in lower case; 0 where several may.
+    pub(crate) fn letters(&self) -> impl Iterator<Item = u8> + '_ {
+        self.spots.iter().map(|spot| spot.letter().unwrap_or(0))
+    }
+}
+
 impl Bytes {
     fn of(bytes: impl IntoIterator<Item = u8>) -> Self {
         let mut all = Self::default();
@@ -45,10 +85,6 @@ impl Bytes {
             all.add(byte);
         }
         all
-    }
-
-    fn word() -> Self {
-        Self::of((0..=u8::MAX).filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'))
     }
 
     fn add(&mut self, byte: u8) {
@@ -80,11 +116,12 @@ impl Bytes {
         self.0.iter().zip(&other.0).all(|(own, other)| own & !other == 0)
     }
 
-    fn without(mut self, other: &Self) -> Self {
-        for (own, other) in self.0.iter_mut().zip(&other.0) {
+    fn without(self, other: &Self) -> Self {
+        let mut parts = self.0;
+        for (own, other) in parts.iter_mut().zip(&other.0) {
             *own &= !other;
         }
-        self
+        Self(parts)
     }
 
     fn or(mut self, other: &Self) -> Self {
@@ -94,10 +131,23 @@ impl Bytes {
         self
     }
 
+    /// How many there are.
+    fn count(&self) -> u32 {
+        self.0.iter().map(|part| part.count_ones()).sum()
+    }
+
     /// How likely one of them is to stand somewhere.
     fn share(&self) -> f64 {
-        let share = |byte: u8| 1.0 / f64::from(8_u32 << (place_of(byte) / 6));
-        self.all().map(share).sum::<f64>().min(1.0)
+        if self.count() <= 2 {
+            let share = |byte| 0.125 / f64::from(1_u32 << (place_of(byte) / 6));
+            return self.all().map(share).sum();
+        }
+        let levels = LEVELS.iter().zip(3..);
+        let share = |(level, bits): (&[u64; 4], i32)| {
+            let both = self.0.iter().zip(level).map(|(own, level)| own & level);
+            f64::from(both.map(u64::count_ones).sum::<u32>()) * 0.5_f64.powi(bits)
+        };
+        levels.map(share).sum::<f64>().min(1.0)
     }
 
     /// Its bytes with both cases made the same.
@@ -116,6 +166,15 @@ impl Spot {
 
     fn edge(bytes: Bytes) -> Self {
         Self { bytes, edge: true }
+    }
+
+    /// The one letter that may stand there, in some case, in lower case.
+    fn letter(&self) -> Option<u8> {
+        let few = self.bytes.count() <= 2;
+        let mut letters = self.bytes.all().filter(|_| few && !self.edge);
+        let first = letters.next()?.to_ascii_lowercase();
+        let is_same = |other: u8| other.to_ascii_lowercase() == first;
+        letters.next().is_none_or(is_same).then_some(first)
     }
 }
 
@@ -138,20 +197,22 @@ impl Run {
         }
     }
 
+    fn push_byte(&mut self, byte: u8) {
+        self.push(Spot::one(Bytes::of([byte])));
+    }
+
     fn push(&mut self, mut spot: Spot) {
-        let word = Bytes::word();
         if std::mem::take(&mut self.at_border) {
             match self.spots.last_mut() {
-                None if spot.bytes.is_within(&word) && !spot.edge => {
-                    let other = Bytes::of(0..=u8::MAX).without(&word);
-                    self.spots.push(Spot::edge(other));
+                None if spot.bytes.is_within(&WORD) && !spot.edge => {
+                    self.spots.push(Spot::edge(NO_WORD));
                 }
                 None => {}
-                Some(last) if last.bytes.is_within(&word) && !last.edge => {
-                    spot.bytes = spot.bytes.without(&word);
+                Some(last) if last.bytes.is_within(&WORD) && !last.edge => {
+                    spot.bytes = spot.bytes.without(&WORD);
                 }
-                Some(last) if spot.bytes.is_within(&word) && !spot.edge => {
-                    last.bytes = last.bytes.without(&word);
+                Some(last) if spot.bytes.is_within(&WORD) && !spot.edge => {
+                    last.bytes = last.bytes.without(&WORD);
                 }
                 Some(_) => {}
             }
@@ -164,10 +225,9 @@ impl Run {
     }
 
     fn close(&mut self) {
-        let word = Bytes::word();
-        let ends_word = |last: &Spot| last.bytes.is_within(&word) && !last.edge;
+        let ends_word = |last: &Spot| last.bytes.is_within(&WORD) && !last.edge;
         if self.is_open && self.at_border && self.spots.last().is_some_and(ends_word) {
-            self.push(Spot::edge(Bytes::of(0..=u8::MAX).without(&word)));
+            self.push(Spot::edge(NO_WORD));
         }
         self.at_border = false;
         self.is_open = false;
@@ -204,7 +264,7 @@ fn best(hir: &Hir) -> Option<(Vec<Anchor>, f64)> {
         HirKind::Repetition(times) if times.min > 0 => rarer(best(&times.sub), whole()),
         HirKind::Alternation(parts) => {
             let each: Option<Vec<_>> = parts.iter().map(best).collect();
-            let each = each.filter(|all| all.len() <= MOST).map(|all| {
+            let each = each.filter(|all| all.len() <= MOST_ANCHORS).map(|all| {
                 let share = all.iter().map(|(_, share)| share).sum();
                 let anchors = all.into_iter().flat_map(|(anchors, _)| anchors);
                 (anchors.collect(), share)
@@ -212,8 +272,13 @@ fn best(hir: &Hir) -> Option<(Vec<Anchor>, f64)> {
             rarer(each, whole())
         }
         HirKind::Concat(parts) => {
-            let starts = 0..parts.len();
-            let from = starts.map(|at| of_parts(parts.get(at..).unwrap_or_default()));
+            // From a part that may be left out, or one byte over and over, nothing better begins.
+            let begins = |part: &Hir| match part.kind() {
+                HirKind::Repetition(times) => times.min > 0 && bytes_of(&times.sub).is_none(),
+                _ => true,
+            };
+            let starts = parts.iter().enumerate().filter(|(_, part)| begins(part));
+            let from = starts.map(|(at, _)| of_parts(parts.get(at..).unwrap_or_default()));
             from.chain(parts.iter().map(best)).fold(None, rarer)
         }
         _ => whole(),
@@ -242,16 +307,12 @@ fn of_parts(parts: &[Hir]) -> Rated {
     let share = runs.iter().map(|run| (-run.bits).exp2()).sum();
     let anchors: Option<Vec<_>> = runs.into_iter().map(|run| of_run(run.spots)).collect();
     let anchors: Vec<_> = anchors?.into_iter().flatten().collect();
-    (anchors.len() <= MOST).then_some((anchors, share))
+    (anchors.len() <= MOST_ANCHORS).then_some((anchors, share))
 }
 
 /// The anchors with the places of a run, one for each word by which it is found.
 fn of_run(spots: Vec<Spot>) -> Option<Vec<Anchor>> {
-    let letter = |spot: &Spot| match spot.bytes.folded().as_slice() {
-        [one] if !spot.edge => Some(*one),
-        _ => None,
-    };
-    let letters: Vec<Option<u8>> = spots.iter().map(letter).collect();
+    let letters: Vec<Option<u8>> = spots.iter().map(Spot::letter).collect();
     let mut runs: Vec<(usize, Vec<u8>)> = Vec::new();
     for (at, letter) in letters.iter().enumerate() {
         match (letter, runs.last_mut()) {
@@ -262,32 +323,48 @@ fn of_run(spots: Vec<Spot>) -> Option<Vec<Anchor>> {
     }
     let rarity = |word: &[u8]| word.iter().map(|byte| place_of(*byte) + 18).sum::<usize>();
     let (offset, word) = runs.into_iter().max_by_key(|(_, word)| rarity(word))?;
-    let mut words = vec![(offset, word)];
-    while words.first().is_some_and(|(_, word)| word.len() < SHORTEST_WORD) {
-        words = longer(&spots, words)?;
+    let words = longer(&spots, offset, word);
+    let is_short = |word: &Vec<u8>| word.len() < SHORTEST_WORD;
+    if words.1.iter().any(is_short) {
+        return None;
     }
-    let anchor = |(offset, word)| Anchor { spots: spots.clone(), word, offset };
+    let (offset, words) = words;
+    let anchor = |word| Anchor { spots: spots.clone(), word, offset };
     Some(words.into_iter().map(anchor).collect())
 }
 
-/// The words made longer by the place after them, or the one before.
-fn longer(spots: &[Spot], words: Vec<(usize, Vec<u8>)>) -> Option<Vec<(usize, Vec<u8>)>> {
-    let (offset, length) = words.first().map(|(offset, word)| (*offset, word.len()))?;
-    let few = |at: usize| {
-        let spot = spots.get(at).filter(|spot| !spot.edge)?;
-        let bytes = spot.bytes.folded();
-        (!bytes.is_empty() && bytes.len() <= MOST_AT_A_PLACE).then_some(bytes)
+/// A word made longer by the places beside it at which few bytes may stand, which makes several words
+/// of it; and at which place they begin.
+fn longer(spots: &[Spot], mut offset: usize, word: Vec<u8>) -> (usize, Vec<Vec<u8>>) {
+    let mut words = vec![word];
+    let few = |at: usize, words: &[Vec<u8>]| {
+        let spot = spots.get(at)?;
+        let is_wide = spot.edge || spot.bytes.count() > 2 * MOST_AT_A_PLACE as u32;
+        let bytes = (!is_wide).then(|| spot.bytes.folded())?;
+        let length = words.first().map_or(0, Vec::len);
+        let most = if length < SHORTEST_WORD { MOST_AT_A_PLACE } else { MOST_WORDS };
+        let fits = !bytes.is_empty() && bytes.len() * words.len() <= most && length < LONG_WORD;
+        fits.then_some(bytes)
     };
-    let after = few(offset + length).map(|bytes| (bytes, true));
-    let before = || Some((few(offset.checked_sub(1)?)?, false));
-    let (bytes, is_after) = after.or_else(before)?;
-    let pairs = words.iter().flat_map(|(_, word)| {
-        bytes.iter().map(move |byte| match is_after {
-            true => (offset, [word.as_slice(), &[*byte]].concat()),
-            false => (offset - 1, [&[*byte], word.as_slice()].concat()),
-        })
-    });
-    Some(pairs.collect())
+    loop {
+        let end = offset + words.first().map_or(0, Vec::len);
+        if let Some(bytes) = few(end, &words) {
+            let pairs = words.iter().flat_map(|word| {
+                bytes.iter().map(move |byte| [word.as_slice(), &[*byte]].concat())
+            });
+            words = pairs.collect();
+        } else if let Some(before) = offset.checked_sub(1)
+            && let Some(bytes) = few(before, &words)
+        {
+            let pairs = words.iter().flat_map(|word| {
+                bytes.iter().map(move |byte| [&[*byte], word.as_slice()].concat())
+            });
+            words = pairs.collect();
+            offset = before;
+        } else {
+            return (offset, words);
+        }
+    }
 }
 
 /// The runs with a part of a pattern behind each that is open.
@@ -319,7 +396,7 @@ fn behind(mut run: Run, part: &Hir) -> Vec<Run> {
         HirKind::Literal(Literal(bytes)) => {
             for byte in bytes {
                 if run.is_open {
-                    run.push(Spot::one(Bytes::of([*byte])));
+                    run.push_byte(*byte);
                 }
             }
             vec![run]

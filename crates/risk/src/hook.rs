@@ -73,6 +73,7 @@ impl Hooks {
             }
         }
         let mut made = maker.made;
+        if std::env::var_os("HOOKDEBUG").is_some() { eprintln!("TABLE {} words {} hooks", made.words.len(), made.hooks.iter().map(Vec::len).sum::<usize>()); for h in made.hooks.iter().flatten() { if h.is_anchor && !h.has_keyword { eprintln!("NOKEY {}", book.rule(h.rule).map_or("", |r| r.id())); } } }
         let numbers: Vec<usize> = (0..made.words.len()).collect();
         made.grams = Grams::of(&made.words, &numbers);
         made
@@ -184,10 +185,16 @@ impl Maker<'_, '_> {
     }
 }
 
-/// Whether a keyword of the rule stands in the word of an anchor.
+/// Whether a keyword of the rule stands in an anchor.
 fn holds_keyword(anchor: &Anchor, rule: &Rule<'_>) -> bool {
+    let text: Vec<u8> = anchor.letters().collect();
+    let own = anchor.offset..anchor.offset + anchor.word.len();
+    let word = anchor.word.iter().copied();
+    let before = text.iter().copied().take(own.start);
+    let after = text.iter().copied().skip(own.end);
+    let text: Vec<u8> = before.chain(word).chain(after).collect();
     rule.keywords().iter().any(|word| {
-        let mut parts = anchor.word.windows(word.len().max(1));
+        let mut parts = text.windows(word.len().max(1));
         parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     })
 }

@@ -157,18 +157,26 @@ fn rarity(set: &[u8]) -> usize {
 }
 
 /// How many bytes are more common than one in text and code.
-pub(crate) fn place_of(byte: u8) -> usize {
-    const PLACES: [u8; 256] = {
-        let mut places = [COMMON.len() as u8; 256];
-        let mut at = COMMON.len();
-        while let Some(before) = at.checked_sub(1) {
-            at = before;
-            places[COMMON[at] as usize] = at as u8;
-        }
-        places
-    };
-    PLACES.get(usize::from(byte)).copied().map_or(0, usize::from)
+pub(crate) const fn place_of(byte: u8) -> usize {
+    PLACES[byte as usize] as usize
 }
+
+const PLACES: [u8; 256] = {
+    let mut places = [COMMON.len() as u8; 256];
+    let mut at = COMMON.len();
+    while at > 0 {
+        at -= 1;
+        places[COMMON[at] as usize] = at as u8;
+    }
+    // A capital is rarer than its letter.
+    let mut byte = b'A';
+    while byte <= b'Z' {
+        let both = places[byte.to_ascii_lowercase() as usize] + 20;
+        places[byte as usize] = if both < places[byte as usize] { both } else { places[byte as usize] };
+        byte += 1;
+    }
+    places
+};
 
 /// Small sets of bytes, of each of which every match holds one.
 fn sets_of(hir: &Hir) -> Vec<Vec<u8>> {
