@@ -14,6 +14,8 @@ const MOST_ANCHORS: usize = 256;
 const LONGEST: usize = 20;
 /// An anchor this rare is not made longer, in bits.
 const RARE_ENOUGH: f64 = 40.0;
+/// No better anchors are looked for than such as stand by chance once in so many places.
+const GOOD_ENOUGH: f64 = 1e-9;
 /// The shortest word by which an anchor is found.
 const SHORTEST_WORD: usize = 3;
 /// A word that is too short is made longer by a place with so many bytes.
@@ -279,7 +281,14 @@ fn best(hir: &Hir) -> Option<(Vec<Anchor>, f64)> {
             };
             let starts = parts.iter().enumerate().filter(|(_, part)| begins(part));
             let from = starts.map(|(at, _)| of_parts(parts.get(at..).unwrap_or_default()));
-            from.chain(parts.iter().map(best)).fold(None, rarer)
+            let mut found = None;
+            for one in from.chain(parts.iter().map(best)) {
+                found = rarer(found, one);
+                if found.as_ref().is_some_and(|(_, share)| *share < GOOD_ENOUGH) {
+                    break;
+                }
+            }
+            found
         }
         _ => whole(),
     }

@@ -31,6 +31,7 @@ struct Line {
     marker: u8,
     /// Whether it is changed or stands beside a line that is.
     is_near: bool,
+    follows_change: bool,
     /// The rules that look at it already.
     known: RuleSet,
 }
@@ -43,7 +44,9 @@ impl Line {
         let start = line_start(raw, at);
         let end = start + 1 + line_at(raw, start).len();
         self.marker = raw.get(start).copied().unwrap_or(b' ');
-        self.is_near = self.marker != b' ' || is_beside_change(raw, start, end);
+        self.is_near = self.marker != b' ' || is_beside_change(raw, start, end - 1);
+        let before = start.checked_sub(1).map(|end| line_start(raw, end));
+        self.follows_change = before.is_some_and(|before| raw.get(before) != Some(&b' '));
         self.range = start..end;
         self.known.clear();
     }
@@ -102,7 +105,8 @@ impl Called {
                     called.lines.push((hook.rule, line.range.start, hook.has_keyword));
                 }
                 b'-' if hook.is_losing && hook.has_keyword => called.losing.insert(hook.rule),
-                b'-' | b' ' if hook.is_losing && hunk.deletions > 0 => perhaps.insert(hook.rule),
+                b'-' if hook.is_losing => perhaps.insert(hook.rule),
+                b' ' if hook.is_losing && line.follows_change => perhaps.insert(hook.rule),
                 _ => {}
             }
         });

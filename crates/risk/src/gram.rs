@@ -9,6 +9,8 @@ use std::ops::Range;
 pub(crate) const GRAM: usize = 3;
 /// Bits of the number of a gram in the filter: its 32 KiB stay in the fastest cache.
 const FILTER_BITS: u32 = 13;
+/// Bits of the number of a word of the second filters, of 64 bits each.
+const SECOND_BITS: u32 = 10;
 /// Bits of the number of a gram in the list of common ones.
 const COMMON_BITS: u32 = 15;
 /// Bits of the number of a gram in the table of words.
@@ -56,6 +58,10 @@ pub(crate) struct Word {
 pub(crate) struct Grams {
     /// For the number of each gram the bytes, by their last five bits, that a word has after it.
     filter: Box<[u32; 1 << FILTER_BITS]>,
+    /// What passed the filter is looked up once more, by another number: four bytes of the longer words,
+    /// three of the shorter ones.
+    fours: Box<[u64; 1 << SECOND_BITS]>,
+    threes: Box<[u64; 1 << SECOND_BITS]>,
     /// The first entry with a gram of this number, and one more; 0 for none.
     slots: Box<[u32; 1 << SLOT_BITS]>,
     entries: Vec<Entry>,
@@ -148,6 +154,27 @@ fn number(gram: u32, bits: u32) -> usize {
     (gram.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
 }
 
+/// Where a second filter knows some bytes.
+#[inline]
+fn second(bytes: u32) -> (usize, u64) {
+    let number = bytes.wrapping_mul(0x85eb_ca6b) ^ (bytes >> 15);
+    let place = number.wrapping_mul(0xc2b2_ae35) >> (26 - SECOND_BITS);
+    ((place >> 6) as usize, 1 << (place % 64))
+}
+
+fn mark(filter: &mut [u64; 1 << SECOND_BITS], bytes: u32) {
+    let (at, bit) = second(bytes);
+    if let Some(known) = filter.get_mut(at) {
+        *known |= bit;
+    }
+}
+
+#[inline]
+fn is_marked(filter: &[u64; 1 << SECOND_BITS], bytes: u32) -> bool {
+    let (at, bit) = second(bytes);
+    filter.get(at).copied().unwrap_or(0) & bit != 0
+}
+
 /// An array of zeros that never lies on the stack.
 fn zeros<T: Clone + Default, const N: usize>() -> Option<Box<[T; N]>> {
     vec![T::default(); N].into_boxed_slice().try_into().ok()
@@ -158,6 +185,8 @@ impl Grams {
     pub(crate) fn of(words: &[Word], numbers: &[usize]) -> Self {
         let mut grams = Self {
             filter: zeros().unwrap_or_else(|| Box::new([0; 1 << FILTER_BITS])),
+            fours: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
+            threes: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
             slots: zeros().unwrap_or_else(|| Box::new([0; 1 << SLOT_BITS])),
             entries: Vec::with_capacity(numbers.len()),
             has_pairs: false,
@@ -177,15 +206,20 @@ impl Grams {
             // Any byte may follow, and makes another gram of it.
             0..GRAM => {
                 self.has_pairs = true;
-                (0..=u8::MAX)
-                    .for_each(|byte| self.let_pass(four | u32::from(byte) << 16, u32::MAX));
+                for byte in 0..=u8::MAX {
+                    let three = four | u32::from(byte | 0x20) << 16;
+                    self.let_pass(three, u32::MAX);
+                    mark(&mut self.threes, three);
+                }
                 four & OF_PAIR
             }
             GRAM => {
                 self.let_pass(four, u32::MAX);
+                mark(&mut self.threes, four);
                 four
             }
             _ => {
+                mark(&mut self.fours, four);
                 self.let_pass(four & OF_GRAM, 1 << ((four >> 24) % 32));
                 four & OF_GRAM
             }
@@ -234,7 +268,11 @@ impl Grams {
             while found != 0 {
                 let offset = found.trailing_zeros() as usize;
                 found &= found - 1;
-                self.compare(words, text, at + offset, four(offset), visit);
+                let four = four(offset);
+                if !(is_marked(&self.fours, four) || is_marked(&self.threes, four & OF_GRAM)) {
+                    continue;
+                }
+                self.compare(words, text, at + offset, four, visit);
             }
             at += PLACES;
         }

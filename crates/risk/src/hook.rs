@@ -73,8 +73,7 @@ impl Hooks {
             }
         }
         let mut made = maker.made;
-        if std::env::var_os("HOOKDEBUG").is_some() { eprintln!("TABLE {} words {} hooks", made.words.len(), made.hooks.iter().map(Vec::len).sum::<usize>()); for h in made.hooks.iter().flatten() { if h.is_anchor && !h.has_keyword { eprintln!("NOKEY {}", book.rule(h.rule).map_or("", |r| r.id())); } } }
-        let numbers: Vec<usize> = (0..made.words.len()).collect();
+                let numbers: Vec<usize> = (0..made.words.len()).collect();
         made.grams = Grams::of(&made.words, &numbers);
         made
     }
