@@ -253,9 +253,19 @@ impl Run {
     }
 }
 
-/// The anchors of a pattern, one of which stands in every match; None where there are none of use.
-pub(crate) fn anchors_of(hir: &Hir) -> Option<Vec<Anchor>> {
-    best(hir).map(|(anchors, _)| anchors)
+/// The anchors of a pattern, one of which stands in every match; None where there are none that stand
+/// more rarely than some words.
+pub(crate) fn anchors_of(hir: &Hir, words: &[String]) -> Option<Vec<Anchor>> {
+    let share = |word: &String| {
+        let both = |byte: u8| Bytes::of([byte.to_ascii_lowercase(), byte.to_ascii_uppercase()]);
+        word.bytes().map(|byte| both(byte).share()).product::<f64>()
+    };
+    let by_words: f64 = match words.is_empty() {
+        true => 1.0,
+        false => words.iter().map(share).sum(),
+    };
+    let (anchors, share) = best(hir)?;
+    (share < by_words).then_some(anchors)
 }
 
 /// The rarest anchors of a part of a pattern, and how likely one of them is to stand somewhere.

@@ -136,7 +136,8 @@ impl<'p> Rule<'p> {
     /// The anchors of a rule whose matches lie in one line; None where there are none of use.
     pub(crate) fn anchors(&self) -> Option<&[Anchor]> {
         let made = self.anchors.get_or_init(|| match self.stays_in_line() {
-            true => shape::anchors(self.pattern()),
+            true if self.has_no_keyword() => shape::anchors(self.pattern(), &[]),
+            true => shape::anchors(self.pattern(), self.keywords()),
             false => None,
         });
         made.as_deref()

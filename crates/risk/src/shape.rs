@@ -81,10 +81,10 @@ pub(crate) fn longest_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
     Run::of(hir, is_in).longest
 }
 
-/// The anchors of a pattern whose matches lie in one line.
-pub(crate) fn anchors(text: &str) -> Option<Vec<Anchor>> {
+/// The anchors of a pattern whose matches lie in one line, if they are rarer than its keywords.
+pub(crate) fn anchors(text: &str, keywords: &[String]) -> Option<Vec<Anchor>> {
     let hir = parsed(text, false)?;
-    stays(&hir, true, true).then(|| anchor::anchors_of(&hir))?
+    stays(&hir, true, true).then(|| anchor::anchors_of(&hir, keywords))?
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
