@@ -7,7 +7,7 @@ use regex_syntax::hir::{Class, Hir, HirKind, Literal, Look, Repetition};
 use crate::needs::place_of;
 
 /// So many runs of one pattern are told apart; beyond that they are cut short.
-const MOST: usize = 64;
+const MOST: usize = 48;
 /// So many anchors are of use.
 const MOST_ANCHORS: usize = 256;
 /// An anchor is no longer than this, in places.
@@ -75,7 +75,7 @@ pub(crate) struct Anchor {
 
 impl Anchor {
     /// At each place the one letter that may stand there, in lower case; 0 where several may.
-    pub(crate) fn letters(&self) -> impl Iterator<Item = u8> + '_ {
+    pub(crate) fn letters(&self) -> impl Iterator<Item = u8> + Clone + '_ {
         self.spots.iter().map(|spot| spot.letter().unwrap_or(0))
     }
 }
@@ -115,7 +115,10 @@ impl Bytes {
     }
 
     fn is_within(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(own, other)| own & !other == 0)
+        self.0
+            .iter()
+            .zip(&other.0)
+            .all(|(own, other)| own & !other == 0)
     }
 
     fn without(self, other: &Self) -> Self {
@@ -168,6 +171,11 @@ impl Spot {
 
     fn edge(bytes: Bytes) -> Self {
         Self { bytes, edge: true }
+    }
+
+    /// Whether a line may begin or end there.
+    pub(crate) fn holds_edge(&self) -> bool {
+        self.edge || self.bytes.has(b'\n')
     }
 
     /// The one letter that may stand there, in some case, in lower case.
@@ -243,7 +251,11 @@ impl Run {
             Look::StartLF if self.spots.is_empty() => self.push(Spot::edge(line_feed)),
             Look::End | Look::EndLF => {
                 self.at_border = false;
-                let bytes = if look == Look::End { Bytes::default() } else { line_feed };
+                let bytes = if look == Look::End {
+                    Bytes::default()
+                } else {
+                    line_feed
+                };
                 self.push(Spot::edge(bytes));
                 self.is_open = false;
             }
@@ -294,7 +306,10 @@ fn best(hir: &Hir) -> Option<(Vec<Anchor>, f64)> {
             let mut found = None;
             for one in from.chain(parts.iter().map(best)) {
                 found = rarer(found, one);
-                if found.as_ref().is_some_and(|(_, share)| *share < GOOD_ENOUGH) {
+                if found
+                    .as_ref()
+                    .is_some_and(|(_, share)| *share < GOOD_ENOUGH)
+                {
                     break;
                 }
             }
@@ -348,7 +363,11 @@ fn of_run(spots: Vec<Spot>) -> Option<Vec<Anchor>> {
         return None;
     }
     let (offset, words) = words;
-    let anchor = |word| Anchor { spots: spots.clone(), word, offset };
+    let anchor = |word| Anchor {
+        spots: spots.clone(),
+        word,
+        offset,
+    };
     Some(words.into_iter().map(anchor).collect())
 }
 
@@ -361,7 +380,11 @@ fn longer(spots: &[Spot], mut offset: usize, word: Vec<u8>) -> (usize, Vec<Vec<u
         let is_wide = spot.edge || spot.bytes.count() > 2 * MOST_AT_A_PLACE as u32;
         let bytes = (!is_wide).then(|| spot.bytes.folded())?;
         let length = words.first().map_or(0, Vec::len);
-        let most = if length < SHORTEST_WORD { MOST_AT_A_PLACE } else { MOST_WORDS };
+        let most = if length < SHORTEST_WORD {
+            MOST_AT_A_PLACE
+        } else {
+            MOST_WORDS
+        };
         let fits = !bytes.is_empty() && bytes.len() * words.len() <= most && length < LONG_WORD;
         fits.then_some(bytes)
     };
@@ -369,14 +392,18 @@ fn longer(spots: &[Spot], mut offset: usize, word: Vec<u8>) -> (usize, Vec<Vec<u
         let end = offset + words.first().map_or(0, Vec::len);
         if let Some(bytes) = few(end, &words) {
             let pairs = words.iter().flat_map(|word| {
-                bytes.iter().map(move |byte| [word.as_slice(), &[*byte]].concat())
+                bytes
+                    .iter()
+                    .map(move |byte| [word.as_slice(), &[*byte]].concat())
             });
             words = pairs.collect();
         } else if let Some(before) = offset.checked_sub(1)
             && let Some(bytes) = few(before, &words)
         {
             let pairs = words.iter().flat_map(|word| {
-                bytes.iter().map(move |byte| [&[*byte], word.as_slice()].concat())
+                bytes
+                    .iter()
+                    .map(move |byte| [&[*byte], word.as_slice()].concat())
             });
             words = pairs.collect();
             offset = before;
@@ -440,7 +467,10 @@ fn behind(mut run: Run, part: &Hir) -> Vec<Run> {
                 }
                 return vec![run];
             }
-            parts.iter().flat_map(|part| grow(run.clone(), part)).collect()
+            parts
+                .iter()
+                .flat_map(|part| grow(run.clone(), part))
+                .collect()
         }
         HirKind::Repetition(times) => repeated(run, times),
     }
@@ -479,7 +509,9 @@ fn bytes_of(part: &Hir) -> Option<Bytes> {
         }
         HirKind::Class(Class::Bytes(class)) => {
             let ranges = class.iter();
-            Some(Bytes::of(ranges.flat_map(|range| range.start()..=range.end())))
+            Some(Bytes::of(
+                ranges.flat_map(|range| range.start()..=range.end()),
+            ))
         }
         HirKind::Capture(capture) => bytes_of(&capture.sub),
         _ => None,

@@ -13,7 +13,6 @@ use baton_core::policy::{Policy, RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 
-use crate::keyword::{AROUND, Keywords, Table};
 use crate::language::{self, Languages};
 use crate::named::{Named, Names};
 use crate::needs::Needs;
@@ -22,7 +21,7 @@ use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
 use crate::rule_set::RuleSet;
 use crate::secret::{self, Allowlist};
-use crate::shape;
+use crate::table::{AROUND, Table, Tables};
 
 /// The rules of one policy.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ pub struct RuleBook<'p> {
     pub(crate) losing: RuleSet,
     /// Rules by number of language.
     by_language: Vec<RuleSet>,
-    keywords: Keywords,
+    tables: Tables,
     paths: PathPatterns,
     pub(crate) allowlists: Vec<Allowlist>,
     secrets: OnceCell<Rc<Table>>,
@@ -108,8 +107,8 @@ impl<'p> RuleBook<'p> {
         Ok(Self {
             policy,
             places: Places::compile(policy, &globs)?,
-            keywords: Keywords::of(&rules),
-            paths: PathPatterns::of(&rules),
+            tables: Tables::default(),
+            paths: PathPatterns::of(&mut rules),
             rules,
             everywhere,
             losing,
@@ -232,7 +231,7 @@ impl<'p> RuleBook<'p> {
 
     /// The rules of a table to run on a text, and the parts of it to run them on.
     pub(crate) fn windows(&self, table: &Table, text: &[u8]) -> Vec<(usize, Range<usize>)> {
-        let mut windows = table.windows(self, text);
+        let mut windows = table.windows(&self.rules, text);
         let far = |number: usize| {
             self.rules
                 .get(number)
@@ -249,7 +248,7 @@ impl<'p> RuleBook<'p> {
 
     /// The keywords of some rules.
     pub(crate) fn table(&self, fits: &RuleSet) -> Rc<Table> {
-        self.keywords.table(fits)
+        self.tables.table(&self.rules, fits)
     }
 }
 
@@ -282,14 +281,14 @@ fn languages_of(rule: &str, names: &[String]) -> Result<Languages, Problem> {
 }
 
 impl PathPatterns {
-    fn of(rules: &[Rule<'_>]) -> Self {
+    fn of(rules: &mut [Rule<'_>]) -> Self {
         let mut patterns = Vec::new();
         let mut bound = RuleSet::of_size(rules.len());
-        for (at, rule) in rules.iter().enumerate() {
-            if let Source::Secret(secret) = &rule.source
+        for (at, rule) in rules.iter_mut().enumerate() {
+            if let Source::Secret(secret) = &mut rule.source
                 && let Some(path) = &secret.path
             {
-                let needs = shape::told(path, &[]).needs;
+                let needs = secret.path_needs.take().unwrap_or_default();
                 patterns.push((Pattern::new(path.clone()), needs, at));
                 bound.insert(at);
             }

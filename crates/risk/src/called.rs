@@ -6,10 +6,9 @@ use baton_core::policy::Side;
 use baton_patch::Hunk;
 
 use crate::book::RuleBook;
-use crate::hook::Hooks;
-use crate::keyword::Table;
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
+use crate::table::Table;
 
 /// The rules that one hunk calls up.
 #[derive(Default)]
@@ -54,95 +53,78 @@ impl Line {
 
 impl Called {
     pub(crate) fn of(book: &RuleBook<'_>, table: &Table, hunk: &Hunk<'_>) -> Self {
-        let near = near_changes(hunk.raw());
-        match table.hooks(book, near.len()) {
-            Some(hooks) => Self::by_hooks(book, hooks, hunk, near),
-            None => Self::by_keywords(book, table, hunk, near),
-        }
-    }
-
-    fn by_keywords(
-        book: &RuleBook<'_>,
-        table: &Table,
-        hunk: &Hunk<'_>,
-        near: Range<usize>,
-    ) -> Self {
         let raw = hunk.raw();
+        let near = near_changes(raw);
+        let hooks = table.hooks(book.rules(), near.len());
         let mut called = Self::default();
         let mut line = Line::default();
-        let part = raw.get(near.clone()).unwrap_or_default();
-        table.each(part, |place| {
-            line.go_to(raw, near.start + place.range.start);
-            let is_loose = |number: usize| book.rule(number).is_some_and(Rule::is_loose);
-            for number in place.rules().filter(|number| line.is_near || is_loose(*number)) {
-                called.add(book, number, line.marker, line.range.start);
-            }
-        });
-        called.add_always(book, &table.always, raw);
-        called.lines.sort_unstable();
-        called.lines.dedup();
-        called
-    }
-
-    fn by_hooks(book: &RuleBook<'_>, hooks: &Hooks, hunk: &Hunk<'_>, near: Range<usize>) -> Self {
-        let raw = hunk.raw();
-        let mut called = Self::default();
-        let mut line = Line::default();
-        // What is lost may begin with the end of a removed line, and its anchor stand in the next.
+        // Rules that judge what goes away, of which an anchor stands where no keyword need stand.
         let mut perhaps = RuleSet::default();
         let part = raw.get(near.clone()).unwrap_or_default();
         hooks.each(part, true, |hook, place| {
+            let Some(rule) = book.rule(hook.rule) else {
+                return;
+            };
             line.go_to(raw, near.start + place.start);
-            if !hook.is_anchor {
-                if line.is_near || hook.is_loose {
-                    called.add(book, hook.rule, line.marker, line.range.start);
+            let Some(around) = &hook.anchor else {
+                if line.is_near || rule.is_loose() {
+                    called.add(book, hook.rule, &mut line);
                 }
                 return;
-            }
+            };
+            let is_losing = book.losing.has(hook.rule);
             match line.marker {
-                b'+' if hook.reads_added_line && !line.known.has(hook.rule) => {
-                    line.known.insert(hook.rule);
-                    called.lines.push((hook.rule, line.range.start, hook.has_keyword));
+                b'+' if rule.side() == Side::Added => {
+                    let is_sure = around.is_enough || around.has_keyword;
+                    called.read_line(hook.rule, &mut line, is_sure);
                 }
-                b'-' if hook.is_losing && hook.has_keyword => called.losing.insert(hook.rule),
-                b'-' if hook.is_losing => perhaps.insert(hook.rule),
-                b' ' if hook.is_losing && line.follows_change => perhaps.insert(hook.rule),
+                b'-' if is_losing && around.has_keyword => called.losing.insert(hook.rule),
+                b'-' if is_losing => perhaps.insert(hook.rule),
+                // A match may begin with the end of a removed line before this one.
+                b' ' if is_losing && line.follows_change => perhaps.insert(hook.rule),
                 _ => {}
             }
         });
         for number in perhaps.numbers() {
-            if !called.losing.has(number) && book.rule(number).is_some_and(|rule| removes(raw, rule)) {
+            if book.rule(number).is_some_and(|rule| removes(raw, rule)) {
                 called.losing.insert(number);
             }
         }
-        called.add_always(book, &hooks.always, raw);
+        if !hooks.always.is_empty() {
+            each_line(raw, |start, _| {
+                line.go_to(raw, start);
+                for number in hooks.always.numbers() {
+                    called.add(book, number, &mut line);
+                }
+            });
+        }
         called.lines.sort_unstable();
-        called.lines.dedup_by_key(|(number, start, _)| (*number, *start));
+        called
+            .lines
+            .dedup_by_key(|(number, start, _)| (*number, *start));
         called
     }
 
-    fn add_always(&mut self, book: &RuleBook<'_>, always: &RuleSet, raw: &[u8]) {
-        if always.is_empty() {
-            return;
-        }
-        each_line(raw, |start, marker| {
-            for number in always.numbers() {
-                self.add(book, number, marker, start);
-            }
-        });
-    }
-
-    fn add(&mut self, book: &RuleBook<'_>, number: usize, marker: u8, start: usize) {
+    /// Takes in a rule of which a keyword stands in a line.
+    fn add(&mut self, book: &RuleBook<'_>, number: usize, line: &mut Line) {
         let Some(rule) = book.rule(number) else {
             return;
         };
-        match (rule.stays_in_line(), marker) {
-            (true, b'+') if rule.side() == Side::Added => self.lines.push((number, start, true)),
+        match (rule.stays_in_line(), line.marker) {
+            (true, b'+') if rule.side() == Side::Added => self.read_line(number, line, true),
             (true, b'-') | (false, _) if book.losing.has(number) => self.losing.insert(number),
             _ => {}
         }
         if !rule.stays_in_line() {
             self.several.insert(number);
+        }
+    }
+
+    /// Takes in an added line for a rule that stays in one.
+    fn read_line(&mut self, number: usize, line: &mut Line, is_sure: bool) {
+        if !line.known.has(number) {
+            line.known.insert(number);
+            self.lines.push((number, line.range.start, is_sure));
         }
     }
 }

@@ -103,7 +103,9 @@ fn calls_a_join(raw: &[u8]) -> bool {
     memchr::memchr_iter(b'(', raw).any(|at| {
         let before = raw.get(..at).unwrap_or_default();
         let is_last = |name: &&[u8]| before.ends_with(name);
-        [&b"join"[..], b"oncat", b"Join", b"implode"].iter().any(is_last)
+        [&b"join"[..], b"oncat", b"Join", b"implode"]
+            .iter()
+            .any(is_last)
     })
 }
 

@@ -39,8 +39,8 @@ const COMMON: &[u8] = b"\
     sel  tonehosont onas s aackleame lop sonfoperoto";
 
 /// How rare each gram is, by its number, and each letter; only the order counts.
-pub(crate) struct Rarity {
-    grams: Box<[u16]>,
+struct Rarity {
+    grams: [u16; 1 << COMMON_BITS],
     letters: [u8; 256],
 }
 
@@ -82,25 +82,26 @@ struct Entry {
     next: u32,
 }
 
+/// The rarity of grams, worked out by the compiler.
+static RARITY: Rarity = Rarity::new();
+
 impl Rarity {
-    pub(crate) fn new() -> Self {
-        let last = u16::try_from(COMMON.len()).unwrap_or(u16::MAX);
-        let mut places = vec![last; 1 << COMMON_BITS];
-        for (gram, place) in COMMON.chunks(GRAM).zip(0..) {
-            if let Some(known) = places.get_mut(number(folded(gram), COMMON_BITS)) {
-                *known = place;
-            }
+    const fn new() -> Self {
+        let mut grams = [COMMON.len() as u16; 1 << COMMON_BITS];
+        let mut at = 0;
+        while at < COMMON.len() / GRAM {
+            let (first, second, third) = (COMMON[3 * at], COMMON[3 * at + 1], COMMON[3 * at + 2]);
+            let gram = u32::from_le_bytes([first | 0x20, second | 0x20, third | 0x20, 0]);
+            grams[number(gram, COMMON_BITS)] = at as u16;
+            at += 1;
         }
         let mut letters = [LETTERS.len() as u8 - 4; 256];
-        for (letter, place) in LETTERS.iter().zip(0..) {
-            if let Some(known) = letters.get_mut(usize::from(*letter)) {
-                *known = place;
-            }
+        let mut at = 0;
+        while at < LETTERS.len() {
+            letters[LETTERS[at] as usize] = at as u8;
+            at += 1;
         }
-        Self {
-            grams: places.into(),
-            letters,
-        }
+        Self { grams, letters }
     }
 
     fn of(&self, gram: &[u8]) -> usize {
@@ -119,12 +120,12 @@ impl Rarity {
 }
 
 impl Word {
-    pub(crate) fn new(bytes: Vec<u8>, rarity: &Rarity) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let weight = |offset: usize| {
             let gram = bytes.get(offset..offset + GRAM).unwrap_or_default();
             // The byte after a gram tells much more than where the gram stands in the list.
             let is_last = offset + GRAM == bytes.len();
-            rarity.of(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
+            RARITY.of(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
         };
         let offsets = 0..(bytes.len() + 1).saturating_sub(GRAM);
         let rarest = offsets.max_by_key(|offset| weight(*offset)).unwrap_or(0);
@@ -150,7 +151,7 @@ fn eight_of(bytes: &[u8]) -> u64 {
     })
 }
 
-fn number(gram: u32, bits: u32) -> usize {
+const fn number(gram: u32, bits: u32) -> usize {
     (gram.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
 }
 
@@ -181,20 +182,18 @@ fn zeros<T: Clone + Default, const N: usize>() -> Option<Box<[T; N]>> {
 }
 
 impl Grams {
-    /// Makes ready to look for the words of these numbers.
-    pub(crate) fn of(words: &[Word], numbers: &[usize]) -> Self {
+    /// Makes ready to look for some words.
+    pub(crate) fn of(words: &[Word]) -> Self {
         let mut grams = Self {
             filter: zeros().unwrap_or_else(|| Box::new([0; 1 << FILTER_BITS])),
             fours: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
             threes: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
             slots: zeros().unwrap_or_else(|| Box::new([0; 1 << SLOT_BITS])),
-            entries: Vec::with_capacity(numbers.len()),
+            entries: Vec::with_capacity(words.len()),
             has_pairs: false,
         };
-        for number in numbers {
-            if let Some(word) = words.get(*number) {
-                grams.add(word, *number);
-            }
+        for (number, word) in words.iter().enumerate() {
+            grams.add(word, number);
         }
         grams
     }
@@ -333,14 +332,10 @@ mod tests {
     use super::*;
 
     fn found(words: &[&str], text: &str) -> Vec<(usize, Range<usize>)> {
-        let rarity = Rarity::new();
-        let words = words
-            .iter()
-            .map(|word| Word::new(word.as_bytes().to_vec(), &rarity));
+        let words = words.iter().map(|word| Word::new(word.as_bytes().to_vec()));
         let words: Vec<_> = words.collect();
-        let numbers: Vec<usize> = (0..words.len()).collect();
         let mut found = Vec::new();
-        Grams::of(&words, &numbers).each(&words, text.as_bytes(), &mut |word, range| {
+        Grams::of(&words).each(&words, text.as_bytes(), &mut |word, range| {
             found.push((word, range));
         });
         found.sort_by_key(|(word, range)| (*word, range.start));

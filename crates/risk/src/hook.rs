@@ -1,15 +1,12 @@
-//! The rules of a table as hooks: the anchors of those whose matches lie in one line, the keywords of
-//! the others. Where much is read, one pass for hooks calls up far fewer rules than one for keywords,
-//! and no other finds anything more.
+//! The rules that could find something in a text, told by one pass over it for their hooks: their
+//! keywords, or where much is read the anchors of those whose matches lie in one line. Anchors call up
+//! far fewer rules, and find the same.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use baton_core::policy::Side;
-
 use crate::anchor::{Anchor, Spot};
-use crate::book::RuleBook;
-use crate::gram::{Grams, Rarity, Word};
+use crate::gram::{Grams, Word};
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
 
@@ -30,52 +27,78 @@ pub(crate) struct Hooks {
 #[derive(Debug)]
 pub(crate) struct Hook {
     pub(crate) rule: usize,
-    /// What stands from the word on, and before it, the nearest first.
+    /// What makes an anchor of the word; None for a keyword.
+    pub(crate) anchor: Option<Around>,
+}
+
+/// What stands around the word of an anchor.
+#[derive(Debug)]
+pub(crate) struct Around {
+    /// The places from the word on, and those before it, the nearest first.
     ahead: Vec<u16>,
     behind: Vec<u16>,
-    pub(crate) is_anchor: bool,
     /// Whether a keyword of the rule stands in the anchor.
     pub(crate) has_keyword: bool,
-    /// What the rule looks at.
-    pub(crate) reads_added_line: bool,
-    pub(crate) is_losing: bool,
-    pub(crate) is_loose: bool,
+    /// Whether every match of the rule holds a keyword, or none is asked for.
+    pub(crate) is_enough: bool,
 }
 
 /// Makes hooks.
-struct Maker<'b, 'p> {
-    book: &'b RuleBook<'p>,
-    rarity: Rarity,
-    known: HashMap<Vec<u8>, usize>,
+struct Maker<'r> {
+    known: HashMap<&'r [u8], usize>,
+    others: HashMap<Vec<u8>, usize>,
     kinds: HashMap<Spot, u16>,
-    made: Hooks,
+    made: Made,
+}
+
+#[derive(Default)]
+struct Made {
+    words: Vec<Word>,
+    hooks: Vec<Vec<Hook>>,
+    spots: Vec<Spot>,
+    always: RuleSet,
 }
 
 impl Hooks {
-    /// Makes the hooks of the rules that read text.
-    pub(crate) fn of(book: &RuleBook<'_>, fits: &RuleSet) -> Self {
+    /// The keywords of the rules that read text.
+    pub(crate) fn of_keywords(rules: &[Rule<'_>], fits: &RuleSet) -> Self {
+        Self::made(rules, fits, |_| None)
+    }
+
+    /// The anchors of the rules that have some, and the keywords of the others.
+    pub(crate) fn of_anchors(rules: &[Rule<'_>], fits: &RuleSet) -> Self {
+        Self::made(rules, fits, |rule| rule.anchors())
+    }
+
+    fn made<'r>(
+        rules: &'r [Rule<'_>],
+        fits: &RuleSet,
+        anchors: impl Fn(&'r Rule<'_>) -> Option<(&'r [Anchor], bool)>,
+    ) -> Self {
         let mut maker = Maker {
-            book,
-            rarity: Rarity::new(),
             known: HashMap::new(),
+            others: HashMap::new(),
             kinds: HashMap::new(),
-            made: Self {
-                words: Vec::new(),
-                hooks: Vec::new(),
-                grams: Grams::of(&[], &[]),
-                spots: Vec::new(),
-                always: RuleSet::default(),
-            },
+            made: Made::default(),
         };
         for number in fits.numbers() {
-            if let Some(rule) = book.rule(number).filter(|rule| rule.reads_text()) {
-                maker.add_rule(number, rule);
+            let Some(rule) = rules.get(number).filter(|rule| rule.reads_text()) else {
+                continue;
+            };
+            match anchors(rule) {
+                Some((anchors, is_enough)) => maker.add_anchors(number, rule, anchors, is_enough),
+                None if rule.has_no_keyword() => maker.made.always.insert(number),
+                None => maker.add_keywords(number, rule),
             }
         }
-        let mut made = maker.made;
-                let numbers: Vec<usize> = (0..made.words.len()).collect();
-        made.grams = Grams::of(&made.words, &numbers);
-        made
+        let made = maker.made;
+        Self {
+            grams: Grams::of(&made.words),
+            words: made.words,
+            hooks: made.hooks,
+            spots: made.spots,
+            always: made.always,
+        }
     }
 
     /// Hands over each hook that fits a place of a text, and where its word stands. In the raw text
@@ -89,7 +112,8 @@ impl Hooks {
         let mut found = |word: usize, range: Range<usize>| {
             let hooks = self.hooks.get(word).map(Vec::as_slice);
             for hook in hooks.unwrap_or_default() {
-                if self.fits(hook, text, range.start, is_raw) {
+                let around = hook.anchor.as_ref();
+                if around.is_none_or(|around| self.fits(around, text, range.start, is_raw)) {
                     visit(hook, range.clone());
                 }
             }
@@ -98,80 +122,88 @@ impl Hooks {
     }
 
     /// Whether the bytes around a word are those of an anchor. What lies in another line is not asked.
-    fn fits(&self, hook: &Hook, text: &[u8], start: usize, is_raw: bool) -> bool {
-        let spot = |number: &u16| self.spots.get(usize::from(*number)).copied();
-        let ahead = hook.ahead.iter().filter_map(spot);
-        for (spot, at) in ahead.zip(start..) {
+    fn fits(&self, around: &Around, text: &[u8], start: usize, is_raw: bool) -> bool {
+        let spot = |number: &u16| self.spots.get(usize::from(*number));
+        for (spot, at) in around.ahead.iter().filter_map(spot).zip(start..) {
             match text.get(at) {
-                Some(b'\n') | None => {
-                    if !(spot.edge || spot.bytes.has(b'\n')) {
-                        return false;
-                    }
-                    break;
-                }
-                Some(byte) if spot.bytes.has(*byte) => {}
-                Some(_) => return false,
-            }
-        }
-        let mut at = start;
-        for spot in hook.behind.iter().filter_map(spot) {
-            let byte = at.checked_sub(1).and_then(|before| text.get(before));
-            let is_marker = || is_raw && (at == 1 || text.get(at.wrapping_sub(2)) == Some(&b'\n'));
-            match byte {
-                Some(byte) if *byte != b'\n' && !is_marker() => {
+                Some(byte) if *byte != b'\n' => {
                     if !spot.bytes.has(*byte) {
                         return false;
                     }
                 }
-                _ => return spot.edge || spot.bytes.has(b'\n'),
+                _ if spot.holds_edge() => break,
+                _ => return false,
             }
-            at -= 1;
+        }
+        let mut at = start;
+        for spot in around.behind.iter().filter_map(spot) {
+            let is_marker = is_raw && (at == 1 || text.get(at.wrapping_sub(2)) == Some(&b'\n'));
+            let byte = at.checked_sub(1).and_then(|before| text.get(before));
+            match byte.filter(|byte| **byte != b'\n' && !is_marker) {
+                Some(byte) if spot.bytes.has(*byte) => at -= 1,
+                Some(_) => return false,
+                None => return spot.holds_edge(),
+            }
         }
         true
     }
 }
 
-impl Maker<'_, '_> {
-    fn add_rule(&mut self, number: usize, rule: &Rule<'_>) {
-        let is_losing = self.book.losing.has(number);
-        let hook = |is_anchor: bool| Hook {
-            rule: number,
-            ahead: Vec::new(),
-            behind: Vec::new(),
-            is_anchor,
-            has_keyword: false,
-            reads_added_line: rule.stays_in_line() && rule.side() == Side::Added,
-            is_losing,
-            is_loose: rule.is_loose(),
-        };
-        if let Some(anchors) = rule.anchors() {
-            for anchor in anchors {
-                let mut own = hook(true);
-                own.has_keyword = rule.has_no_keyword() || holds_keyword(anchor, rule);
-                let numbers: Vec<u16> = anchor.spots.iter().map(|spot| self.kind(*spot)).collect();
-                let (behind, ahead) = numbers.split_at(anchor.offset.min(numbers.len()));
-                own.ahead = ahead.to_vec();
-                own.behind = behind.iter().rev().copied().collect();
-                self.add(&anchor.word, own);
-            }
-        } else if rule.has_no_keyword() {
-            self.made.always.insert(number);
-        } else {
-            for word in rule.keywords() {
-                self.add(word.to_ascii_lowercase().as_bytes(), hook(false));
-            }
+impl<'r> Maker<'r> {
+    fn add_keywords(&mut self, number: usize, rule: &'r Rule<'_>) {
+        for word in rule.keywords() {
+            let bytes = word.as_bytes();
+            let made = &mut self.made;
+            let is_lower = !bytes.iter().any(u8::is_ascii_uppercase);
+            let at = match is_lower {
+                true => *self
+                    .known
+                    .entry(bytes)
+                    .or_insert_with(|| made.add_word(bytes)),
+                false => *self
+                    .others
+                    .entry(bytes.to_ascii_lowercase())
+                    .or_insert_with_key(|bytes| made.add_word(bytes)),
+            };
+            made.add(
+                at,
+                Hook {
+                    rule: number,
+                    anchor: None,
+                },
+            );
         }
     }
 
-    fn add(&mut self, word: &[u8], hook: Hook) {
-        let made = &mut self.made;
-        let number = *self.known.entry(word.to_vec()).or_insert_with_key(|bytes| {
-            made.words.push(Word::new(bytes.clone(), &self.rarity));
-            made.hooks.push(Vec::new());
-            made.words.len() - 1
-        });
-        if let Some(hooks) = made.hooks.get_mut(number) {
-            hooks.push(hook);
+    fn add_anchors(
+        &mut self,
+        number: usize,
+        rule: &Rule<'_>,
+        anchors: &'r [Anchor],
+        is_enough: bool,
+    ) {
+        for anchor in anchors {
+            let kinds: Vec<u16> = anchor.spots.iter().map(|spot| self.kind(*spot)).collect();
+            let (behind, ahead) = kinds.split_at(anchor.offset.min(kinds.len()));
+            let around = Around {
+                ahead: ahead.to_vec(),
+                behind: behind.iter().rev().copied().collect(),
+                has_keyword: rule.has_no_keyword() || holds_keyword(anchor, rule),
+                is_enough,
+            };
+            let made = &mut self.made;
+            let word = anchor.word.as_slice();
+            let at = *self
+                .known
+                .entry(word)
+                .or_insert_with(|| made.add_word(word));
+            made.add(
+                at,
+                Hook {
+                    rule: number,
+                    anchor: Some(around),
+                },
+            );
         }
     }
 
@@ -184,14 +216,27 @@ impl Maker<'_, '_> {
     }
 }
 
+impl Made {
+    fn add_word(&mut self, bytes: &[u8]) -> usize {
+        self.words.push(Word::new(bytes.to_vec()));
+        self.hooks.push(Vec::new());
+        self.words.len() - 1
+    }
+
+    fn add(&mut self, word: usize, hook: Hook) {
+        if let Some(hooks) = self.hooks.get_mut(word) {
+            hooks.push(hook);
+        }
+    }
+}
+
 /// Whether a keyword of the rule stands in an anchor.
 fn holds_keyword(anchor: &Anchor, rule: &Rule<'_>) -> bool {
-    let text: Vec<u8> = anchor.letters().collect();
-    let own = anchor.offset..anchor.offset + anchor.word.len();
+    let end = anchor.offset + anchor.word.len();
+    let letters = anchor.letters();
+    let before = letters.clone().take(anchor.offset);
     let word = anchor.word.iter().copied();
-    let before = text.iter().copied().take(own.start);
-    let after = text.iter().copied().skip(own.end);
-    let text: Vec<u8> = before.chain(word).chain(after).collect();
+    let text: Vec<u8> = before.chain(word).chain(letters.skip(end)).collect();
     rule.keywords().iter().any(|word| {
         let mut parts = text.windows(word.len().max(1));
         parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))

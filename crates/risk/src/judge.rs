@@ -16,12 +16,12 @@ use crate::content::{counts, in_loose_text, mask, shorten};
 use crate::glue::{self, Joined};
 use crate::hit::Hit;
 use crate::input::ScanFile;
-use crate::keyword::Table;
 use crate::language::Languages;
 use crate::named::Named;
 use crate::removed::Losing;
 use crate::rule::{Found, Rule, all};
 use crate::secret::Place;
+use crate::table::Table;
 use crate::text::{self, ChangedText};
 use baton_patch::{Hunk, LineKind, SideText};
 
@@ -76,9 +76,8 @@ impl<'j, 'p> Judge<'j, 'p> {
         for hunk in self.file.section.hunks() {
             let called = Called::of(self.book, &self.table, hunk);
             for (number, start, is_called) in &called.lines {
-                let is_called = |rule: &&Rule<'_>| {
-                    *is_called || rule.calls_for(line_at(hunk.raw(), *start))
-                };
+                let is_called =
+                    |rule: &&Rule<'_>| *is_called || rule.calls_for(line_at(hunk.raw(), *start));
                 if let Some(rule) = self.book.rule(*number).filter(is_called) {
                     self.rule_on_line(*number, rule, hunk, *start)?;
                 }

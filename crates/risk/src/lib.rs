@@ -24,7 +24,6 @@ mod hit;
 mod hook;
 mod input;
 mod judge;
-mod keyword;
 mod language;
 mod loss;
 mod mention;
@@ -42,6 +41,7 @@ mod secret_file;
 mod shape;
 mod summary;
 mod surroundings;
+mod table;
 mod text;
 mod trust;
 

@@ -172,7 +172,11 @@ const PLACES: [u8; 256] = {
     let mut byte = b'A';
     while byte <= b'Z' {
         let both = places[byte.to_ascii_lowercase() as usize] + 20;
-        places[byte as usize] = if both < places[byte as usize] { both } else { places[byte as usize] };
+        places[byte as usize] = if both < places[byte as usize] {
+            both
+        } else {
+            places[byte as usize]
+        };
         byte += 1;
     }
     places

@@ -32,7 +32,7 @@ pub(crate) struct Rule<'p> {
     pub(crate) languages: Languages,
     compiled: OnceCell<Compiled>,
     told: OnceCell<Told>,
-    anchors: OnceCell<Option<Vec<Anchor>>>,
+    anchors: OnceCell<Option<(Vec<Anchor>, bool)>>,
 }
 
 #[derive(Debug)]
@@ -133,14 +133,16 @@ impl<'p> Rule<'p> {
         self.has_no_keyword() || self.keywords().iter().any(holds)
     }
 
-    /// The anchors of a rule whose matches lie in one line; None where there are none of use.
-    pub(crate) fn anchors(&self) -> Option<&[Anchor]> {
+    /// The anchors of a rule whose matches lie in one line, and whether each match holds a keyword;
+    /// None where there are none of use.
+    pub(crate) fn anchors(&self) -> Option<(&[Anchor], bool)> {
         let made = self.anchors.get_or_init(|| match self.stays_in_line() {
             true if self.has_no_keyword() => shape::anchors(self.pattern(), &[]),
             true => shape::anchors(self.pattern(), self.keywords()),
             false => None,
         });
-        made.as_deref()
+        let (anchors, holds) = made.as_ref()?;
+        Some((anchors, *holds || self.has_no_keyword()))
     }
 
     /// The pattern as it is written.

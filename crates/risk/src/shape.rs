@@ -40,6 +40,14 @@ pub(crate) fn of(text: &str) -> Result<Shape, String> {
     })
 }
 
+/// What a path must hold for a pattern to match in it, or what is wrong with the pattern.
+pub(crate) fn needs_of(text: &str) -> Result<Needs, String> {
+    match parsed(text, false) {
+        Some(hir) => Ok(Needs::of(&hir)),
+        None => of(text).map(|_| Needs::default()),
+    }
+}
+
 /// What decides where a pattern is tried, and on what.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -81,10 +89,19 @@ pub(crate) fn longest_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
     Run::of(hir, is_in).longest
 }
 
-/// The anchors of a pattern whose matches lie in one line, if they are rarer than its keywords.
-pub(crate) fn anchors(text: &str, keywords: &[String]) -> Option<Vec<Anchor>> {
+/// The anchors of a pattern whose matches lie in one line, if they are rarer than its keywords; and
+/// whether every match holds one of the keywords.
+pub(crate) fn anchors(text: &str, keywords: &[String]) -> Option<(Vec<Anchor>, bool)> {
     let hir = parsed(text, false)?;
-    stays(&hir, true, true).then(|| anchor::anchors_of(&hir, keywords))?
+    if !stays(&hir, true, true) {
+        return None;
+    }
+    let words: Vec<String> = keywords
+        .iter()
+        .map(|word| word.to_ascii_lowercase())
+        .collect();
+    let anchors = anchor::anchors_of(&hir, &words)?;
+    Some((anchors, must_hold(&hir, &words)))
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
