@@ -13,9 +13,9 @@ const MOST_ANCHORS: usize = 256;
 /// An anchor is no longer than this, in places.
 const LONGEST: usize = 20;
 /// An anchor this rare is not made longer, in bits.
-const RARE_ENOUGH: f64 = 40.0;
+const RARE_ENOUGH: f64 = 30.0;
 /// No better anchors are looked for than such as stand by chance once in so many places.
-const GOOD_ENOUGH: f64 = 1e-9;
+const GOOD_ENOUGH: f64 = 1e-7;
 /// The shortest word by which an anchor is found.
 const SHORTEST_WORD: usize = 3;
 /// A word that is too short is made longer by a place with so many bytes.
@@ -207,10 +207,6 @@ impl Run {
         }
     }
 
-    fn push_byte(&mut self, byte: u8) {
-        self.push(Spot::one(Bytes::of([byte])));
-    }
-
     fn push(&mut self, mut spot: Spot) {
         if std::mem::take(&mut self.at_border) {
             match self.spots.last_mut() {
@@ -241,6 +237,26 @@ impl Run {
         }
         self.at_border = false;
         self.is_open = false;
+    }
+
+    /// Goes on with a part of a pattern that has but one length.
+    fn go_on(&mut self, part: &Hir) {
+        match part.kind() {
+            HirKind::Look(look) => self.look(*look),
+            HirKind::Literal(Literal(bytes)) => {
+                for byte in bytes {
+                    if self.is_open {
+                        self.push(Spot::one(Bytes::of([*byte])));
+                    }
+                }
+            }
+            HirKind::Class(Class::Bytes(_)) => {
+                self.push(Spot::one(bytes_of(part).unwrap_or_default()));
+            }
+            HirKind::Empty => {}
+            // Patterns with classes of Unicode are not read.
+            _ => self.close(),
+        }
     }
 
     fn look(&mut self, look: Look) {
@@ -414,65 +430,54 @@ fn longer(spots: &[Spot], mut offset: usize, word: Vec<u8>) -> (usize, Vec<Vec<u
 }
 
 /// The runs with a part of a pattern behind each that is open.
-fn grown(runs: Vec<Run>, part: &Hir) -> Vec<Run> {
-    let (open, mut done): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.is_open);
-    let before = open.clone();
-    done.extend(open.into_iter().flat_map(|run| behind(run, part)));
-    if done.len() <= MOST {
-        return done;
+fn grown(mut runs: Vec<Run>, part: &Hir) -> Vec<Run> {
+    match part.kind() {
+        HirKind::Concat(parts) => return parts.iter().fold(runs, grown),
+        HirKind::Capture(capture) => return grown(runs, &capture.sub),
+        HirKind::Alternation(_) | HirKind::Repetition(_) => {}
+        _ => {
+            // One goes on as one.
+            for run in runs.iter_mut().filter(|run| run.is_open) {
+                run.go_on(part);
+            }
+            return runs;
+        }
     }
-    // Too many: what was read so far has to do.
-    done.retain(|run| !before.iter().any(|open| run.spots.starts_with(&open.spots)));
-    done.extend(before.into_iter().map(|mut run| {
-        run.close();
-        run
-    }));
+    let mut done = Vec::with_capacity(runs.len());
+    let mut left = runs.iter().filter(|run| run.is_open).count();
+    for mut run in runs {
+        if !run.is_open {
+            done.push(run);
+            continue;
+        }
+        left -= 1;
+        if done.len() + left < MOST {
+            done.extend(behind(run, part));
+        } else {
+            // Too many: what was read so far has to do.
+            run.close();
+            done.push(run);
+        }
+    }
     done
 }
 
-/// What a run may go on as with a part of a pattern.
+/// What a run may go on as with a choice or a repetition.
 fn behind(mut run: Run, part: &Hir) -> Vec<Run> {
-    let grow = |run: Run, part: &Hir| grown(vec![run], part);
     match part.kind() {
-        HirKind::Empty => vec![run],
-        HirKind::Look(look) => {
-            run.look(*look);
-            vec![run]
-        }
-        HirKind::Literal(Literal(bytes)) => {
-            for byte in bytes {
-                if run.is_open {
-                    run.push_byte(*byte);
-                }
-            }
-            vec![run]
-        }
-        HirKind::Class(Class::Bytes(_)) => {
-            run.push(Spot::one(bytes_of(part).unwrap_or_default()));
-            vec![run]
-        }
-        // Patterns with classes of Unicode are not read.
-        HirKind::Class(Class::Unicode(_)) => {
-            run.close();
-            vec![run]
-        }
-        HirKind::Capture(capture) => grow(run, &capture.sub),
-        HirKind::Concat(parts) => parts.iter().fold(vec![run], grown),
         HirKind::Alternation(parts) => {
             if let Some(spot) = edge_or_byte(parts, run.spots.is_empty()) {
-                let is_last = has_end(parts);
                 run.push(spot);
-                if is_last {
+                if has_end(parts) {
                     run.is_open = false;
                 }
                 return vec![run];
             }
-            parts
-                .iter()
-                .flat_map(|part| grow(run.clone(), part))
-                .collect()
+            let grow = |part| grown(vec![run.clone()], part);
+            parts.iter().flat_map(grow).collect()
         }
         HirKind::Repetition(times) => repeated(run, times),
+        _ => grown(vec![run], part),
     }
 }
 

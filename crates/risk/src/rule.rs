@@ -181,6 +181,11 @@ impl<'p> Rule<'p> {
         !self.stays_in_line() && (self.is_loose() || is_far())
     }
 
+    /// Whether a text, or the lines of a patch that it is made of, holds what every match does.
+    pub(crate) fn may_match(&self, text: &[u8]) -> bool {
+        self.told().needs.are_met(text)
+    }
+
     /// Whether the rule has a pattern for text; one for paths alone has none.
     pub(crate) fn reads_text(&self) -> bool {
         match &self.source {
