@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::anchor::{Anchor, Spot};
+use crate::anchor::Anchor;
 use crate::gram::{Grams, Word};
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
+use crate::spot::Spot;
 
 /// The hooks of some rules, ready to be looked for.
 #[derive(Debug)]
@@ -241,4 +242,84 @@ fn holds_keyword(anchor: &Anchor, rule: &Rule<'_>) -> bool {
         let mut parts = text.windows(word.len().max(1));
         parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use baton_core::policy::Policy;
+    use regex::bytes::Regex;
+
+    use super::*;
+    use crate::book::RuleBook;
+    use crate::pattern;
+    use crate::rule::Source;
+
+    const POLICY: &[u8] = include_bytes!("../../../ssot/POLICY.json");
+    const SECRETS: &[u8] = include_bytes!("../../../ssot/SECRET_RULES.toml");
+
+    fn only(rule: usize) -> RuleSet {
+        let mut set = RuleSet::default();
+        set.insert(rule);
+        set
+    }
+
+    fn calls(hooks: &Hooks, text: &[u8], is_raw: bool) -> bool {
+        let mut is_called = !hooks.always.is_empty();
+        hooks.each(text, is_raw, |_, _| is_called = true);
+        is_called
+    }
+
+    /// Every text that is an example of some rule, line by line, with what may stand beside it.
+    fn lines(policy: &Policy) -> Vec<String> {
+        let examples = include_str!("../tests/secret_examples.json").replace("{~~}", "");
+        let secrets: BTreeMap<String, BTreeMap<String, Vec<String>>> =
+            serde_json::from_str(&examples).unwrap();
+        let own = policy.risk_rules.iter();
+        let own = own.flat_map(|rule| rule.matches.iter().chain(&rule.no_match));
+        let others = secrets.values().flat_map(BTreeMap::values).flatten();
+        let texts = own.chain(others).flat_map(|text| text.split('\n'));
+        let lines = texts.flat_map(|line| {
+            let wide = format!("  {line}\r");
+            [line.to_owned(), line.to_ascii_uppercase(), wide]
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn anchors_call_up_every_rule_that_finds_something() {
+        let policy = Policy::parse(POLICY).unwrap();
+        let files = [("default".to_owned(), SECRETS.to_vec())];
+        let book = RuleBook::new(&policy, &files).unwrap();
+        let lines = lines(&policy);
+        let (mut anchored, mut found, mut spared) = (0, 0, 0);
+        for (number, rule) in book.rules().iter().enumerate() {
+            if !rule.reads_text() || rule.anchors().is_none() {
+                continue;
+            }
+            anchored += 1;
+            let hooks = Hooks::of_anchors(book.rules(), &only(number));
+            let regex: Regex = pattern::compile(rule.pattern()).unwrap();
+            for line in &lines {
+                let plain = format!("{line}\n");
+                let raw = format!("+{line}\n");
+                if !regex.is_match(plain.as_bytes()) {
+                    spared += usize::from(!calls(&hooks, plain.as_bytes(), false));
+                    continue;
+                }
+                found += 1;
+                let id = rule.id();
+                assert!(calls(&hooks, plain.as_bytes(), false), "{id}: {plain}");
+                assert!(calls(&hooks, raw.as_bytes(), true), "{id}: {raw}");
+            }
+        }
+        let secrets = book.rules().iter();
+        let secrets = secrets.filter(|rule| matches!(rule.source, Source::Secret(_)));
+        assert!(
+            anchored > secrets.count() && found > anchored,
+            "{anchored} {found}"
+        );
+        assert!(spared > 100 * found, "{spared} {found}");
+    }
 }

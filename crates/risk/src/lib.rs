@@ -39,6 +39,7 @@ mod rule_set;
 mod secret;
 mod secret_file;
 mod shape;
+mod spot;
 mod summary;
 mod surroundings;
 mod table;
