@@ -231,7 +231,7 @@ impl<'p> RuleBook<'p> {
 
     /// The rules of a table to run on a text, and the parts of it to run them on.
     pub(crate) fn windows(&self, table: &Table, text: &[u8]) -> Vec<(usize, Range<usize>)> {
-        let mut windows = table.windows(&self.rules, text);
+        let mut windows = table.windows(text);
         let far = |number: usize| {
             self.rules
                 .get(number)

@@ -13,9 +13,8 @@ use crate::table::Table;
 /// The rules that one hunk calls up.
 #[derive(Default)]
 pub(crate) struct Called {
-    /// Rules that stay in a line, each with where in the hunk the added line starts, and whether a
-    /// keyword of the rule is known to stand in it.
-    pub(crate) lines: Vec<(usize, usize, bool)>,
+    /// Rules that stay in a line, each with where in the hunk the added line starts.
+    pub(crate) lines: Vec<(usize, usize)>,
     /// Rules that reach over lines, of which a keyword stands in a changed line or beside one: a match
     /// that touches a change has it there.
     pub(crate) several: RuleSet,
@@ -30,7 +29,6 @@ struct Line {
     marker: u8,
     /// Whether it is changed or stands beside a line that is.
     is_near: bool,
-    follows_change: bool,
     /// The rules that look at it already.
     known: RuleSet,
 }
@@ -44,8 +42,6 @@ impl Line {
         let end = start + 1 + line_at(raw, start).len();
         self.marker = raw.get(start).copied().unwrap_or(b' ');
         self.is_near = self.marker != b' ' || is_beside_change(raw, start, end - 1);
-        let before = start.checked_sub(1).map(|end| line_start(raw, end));
-        self.follows_change = before.is_some_and(|before| raw.get(before) != Some(&b' '));
         self.range = start..end;
         self.known.clear();
     }
@@ -55,63 +51,44 @@ impl Called {
     pub(crate) fn of(book: &RuleBook<'_>, table: &Table, hunk: &Hunk<'_>) -> Self {
         let raw = hunk.raw();
         let near = near_changes(raw);
-        let hooks = table.hooks(book.rules(), near.len());
         let mut called = Self::default();
         let mut line = Line::default();
-        // Rules that judge what goes away, of which an anchor stands where no keyword need stand.
-        let mut perhaps = RuleSet::default();
         let part = raw.get(near.clone()).unwrap_or_default();
-        hooks.each(part, true, |hook, place| {
-            let Some(rule) = book.rule(hook.rule) else {
-                return;
-            };
+        table.each(part, |rules, place| {
             line.go_to(raw, near.start + place.start);
-            let Some(around) = &hook.anchor else {
-                if line.is_near || rule.is_loose() {
-                    called.add(book, hook.rule, &mut line);
+            for number in rules {
+                if let Some(rule) = book.rule(*number)
+                    && (line.is_near || rule.is_loose())
+                {
+                    called.add(book, (*number, rule), &mut line);
                 }
-                return;
-            };
-            let is_losing = book.losing.has(hook.rule);
-            match line.marker {
-                b'+' if rule.side() == Side::Added => {
-                    let is_sure = around.is_enough || around.has_keyword;
-                    called.read_line(hook.rule, &mut line, is_sure);
-                }
-                b'-' if is_losing && around.has_keyword => called.losing.insert(hook.rule),
-                b'-' if is_losing => perhaps.insert(hook.rule),
-                // A match may begin with the end of a removed line before this one.
-                b' ' if is_losing && line.follows_change => perhaps.insert(hook.rule),
-                _ => {}
             }
         });
-        for number in perhaps.numbers() {
-            if book.rule(number).is_some_and(|rule| removes(raw, rule)) {
-                called.losing.insert(number);
-            }
-        }
-        if !hooks.always.is_empty() {
-            each_line(raw, |start, _| {
+        if !table.always.is_empty() {
+            each_line(raw, |start| {
                 line.go_to(raw, start);
-                for number in hooks.always.numbers() {
-                    called.add(book, number, &mut line);
+                for number in table.always.numbers() {
+                    if let Some(rule) = book.rule(number) {
+                        called.add(book, (number, rule), &mut line);
+                    }
                 }
             });
         }
         called.lines.sort_unstable();
-        called
-            .lines
-            .dedup_by_key(|(number, start, _)| (*number, *start));
+        called.lines.dedup();
         called
     }
 
-    /// Takes in a rule of which a keyword stands in a line.
-    fn add(&mut self, book: &RuleBook<'_>, number: usize, line: &mut Line) {
-        let Some(rule) = book.rule(number) else {
+    /// Takes in a rule of which a keyword stands in a line; one line takes it in once.
+    fn add(&mut self, book: &RuleBook<'_>, (number, rule): (usize, &Rule<'_>), line: &mut Line) {
+        if line.known.has(number) {
             return;
-        };
+        }
+        line.known.insert(number);
         match (rule.stays_in_line(), line.marker) {
-            (true, b'+') if rule.side() == Side::Added => self.read_line(number, line, true),
+            (true, b'+') if rule.side() == Side::Added => {
+                self.lines.push((number, line.range.start));
+            }
             (true, b'-') | (false, _) if book.losing.has(number) => self.losing.insert(number),
             _ => {}
         }
@@ -119,31 +96,14 @@ impl Called {
             self.several.insert(number);
         }
     }
-
-    /// Takes in an added line for a rule that stays in one.
-    fn read_line(&mut self, number: usize, line: &mut Line, is_sure: bool) {
-        if !line.known.has(number) {
-            line.known.insert(number);
-            self.lines.push((number, line.range.start, is_sure));
-        }
-    }
 }
 
-/// Whether a removed line holds a keyword of a rule.
-fn removes(raw: &[u8], rule: &Rule<'_>) -> bool {
-    let mut holds = false;
-    each_line(raw, |start, marker| {
-        holds = holds || (marker == b'-' && rule.calls_for(line_at(raw, start)));
-    });
-    holds
-}
-
-/// Hands over each changed line of a hunk: where it starts, and its marker.
-fn each_line(raw: &[u8], mut visit: impl FnMut(usize, u8)) {
+/// Hands over where each changed line of a hunk starts.
+fn each_line(raw: &[u8], mut visit: impl FnMut(usize)) {
     let mut start = 0;
     while let Some(marker) = raw.get(start) {
         if matches!(marker, b'+' | b'-') {
-            visit(start, *marker);
+            visit(start);
         }
         start += 1 + line_at(raw, start).len();
     }
@@ -236,10 +196,8 @@ mod tests {
     fn lines_are_told_by_where_they_start() {
         let raw = b" a\n+bc\n-d\n+e";
         let mut lines = Vec::new();
-        each_line(raw, |start, marker| {
-            lines.push((marker, line_at(raw, start)))
-        });
-        assert_eq!(lines, [(b'+', &b"bc\n"[..]), (b'-', b"d\n"), (b'+', b"e")]);
+        each_line(raw, |start| lines.push(line_at(raw, start)));
+        assert_eq!(lines, [&b"bc\n"[..], b"d\n", b"e"]);
         assert_eq!((line_start(raw, 5), line_start(raw, 1)), (3, 0));
     }
 }

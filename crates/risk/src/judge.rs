@@ -76,10 +76,8 @@ impl<'j, 'p> Judge<'j, 'p> {
         let mut losing = Vec::new();
         for hunk in self.file.section.hunks() {
             let called = Called::of(self.book, &self.table, hunk);
-            for (number, start, is_called) in &called.lines {
-                let is_called =
-                    |rule: &&Rule<'_>| *is_called || rule.calls_for(line_at(hunk.raw(), *start));
-                if let Some(rule) = self.book.rule(*number).filter(is_called) {
+            for (number, start) in &called.lines {
+                if let Some(rule) = self.book.rule(*number) {
                     self.rule_on_line(*number, rule, hunk, *start)?;
                 }
             }

@@ -10,7 +10,6 @@
 
 #![warn(missing_docs)]
 
-mod anchor;
 mod book;
 mod called;
 mod checks;
@@ -21,7 +20,6 @@ mod glue;
 mod gram;
 mod hidden;
 mod hit;
-mod hook;
 mod input;
 mod judge;
 mod language;
@@ -39,7 +37,6 @@ mod rule_set;
 mod secret;
 mod secret_file;
 mod shape;
-mod spot;
 mod summary;
 mod surroundings;
 mod table;

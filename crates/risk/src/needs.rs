@@ -75,7 +75,7 @@ fn holds_one(text: &[u8], set: &[u8]) -> bool {
 }
 
 /// Whether a text holds a word, in lower case, in any case.
-pub(crate) fn holds_word(text: &[u8], word: &[u8]) -> bool {
+fn holds_word(text: &[u8], word: &[u8]) -> bool {
     let letters = word.iter().enumerate();
     let rarest = letters.max_by_key(|(_, byte)| rarity(&[**byte]));
     let Some((offset, byte)) = rarest else {
@@ -153,35 +153,10 @@ fn tail_of(hir: &Hir) -> Option<Hir> {
 
 /// How rare the commonest byte of a set is.
 fn rarity(set: &[u8]) -> usize {
-    let places = set.iter().map(|byte| place_of(*byte));
+    let place = |byte: &u8| COMMON.iter().position(|common| common == byte);
+    let places = set.iter().map(|byte| place(byte).unwrap_or(COMMON.len()));
     places.min().unwrap_or(0)
 }
-
-/// How many bytes are more common than one in text and code.
-pub(crate) const fn place_of(byte: u8) -> usize {
-    PLACES[byte as usize] as usize
-}
-
-const PLACES: [u8; 256] = {
-    let mut places = [COMMON.len() as u8; 256];
-    let mut at = COMMON.len();
-    while at > 0 {
-        at -= 1;
-        places[COMMON[at] as usize] = at as u8;
-    }
-    // A capital is rarer than its letter.
-    let mut byte = b'A';
-    while byte <= b'Z' {
-        let both = places[byte.to_ascii_lowercase() as usize] + 20;
-        places[byte as usize] = if both < places[byte as usize] {
-            both
-        } else {
-            places[byte as usize]
-        };
-        byte += 1;
-    }
-    places
-};
 
 /// Small sets of bytes, of each of which every match holds one.
 fn sets_of(hir: &Hir) -> Vec<Vec<u8>> {

@@ -9,10 +9,8 @@ use baton_core::problem::Problem;
 use baton_core::rules::check_examples;
 use regex::bytes::{Captures, Regex};
 
-use crate::anchor::Anchor;
 use crate::comment::Comments;
 use crate::language::Languages;
-use crate::needs::holds_word;
 use crate::pattern;
 use crate::secret::SecretRule;
 use crate::shape::{self, Told};
@@ -32,7 +30,6 @@ pub(crate) struct Rule<'p> {
     pub(crate) languages: Languages,
     compiled: OnceCell<Compiled>,
     told: OnceCell<Told>,
-    anchors: OnceCell<Option<(Vec<Anchor>, bool)>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +62,6 @@ impl<'p> Rule<'p> {
             languages: Languages::default(),
             compiled: OnceCell::new(),
             told: OnceCell::new(),
-            anchors: OnceCell::new(),
         }
     }
 
@@ -125,24 +121,6 @@ impl<'p> Rule<'p> {
     pub(crate) fn has_no_keyword(&self) -> bool {
         let own = self.keywords();
         own.is_empty() || own.iter().any(|word| word.len() < 2)
-    }
-
-    /// Whether a text holds a keyword of the rule.
-    pub(crate) fn calls_for(&self, text: &[u8]) -> bool {
-        let holds = |word: &String| holds_word(text, word.to_ascii_lowercase().as_bytes());
-        self.has_no_keyword() || self.keywords().iter().any(holds)
-    }
-
-    /// The anchors of a rule whose matches lie in one line, and whether each match holds a keyword;
-    /// None where there are none of use.
-    pub(crate) fn anchors(&self) -> Option<(&[Anchor], bool)> {
-        let made = self.anchors.get_or_init(|| match self.stays_in_line() {
-            true if self.has_no_keyword() => shape::anchors(self.pattern(), &[]),
-            true => shape::anchors(self.pattern(), self.keywords()),
-            false => None,
-        });
-        let (anchors, holds) = made.as_ref()?;
-        Some((anchors, *holds || self.has_no_keyword()))
     }
 
     /// The pattern as it is written.

@@ -4,7 +4,6 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
-use crate::anchor::{self, Anchor};
 use crate::needs::Needs;
 
 /// So many texts that a pattern can hold are written down.
@@ -87,21 +86,6 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
 /// is.
 pub(crate) fn longest_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
     Run::of(hir, is_in).longest
-}
-
-/// The anchors of a pattern whose matches lie in one line, if they are rarer than its keywords; and
-/// whether every match holds one of the keywords.
-pub(crate) fn anchors(text: &str, keywords: &[String]) -> Option<(Vec<Anchor>, bool)> {
-    let hir = parsed(text, false)?;
-    if !stays(&hir, true, true) {
-        return None;
-    }
-    let words: Vec<String> = keywords
-        .iter()
-        .map(|word| word.to_ascii_lowercase())
-        .collect();
-    let anchors = anchor::anchors_of(&hir, &words)?;
-    Some((anchors, must_hold(&hir, &words)))
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {

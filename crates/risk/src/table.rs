@@ -1,14 +1,15 @@
-//! Tables: the rules that read a file, and what calls each of them up.
+//! Tables: the rules that read a file, and the keywords that call each of them up.
 //!
-//! A rule runs only where one of its keywords stands, and a table is made for just the rules that read
-//! a file.
+//! A rule runs only where one of its keywords stands, and a table is made of the keywords of just the
+//! rules that read a file.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::hook::{Around, Hooks};
+use crate::gram::{Grams, Word};
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
 
@@ -19,21 +20,20 @@ const WHOLE: usize = 16 << 10;
 /// In a longer one a pattern is looked for this far around the rule's keywords, in bytes, so that work
 /// stays linear; one whose matches may be longer reads all of it.
 pub(crate) const AROUND: usize = 4 << 10;
-/// So many bytes are read by a table before it pays to work out anchors.
-const MUCH: usize = 512 << 10;
 
 /// The tables of a rule book.
 #[derive(Debug, Default)]
 pub(crate) struct Tables(RefCell<HashMap<RuleSet, Rc<Table>>>);
 
-/// Some rules, ready to be called up.
+/// The keywords of some rules, ready to be looked for.
 #[derive(Debug)]
 pub(crate) struct Table {
-    fits: RuleSet,
-    keywords: Hooks,
-    anchors: OnceCell<Hooks>,
-    /// How many bytes were read.
-    read: Cell<usize>,
+    words: Vec<Word>,
+    /// For each word the rules that have it.
+    rules: Vec<Vec<usize>>,
+    grams: Grams,
+    /// The rules that run on every text: those without a keyword, or with one of a single byte.
+    pub(crate) always: RuleSet,
 }
 
 impl Tables {
@@ -42,12 +42,7 @@ impl Tables {
         if let Some(table) = self.0.borrow().get(fits) {
             return Rc::clone(table);
         }
-        let table = Rc::new(Table {
-            fits: fits.clone(),
-            keywords: Hooks::of_keywords(rules, fits),
-            anchors: OnceCell::new(),
-            read: Cell::default(),
-        });
+        let table = Rc::new(Table::of(rules, fits));
         let mut tables = self.0.borrow_mut();
         if tables.len() >= MOST_TABLES {
             tables.clear();
@@ -58,62 +53,95 @@ impl Tables {
 }
 
 impl Table {
-    /// What to look for in a text of so many bytes.
-    pub(crate) fn hooks(&self, rules: &[Rule<'_>], bytes: usize) -> &Hooks {
-        let read = self.read.get().saturating_add(bytes);
-        self.read.set(read);
-        match read > MUCH {
-            true => self
-                .anchors
-                .get_or_init(|| Hooks::of_anchors(rules, &self.fits)),
-            false => &self.keywords,
+    fn of(rules: &[Rule<'_>], fits: &RuleSet) -> Self {
+        let mut always = RuleSet::of_size(rules.len());
+        let mut known: HashMap<Cow<'_, [u8]>, usize> = HashMap::new();
+        let mut words = Vec::new();
+        let mut owners: Vec<Vec<usize>> = Vec::new();
+        for number in fits.numbers() {
+            let Some(rule) = rules.get(number).filter(|rule| rule.reads_text()) else {
+                continue;
+            };
+            if rule.has_no_keyword() {
+                always.insert(number);
+                continue;
+            }
+            for word in rule.keywords() {
+                let at = *known
+                    .entry(lower(word.as_bytes()))
+                    .or_insert_with_key(|bytes| {
+                        words.push(Word::new(bytes.to_vec()));
+                        owners.push(Vec::new());
+                        owners.len() - 1
+                    });
+                if let Some(owners) = owners.get_mut(at) {
+                    owners.push(number);
+                }
+            }
+        }
+        Self {
+            grams: Grams::of(&words),
+            words,
+            rules: owners,
+            always,
         }
     }
 
+    /// Hands over every place of every keyword, with the rules that have it.
+    pub(crate) fn each<'t>(
+        &'t self,
+        text: &[u8],
+        mut visit: impl FnMut(&'t [usize], Range<usize>),
+    ) {
+        let mut found = |word: usize, range: Range<usize>| {
+            let rules = self.rules.get(word).map(Vec::as_slice);
+            visit(rules.unwrap_or_default(), range);
+        };
+        self.grams.each(&self.words, text, &mut found);
+    }
+
     /// The rules to run on a text.
-    fn called(&self, rules: &[Rule<'_>], text: &[u8]) -> RuleSet {
-        let hooks = self.hooks(rules, text.len());
-        let mut called = hooks.always.clone();
-        let mut perhaps = RuleSet::default();
-        hooks.each(text, false, |hook, _| {
-            let is_enough = |around: &Around| around.is_enough || around.has_keyword;
-            match hook.anchor.as_ref().is_none_or(is_enough) {
-                true => called.insert(hook.rule),
-                false => perhaps.insert(hook.rule),
-            }
+    fn called(&self, text: &[u8]) -> RuleSet {
+        let mut called = self.always.clone();
+        self.each(text, |rules, _| {
+            rules.iter().for_each(|rule| called.insert(*rule))
         });
-        for number in perhaps.numbers() {
-            if rules.get(number).is_some_and(|rule| rule.calls_for(text)) {
-                called.insert(number);
-            }
-        }
         called
     }
 
     /// The rules to run on a text and the parts of it to run them on.
-    pub(crate) fn windows(&self, rules: &[Rule<'_>], text: &[u8]) -> Vec<(usize, Range<usize>)> {
+    pub(crate) fn windows(&self, text: &[u8]) -> Vec<(usize, Range<usize>)> {
         if text.len() <= WHOLE {
             return self
-                .called(rules, text)
+                .called(text)
                 .numbers()
                 .map(|rule| (rule, 0..text.len()))
                 .collect();
         }
         let mut open: HashMap<usize, Range<usize>> = HashMap::new();
         let mut windows = Vec::new();
-        self.keywords.each(text, false, |hook, range| {
+        self.each(text, |rules, range| {
             let around = range.start.saturating_sub(AROUND)..(range.end + AROUND).min(text.len());
-            let window = open.entry(hook.rule).or_insert_with(|| around.clone());
-            if around.start <= window.end {
-                window.end = around.end.max(window.end);
-            } else {
-                windows.push((hook.rule, std::mem::replace(window, around)));
+            for rule in rules {
+                let window = open.entry(*rule).or_insert_with(|| around.clone());
+                if around.start <= window.end {
+                    window.end = around.end.max(window.end);
+                } else {
+                    windows.push((*rule, std::mem::replace(window, around.clone())));
+                }
             }
         });
         windows.extend(open);
-        let always = self.keywords.always.numbers();
-        windows.extend(always.map(|rule| (rule, 0..text.len())));
+        windows.extend(self.always.numbers().map(|rule| (rule, 0..text.len())));
         windows.sort_by_key(|(rule, window)| (*rule, window.start));
         windows
+    }
+}
+
+/// A word in lower case.
+fn lower(word: &[u8]) -> Cow<'_, [u8]> {
+    match word.iter().any(u8::is_ascii_uppercase) {
+        true => Cow::Owned(word.to_ascii_lowercase()),
+        false => Cow::Borrowed(word),
     }
 }
