@@ -13,6 +13,7 @@ use baton_core::policy::{Policy, RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 
+use crate::keyword::{AROUND, Keywords, Table};
 use crate::language::{self, Languages};
 use crate::named::{Named, Names};
 use crate::needs::Needs;
@@ -21,7 +22,6 @@ use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
 use crate::rule_set::RuleSet;
 use crate::secret::{self, Allowlist};
-use crate::table::{AROUND, Table, Tables};
 
 /// The rules of one policy.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub struct RuleBook<'p> {
     pub(crate) losing: RuleSet,
     /// Rules by number of language.
     by_language: Vec<RuleSet>,
-    tables: Tables,
+    keywords: Keywords,
     paths: PathPatterns,
     pub(crate) allowlists: Vec<Allowlist>,
     secrets: OnceCell<Rc<Table>>,
@@ -107,7 +107,7 @@ impl<'p> RuleBook<'p> {
         Ok(Self {
             policy,
             places: Places::compile(policy, &globs)?,
-            tables: Tables::default(),
+            keywords: Keywords::of(&rules),
             paths: PathPatterns::of(&mut rules),
             rules,
             everywhere,
@@ -248,7 +248,7 @@ impl<'p> RuleBook<'p> {
 
     /// The keywords of some rules.
     pub(crate) fn table(&self, fits: &RuleSet) -> Rc<Table> {
-        self.tables.table(&self.rules, fits)
+        self.keywords.table(fits)
     }
 }
 

@@ -6,9 +6,9 @@ use baton_core::policy::Side;
 use baton_patch::Hunk;
 
 use crate::book::RuleBook;
+use crate::keyword::Table;
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
-use crate::table::Table;
 
 /// The rules that one hunk calls up.
 #[derive(Default)]
@@ -54,13 +54,13 @@ impl Called {
         let mut called = Self::default();
         let mut line = Line::default();
         let part = raw.get(near.clone()).unwrap_or_default();
-        table.each(part, |rules, place| {
-            line.go_to(raw, near.start + place.start);
-            for number in rules {
-                if let Some(rule) = book.rule(*number)
+        table.each(part, |place| {
+            line.go_to(raw, near.start + place.range.start);
+            for number in place.rules() {
+                if let Some(rule) = book.rule(number)
                     && (line.is_near || rule.is_loose())
                 {
-                    called.add(book, (*number, rule), &mut line);
+                    called.add(book, (number, rule), &mut line);
                 }
             }
         });
@@ -199,5 +199,22 @@ mod tests {
         each_line(raw, |start| lines.push(line_at(raw, start)));
         assert_eq!(lines, [&b"bc\n"[..], b"d\n", b"e"]);
         assert_eq!((line_start(raw, 5), line_start(raw, 1)), (3, 0));
+    }
+
+    #[test]
+    fn a_long_line_is_read_once() {
+        let raw = ["+", &"assert(x); ".repeat(500_000), "\n-y\n z\n"].concat();
+        let mut line = Line::default();
+        for place in memchr::memmem::find_iter(raw.as_bytes(), "assert") {
+            line.go_to(raw.as_bytes(), place);
+            assert_eq!((line.range.start, line.marker), (0, b'+'));
+        }
+        let last = raw.len() - 2;
+        line.go_to(raw.as_bytes(), last);
+        assert_eq!(
+            (line.range.clone(), line.marker),
+            (last - 1..raw.len(), b' ')
+        );
+        assert!(line.is_near);
     }
 }

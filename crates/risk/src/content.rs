@@ -14,10 +14,10 @@ use crate::hidden;
 use crate::hit::Hit;
 use crate::input::ScanInput;
 use crate::judge::Judge;
+use crate::keyword::Table;
 use crate::named::Named;
 use crate::rule::{Rule, Source, all};
 use crate::secret::Place;
-use crate::table::Table;
 
 /// The longest excerpt, in characters.
 const EXCERPT: usize = 120;

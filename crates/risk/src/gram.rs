@@ -14,7 +14,7 @@ const SECOND_BITS: u32 = 10;
 /// Bits of the number of a gram in the list of common ones.
 const COMMON_BITS: u32 = 15;
 /// Bits of the number of a gram in the table of words.
-const SLOT_BITS: u32 = 13;
+const SLOT_BITS: u32 = 12;
 /// Makes the same of both cases of a letter, in eight bytes.
 const FOLD: u64 = 0x2020_2020_2020_2020;
 /// Places that eight bytes are enough for, each with a gram and the byte after it.
@@ -182,18 +182,20 @@ fn zeros<T: Clone + Default, const N: usize>() -> Option<Box<[T; N]>> {
 }
 
 impl Grams {
-    /// Makes ready to look for some words.
-    pub(crate) fn of(words: &[Word]) -> Self {
+    /// Makes ready to look for the words of these numbers.
+    pub(crate) fn of(words: &[Word], numbers: &[usize]) -> Self {
         let mut grams = Self {
             filter: zeros().unwrap_or_else(|| Box::new([0; 1 << FILTER_BITS])),
             fours: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
             threes: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
             slots: zeros().unwrap_or_else(|| Box::new([0; 1 << SLOT_BITS])),
-            entries: Vec::with_capacity(words.len()),
+            entries: Vec::with_capacity(numbers.len()),
             has_pairs: false,
         };
-        for (number, word) in words.iter().enumerate() {
-            grams.add(word, number);
+        for number in numbers {
+            if let Some(word) = words.get(*number) {
+                grams.add(word, *number);
+            }
         }
         grams
     }
@@ -334,8 +336,9 @@ mod tests {
     fn found(words: &[&str], text: &str) -> Vec<(usize, Range<usize>)> {
         let words = words.iter().map(|word| Word::new(word.as_bytes().to_vec()));
         let words: Vec<_> = words.collect();
+        let numbers: Vec<usize> = (0..words.len()).collect();
         let mut found = Vec::new();
-        Grams::of(&words).each(&words, text.as_bytes(), &mut |word, range| {
+        Grams::of(&words, &numbers).each(&words, text.as_bytes(), &mut |word, range| {
             found.push((word, range));
         });
         found.sort_by_key(|(word, range)| (*word, range.start));

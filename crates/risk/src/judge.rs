@@ -16,13 +16,13 @@ use crate::content::{counts, in_loose_text, mask, shorten};
 use crate::glue::{self, Joined};
 use crate::hit::Hit;
 use crate::input::ScanFile;
+use crate::keyword::Table;
 use crate::language::Languages;
 use crate::named::Named;
 use crate::removed::Losing;
 use crate::rule::{Found, Rule, all};
 use crate::rule_set::RuleSet;
 use crate::secret::Place;
-use crate::table::Table;
 use crate::text::{self, ChangedText};
 use baton_patch::{Hunk, LineKind, SideText};
 

@@ -22,6 +22,7 @@ mod hidden;
 mod hit;
 mod input;
 mod judge;
+mod keyword;
 mod language;
 mod loss;
 mod mention;
@@ -39,7 +40,6 @@ mod secret_file;
 mod shape;
 mod summary;
 mod surroundings;
-mod table;
 mod text;
 mod trust;
 

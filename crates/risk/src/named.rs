@@ -9,10 +9,10 @@ use baton_core::problem::Problem;
 
 use crate::book::RuleBook;
 use crate::content::in_loose_text;
+use crate::keyword::Table;
 use crate::language::Languages;
 use crate::naming;
 use crate::places::{Matched, always_closed};
-use crate::table::Table;
 
 /// So many names are remembered; then all are forgotten, so that memory stays bounded.
 const MOST_NAMES: usize = 16 << 10;

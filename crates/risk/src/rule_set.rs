@@ -56,6 +56,11 @@ impl RuleSet {
             })
         })
     }
+    /// The rules that are in both sets.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let words = self.0.iter().zip(&other.0);
+        Self(words.map(|(one, other)| one & other).collect())
+    }
 
     /// Takes out every rule of another set.
     pub(crate) fn remove(&mut self, other: &Self) {

@@ -1,0 +1,175 @@
+//! Keywords: which rules could find something in a text, told by one pass over it.
+//!
+//! A rule runs only where one of its keywords stands, and a table of keywords is made for just the
+//! rules that read a file.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::gram::{Grams, Word};
+use crate::rule::Rule;
+use crate::rule_set::RuleSet;
+
+/// How many tables are kept; a change with more kinds of files makes them again.
+const MOST_TABLES: usize = 128;
+/// A text up to this size is judged by a rule as a whole, in bytes.
+const WHOLE: usize = 16 << 10;
+/// In a longer one a pattern is looked for this far around the rule's keywords, in bytes, so that work
+/// stays linear; one whose matches may be longer reads all of it.
+pub(crate) const AROUND: usize = 4 << 10;
+
+/// Every keyword of a rule book.
+#[derive(Debug)]
+pub(crate) struct Keywords {
+    list: Rc<List>,
+    /// Rules without a keyword, or with one of a single byte: looked for in every text.
+    always: RuleSet,
+    tables: RefCell<HashMap<RuleSet, Rc<Table>>>,
+}
+
+/// The keywords by number, and for each the rules that have it.
+#[derive(Debug, Default)]
+struct List {
+    words: Vec<Word>,
+    rules: Vec<Vec<usize>>,
+}
+
+/// The keywords of some rules, ready to be looked for.
+#[derive(Debug)]
+pub(crate) struct Table {
+    list: Rc<List>,
+    fits: RuleSet,
+    grams: Grams,
+    /// The rules that run on every text.
+    pub(crate) always: RuleSet,
+}
+
+/// A place of a keyword in a text.
+#[derive(Debug)]
+pub(crate) struct Place<'t> {
+    pub(crate) range: Range<usize>,
+    rules: &'t [usize],
+    fits: &'t RuleSet,
+}
+
+impl Place<'_> {
+    /// The rules of the table that have the keyword.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = usize> {
+        let rules = self.rules.iter().copied();
+        rules.filter(|rule| self.fits.has(*rule))
+    }
+}
+
+impl Keywords {
+    pub(crate) fn of(rules: &[Rule<'_>]) -> Self {
+        let mut list = List::default();
+        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut always = RuleSet::of_size(rules.len());
+        let readers = rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.reads_text());
+        for (at, rule) in readers {
+            if rule.has_no_keyword() {
+                always.insert(at);
+                continue;
+            }
+            for word in rule.keywords() {
+                let bytes = word.to_ascii_lowercase().into_bytes();
+                let number = *known.entry(bytes).or_insert_with_key(|bytes| {
+                    list.words.push(Word::new(bytes.clone()));
+                    list.rules.push(Vec::new());
+                    list.words.len() - 1
+                });
+                if let Some(rules) = list.rules.get_mut(number) {
+                    rules.push(at);
+                }
+            }
+        }
+        Self {
+            list: Rc::new(list),
+            always,
+            tables: RefCell::default(),
+        }
+    }
+
+    /// The table for these rules; made once for all files that the same rules read.
+    pub(crate) fn table(&self, fits: &RuleSet) -> Rc<Table> {
+        if let Some(table) = self.tables.borrow().get(fits) {
+            return Rc::clone(table);
+        }
+        let table = Rc::new(self.build(fits));
+        let mut tables = self.tables.borrow_mut();
+        if tables.len() >= MOST_TABLES {
+            tables.clear();
+        }
+        tables.insert(fits.clone(), Rc::clone(&table));
+        table
+    }
+
+    fn build(&self, fits: &RuleSet) -> Table {
+        let lists = self.list.rules.iter().enumerate();
+        let has_some = |rules: &[usize]| rules.iter().any(|rule| fits.has(*rule));
+        let numbers = lists.filter(|(_, rules)| has_some(rules));
+        let numbers: Vec<usize> = numbers.map(|(number, _)| number).collect();
+        Table {
+            grams: Grams::of(&self.list.words, &numbers),
+            list: Rc::clone(&self.list),
+            fits: fits.clone(),
+            always: self.always.and(fits),
+        }
+    }
+}
+
+impl Table {
+    /// Hands over every place of every keyword.
+    pub(crate) fn each<'t>(&'t self, text: &[u8], mut visit: impl FnMut(Place<'t>)) {
+        let mut found = |word: usize, range: Range<usize>| {
+            let rules = self.list.rules.get(word).map(Vec::as_slice);
+            let rules = rules.unwrap_or_default();
+            let fits = &self.fits;
+            visit(Place { range, rules, fits });
+        };
+        self.grams.each(&self.list.words, text, &mut found);
+    }
+
+    /// The rules to run on a text.
+    fn called(&self, text: &[u8]) -> RuleSet {
+        let mut called = self.always.clone();
+        self.each(text, |place| {
+            place.rules().for_each(|rule| called.insert(rule))
+        });
+        called
+    }
+
+    /// The rules to run on a text and the parts of it to run them on.
+    pub(crate) fn windows(&self, text: &[u8]) -> Vec<(usize, Range<usize>)> {
+        if text.len() <= WHOLE {
+            return self
+                .called(text)
+                .numbers()
+                .map(|rule| (rule, 0..text.len()))
+                .collect();
+        }
+        let mut open: HashMap<usize, Range<usize>> = HashMap::new();
+        let mut windows = Vec::new();
+        self.each(text, |place| {
+            let range = &place.range;
+            let around = range.start.saturating_sub(AROUND)..(range.end + AROUND).min(text.len());
+            for rule in place.rules() {
+                let window = open.entry(rule).or_insert_with(|| around.clone());
+                if around.start <= window.end {
+                    window.end = around.end.max(window.end);
+                } else {
+                    windows.push((rule, std::mem::replace(window, around.clone())));
+                }
+            }
+        });
+        windows.extend(open);
+        windows.extend(self.always.numbers().map(|rule| (rule, 0..text.len())));
+        windows.sort_by_key(|(rule, window)| (*rule, window.start));
+        windows
+    }
+}
