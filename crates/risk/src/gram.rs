@@ -86,6 +86,7 @@ struct Entry {
 static RARITY: Rarity = Rarity::new();
 
 impl Rarity {
+    #[expect(clippy::indexing_slicing, reason = "the compiler looks up each place")]
     const fn new() -> Self {
         let mut grams = [COMMON.len() as u16; 1 << COMMON_BITS];
         let mut at = 0;
