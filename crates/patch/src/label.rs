@@ -34,11 +34,18 @@ pub(crate) fn read_labels<'a>(
     let Some((old, [b' ', new @ ..])) = rest.split_at_checked(cut) else {
         return line.refuse(Code::NameMismatch);
     };
+    let old_path = read_label(line, old, limits)?;
+    // Without quotes the same bytes after the prefix are the same path.
+    let is_same = old.get(1..) == new.get(1..) && is_prefixed(old) && is_prefixed(new);
+    let new_path = match is_same {
+        true => old_path.clone(),
+        false => read_label(line, new, limits)?,
+    };
     let labels = Labels {
         old,
         new,
-        old_path: read_label(line, old, limits)?,
-        new_path: read_label(line, new, limits)?,
+        old_path,
+        new_path,
     };
     if from.is_none() && labels.old_path != labels.new_path {
         return line.refuse(Code::NameMismatch);
@@ -52,6 +59,11 @@ pub(crate) fn read_name(line: Line<'_>, name: &[u8], limits: &Limits) -> Result<
         None => line.refuse(Code::BadName),
         Some(path) => check(line, path, limits),
     }
+}
+
+/// Whether a name is written without quotes, with one of the prefixes.
+fn is_prefixed(label: &[u8]) -> bool {
+    matches!(label, [prefix, b'/', ..] if PREFIXES.contains(prefix))
 }
 
 fn read_label(line: Line<'_>, label: &[u8], limits: &Limits) -> Result<Vec<u8>, Refusal> {

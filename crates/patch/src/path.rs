@@ -194,6 +194,10 @@ fn part_problem(part: &[u8]) -> Option<PathProblem> {
 /// Tells whether some platform opens `.git` under this name: HFS+ drops some code points,
 /// NTFS drops trailing dots and blanks, knows short names, and cuts streams at a colon.
 fn is_dot_git(part: &[u8]) -> bool {
+    // What is dropped is not ASCII, and most names are.
+    if !matches!(part.first(), Some(b'.' | b'g' | b'G')) && part.is_ascii() {
+        return false;
+    }
     let visible = drop_hfs_ignored(part);
     let name = visible
         .split(|byte| *byte == b':')
@@ -219,7 +223,11 @@ pub fn without_streams(path: &[u8]) -> Option<Vec<u8>> {
 /// Tells whether Windows takes the name for a device, whatever ending it has.
 fn is_device(part: &[u8]) -> bool {
     let stem = part.split(|byte| matches!(byte, b'.' | b':')).next();
-    let stem = trim_dots_and_blanks(stem.unwrap_or_default()).to_ascii_lowercase();
+    let stem = trim_dots_and_blanks(stem.unwrap_or_default());
+    if !(3..=7).contains(&stem.len()) {
+        return false;
+    }
+    let stem = stem.to_ascii_lowercase();
     match stem.as_slice() {
         b"con" | b"prn" | b"aux" | b"nul" | b"conin$" | b"conout$" => true,
         [b'c', b'o', b'm', rest @ ..] | [b'l', b'p', b't', rest @ ..] => {

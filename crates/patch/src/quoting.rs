@@ -43,6 +43,9 @@ pub(crate) fn decode(name: &[u8]) -> Option<Vec<u8>> {
 /// Undoes the quoting, and checks that git would write the name exactly like this, under
 /// either setting of `core.quotePath`.
 pub(crate) fn decode_exact(name: &[u8]) -> Option<Vec<u8>> {
+    if !needs_quotes(name, false) {
+        return Some(name.to_vec());
+    }
     let path = decode(name)?;
     let exact = encode(&path, false) == name || encode(&path, true) == name;
     exact.then_some(path)

@@ -25,7 +25,6 @@ use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
 use crate::rule_set::RuleSet;
 use crate::secret::{self, Allowlist};
-use crate::shape;
 
 /// The rules of one policy.
 #[derive(Debug)]
@@ -134,7 +133,7 @@ impl<'p> RuleBook<'p> {
             policy,
             places: Places::compile(policy, &globs)?,
             keywords: Keywords::of(&rules),
-            paths: PathPatterns::of(&rules),
+            paths: PathPatterns::of(&mut rules),
             rules,
             everywhere,
             losing,
@@ -307,14 +306,14 @@ fn languages_of(rule: &str, names: &[String]) -> Result<Languages, Problem> {
 }
 
 impl PathPatterns {
-    fn of(rules: &[Rule<'_>]) -> Self {
+    fn of(rules: &mut [Rule<'_>]) -> Self {
         let mut patterns = Vec::new();
         let mut bound = RuleSet::of_size(rules.len());
-        for (at, rule) in rules.iter().enumerate() {
-            if let Source::Secret(secret) = &rule.source
+        for (at, rule) in rules.iter_mut().enumerate() {
+            if let Source::Secret(secret) = &mut rule.source
                 && let Some(path) = &secret.path
             {
-                let needs = shape::told(path, &[]).needs;
+                let needs = secret.path_needs.take().unwrap_or_default();
                 patterns.push((Pattern::new(path.clone()), needs, at));
                 bound.insert(at);
             }

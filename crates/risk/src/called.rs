@@ -10,7 +10,8 @@ use crate::keyword::Table;
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
 
-/// The rules that the keywords of one hunk call up.
+/// The rules that one hunk calls up.
+#[derive(Default)]
 pub(crate) struct Called {
     /// Rules that stay in a line, each with where in the hunk the added line starts.
     pub(crate) lines: Vec<(usize, usize)>,
@@ -21,30 +22,55 @@ pub(crate) struct Called {
     pub(crate) losing: RuleSet,
 }
 
+/// The line that a place lies in; many places lie in one.
+#[derive(Default)]
+struct Line {
+    range: Range<usize>,
+    marker: u8,
+    /// Whether it is changed or stands beside a line that is.
+    is_near: bool,
+    /// The rules that look at it already.
+    known: RuleSet,
+}
+
+impl Line {
+    fn go_to(&mut self, raw: &[u8], at: usize) {
+        if self.range.contains(&at) {
+            return;
+        }
+        let start = line_start(raw, at);
+        let end = start + 1 + line_at(raw, start).len();
+        self.marker = raw.get(start).copied().unwrap_or(b' ');
+        self.is_near = self.marker != b' ' || is_beside_change(raw, start, end - 1);
+        self.range = start..end;
+        self.known.clear();
+    }
+}
+
 impl Called {
     pub(crate) fn of(book: &RuleBook<'_>, table: &Table, hunk: &Hunk<'_>) -> Self {
         let raw = hunk.raw();
-        let mut called = Self {
-            lines: Vec::new(),
-            several: RuleSet::of_size(book.rules().len()),
-            losing: RuleSet::of_size(book.rules().len()),
-        };
         let near = near_changes(raw);
+        let mut called = Self::default();
+        let mut line = Line::default();
         let part = raw.get(near.clone()).unwrap_or_default();
         table.each(part, |place| {
-            let start = line_start(raw, near.start + place.range.start);
-            let marker = raw.get(start).copied().unwrap_or(b' ');
-            let is_near =
-                marker != b' ' || is_beside_change(raw, start, near.start + place.range.end);
-            let is_loose = |number: usize| book.rule(number).is_some_and(Rule::is_loose);
-            for number in place.rules().filter(|number| is_near || is_loose(*number)) {
-                called.add(book, number, marker, start);
+            line.go_to(raw, near.start + place.range.start);
+            for number in place.rules() {
+                if let Some(rule) = book.rule(number)
+                    && (line.is_near || rule.is_loose())
+                {
+                    called.add(book, (number, rule), &mut line);
+                }
             }
         });
         if !table.always.is_empty() {
-            each_line(raw, |start, marker| {
+            each_line(raw, |start| {
+                line.go_to(raw, start);
                 for number in table.always.numbers() {
-                    called.add(book, number, marker, start);
+                    if let Some(rule) = book.rule(number) {
+                        called.add(book, (number, rule), &mut line);
+                    }
                 }
             });
         }
@@ -53,12 +79,16 @@ impl Called {
         called
     }
 
-    fn add(&mut self, book: &RuleBook<'_>, number: usize, marker: u8, start: usize) {
-        let Some(rule) = book.rule(number) else {
+    /// Takes in a rule of which a keyword stands in a line; one line takes it in once.
+    fn add(&mut self, book: &RuleBook<'_>, (number, rule): (usize, &Rule<'_>), line: &mut Line) {
+        if line.known.has(number) {
             return;
-        };
-        match (rule.stays_in_line(), marker) {
-            (true, b'+') if rule.side() == Side::Added => self.lines.push((number, start)),
+        }
+        line.known.insert(number);
+        match (rule.stays_in_line(), line.marker) {
+            (true, b'+') if rule.side() == Side::Added => {
+                self.lines.push((number, line.range.start));
+            }
             (true, b'-') | (false, _) if book.losing.has(number) => self.losing.insert(number),
             _ => {}
         }
@@ -68,12 +98,12 @@ impl Called {
     }
 }
 
-/// Hands over each changed line of a hunk: where it starts, and its marker.
-fn each_line(raw: &[u8], mut visit: impl FnMut(usize, u8)) {
+/// Hands over where each changed line of a hunk starts.
+fn each_line(raw: &[u8], mut visit: impl FnMut(usize)) {
     let mut start = 0;
     while let Some(marker) = raw.get(start) {
         if matches!(marker, b'+' | b'-') {
-            visit(start, *marker);
+            visit(start);
         }
         start += 1 + line_at(raw, start).len();
     }
@@ -166,10 +196,25 @@ mod tests {
     fn lines_are_told_by_where_they_start() {
         let raw = b" a\n+bc\n-d\n+e";
         let mut lines = Vec::new();
-        each_line(raw, |start, marker| {
-            lines.push((marker, line_at(raw, start)))
-        });
-        assert_eq!(lines, [(b'+', &b"bc\n"[..]), (b'-', b"d\n"), (b'+', b"e")]);
+        each_line(raw, |start| lines.push(line_at(raw, start)));
+        assert_eq!(lines, [&b"bc\n"[..], b"d\n", b"e"]);
         assert_eq!((line_start(raw, 5), line_start(raw, 1)), (3, 0));
+    }
+
+    #[test]
+    fn a_long_line_is_read_once() {
+        let raw = ["+", &"assert(x); ".repeat(500_000), "\n-y\n z\n"].concat();
+        let mut line = Line::default();
+        for place in memchr::memmem::find_iter(raw.as_bytes(), "assert") {
+            line.go_to(raw.as_bytes(), place);
+            assert_eq!((line.range.start, line.marker), (0, b'+'));
+        }
+        let last = raw.len() - 2;
+        line.go_to(raw.as_bytes(), last);
+        assert_eq!(
+            (line.range.clone(), line.marker),
+            (last - 1..raw.len(), b' ')
+        );
+        assert!(line.is_near);
     }
 }

@@ -78,9 +78,11 @@ pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
 
 /// Whether the lines of a hunk could put something together; most do not, and are not copied.
 fn may_join(raw: &[u8], is_shell: bool) -> bool {
-    let holds = |part: &[u8]| memchr::memmem::find(raw, part).is_some();
     let glue = |byte: &&u8| b" \t\r\n+.&|<>".contains(byte);
-    let mut quotes = memchr::memchr3_iter(b'"', b'\'', b'`', raw);
+    let mut quotes = memchr::memchr3_iter(b'"', b'\'', b'`', raw).peekable();
+    if quotes.peek().is_none() {
+        return false;
+    }
     quotes.any(|at| {
         let rest = raw.get(at + 1..).unwrap_or_default();
         if is_shell {
@@ -93,7 +95,18 @@ fn may_join(raw: &[u8], is_shell: bool) -> bool {
         let is_letter = matches!(rest, [_, close, b',', ..] if is_quote(*close));
         let opens = matches!(next, [quote, ..] | [b'f' | b'b' | b'r' | b'u' | b'$' | b'@', quote, ..] if is_quote(*quote));
         is_letter || (skipped > 0 && opens)
-    }) || (!is_shell && [&b"join("[..], b"oncat(", b"Join(", b"implode("].iter().any(|part| holds(part)))
+    }) || (!is_shell && calls_a_join(raw))
+}
+
+/// Whether a text holds the name of a call that joins texts.
+fn calls_a_join(raw: &[u8]) -> bool {
+    memchr::memchr_iter(b'(', raw).any(|at| {
+        let before = raw.get(..at).unwrap_or_default();
+        let is_last = |name: &&[u8]| before.ends_with(name);
+        [&b"join"[..], b"oncat", b"Join", b"implode"]
+            .iter()
+            .any(is_last)
+    })
 }
 
 /// A text with its pieces put together; None where there is nothing to put together.

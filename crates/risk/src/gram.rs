@@ -9,10 +9,12 @@ use std::ops::Range;
 pub(crate) const GRAM: usize = 3;
 /// Bits of the number of a gram in the filter: its 32 KiB stay in the fastest cache.
 const FILTER_BITS: u32 = 13;
+/// Bits of the number of a word of the second filters, of 64 bits each.
+const SECOND_BITS: u32 = 10;
 /// Bits of the number of a gram in the list of common ones.
 const COMMON_BITS: u32 = 15;
 /// Bits of the number of a gram in the table of words.
-const SLOT_BITS: u32 = 13;
+const SLOT_BITS: u32 = 12;
 /// Makes the same of both cases of a letter, in eight bytes.
 const FOLD: u64 = 0x2020_2020_2020_2020;
 /// Places that eight bytes are enough for, each with a gram and the byte after it.
@@ -37,8 +39,8 @@ const COMMON: &[u8] = b"\
     sel  tonehosont onas s aackleame lop sonfoperoto";
 
 /// How rare each gram is, by its number, and each letter; only the order counts.
-pub(crate) struct Rarity {
-    grams: Box<[u16]>,
+struct Rarity {
+    grams: [u16; 1 << COMMON_BITS],
     letters: [u8; 256],
 }
 
@@ -56,6 +58,10 @@ pub(crate) struct Word {
 pub(crate) struct Grams {
     /// For the number of each gram the bytes, by their last five bits, that a word has after it.
     filter: Box<[u32; 1 << FILTER_BITS]>,
+    /// What passed the filter is looked up once more, by another number: four bytes of the longer words,
+    /// three of the shorter ones.
+    fours: Box<[u64; 1 << SECOND_BITS]>,
+    threes: Box<[u64; 1 << SECOND_BITS]>,
     /// The first entry with a gram of this number, and one more; 0 for none.
     slots: Box<[u32; 1 << SLOT_BITS]>,
     entries: Vec<Entry>,
@@ -76,25 +82,27 @@ struct Entry {
     next: u32,
 }
 
+/// The rarity of grams, worked out by the compiler.
+static RARITY: Rarity = Rarity::new();
+
 impl Rarity {
-    pub(crate) fn new() -> Self {
-        let last = u16::try_from(COMMON.len()).unwrap_or(u16::MAX);
-        let mut places = vec![last; 1 << COMMON_BITS];
-        for (gram, place) in COMMON.chunks(GRAM).zip(0..) {
-            if let Some(known) = places.get_mut(number(folded(gram), COMMON_BITS)) {
-                *known = place;
-            }
+    #[expect(clippy::indexing_slicing, reason = "the compiler looks up each place")]
+    const fn new() -> Self {
+        let mut grams = [COMMON.len() as u16; 1 << COMMON_BITS];
+        let mut at = 0;
+        while at < COMMON.len() / GRAM {
+            let (first, second, third) = (COMMON[3 * at], COMMON[3 * at + 1], COMMON[3 * at + 2]);
+            let gram = u32::from_le_bytes([first | 0x20, second | 0x20, third | 0x20, 0]);
+            grams[number(gram, COMMON_BITS)] = at as u16;
+            at += 1;
         }
         let mut letters = [LETTERS.len() as u8 - 4; 256];
-        for (letter, place) in LETTERS.iter().zip(0..) {
-            if let Some(known) = letters.get_mut(usize::from(*letter)) {
-                *known = place;
-            }
+        let mut at = 0;
+        while at < LETTERS.len() {
+            letters[LETTERS[at] as usize] = at as u8;
+            at += 1;
         }
-        Self {
-            grams: places.into(),
-            letters,
-        }
+        Self { grams, letters }
     }
 
     fn of(&self, gram: &[u8]) -> usize {
@@ -113,12 +121,12 @@ impl Rarity {
 }
 
 impl Word {
-    pub(crate) fn new(bytes: Vec<u8>, rarity: &Rarity) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let weight = |offset: usize| {
             let gram = bytes.get(offset..offset + GRAM).unwrap_or_default();
             // The byte after a gram tells much more than where the gram stands in the list.
             let is_last = offset + GRAM == bytes.len();
-            rarity.of(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
+            RARITY.of(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
         };
         let offsets = 0..(bytes.len() + 1).saturating_sub(GRAM);
         let rarest = offsets.max_by_key(|offset| weight(*offset)).unwrap_or(0);
@@ -144,8 +152,29 @@ fn eight_of(bytes: &[u8]) -> u64 {
     })
 }
 
-fn number(gram: u32, bits: u32) -> usize {
+const fn number(gram: u32, bits: u32) -> usize {
     (gram.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
+}
+
+/// Where a second filter knows some bytes.
+#[inline]
+fn second(bytes: u32) -> (usize, u64) {
+    let number = bytes.wrapping_mul(0x85eb_ca6b) ^ (bytes >> 15);
+    let place = number.wrapping_mul(0xc2b2_ae35) >> (26 - SECOND_BITS);
+    ((place >> 6) as usize, 1 << (place % 64))
+}
+
+fn mark(filter: &mut [u64; 1 << SECOND_BITS], bytes: u32) {
+    let (at, bit) = second(bytes);
+    if let Some(known) = filter.get_mut(at) {
+        *known |= bit;
+    }
+}
+
+#[inline]
+fn is_marked(filter: &[u64; 1 << SECOND_BITS], bytes: u32) -> bool {
+    let (at, bit) = second(bytes);
+    filter.get(at).copied().unwrap_or(0) & bit != 0
 }
 
 /// An array of zeros that never lies on the stack.
@@ -158,6 +187,8 @@ impl Grams {
     pub(crate) fn of(words: &[Word], numbers: &[usize]) -> Self {
         let mut grams = Self {
             filter: zeros().unwrap_or_else(|| Box::new([0; 1 << FILTER_BITS])),
+            fours: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
+            threes: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
             slots: zeros().unwrap_or_else(|| Box::new([0; 1 << SLOT_BITS])),
             entries: Vec::with_capacity(numbers.len()),
             has_pairs: false,
@@ -177,15 +208,20 @@ impl Grams {
             // Any byte may follow, and makes another gram of it.
             0..GRAM => {
                 self.has_pairs = true;
-                (0..=u8::MAX)
-                    .for_each(|byte| self.let_pass(four | u32::from(byte) << 16, u32::MAX));
+                for byte in 0..=u8::MAX {
+                    let three = four | u32::from(byte | 0x20) << 16;
+                    self.let_pass(three, u32::MAX);
+                    mark(&mut self.threes, three);
+                }
                 four & OF_PAIR
             }
             GRAM => {
                 self.let_pass(four, u32::MAX);
+                mark(&mut self.threes, four);
                 four
             }
             _ => {
+                mark(&mut self.fours, four);
                 self.let_pass(four & OF_GRAM, 1 << ((four >> 24) % 32));
                 four & OF_GRAM
             }
@@ -234,7 +270,11 @@ impl Grams {
             while found != 0 {
                 let offset = found.trailing_zeros() as usize;
                 found &= found - 1;
-                self.compare(words, text, at + offset, four(offset), visit);
+                let four = four(offset);
+                if !(is_marked(&self.fours, four) || is_marked(&self.threes, four & OF_GRAM)) {
+                    continue;
+                }
+                self.compare(words, text, at + offset, four, visit);
             }
             at += PLACES;
         }
@@ -295,10 +335,7 @@ mod tests {
     use super::*;
 
     fn found(words: &[&str], text: &str) -> Vec<(usize, Range<usize>)> {
-        let rarity = Rarity::new();
-        let words = words
-            .iter()
-            .map(|word| Word::new(word.as_bytes().to_vec(), &rarity));
+        let words = words.iter().map(|word| Word::new(word.as_bytes().to_vec()));
         let words: Vec<_> = words.collect();
         let numbers: Vec<usize> = (0..words.len()).collect();
         let mut found = Vec::new();

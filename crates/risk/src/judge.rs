@@ -21,6 +21,7 @@ use crate::language::Languages;
 use crate::named::Named;
 use crate::removed::Losing;
 use crate::rule::{Found, Rule, all};
+use crate::rule_set::RuleSet;
 use crate::secret::Place;
 use crate::text::{self, ChangedText};
 use baton_patch::{Hunk, LineKind, SideText};
@@ -80,11 +81,8 @@ impl<'j, 'p> Judge<'j, 'p> {
                     self.rule_on_line(*number, rule, hunk, *start)?;
                 }
             }
-            if self.file.new.is_none() && !called.several.is_empty() && hunk.insertions > 0 {
-                let text = ChangedText::new(hunk.new_text());
-                let whole = 0..text.bytes().len();
-                let windows = called.several.numbers().map(|rule| (rule, whole.clone()));
-                self.added(&text, windows.collect())?;
+            if self.file.new.is_none() && hunk.insertions > 0 {
+                self.several(hunk, &called.several)?;
             }
             if !called.losing.is_empty() {
                 losing.push(Losing::of(hunk, called.losing));
@@ -97,6 +95,22 @@ impl<'j, 'p> Judge<'j, 'p> {
             self.added(&text, windows)?;
         }
         self.removed(&losing)
+    }
+
+    /// What rules that reach over lines find in the lines of a hunk.
+    fn several(&mut self, hunk: &Hunk<'_>, called: &RuleSet) -> Result<(), Problem> {
+        let may_match = |number: &usize| {
+            let rule = self.book.rule(*number);
+            rule.is_some_and(|rule| rule.side() == Side::Added && rule.may_match(hunk.raw()))
+        };
+        let numbers: Vec<usize> = called.numbers().filter(may_match).collect();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let text = ChangedText::new(hunk.new_text());
+        let whole = 0..text.bytes().len();
+        let windows = numbers.into_iter().map(|rule| (rule, whole.clone()));
+        self.added(&text, windows.collect())
     }
 
     /// What the rules find once the pieces of added texts are put together. A rule that found the

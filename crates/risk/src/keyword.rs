@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::gram::{Grams, Rarity, Word};
+use crate::gram::{Grams, Word};
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
 
@@ -66,22 +66,20 @@ impl Keywords {
     pub(crate) fn of(rules: &[Rule<'_>]) -> Self {
         let mut list = List::default();
         let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
-        let rarity = Rarity::new();
         let mut always = RuleSet::of_size(rules.len());
         let readers = rules
             .iter()
             .enumerate()
             .filter(|(_, rule)| rule.reads_text());
         for (at, rule) in readers {
-            let own = rule.keywords();
-            if own.is_empty() || own.iter().any(|word| word.len() < 2) {
+            if rule.has_no_keyword() {
                 always.insert(at);
                 continue;
             }
-            for word in own {
+            for word in rule.keywords() {
                 let bytes = word.to_ascii_lowercase().into_bytes();
                 let number = *known.entry(bytes).or_insert_with_key(|bytes| {
-                    list.words.push(Word::new(bytes.clone(), &rarity));
+                    list.words.push(Word::new(bytes.clone()));
                     list.rules.push(Vec::new());
                     list.words.len() - 1
                 });

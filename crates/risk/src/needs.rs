@@ -109,7 +109,8 @@ fn words_of(hir: &Hir) -> Vec<Vec<u8>> {
         }
         _ => words.extend(only_word(hir)),
     }
-    words.retain(|word| word.len() >= SHORTEST_WORD);
+    // A word over two lines is no run of bytes in a patch.
+    words.retain(|word| word.len() >= SHORTEST_WORD && !word.contains(&b'\n'));
     words
 }
 

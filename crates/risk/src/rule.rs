@@ -117,6 +117,12 @@ impl<'p> Rule<'p> {
         }
     }
 
+    /// Whether the rule reads every text, for want of a keyword that tells one from another.
+    pub(crate) fn has_no_keyword(&self) -> bool {
+        let own = self.keywords();
+        own.is_empty() || own.iter().any(|word| word.len() < 2)
+    }
+
     /// The pattern as it is written.
     pub(crate) fn pattern(&self) -> &str {
         match &self.source {
@@ -151,6 +157,11 @@ impl<'p> Rule<'p> {
     pub(crate) fn reaches_far(&self, window: usize) -> bool {
         let is_far = || self.told().longest.is_none_or(|most| most > window);
         !self.stays_in_line() && (self.is_loose() || is_far())
+    }
+
+    /// Whether a text, or the lines of a patch that it is made of, holds what every match does.
+    pub(crate) fn may_match(&self, text: &[u8]) -> bool {
+        self.told().needs.are_met(text)
     }
 
     /// Whether the rule has a pattern for text; one for paths alone has none.

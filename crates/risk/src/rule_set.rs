@@ -10,9 +10,17 @@ impl RuleSet {
     }
 
     pub(crate) fn insert(&mut self, rule: usize) {
+        if self.0.len() <= rule / 64 {
+            self.0.resize(rule / 64 + 1, 0);
+        }
         if let Some(word) = self.0.get_mut(rule / 64) {
             *word |= 1 << (rule % 64);
         }
+    }
+
+    /// Takes every rule out.
+    pub(crate) fn clear(&mut self) {
+        self.0.fill(0);
     }
 
     pub(crate) fn has(&self, rule: usize) -> bool {
@@ -48,7 +56,6 @@ impl RuleSet {
             })
         })
     }
-
     /// The rules that are in both sets.
     pub(crate) fn and(&self, other: &Self) -> Self {
         let words = self.0.iter().zip(&other.0);

@@ -6,6 +6,7 @@ use baton_core::problem::Problem;
 use regex::bytes::{Captures, Regex};
 use serde::Deserialize;
 
+use crate::needs::Needs;
 use crate::pattern::{self, Pattern};
 pub(crate) use crate::secret_file::{MAX_BYTES, read};
 use crate::shape;
@@ -39,6 +40,8 @@ pub(crate) struct SecretRule {
     /// None for a rule that looks at the path alone.
     pub(crate) regex: Option<String>,
     pub(crate) path: Option<String>,
+    /// What a path must hold for that pattern to match.
+    pub(crate) path_needs: Option<Needs>,
     pub(crate) keywords: Vec<String>,
     pub(crate) group: usize,
     pub(crate) entropy: f64,

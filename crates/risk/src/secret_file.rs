@@ -129,6 +129,8 @@ impl FileRule {
         if let Some(why) = self.wrong_fields().or_else(|| self.wrong_patterns().err()) {
             return Err(invalid(&owner, &why));
         }
+        let path_needs = self.path.as_deref().map(shape::needs_of).transpose();
+        let path_needs = path_needs.map_err(|why| invalid(&owner, &why))?;
         let lists = self.allowlist.into_iter().chain(self.allowlists);
         let lists = lists.map(|list| list.check(format!("an allowlist of {owner}")));
         Ok(SecretRule {
@@ -139,6 +141,7 @@ impl FileRule {
             },
             regex: self.regex,
             path: self.path,
+            path_needs,
             keywords: self.keywords,
             group: self.secret_group,
             entropy: self.entropy,
@@ -172,11 +175,8 @@ impl FileRule {
     /// What can be told of the patterns without reading each, which would cost every run more than the
     /// rest of it; [`SecretRule::check_all`] does, and the use of a rule.
     fn wrong_patterns(&self) -> Result<(), String> {
-        if let Some(path) = &self.path {
-            shape::of(path)?;
-            if path.is_empty() {
-                return Err("its path is an empty pattern, which matches every file".to_owned());
-            }
+        if self.path.as_ref().is_some_and(String::is_empty) {
+            return Err("its path is an empty pattern, which matches every file".to_owned());
         }
         let regex = self.regex.as_deref().unwrap_or("-");
         let most = regex.bytes().filter(|byte| *byte == b'(').count();

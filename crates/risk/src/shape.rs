@@ -39,6 +39,14 @@ pub(crate) fn of(text: &str) -> Result<Shape, String> {
     })
 }
 
+/// What a path must hold for a pattern to match in it, or what is wrong with the pattern.
+pub(crate) fn needs_of(text: &str) -> Result<Needs, String> {
+    match parsed(text, false) {
+        Some(hir) => Ok(Needs::of(&hir)),
+        None => of(text).map(|_| Needs::default()),
+    }
+}
+
 /// What decides where a pattern is tried, and on what.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
