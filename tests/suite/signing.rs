@@ -361,6 +361,7 @@ fn an_approval_counts_for_its_own_task_and_queue_only() {
     let other = bench.copy();
     std::fs::remove_dir_all(other.queue()).unwrap();
     other.baton(["init"]).expect(0);
+    other.commit("the key of the other log");
     other.waiting("T-1");
     sign(&bench, ADA, "ada").expect(0);
     let given = read(&approvals(&bench)[0]);

@@ -23,6 +23,7 @@ use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
 use baton_core::{clock, digest, ids};
+use baton_risk::RuleBook;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
@@ -126,12 +127,32 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         );
     }
     task.set_unrecorded_aside()?;
-    let draft = obtain(session, &arguments, task)?;
-    let reply = reply::read(&draft.text).map_err(|problem| keep_refused(task, &draft, problem))?;
-    match &reply {
-        Reply::NeedInput { notes } => need_input(session, task, &draft, notes),
-        Reply::Patch { patch, notes } => propose(session, task, &draft, patch, notes.as_deref()),
+    let mut draft = obtain(session, &arguments, task)?;
+    let reply = reply::read(&draft.text);
+    let kept = |text: &[u8]| masked(session, text);
+    // From here on the text is only kept, if at all; the patch goes its own way.
+    if draft.source == Source::Command || reply.is_err() {
+        draft.text = kept(&draft.text)?;
     }
+    match reply.map_err(|problem| keep_refused(task, &draft, problem))? {
+        Reply::NeedInput { notes } => {
+            let notes = kept(notes.as_bytes())?;
+            need_input(session, task, &draft, &String::from_utf8_lossy(&notes))
+        }
+        Reply::Patch { patch, notes } => {
+            let notes = notes.map(|notes| kept(notes.as_bytes())).transpose()?;
+            let notes = notes.map(|notes| String::from_utf8_lossy(&notes).into_owned());
+            propose(session, task, &draft, &patch, notes.as_deref())
+        }
+    }
+}
+
+/// A text as it may be kept: without what the secret rules know.
+fn masked(session: &Session, text: &[u8]) -> Result<Vec<u8>, Problem> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    baton_risk::masked(&RuleBook::of_session(session)?, text)
 }
 
 fn obtain(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result<Draft, Problem> {
