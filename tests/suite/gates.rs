@@ -49,6 +49,39 @@ fn a_run_that_executes_no_test_is_no_pass() {
 }
 
 #[test]
+fn the_log_of_a_gate_is_there_before_the_gate_starts_and_is_nobody_elses() {
+    let bench = Bench::new();
+    bench.write(
+        "Makefile",
+        "check:\n\t@true\ntest:\n\t@sleep 2; echo '1 passed, 0 failed'\n",
+    );
+    bench.commit("a slow gate");
+    bench.submit("T-1", "src/**");
+    let text = bench.patch(write("src/app.sh", "echo 2\n"));
+    let path = bench.patch_file("x.patch", &text);
+    let mut child = bench
+        .command(["run", "T-1", "--from", path.to_str().unwrap()])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let log = bench.task("work", "T-1").join("evidence/G5.log");
+    let mut seen = None;
+    while seen.is_none() && child.try_wait().unwrap().is_none() {
+        seen = std::fs::read(&log).ok();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(seen, Some(Vec::new()), "made, and still empty");
+    assert!(child.wait().unwrap().success());
+    let log = std::fs::read_to_string(bench.task("pr", "T-1").join("evidence/G5.log")).unwrap();
+    assert!(log.contains("1 passed"), "{log}");
+    // A gate that is not run leaves no log behind.
+    let logs = std::fs::read_dir(bench.task("pr", "T-1").join("evidence")).unwrap();
+    let empty = logs.filter(|entry| entry.as_ref().unwrap().metadata().unwrap().len() == 0);
+    assert_eq!(empty.count(), 0);
+}
+
+#[test]
 fn stop_ends_a_running_gate_within_two_seconds() {
     let bench = Bench::new();
     bench.submit("T-1", "**");

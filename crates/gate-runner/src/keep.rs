@@ -8,6 +8,7 @@ use baton_core::outputs::CheckStatus;
 use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_core::store::Begun;
 use baton_core::{terminal, wire};
 use baton_risk::RuleBook;
 use baton_sandbox::Refused;
@@ -50,43 +51,81 @@ pub(crate) fn builtin(
         &mut record,
         json!({"kind": "builtin", "verdict_by": "baton", "found": found}),
     );
-    write(session, subject, gate, ran, &record, &[])
+    write(session, subject, gate, ran, (&record, None), &[])
 }
 
-/// Keeps what a command gate did, or why it did nothing.
-pub(crate) fn gate(
-    session: &Session,
-    subject: &Subject,
-    gate: &Gate,
-    taken: Taken,
-    (book, cache): (&RuleBook<'_>, &Cache),
-) -> Result<Ran, Problem> {
-    match taken.on {
-        Err(refused) if refused.code == "STOPPED" => Ok(Ran {
-            stopped: true,
-            ..Ran::skip(gate, "STOP_PRESENT")
-        }),
-        Err(refused) => not_run(session, subject, gate, (&refused, book)),
-        Ok(mut runs) => {
-            mask(book, &mut runs)?;
-            let told = (&taken.tools, taken.version.as_deref());
-            let mut ran = run(session, subject, gate, &runs, (told, book))?;
-            if let Some(task) = subject.results_of() {
-                let entries: Vec<_> = taken
-                    .fresh
-                    .into_iter()
-                    .filter_map(|(key, which)| {
-                        let attempt = match which {
-                            Which::Candidate => Some(&runs.candidate),
-                            Which::Base => runs.base.as_ref(),
-                        };
-                        Some(job::entry(key, gate, task, attempt?))
-                    })
-                    .collect();
-                ran.results = cache.keep(&entries)?;
-            }
-            Ok(ran)
+/// Keeps what command gates do. The log of each is there, made by us and by nobody else, before the gate
+/// starts.
+pub(crate) struct Keeper<'a, 'p> {
+    session: &'a Session,
+    book: &'a RuleBook<'p>,
+    cache: &'a Cache,
+    begun: BTreeMap<String, Begun>,
+}
+
+impl<'a, 'p> Keeper<'a, 'p> {
+    pub(crate) fn new(session: &'a Session, book: &'a RuleBook<'p>, cache: &'a Cache) -> Self {
+        Self {
+            session,
+            book,
+            cache,
+            begun: BTreeMap::new(),
         }
+    }
+
+    /// Makes the log of a gate that is about to start.
+    pub(crate) fn begin(&mut self, subject: &Subject, gate: &Gate) -> Result<(), Problem> {
+        if subject.task.is_some() {
+            let log = self.session.task()?.begin_log(&gate.id)?;
+            self.begun.insert(gate.id.clone(), log);
+        }
+        Ok(())
+    }
+
+    /// Keeps what it did, or why it did nothing.
+    pub(crate) fn gate(
+        &mut self,
+        subject: &Subject,
+        gate: &Gate,
+        taken: Taken,
+    ) -> Result<Ran, Problem> {
+        let (session, book) = (self.session, self.book);
+        match taken.on {
+            Err(refused) if refused.code == "STOPPED" => Ok(Ran {
+                stopped: true,
+                ..Ran::skip(gate, "STOP_PRESENT")
+            }),
+            Err(refused) => not_run(session, subject, gate, (&refused, book)),
+            Ok(mut runs) => {
+                mask(book, &mut runs)?;
+                let told = (&taken.tools, taken.version.as_deref());
+                let log = self.begun.remove(&gate.id);
+                let mut ran = run(session, subject, gate, &runs, (told, log, book))?;
+                if let Some(task) = subject.results_of() {
+                    let attempt = |which| match which {
+                        Which::Candidate => Some(&runs.candidate),
+                        Which::Base => runs.base.as_ref(),
+                    };
+                    let entries: Vec<_> = taken
+                        .fresh
+                        .into_iter()
+                        .filter_map(|(key, which)| {
+                            Some(job::entry(key, gate, task, attempt(which)?))
+                        })
+                        .collect();
+                    ran.results = self.cache.keep(&entries)?;
+                }
+                Ok(ran)
+            }
+        }
+    }
+
+    /// Takes the logs away of gates that did not run after all.
+    pub(crate) fn close(self) -> Result<(), Problem> {
+        for log in self.begun.values() {
+            self.session.task()?.give_back(log)?;
+        }
+        Ok(())
     }
 }
 
@@ -148,7 +187,7 @@ fn not_run(
         json!({"kind": "command", "argv": gate.argv, "not_run": refused}),
     );
     wire::each_text(&mut record, &|text| masked(book, text))?;
-    write(session, subject, gate, &mut ran, &record, &[])?;
+    write(session, subject, gate, &mut ran, (&record, None), &[])?;
     Ok(ran)
 }
 
@@ -157,7 +196,7 @@ fn run(
     subject: &Subject,
     gate: &Gate,
     runs: &Runs,
-    ((tools, version), book): ((&Value, Option<&str>), &RuleBook<'_>),
+    ((tools, version), log, book): ((&Value, Option<&str>), Option<Begun>, &RuleBook<'_>),
 ) -> Result<Ran, Problem> {
     let (status, why) = runs.verdict();
     let mut ran = Ran::new(gate, status, note(runs, why));
@@ -204,7 +243,7 @@ fn run(
     }
     // Names of tests and of files are the change's own words.
     wire::each_text(&mut record, &|text| masked(book, text))?;
-    write(session, subject, gate, &mut ran, &record, &logs)?;
+    write(session, subject, gate, &mut ran, (&record, log), &logs)?;
     Ok(ran)
 }
 
@@ -296,7 +335,7 @@ fn write(
     subject: &Subject,
     gate: &Gate,
     ran: &mut Ran,
-    record: &Value,
+    (record, mut begun): (&Value, Option<Begun>),
     logs: &[(String, &[u8])],
 ) -> Result<(), Problem> {
     if subject.task.is_none() {
@@ -308,11 +347,12 @@ fn write(
     bytes.push(b'\n');
     let mut kept = Vec::new();
     for (name, log) in logs {
-        kept.push(task.write_next(
-            ArtifactKind::GateEvidence,
-            &format!("evidence/{}{name}.log", gate.id),
-            log,
-        )?);
+        let begun = begun.take_if(|_| name.is_empty());
+        let begun = match begun {
+            Some(begun) => begun,
+            None => task.begin_log(&format!("{}{name}", gate.id))?,
+        };
+        kept.push(task.fill(begun, ArtifactKind::GateEvidence, log)?);
     }
     kept.push(task.write_next(
         ArtifactKind::GateEvidence,

@@ -15,14 +15,15 @@ use baton_core::store::Store;
 use baton_risk::{RiskReport, RuleBook};
 use baton_sandbox::Sandbox;
 
+use crate::Ran;
 use crate::attempt::Ground;
 use crate::builtin::{self, LAST};
 use crate::cache::Cache;
-use crate::job::{self, About, Taken};
+use crate::job::{self, About};
+use crate::keep::Keeper;
 use crate::progress::Progress;
 use crate::ran::number;
 use crate::subject::Subject;
-use crate::{Ran, keep};
 
 /// Runs the gates, and gives their results in the order of their numbers, and what the scan found.
 pub(crate) fn run(
@@ -198,10 +199,10 @@ pub(crate) fn side_by_side(
         stop: store,
     };
     let most = usize::try_from(policy.caps.gates_at_once).unwrap_or(1);
-    line.run(&jobs, most, &mut |lane, gate, taken| {
-        keep::gate(session, lane.subject, gate, taken, (book, cache))
-    })?;
-    Ok(line.ran)
+    let mut keeper = Keeper::new(session, book, cache);
+    let ran = line.run(&jobs, most, &mut keeper);
+    keeper.close()?;
+    ran.map(|()| line.ran)
 }
 
 /// The gates that wait, and those that are through.
@@ -220,7 +221,7 @@ impl<'a> Line<'a> {
         &mut self,
         jobs: &[(Ground<'_>, About<'_>)],
         most: usize,
-        keep: &mut dyn FnMut(&Lane<'_>, &Gate, Taken) -> Result<Ran, Problem>,
+        keeper: &mut Keeper<'_, '_>,
     ) -> Result<(), Problem> {
         let (tell, hear) = mpsc::channel();
         std::thread::scope(|scope| {
@@ -233,6 +234,10 @@ impl<'a> Line<'a> {
                     else {
                         continue;
                     };
+                    if let Err(problem) = keeper.begin(lane.subject, gate) {
+                        trouble = Some(problem);
+                        break;
+                    }
                     running += 1;
                     self.progress.begins(&lane.name(gate), &gate.argv.join(" "));
                     let tell = tell.clone();
@@ -248,7 +253,7 @@ impl<'a> Line<'a> {
                     break;
                 };
                 running -= 1;
-                match taken.and_then(|taken| keep(lane, gate, taken)) {
+                match taken.and_then(|taken| keeper.gate(lane.subject, gate, taken)) {
                     Ok(ran) => {
                         self.progress.ended(&lane.name(gate), &ran);
                         self.ran.insert((at, number(gate)), ran);

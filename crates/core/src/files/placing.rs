@@ -72,6 +72,17 @@ impl Folder {
         Ok(File::from(fd))
     }
 
+    /// Makes an empty file where nothing of that name is.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, else the system's.
+    pub(crate) fn new_file(&self, name: &str) -> io::Result<File> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, component(name)?, flags, FILE_MODE)?;
+        Ok(File::from(fd))
+    }
+
     /// Gives a file another name in the same folder, in place of what has that name; nothing is synced.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Skills name tasks and artifacts; where these lie is known here alone.
 
 mod approvals;
+mod begun;
 mod claim;
 mod intake;
 mod merge_lock;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use approvals::{Doer, Ledger, RECENT};
+pub use begun::Begun;
 pub use claim::{Claim, Conflict};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;

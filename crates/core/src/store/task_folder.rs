@@ -239,6 +239,18 @@ impl TaskFolder {
         ))
     }
 
+    /// Counts a file among those that this run wrote.
+    pub(super) fn remember(&self, sub: &str, file: &str) {
+        let written = (Some(sub.to_owned()), file.to_owned());
+        self.written.borrow_mut().push(written);
+    }
+
+    /// Counts it no more.
+    pub(super) fn forget(&self, sub: &str, file: &str) {
+        let mut written = self.written.borrow_mut();
+        written.retain(|(own, name)| own.as_deref() != Some(sub) || name != file);
+    }
+
     /// Takes back what this run wrote, because it could not be recorded.
     pub fn undo_writes(&self) {
         for (sub, file) in self.written.borrow_mut().drain(..).rev() {
