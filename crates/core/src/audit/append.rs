@@ -58,10 +58,9 @@ impl Log {
             CheckpointRule::Every(lines) => {
                 self.sync(file)?;
                 let last = self.seen().as_ref().map_or(0, |seen| seen.checkpoint.size);
-                let due = seq.saturating_sub(lines).saturating_add(1);
                 // Others may have signed since, or are at it.
-                if last < due {
-                    self.seal_if_free(due)?;
+                if let Some(before) = seq.checked_sub(lines).filter(|before| last <= *before) {
+                    self.seal_if_free(before + 1)?;
                 }
                 Ok(())
             }

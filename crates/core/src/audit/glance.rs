@@ -69,7 +69,9 @@ impl<'a> Glance<'a> {
             let why = format!("it has {} bytes, at most {MAX_LINE} are read", line.len());
             return Err(broken(expected, &why));
         }
-        let Ok(glance) = serde_json::from_slice::<Self>(line) else {
+        // Once for the line is less than once for each of its strings.
+        let text = std::str::from_utf8(line).unwrap_or_default();
+        let Ok(glance) = serde_json::from_str::<Self>(text) else {
             // The slow reader names the field.
             let why = super::Event::parse(line)
                 .err()

@@ -353,17 +353,18 @@ impl Part {
         while offset < to {
             let size = usize::try_from(to - offset).unwrap_or(usize::MAX);
             let bytes = self.read(offset, BLOCK.min(size))?;
-            let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
-                // A torn end, or a line that no reader takes: the caller sees that it is missing.
-                break;
-            };
-            let whole = bytes.get(..end).unwrap_or_default();
-            for line in whole.split(|byte| *byte == b'\n') {
-                if each(line)?.is_break() {
+            let mut begin = 0;
+            for end in memchr::memchr_iter(b'\n', &bytes) {
+                if each(bytes.get(begin..end).unwrap_or_default())?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
+                begin = end + 1;
             }
-            offset += end as u64 + 1;
+            if begin == 0 {
+                // A torn end, or a line that no reader takes: the caller sees that it is missing.
+                break;
+            }
+            offset += begin as u64;
         }
         Ok(ControlFlow::Continue(()))
     }
