@@ -75,10 +75,6 @@ fn the_log_of_a_gate_is_there_before_the_gate_starts_and_is_nobody_elses() {
     assert!(child.wait().unwrap().success());
     let log = std::fs::read_to_string(bench.task("pr", "T-1").join("evidence/G5.log")).unwrap();
     assert!(log.contains("1 passed"), "{log}");
-    // A gate that is not run leaves no log behind.
-    let logs = std::fs::read_dir(bench.task("pr", "T-1").join("evidence")).unwrap();
-    let empty = logs.filter(|entry| entry.as_ref().unwrap().metadata().unwrap().len() == 0);
-    assert_eq!(empty.count(), 0);
 }
 
 #[test]
