@@ -361,9 +361,11 @@ fn an_approval_counts_for_its_own_task_and_queue_only() {
     let other = bench.copy();
     std::fs::remove_dir_all(other.queue()).unwrap();
     other.baton(["init"]).expect(0);
-    // Its own log's key lies there, and the commits stay the same.
-    std::fs::write(other.root().join(".git/info/exclude"), "LOG_KEY.pub\n").unwrap();
-    other.waiting("T-1");
+    // Not by way of a commit: the commits stay the same, and its own log's key lies in the checkout.
+    other.submit("T-1", "src/**");
+    let patch = bench.scratch("T-1.patch");
+    let run = ["run", "T-1", "--from", patch.to_str().unwrap()];
+    other.baton(run).expect(0);
     sign(&bench, ADA, "ada").expect(0);
     let given = read(&approvals(&bench)[0]);
     assert_eq!(given.way, Way::Signed);
