@@ -30,6 +30,61 @@ fn elsewhere(bench: &Bench, arguments: &[&str], environment: &[(&str, &str)]) ->
     ran(command.output().unwrap())
 }
 
+/// Runs the program as a container does whose session began outside: there that process is number 0.
+fn contained(bench: &Bench, arguments: &[&str]) -> Ran {
+    let inside = bench.command(arguments);
+    let mut command = Command::new("bwrap");
+    command
+        .args(["--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc"])
+        .arg(inside.get_program())
+        .args(inside.get_args())
+        .current_dir(bench.root())
+        .env_clear()
+        .envs(
+            inside
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(std::process::Stdio::null());
+    ran(command.output().unwrap())
+}
+
+#[test]
+fn a_session_that_began_outside_the_container_is_one_session() {
+    let eyes = rule(
+        json!({"signed": false, "proposer_may_not_approve": true, "tool_classes": ["MERGE", "PR"]}),
+    );
+    let bench = waiting(json!([eyes]), |_| String::new());
+    let text = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+    let patch = bench.patch_file("2.patch", &text);
+    let submit = [
+        "submit",
+        "--id",
+        "T-2",
+        "--title",
+        "A change",
+        "--goal",
+        "Change it",
+    ];
+    contained(&bench, &[&submit[..], &["--allow", "src/**"]].concat()).expect(0);
+    contained(&bench, &["run", "T-2", "--from", patch.to_str().unwrap()]).expect(0);
+    bench.git(&["config", "user.email", BOB]);
+    let refused = contained(&bench, &["approve", "T-2"]);
+    assert_eq!(
+        code(&refused),
+        "PROPOSER",
+        "{}{}",
+        refused.stdout,
+        refused.stderr
+    );
+    assert!(
+        refused.stdout.contains("in the session"),
+        "{}",
+        refused.stdout
+    );
+    elsewhere(&bench, &["approve", "T-2"], &[]).expect(0);
+}
+
 #[test]
 fn who_proposed_does_not_approve() {
     let eyes = rule(json!({"signed": false, "proposer_may_not_approve": true}));

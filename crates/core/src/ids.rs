@@ -54,11 +54,25 @@ pub fn host() -> String {
 /// with everything started in it: machine, boot, and the session's leader with its start.
 #[must_use]
 pub fn sitting() -> String {
-    let leader = rustix::process::getsid(None).map_or(0, |leader| leader.as_raw_nonzero().get());
-    let leader = u32::try_from(leader).unwrap_or_default();
+    let leader = session_leader();
     let started = process_start(leader).unwrap_or_default();
     let text = format!("{} {} {leader} {started}", host(), boot_id());
     digest::sha256(text.as_bytes()).chars().take(16).collect()
+}
+
+/// The process that began this session; 0 where that one is outside this container, which leaves every
+/// such process in one and the same session. Read from `/proc` (field 6 of `stat`), as a typed pid of
+/// the system call's answer cannot be 0.
+#[cfg(target_os = "linux")]
+fn session_leader() -> u32 {
+    let field = stat_field("self", 6).and_then(|leader| u32::try_from(leader).ok());
+    field.unwrap_or_default()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn session_leader() -> u32 {
+    let leader = rustix::process::getsid(None).map_or(0, |leader| leader.as_raw_nonzero().get());
+    u32::try_from(leader).unwrap_or_default()
 }
 
 /// The id of the present boot; empty where the system has none.
@@ -73,8 +87,14 @@ pub fn boot_id() -> String {
 /// reused pid is not taken for the same process.
 #[must_use]
 pub fn process_start(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat_field(&pid.to_string(), 22)
+}
+
+/// Field `number`, counted from 1 as the manual does, of `/proc/PROCESS/stat`; one after the name.
+fn stat_field(process: &str, number: usize) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The second field is the command in parentheses and may hold blanks and parentheses.
     let rest = stat.get(stat.rfind(')')? + 1..)?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    let field = rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?;
+    field.parse().ok()
 }

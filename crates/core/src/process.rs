@@ -52,7 +52,8 @@ pub struct Spec {
     pub output_limit: usize,
     /// Standard error goes into the same buffer as standard output.
     pub merge: bool,
-    /// How much memory the child may fill, in bytes, where the system can hold it to that.
+    /// How much memory the child may fill, in bytes, where the system can hold it to that: from before
+    /// the first byte of its input, so it binds what works on input.
     pub memory: Option<u64>,
 }
 
@@ -467,9 +468,10 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_child_fills_no_more_memory_than_it_may() {
-        let fill = "head -c 300000000 /dev/zero | tail -c 300000000 | wc -c";
+        let fill = "read -r go; head -c 300000000 /dev/zero | tail -c 300000000 | wc -c";
         let held = Spec {
             memory: Some(64 << 20),
+            input: b"go\n".to_vec(),
             ..spec(fill)
         };
         let done = run(&held, &|| false).unwrap();
