@@ -12,18 +12,19 @@ use crate::moved::actions;
 use crate::support::{Bench, Ran, program, ran};
 
 /// A folder with a `git` that runs `before` and `after` around the real one. `$N` is the number of the
-/// call, `$*` its arguments, `$PPID` the process that lands.
+/// call, counted by folders as calls come at one time, `$*` its arguments, `$PPID` the process that lands.
 fn in_front(bench: &Bench, before: &str, after: &str) -> PathBuf {
     let folder = bench.scratch("front");
     std::fs::create_dir_all(&folder).unwrap();
     let path = std::env::var("PATH").unwrap();
     let count = bench.scratch("count");
     let script = format!(
-        "#!/bin/sh\nPATH='{path}'\nCOUNT='{}'\nN=$(($(cat \"$COUNT\" 2>/dev/null || echo 0) + 1))\necho $N > \"$COUNT\"\n{before}\ngit \"$@\"\nCODE=$?\n{after}\nexit $CODE\n",
+        "#!/bin/sh\nPATH='{path}'\nCOUNT='{}'\nN=1\nuntil mkdir \"$COUNT/$N\" 2>/dev/null; do N=$((N + 1)); done\n{before}\ngit \"$@\"\nCODE=$?\n{after}\nexit $CODE\n",
         count.display()
     );
     // A test may have put one there before, and its count.
-    drop(std::fs::remove_file(count));
+    drop(std::fs::remove_dir_all(&count));
+    std::fs::create_dir(&count).unwrap();
     let file = folder.join("git");
     std::fs::write(&file, script).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
