@@ -139,7 +139,7 @@ fn a_record_that_is_gone_or_a_kept_policy_that_was_changed_is_an_error() {
     assert_eq!(refused.findings(), ["POLICY_NOT_ACCEPTED"]);
     std::fs::write(&record, text).unwrap();
     let kept = std::fs::read_dir(bench.queue().join("policies")).unwrap();
-    for entry in kept.map(|entry| entry.unwrap().path()) {
+    for entry in kept.map(|entry| entry.unwrap().path().join("POLICY.json")) {
         let text = std::fs::read_to_string(&entry).unwrap();
         std::fs::write(&entry, text.replace("900", "901")).unwrap();
     }

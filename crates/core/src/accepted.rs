@@ -1,25 +1,30 @@
 //! Which policy counts: the one that `init` wrote, or that a person accepted after a rehearsal.
 //!
 //! The record lies beside the policy and names it by its SHA-256; a policy that was edited since decides
-//! nothing. Each accepted policy is kept in the queue under its own digest, so that a later one can be
-//! rehearsed against it and a decision can be checked under the policy of its time.
+//! nothing. Each accepted policy is kept in the queue under its own digest with its secret rules, so that
+//! a later one can be rehearsed against it and a decision can be checked under the policy of its time.
 
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Decision;
-use crate::files;
+use crate::files::{self, Folder};
 use crate::manifest::SSOT;
 use crate::policy::{self, Policy};
 use crate::problem::Problem;
 use crate::store::Store;
-use crate::{bounds, clock, digest, wire};
+use crate::{bounds, clock, wire};
 
 /// The record's file name, beside the policy.
 pub const FILE: &str = "POLICY_ACCEPTED.json";
 const CODE: &str = "POLICY_NOT_ACCEPTED";
 const MAX_BYTES: usize = 1 << 20;
+/// A kept policy's name in its folder.
+const POLICY: &str = "POLICY.json";
+/// The largest file of secret rules that is kept, in bytes.
+const MAX_RULES: usize = 16 << 20;
 
 /// The record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,18 +144,47 @@ pub fn check(root: &Path, policy: &Policy) -> Result<(), Problem> {
     .hint("see what it would decide differently: baton policy rehearse; then: baton policy accept"))
 }
 
-/// Keeps a policy in the queue under its digest.
+/// Keeps a policy in the queue in a folder named by its digest, with the secret rules that it pins, which
+/// lie beside it in `beside` now. What is kept already stays.
 ///
 /// # Errors
-/// `IO_ERROR`.
-pub fn keep(store: &Store, bytes: &[u8]) -> Result<(), Problem> {
-    let name = format!("{}.json", digest::sha256(bytes));
-    match store.policies()?.write_new(&name, bytes) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Problem::io(name, &error))
-        }
-        _ => Ok(()),
+/// `IO_ERROR`, `SECRET_RULES_MISSING`, `SECRET_RULES_CHANGED`.
+pub fn keep(store: &Store, policy: &Policy, bytes: &[u8], beside: &Path) -> Result<(), Problem> {
+    let failed = |error: io::Error| Problem::io(&policy.sha256, &error);
+    let folder = store
+        .policies()?
+        .sub_or_new(&policy.sha256)
+        .map_err(failed)?;
+    let rules = policy.secret_rules.read(beside, MAX_RULES)?;
+    for (path, bytes) in &rules {
+        put(&folder, path, bytes).map_err(failed)?;
     }
+    // Last, so that a policy that is there is there with its rules.
+    put(&folder, POLICY, bytes).map_err(failed)
+}
+
+fn put(folder: &Folder, path: &str, bytes: &[u8]) -> io::Result<()> {
+    if let Some((first, rest)) = path.split_once('/') {
+        return put(&folder.sub_or_new(first)?, rest, bytes);
+    }
+    match folder.write_new(path, bytes) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Where an accepted policy is kept, with its secret rules beside it.
+///
+/// # Errors
+/// `POLICY_MISSING`.
+pub fn folder(store: &Store, sha256: &str) -> Result<Folder, Problem> {
+    store.policies()?.sub(sha256).map_err(|error| {
+        Problem::fail(
+            "POLICY_MISSING",
+            format!("the policy {sha256} is not kept in the queue: {error}"),
+        )
+        .hint("it is in git's history: put it back under .autodev_queue/policies")
+    })
 }
 
 /// A policy that was accepted at some time, by its digest.
@@ -158,17 +192,13 @@ pub fn keep(store: &Store, bytes: &[u8]) -> Result<(), Problem> {
 /// # Errors
 /// `POLICY_MISSING`, `POLICY_INVALID`, also when the bytes are not the ones that the digest names.
 pub fn of(store: &Store, sha256: &str) -> Result<Policy, Problem> {
-    let name = format!("{sha256}.json");
-    let bytes = store
-        .policies()?
-        .read(&name, policy::MAX_BYTES)
-        .map_err(|error| {
-            Problem::fail(
-                "POLICY_MISSING",
-                format!("the policy {sha256} is not kept in the queue: {error}"),
-            )
-            .hint("it is in git's history: put it back under .autodev_queue/policies")
-        })?;
+    let bytes = folder(store, sha256)?.read(POLICY, policy::MAX_BYTES);
+    let bytes = bytes.map_err(|error| {
+        Problem::fail(
+            "POLICY_MISSING",
+            format!("the kept policy {sha256}: {error}"),
+        )
+    })?;
     let policy = Policy::parse(&bytes)?;
     if policy.sha256 == sha256 {
         return Ok(policy);

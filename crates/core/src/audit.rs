@@ -16,9 +16,9 @@ mod segments;
 mod tests;
 mod witnessed;
 
-pub use check::{Checked, MOST_THREADS};
+pub use check::{Checked, MOST_THREADS, States};
 pub use index::Index;
-pub use keys::{PUBLIC_KEYS, public_keys_path};
+pub use keys::{PUBLIC_KEYS, public_keys_path, signer_of};
 pub use log::{Head, Log};
 pub use read::Seen;
 
@@ -240,6 +240,16 @@ impl From<Option<State>> for EventState {
             Some(State::Blocked) => Self::Blocked,
             None => Self::Unknown,
         }
+    }
+}
+
+impl EventState {
+    /// The queue's state, where it names one.
+    #[must_use]
+    pub fn state(self) -> Option<State> {
+        State::ALL
+            .into_iter()
+            .find(|state| Self::from(Some(*state)) == self)
     }
 }
 

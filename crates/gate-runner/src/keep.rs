@@ -24,11 +24,6 @@ use crate::{Ran, session_policy_sha};
 /// So many test names a record holds of each kind.
 const MOST_NAMES: usize = 100;
 
-/// Names what a gate runs: two runs differ if any of this differs.
-pub(crate) fn fingerprint(gate: &Gate, policy_sha256: &str) -> String {
-    digest::sha256_canonical(&json!({"gate": gate, "policy_sha256": policy_sha256}))
-}
-
 fn head(session: &Session, subject: &Subject, gate: &Gate, ran: &Ran) -> Value {
     let policy = session_policy_sha(session);
     json!({
@@ -217,7 +212,7 @@ fn run(
         json!({
             "kind": "command", "verdict_by": "reported by code under test",
             "argv": gate.argv, "cwd": gate.cwd, "why": why,
-            "command_fingerprint": fingerprint(gate, &session_policy_sha(session)),
+            "command_fingerprint": gate.fingerprint(&session_policy_sha(session)),
             "tools": tools, "version": version,
             "candidate": account(&runs.candidate),
             "cached": runs.cached,

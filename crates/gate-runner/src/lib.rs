@@ -202,21 +202,9 @@ fn conditions(gate: &Gate, minimum: &str) -> String {
 /// The log names the run before any code of the change starts.
 fn record_start(session: &Session, subject: &Subject) -> Result<(), Problem> {
     let task = session.task()?;
-    let gates = &session.policy()?.gates;
-    let fingerprints: Vec<_> = gates
-        .iter()
-        .filter(|gate| gate.is_command())
-        .map(|gate| {
-            format!(
-                "{}={}",
-                gate.id,
-                keep::fingerprint(gate, &session_policy_sha(session))
-            )
-        })
-        .collect();
     let mut draft = Draft::new(session.actor, Action::GatesStarted, SKILL.envelope)?
         .task(task.id().as_str(), Some(task.state()), Some(task.state()))
-        .meta("commands", fingerprints.join(" "))
+        .meta("commands", session.policy()?.gate_fingerprints())
         .meta("tree", subject.tree.to_string());
     draft.repo_ref = subject.base.to_string();
     draft.inputs_sha256.clone_from(&subject.patch_sha256);

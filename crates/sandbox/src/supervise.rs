@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::bait::Laid;
 use crate::handle::Handle;
@@ -370,8 +370,9 @@ impl<'a> Run<'a> {
         if self.exited {
             return;
         }
-        if let Some(inner) = &self.inner {
-            inner.kill();
+        match &self.inner {
+            Some(inner) => inner.kill(),
+            None => self.kill_builders(),
         }
         let ours_to_wait_for = self.level < Level::I3 && self.started.is_some() && !self.killed;
         self.killed = true;
@@ -385,6 +386,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Until its walls stand, what `bwrap` has started does not yet die with it: it waits, for ever, for a
+    /// word from the one that is killed. They are below it, or in the group that the second stage made.
+    fn kill_builders(&self) {
+        for process in descendants(self.pid) {
+            // Already gone is the good case, here and below.
+            let _ = kill_process(process, Signal::KILL);
+        }
+        let _ = kill_process_group(self.pid, Signal::KILL);
+    }
+
     fn is_late(&self) -> bool {
         self.started.is_none()
             || self
@@ -394,6 +405,9 @@ impl<'a> Run<'a> {
 
     fn finish(mut self) -> Attempt {
         if !self.exited {
+            if self.inner.is_none() {
+                self.kill_builders();
+            }
             self.handle.kill();
             let _ = self.child.wait();
         }

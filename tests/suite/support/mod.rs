@@ -105,8 +105,11 @@ impl Bench {
         let path = folder.join("POLICY_ACCEPTED.json");
         let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let sha256 = baton_core::digest::sha256(&policy);
-        let kept = self.queue().join(format!("policies/{sha256}.json"));
-        std::fs::write(kept, policy).unwrap();
+        let kept = self.queue().join("policies").join(&sha256);
+        std::fs::create_dir_all(&kept).unwrap();
+        std::fs::write(kept.join("POLICY.json"), policy).unwrap();
+        let rules = "SECRET_RULES.toml";
+        std::fs::copy(folder.join(rules), kept.join(rules)).unwrap();
         record["policy_sha256"] = sha256.into();
         std::fs::write(path, record.to_string()).unwrap();
     }

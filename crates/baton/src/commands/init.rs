@@ -87,7 +87,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         written.push(audit::public_keys_path());
     }
     ignore_queue(&store)?;
-    accepted::keep(&store, &bytes)?;
+    accepted::keep(&store, &policy, &bytes, &folder)?;
     let log = store.log()?;
     let is_new = log.head()?.seq == 0;
     if is_new || made {

@@ -87,7 +87,8 @@ impl Rehearsal {
         let after = Policy::parse(&bytes)?;
         let store = session.store()?;
         let before = accepted::of(store, &Accepted::read(store.root())?.policy_sha256)?;
-        let old = replay::Rules::of(&before, &folder)?;
+        let kept = accepted::folder(store, &before.sha256)?;
+        let old = replay::Rules::of(&before, kept.path())?;
         let new = replay::Rules::of(&after, &folder)?;
         new.book.check_all()?;
         let tasks = replay::tasks(session, &old, &new)?;
@@ -162,7 +163,8 @@ fn accept(session: &Session, matches: &ArgMatches) -> Result<Reply, Problem> {
         return Err(flips_not_accepted(&rehearsal, given));
     }
     let (store, by) = (session.store()?, operator(session)?);
-    accepted::keep(store, &rehearsal.bytes)?;
+    let folder = session.root()?.join(SSOT);
+    accepted::keep(store, &rehearsal.after, &rehearsal.bytes, &folder)?;
     let (before, after) = (rehearsal.before.as_str(), rehearsal.after.sha256.as_str());
     let draft = Draft::new(session.actor, Action::PolicyAccepted, "baton")?
         .meta("by", by.clone())
@@ -172,7 +174,6 @@ fn accept(session: &Session, matches: &ArgMatches) -> Result<Reply, Problem> {
         .meta("flips", rehearsal.flips.len());
     store.log()?.append(draft)?;
     let record = Accepted::now(after, Some(before), &by, rehearsal.flips.clone());
-    let folder = session.root()?.join(SSOT);
     for (name, bytes) in [
         ("POLICY.json", rehearsal.bytes.clone()),
         ("POLICY.md", rehearsal.after.render_markdown().into_bytes()),

@@ -2,6 +2,7 @@
 //! some megabytes, by several threads, and never in memory as a whole.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use baton_transparency::{Checkpoint, Hash, TreeRange, leaf_hash, stored_count, stored_index};
@@ -14,6 +15,7 @@ use super::index::{self, Index};
 use super::segments::{Part, Parts, SEGMENTS};
 use super::{GENESIS, Head, Log, broken};
 use crate::problem::Problem;
+use crate::state::State;
 
 /// The most threads that are of use.
 pub const MOST_THREADS: usize = 16;
@@ -33,7 +35,12 @@ pub struct Checked {
     pub checkpoint: Checkpoint,
     /// Lines whose hashes the index lacks; the next append adds them.
     pub not_indexed: u64,
+    /// The state that each task came to by its last line that names one.
+    pub states: States,
 }
+
+/// States by task.
+pub type States = HashMap<String, State>;
 
 /// Whole lines of one file.
 struct Range<'a> {
@@ -45,7 +52,7 @@ struct Range<'a> {
 /// What a thread says of its lines: what they must follow, what they are, where they end.
 struct Done {
     first: Option<First>,
-    outcome: Result<(Head, TreeRange), Problem>,
+    outcome: Result<(Head, TreeRange, States), Problem>,
 }
 
 struct First {
@@ -76,6 +83,7 @@ impl Log {
             signed,
             head: Head::empty(),
             tree: TreeRange::new(0),
+            states: States::new(),
         };
         joiner.reach_signed()?;
         for at in 0..parts.count()? {
@@ -149,6 +157,7 @@ impl Range<'_> {
             event_id: String::new(),
             tree: TreeRange::new(0),
             made: Vec::new(),
+            states: States::new(),
         };
         let read = self.part.lines(self.from, self.to, &mut |line| {
             work.line(line)?;
@@ -162,7 +171,7 @@ impl Range<'_> {
                     event_id: Some(work.event_id),
                     sha256: String::from_utf8_lossy(&work.sha256).into_owned(),
                 };
-                (head, work.tree)
+                (head, work.tree, work.states)
             });
         Done {
             first: work.first,
@@ -180,6 +189,7 @@ struct Work {
     tree: TreeRange,
     /// The hashes that were made, with their places in the index.
     made: Vec<(u64, Hash)>,
+    states: States,
 }
 
 impl Work {
@@ -197,6 +207,12 @@ impl Work {
             glance.links(self.seq, sha256, Some(&self.event_id))?;
         }
         self.seq = glance.seq;
+        if let Some(state) = glance.to_state() {
+            match self.states.get_mut(glance.task_id()) {
+                Some(known) => *known = state,
+                None => drop(self.states.insert(glance.task_id().to_owned(), state)),
+            }
+        }
         HEXLOWER.encode_mut(&Sha256::digest(line), &mut self.sha256);
         self.event_id.clear();
         match glance.into_event_id() {
@@ -251,6 +267,7 @@ struct Joiner<'a> {
     signed: Vec<Checkpoint>,
     head: Head,
     tree: TreeRange,
+    states: States,
 }
 
 impl Joiner<'_> {
@@ -277,7 +294,8 @@ impl Joiner<'_> {
         if let Some(first) = &done.first {
             self.check_follows(first)?;
         }
-        let (head, tree) = done.outcome?;
+        let (head, tree, states) = done.outcome?;
+        self.states.extend(states);
         if done.first.is_none() {
             return Ok(());
         }
@@ -355,6 +373,7 @@ impl Joiner<'_> {
             not_indexed: self.head.seq - self.indexed,
             head: self.head,
             checkpoint,
+            states: self.states,
         })
     }
 }

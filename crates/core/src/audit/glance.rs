@@ -11,6 +11,7 @@ use super::{Action, EventState, EventStatus, Fields, Head, Level, MAX_LINE, brok
 use crate::envelope::{ApprovalEntry, Artifact, Decision, Finding};
 use crate::policy::Actor;
 use crate::problem::Problem;
+use crate::state::State;
 use crate::{digest, wire};
 
 /// As [`super::Event`].
@@ -41,8 +42,7 @@ pub(super) struct Glance<'a> {
     task_id: Text<'a>,
     #[serde(rename = "from_state")]
     _from_state: EventState,
-    #[serde(rename = "to_state")]
-    _to_state: EventState,
+    to_state: EventState,
     #[serde(borrow)]
     repo_ref: Text<'a>,
     #[serde(borrow)]
@@ -116,6 +116,11 @@ impl<'a> Glance<'a> {
 
     pub(super) fn task_id(&self) -> &str {
         &self.task_id.0
+    }
+
+    /// Where its task is by then, if it is about a task and says so.
+    pub(super) fn to_state(&self) -> Option<State> {
+        self.to_state.state().filter(|_| self.task_id() != "-")
     }
 
     /// Whether it follows the line that ends at `head`.

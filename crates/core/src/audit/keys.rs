@@ -6,6 +6,7 @@ use std::io;
 use baton_transparency::{KeyKind, SigningKey, VerifyingKey};
 
 use super::Log;
+use crate::attestation::Envelope as Dsse;
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
 use crate::ids;
@@ -64,6 +65,16 @@ impl Log {
             return Err(missing(&public_keys_path()));
         }
         Ok(keys)
+    }
+
+    /// Signs a statement with this log's key, so that it stands for itself where the log is not at hand.
+    ///
+    /// # Errors
+    /// As those of signing a head; `ATTESTATION_INVALID`.
+    pub fn sign(&self, envelope: &mut Dsse) -> Result<(), Problem> {
+        let key = self.signing_key()?;
+        let name = key.verifying_key().name();
+        envelope.sign(name, |covered| Ok(key.attest(covered)?))
     }
 
     fn public_keys_if_any(&self) -> Result<Vec<VerifyingKey>, Problem> {
@@ -149,6 +160,16 @@ impl Log {
         written.map_err(failed(public_keys_path()))?;
         Ok(true)
     }
+}
+
+/// The name of the key among `keys` that made a signature over a statement, as [`Dsse::verify`] asks it.
+#[must_use]
+pub fn signer_of(keys: &[VerifyingKey], covered: &[u8], signature: &[u8]) -> Option<String> {
+    let logs = keys.iter().filter(|key| key.kind() == KeyKind::Log);
+    let signer = logs
+        .into_iter()
+        .find(|key| key.verify_attested(covered, signature).is_ok())?;
+    Some(signer.name().to_owned())
 }
 
 /// A key whose name is the log's origin: the machine, and an id that no other queue has.

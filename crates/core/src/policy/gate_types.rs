@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::rules::{Case, Globs};
-use crate::wire;
+use crate::{digest, wire};
 
 /// Who carries a gate out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +165,13 @@ impl Gate {
     #[must_use]
     pub fn is_command(&self) -> bool {
         self.kind == GateKind::Command
+    }
+
+    /// Names what the gate runs under this policy: two runs differ if any of it differs. The log names it
+    /// before the gate starts.
+    #[must_use]
+    pub fn fingerprint(&self, policy_sha256: &str) -> String {
+        digest::sha256_canonical(&json!({"gate": self, "policy_sha256": policy_sha256}))
     }
 
     /// Whether a change of these paths concerns it: always, unless it names its paths.

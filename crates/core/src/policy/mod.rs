@@ -62,6 +62,14 @@ impl Policy {
         Ok(text + "\n")
     }
 
+    /// What the log names when gates start: each command gate with its fingerprint, `G4=… G5=…`.
+    #[must_use]
+    pub fn gate_fingerprints(&self) -> String {
+        let gates = self.gates.iter().filter(|gate| gate.is_command());
+        let named = gates.map(|gate| format!("{}={}", gate.id, gate.fingerprint(&self.sha256)));
+        named.collect::<Vec<_>>().join(" ")
+    }
+
     /// What the matrix says.
     #[must_use]
     pub fn access(&self, actor: Actor, class: ToolClass) -> Access {

@@ -2,6 +2,7 @@
 //!
 //! Skills name tasks and artifacts; where these lie is known here alone.
 
+mod agreement;
 mod approvals;
 mod begun;
 mod claim;

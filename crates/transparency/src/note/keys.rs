@@ -105,6 +105,24 @@ impl VerifyingKey {
         verified.map_err(|_| wrong())
     }
 
+    /// Checks a log's signature over the bytes that a DSSE envelope covers.
+    ///
+    /// # Errors
+    /// As [`SigningKey::attest`], and if the signature is not this key's.
+    pub fn verify_attested(&self, pae: &[u8], signature: &[u8]) -> Result<(), Error> {
+        attestable(&self.kind, pae)?;
+        let wrong = || {
+            Error::new(
+                "signature",
+                "one that does not verify",
+                format!("one by {self}"),
+            )
+        };
+        let signature = Signature::from_slice(signature).map_err(|_| wrong())?;
+        let verified = self.key.verify_strict(pae, &signature);
+        verified.map_err(|_| wrong())
+    }
+
     /// When a cosigner signed, in seconds since 1970, once the line is verified.
     ///
     /// # Errors
@@ -208,6 +226,17 @@ impl SigningKey {
         ))
     }
 
+    /// A log's signature over a statement in a DSSE envelope: 64 bytes of Ed25519 over `pae`, the type
+    /// and the payload with their lengths. A note's text ends with a line break and such bytes must
+    /// not, so that no signature over one can pass for one over the other.
+    ///
+    /// # Errors
+    /// If the bytes are of another form, or the key is not a log's.
+    pub fn attest(&self, pae: &[u8]) -> Result<Vec<u8>, Error> {
+        attestable(&self.public.kind, pae)?;
+        Ok(self.secret.sign(pae).to_bytes().to_vec())
+    }
+
     /// A witness's word that it saw the checkpoint `text` at `time`, in seconds since 1970.
     ///
     /// # Errors
@@ -234,6 +263,18 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({})", self.public)
     }
+}
+
+/// Whether a key of this kind may sign these bytes as a statement's.
+fn attestable(kind: &KeyKind, pae: &[u8]) -> Result<(), Error> {
+    if *kind != KeyKind::Log {
+        return Err(Error::new("key", format!("{kind:?}"), "a log's"));
+    }
+    if !pae.starts_with(b"DSSEv1 ") || pae.ends_with(b"\n") {
+        let expected = "DSSEv1, type and payload, with no line break at the end";
+        return Err(Error::new("statement to sign", "another text", expected));
+    }
+    Ok(())
 }
 
 /// What a cosigner signs.

@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 use super::Shared;
 use crate::reply::Reply;
 
+/// So many differences one message names.
+const MOST_NAMED: usize = 20;
+
 /// The verbs.
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Verb {
@@ -75,7 +78,8 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     }
 }
 fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
-    let log = session.store()?.log()?;
+    let store = session.store()?;
+    let log = store.log()?;
     let checked = log.check(0)?;
     let mut kept = Vec::new();
     for path in against {
@@ -84,19 +88,29 @@ fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
         prove::begins_with(&older, &now, &log.index()?)?;
         kept.push(older.size);
     }
+    let differs = store.differs_from(&checked.states)?;
+    if !differs.is_empty() {
+        return Err(queue_differs(&differs));
+    }
     let Checked {
         head,
         root,
         checkpoint,
         not_indexed,
+        states,
     } = checked;
     let mut reply = Reply::ok(json!({
         "command": "audit verify", "status": "OK", "lines": head.seq, "head_event_id": head.event_id, "head_sha256": head.sha256,
         "root": root.to_string(), "origin": checkpoint.origin, "signed_lines": checkpoint.size,
         "signed_root": checkpoint.root.to_string(), "lines_not_indexed": not_indexed, "against": kept,
+        "tasks": states.len(),
     }))
     .line(format!("the log holds: {} lines, every link right, head {}", head.seq, head.sha256))
     .line(format!("  {} of them are signed by {}, tree root {}", checkpoint.size, checkpoint.origin, checkpoint.root));
+    reply = reply.line(format!(
+        "  the queue's {} tasks lie where it says",
+        states.len()
+    ));
     for size in kept {
         reply = reply.line(format!(
             "  it begins with the {size} lines of the checkpoint that was kept"
@@ -106,6 +120,23 @@ fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
         reply = reply.line("  who has the key can rewrite it all: hold it against a checkpoint kept elsewhere, with --against");
     }
     Ok(reply)
+}
+
+/// The log holds, and the folders are not as it says.
+fn queue_differs(differs: &[String]) -> Problem {
+    let mut message = differs
+        .iter()
+        .take(MOST_NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    if differs.len() > MOST_NAMED {
+        message.push_str(&format!("; and {} more", differs.len() - MOST_NAMED));
+    }
+    Problem::fail("QUEUE_DIFFERS", message).hint(
+        "every line and link of the log holds; the folders were changed by hand, or a run was killed \
+         between its line and its move: baton status, then put the folder where the log says",
+    )
 }
 
 fn summary(session: &Session) -> Result<Reply, Problem> {
