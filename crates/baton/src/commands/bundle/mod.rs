@@ -94,6 +94,6 @@ fn landed(session: &Session) -> Result<Option<Oid>, Problem> {
         let commit = event.meta.get("commit")?.as_str()?;
         ends.then(|| Oid::parse(commit))
     };
-    let commits = events.iter().filter_map(|(event, _)| commit(event));
-    commits.last().transpose()
+    let mut commits = events.iter().rev().filter_map(|(event, _)| commit(event));
+    commits.next().transpose()
 }

@@ -64,7 +64,7 @@ fn check(entries: &[TreeEntry]) -> Result<(), Problem> {
                 && !part.starts_with('.')
                 && !part.chars().any(|c| c.is_control() || c == '\\')
         };
-        let plain = parts.iter().skip(1).all(|part| plain(&part));
+        let plain = parts.iter().skip(1).all(plain);
         if entry.mode != "100644" || !is_ours || !plain || !(2..=DEEPEST).contains(&parts.len()) {
             let path = entry.path.escape_ascii();
             return Err(broken(&format!(

@@ -99,6 +99,8 @@ impl<'s> Case<'s> {
             points.push(Point::of("evidence manifest and statements", statements));
             let approvals = landing::approvals(self, candidate);
             points.push(Point::of("approvals", approvals));
+            let signers = landing::signers(self, candidate);
+            points.push(Point::of("keys of the signers", signers));
             let landed = landing::landed(self, candidate);
             points.push(Point::of("landed commit", landed));
         }

@@ -5,12 +5,18 @@ use baton_core::audit::{Action, Event};
 use baton_core::candidate::Candidate;
 use baton_core::envelope::ToolClass;
 use baton_core::evidence::Court;
+use baton_core::files;
 use baton_core::git::{ObjectStore, Oid};
+use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_core::quorum::{Purpose, Quorum};
+use baton_core::signers::ALLOWED;
 
 use super::case::Case;
 use super::points::Found;
+
+/// The largest file of signers that is read, in bytes.
+const MAX_SIGNERS: usize = 1 << 20;
 
 /// The line that says what came of the change, if it got so far.
 fn ending<'c>(case: &'c Case<'_>) -> Option<&'c Event> {
@@ -71,6 +77,33 @@ pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found,
             "they were not enough when it landed: {}",
             answer.says()
         ))
+    })
+}
+
+/// The file that says whose keys are whose is the committed one. In a bundle it came along with all the
+/// rest, and the caller's own clone has what was committed in the base.
+pub(super) fn signers(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Problem> {
+    let ledger = case.session.store()?.whole_ledger(candidate)?;
+    if ledger.given.iter().all(|one| one.way != Way::Signed) {
+        return Ok(Found::Nothing);
+    }
+    let path = format!("{SSOT}/{ALLOWED}");
+    let used = files::read_named(&case.session.root()?.join(&path), MAX_SIGNERS);
+    let used = used.map_err(|error| Problem::io(&path, &error))?;
+    let (repository, at) = match (case.trust.is_bundle, &case.trust.clone) {
+        (false, _) => (case.session.repository()?, "HEAD"),
+        (true, Some(clone)) => (clone, candidate.base.as_str()),
+        (true, None) => {
+            let why = format!("{path} came with the bundle: run it in a clone that you trust");
+            return Ok(Found::Unknown(why));
+        }
+    };
+    let commit = repository.commit(at)?;
+    let committed = repository.file_at(&commit, &path, MAX_SIGNERS)?;
+    Ok(if committed == Some(used) {
+        Found::Holds
+    } else {
+        Found::Unknown(format!("{path} is not the one that {at} has"))
     })
 }
 
