@@ -57,6 +57,7 @@ fn every_command_in_the_documents_parses() {
         "docs/audit.md",
         "docs/operating.md",
         "docs/evidence.md",
+        "docs/verifying.md",
         "docs/gates.md",
         "docs/landing.md",
         "docs/risk.md",
@@ -109,7 +110,7 @@ fn the_quick_start_of_the_readme_works_as_written() {
         }
         ran += 1;
     }
-    assert_eq!(ran, 6);
+    assert_eq!(ran, 7);
     assert_eq!(bench.git(&["show", "main:src/app.sh"]), "echo 2");
 }
 

@@ -35,6 +35,7 @@ mod schemas;
 mod secrets;
 mod signing;
 mod skill_pack;
+mod strangers;
 mod streams;
 mod support;
 mod tamper;

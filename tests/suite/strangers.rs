@@ -1,0 +1,610 @@
+//! Somebody who trusts nobody: a task checked from its queue and, on another machine, from one file.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use baton_core::git::{ObjectStore, Oid, Repository};
+use baton_core::store::Store;
+use serde_json::{Value, json};
+
+use crate::signing::lands;
+use crate::support::{Bench, Ran, program, ran};
+
+/// T-1, landed.
+fn landed() -> Bench {
+    let bench = Bench::new();
+    bench.waiting("T-1");
+    bench.baton(["approve", "T-1"]).expect(0);
+    lands(&bench);
+    bench
+}
+
+fn key(bench: &Bench) -> String {
+    let text = std::fs::read_to_string(bench.root().join(".autodev_ssot/LOG_KEY.pub")).unwrap();
+    text.trim().to_owned()
+}
+
+fn bundle(bench: &Bench, name: &str) -> PathBuf {
+    let file = bench.scratch(name);
+    let said = bench.baton(["bundle", "T-1", "--out", file.to_str().unwrap()]);
+    assert_eq!(said.expect(0)["task_id"], "T-1");
+    file
+}
+
+/// Runs it in this folder, with a home that is empty.
+fn at(folder: &Path, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(program());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", folder)
+        .stdin(std::process::Stdio::null());
+    ran(command.output().unwrap())
+}
+
+/// What git says to this input.
+fn git(folder: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut command = Command::new("git");
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("HOME", "/nonexistent");
+    let piped = std::process::Stdio::piped;
+    let mut child = command.stdin(piped()).stdout(piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "git {arguments:?}");
+    output.stdout
+}
+
+fn line(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap().trim().to_owned()
+}
+
+fn verify(folder: &Path, file: &Path, more: &[&str]) -> Ran {
+    let line = ["verify", "--bundle", file.to_str().unwrap()];
+    at(folder, &[&line, more].concat())
+}
+
+fn list(said: &Value, name: &str) -> String {
+    said[name].to_string()
+}
+
+const POINTS: [&str; 13] = [
+    "audit log",
+    "key of the log",
+    "place in the queue",
+    "events in order",
+    "policy of the time",
+    "candidate",
+    "risk, scanned again",
+    "gates as defined then",
+    "evidence",
+    "decision",
+    "evidence manifest and statements",
+    "approvals",
+    "landed commit",
+];
+
+#[test]
+fn a_landed_change_is_proven_strictly_and_in_a_clone_from_one_file() {
+    let bench = landed();
+    let said = bench.baton(["verify", "T-1", "--strict"]).expect(0);
+    assert_eq!(said["checked"], json!(POINTS));
+    assert_eq!((&said["unknown"], &said["wrong"]), (&json!([]), &json!([])));
+    let file = bundle(&bench, "t1.bundle");
+    let key = key(&bench);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let clone = elsewhere.path().join("clone");
+    let (from, to) = (bench.root(), clone.to_str().unwrap());
+    git(
+        elsewhere.path(),
+        &["clone", "-q", from.to_str().unwrap(), to],
+        b"",
+    );
+    let said = verify(&clone, &file, &["--strict", "--key", &key]).expect(0);
+    assert_eq!(said["checked"], json!(POINTS));
+    // Without a clone nobody knows the branch, and without the key nobody knows the log.
+    let said = verify(elsewhere.path(), &file, &["--key", &key]).expect(0);
+    assert_eq!(said["status"], "VERIFIED");
+    assert!(
+        list(&said, "unknown").contains("is for a clone to say"),
+        "{said}"
+    );
+    let said = verify(&clone, &file, &["--strict"]).expect(1);
+    assert_eq!(
+        (&said["status"], &said["wrong"]),
+        (&"UNPROVEN".into(), &json!([]))
+    );
+    assert!(list(&said, "unknown").contains("pass the one that you trust with --key"));
+    let other = landed();
+    let said = verify(&clone, &file, &["--key", &self::key(&other)]).expect(1);
+    assert!(list(&said, "wrong").contains("key of the log"), "{said}");
+    // The branch went back to before the landing.
+    git(&clone, &["reset", "-q", "--hard", "HEAD^"], b"");
+    let said = verify(&clone, &file, &["--key", &key]).expect(1);
+    assert!(list(&said, "wrong").contains("does not have"), "{said}");
+}
+
+#[test]
+fn a_kept_checkpoint_is_held_against_the_log_in_a_bundle() {
+    let bench = landed();
+    let kept = bench.queue().join("audit/checkpoint");
+    let old = bench.scratch("old-checkpoint");
+    std::fs::copy(&kept, &old).unwrap();
+    bench.baton(["stop", "--reason", "more lines"]).expect(0);
+    let file = bundle(&bench, "t1.bundle");
+    let nowhere = tempfile::tempdir().unwrap();
+    let (key, old) = (key(&bench), old.to_str().unwrap());
+    verify(nowhere.path(), &file, &["--key", &key, "--against", old]).expect(0);
+    let other = landed();
+    let foreign = other.queue().join("audit/checkpoint");
+    let said = verify(
+        nowhere.path(),
+        &file,
+        &["--against", foreign.to_str().unwrap()],
+    )
+    .expect(1);
+    assert!(list(&said, "wrong").contains("audit log"), "{said}");
+}
+
+/// The files of a bundle, changed, and packed as a forger would.
+fn forged(bench: &Bench, file: &Path, edit: impl FnOnce(&mut Vec<(String, Vec<u8>)>)) -> PathBuf {
+    let bytes = std::fs::read(file).unwrap();
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap() + 2;
+    let header = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let record = header
+        .lines()
+        .find_map(|line| line.strip_prefix("record "))
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let repository = Repository::of_pack(folder.path(), "sha1", bytes[end..].to_vec()).unwrap();
+    let (_store, objects) = ObjectStore::temporary(&repository).unwrap();
+    let entries = objects.entries(&Oid::parse(record).unwrap()).unwrap();
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id.clone()).collect();
+    let blobs = objects.blobs(&ids).unwrap();
+    let names = entries
+        .iter()
+        .map(|entry| String::from_utf8(entry.path.clone()).unwrap());
+    let mut files: Vec<_> = names.zip(blobs).collect();
+    edit(&mut files);
+    let tree = objects.store_files(&files).unwrap();
+    repack(
+        bench,
+        &objects,
+        &header.replace(record, tree.as_str()),
+        &tree,
+    )
+}
+
+fn repack(bench: &Bench, objects: &ObjectStore, header: &str, tree: &Oid) -> PathBuf {
+    let main = Repository::open(&bench.root()).unwrap();
+    let (head, base) = (main.commit("HEAD").unwrap(), main.commit("main^1"));
+    // Where nothing landed the base is the head.
+    let base = base.unwrap_or_else(|_| head.clone());
+    let both = objects.pack_whole(&[&head, &base, tree]);
+    let pack = both
+        .or_else(|_| objects.pack_whole(&[&base, tree]))
+        .unwrap();
+    let forged = bench.scratch("forged.bundle");
+    std::fs::write(&forged, [header.as_bytes(), &pack].concat()).unwrap();
+    forged
+}
+
+type Edit = fn(&mut Vec<(String, Vec<u8>)>);
+
+/// Changes one byte in the middle of the first file whose name holds this.
+fn flip(files: &mut [(String, Vec<u8>)], name: &str) {
+    let (_, bytes) = files
+        .iter_mut()
+        .find(|(own, _)| own.contains(name))
+        .unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] = if bytes[middle] == b'e' { b'a' } else { b'e' };
+}
+
+#[test]
+fn whatever_a_forger_changes_in_a_bundle_is_found() {
+    let bench = landed();
+    let file = bundle(&bench, "t1.bundle");
+    let nowhere = tempfile::tempdir().unwrap();
+    let key = key(&bench);
+    let same = forged(&bench, &file, |_| {});
+    verify(nowhere.path(), &same, &["--key", &key]).expect(0);
+    let edits: [(&str, Edit); 14] = [
+        ("audit log", |files| flip(files, "audit/events.ndjson")),
+        ("audit log", |files| flip(files, "audit/checkpoint")),
+        ("audit log", |files| {
+            let (_, log) = files
+                .iter_mut()
+                .find(|(name, _)| name.ends_with("events.ndjson"))
+                .unwrap();
+            let cut = log[..log.len() - 1]
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .unwrap();
+            log.truncate(cut + 1);
+        }),
+        ("candidate", |files| flip(files, "draft.patch")),
+        ("policy of the time", |files| flip(files, "policies/")),
+        ("risk, scanned again", |files| {
+            files.retain(|(name, _)| !(name.contains("policies/") && name.ends_with(".toml")));
+        }),
+        ("evidence", |files| flip(files, "evidence/G5.log")),
+        ("evidence", |files| {
+            files.retain(|(name, _)| !name.ends_with("evidence/G5.json"))
+        }),
+        ("gates as defined then", |files| {
+            flip(files, "evidence/G5.json")
+        }),
+        ("evidence manifest and statements", |files| {
+            flip(files, "test-result.dsse.json")
+        }),
+        ("approvals", |files| {
+            files.retain(|(name, _)| !name.contains("/approved/"))
+        }),
+        ("approvals", |files| flip(files, "/approved/")),
+        ("decision", |files| {
+            files.retain(|(name, _)| !name.ends_with("decision-router.json"))
+        }),
+        ("place in the queue", |files| {
+            for (name, _) in files.iter_mut() {
+                *name = name.replace("/done/", "/pr/");
+            }
+        }),
+    ];
+    for (point, edit) in edits {
+        let forged = forged(&bench, &file, edit);
+        let said = verify(nowhere.path(), &forged, &["--key", &key]);
+        assert_eq!(said.code, 1, "{point}: {}", said.stdout);
+        let said = said.json();
+        let wrong = said["wrong"].as_array().unwrap();
+        let names = |one: &Value| one.as_str().unwrap().starts_with(point);
+        assert!(wrong.iter().any(names), "{point}: {said}");
+    }
+}
+
+/// A bundle whose record is a tree with this entry.
+fn hostile(bench: &Bench, mode: &str, path: &str) -> PathBuf {
+    let file = bundle(bench, "honest.bundle");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap() + 2;
+    let header = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let record = header
+        .lines()
+        .find_map(|line| line.strip_prefix("record "))
+        .unwrap();
+    let root = bench.root();
+    let mut id = line(git(&root, &["hash-object", "-w", "--stdin"], b"x"));
+    let mut mode = mode;
+    for name in path.split('/').rev() {
+        // By hand: git itself writes no such names.
+        let raw = data_encoding::HEXLOWER.decode(id.as_bytes()).unwrap();
+        let entry = [format!("{mode} {name}\0").as_bytes(), &raw].concat();
+        let make = ["hash-object", "-w", "-t", "tree", "--literally", "--stdin"];
+        id = line(git(&root, &make, &entry));
+        mode = "40000";
+    }
+    let listing = git(&root, &["rev-list", "--objects", "--no-walk", "HEAD"], b"");
+    let more = git(&root, &["rev-list", "--objects", "--no-walk", &id], b"");
+    let pack = ["pack-objects", "--stdout", "--quiet"];
+    let pack = git(&root, &pack, &[listing, more].concat());
+    let forged = bench.scratch("hostile.bundle");
+    std::fs::write(
+        &forged,
+        [header.replace(record, &id).as_bytes(), &pack].concat(),
+    )
+    .unwrap();
+    forged
+}
+
+#[test]
+fn a_hostile_bundle_writes_nothing_anywhere() {
+    let bench = landed();
+    let nowhere = tempfile::tempdir().unwrap();
+    for (mode, path) in [
+        ("120000", ".autodev_ssot/POLICY.json"),
+        ("100755", ".autodev_ssot/POLICY.json"),
+        ("160000", ".autodev_queue/done"),
+        ("100644", ".git/config"),
+        ("100644", ".autodev_queue/.git/config"),
+        ("100644", ".autodev_queue/../../escaped"),
+        ("100644", "../escaped"),
+        ("100644", "src/app.sh"),
+        ("100644", ".autodev_queue"),
+        ("100644", ".autodev_queue/audit/signing\\key"),
+        ("100644", ".autodev_queue/STOP\nx"),
+        ("100644", ".autodev_queue/a/b/c/d/e/f/g/h/i/j/k/l/m"),
+    ] {
+        let file = hostile(&bench, mode, path);
+        let said = verify(nowhere.path(), &file, &[]);
+        assert_eq!(said.code, 1, "{path}: {}", said.stdout);
+        let code = said.json()["code"].as_str().unwrap_or_default().to_owned();
+        assert!(
+            ["BUNDLE_INVALID", "GIT_FAILED"].contains(&code.as_str()),
+            "{path}: {code}"
+        );
+    }
+    let left = std::fs::read_dir(nowhere.path()).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn what_is_no_bundle_is_refused_with_a_reason() {
+    let bench = landed();
+    let file = bundle(&bench, "t1.bundle");
+    let bytes = std::fs::read(&file).unwrap();
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap() + 2;
+    let (header, pack) = (
+        String::from_utf8(bytes[..end].to_vec()).unwrap(),
+        &bytes[end..],
+    );
+    let with = |header: &str, pack: &[u8]| [header.as_bytes(), pack].concat();
+    for (what, bytes) in [
+        ("nothing", Vec::new()),
+        ("no lines", pack.to_vec()),
+        ("another format", with(&header.replace("v1", "v2"), pack)),
+        (
+            "a task's name",
+            with(&header.replace("T-1", "../T-1"), pack),
+        ),
+        (
+            "no such tree",
+            with(&header.replace("record ", "record 00"), pack),
+        ),
+        ("objects", with(&header.replace("sha1", "sha3"), pack)),
+        (
+            "a line more",
+            with(&header.replace("\n\n", "\nmore x\n\n"), pack),
+        ),
+        ("cut", bytes[..bytes.len() - 30].to_vec()),
+        ("no pack", header.clone().into_bytes()),
+        ("another pack", with(&header, b"PACK\0\0\0\x02\0\0\0\0")),
+    ] {
+        let file = bench.scratch("broken.bundle");
+        std::fs::write(&file, bytes).unwrap();
+        let said = verify(bench.home().as_path(), &file, &[]);
+        assert_eq!(said.code, 1, "{what}: {}", said.stdout);
+        let said = said.json();
+        assert!(
+            !said["next"].to_string().is_empty() && said["code"].is_string(),
+            "{what}: {said}"
+        );
+    }
+    // What is there is not overwritten, and what has no change is nothing to check.
+    let again = bench.baton(["bundle", "T-1", "--out", file.to_str().unwrap()]);
+    assert_eq!(again.code, 1);
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    bench.submit("T-2", "src/**");
+    let none = bench.baton([
+        "bundle",
+        "T-2",
+        "--out",
+        bench.scratch("x").to_str().unwrap(),
+    ]);
+    assert_eq!(none.json()["code"], "CANDIDATE_MISSING");
+}
+
+#[test]
+fn a_bundle_holds_no_secret_of_the_queue() {
+    let bench = landed();
+    let file = bundle(&bench, "t1.bundle");
+    let secret = std::fs::read_to_string(bench.queue().join("audit/signing.key")).unwrap();
+    let mut names = Vec::new();
+    forged(&bench, &file, |files| {
+        for (name, bytes) in files.iter() {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(
+                !text.contains(secret.trim()) && !text.contains("PRIVATE"),
+                "{name}"
+            );
+            names.push(name.clone());
+        }
+    });
+    assert!(
+        names
+            .iter()
+            .any(|name| name.ends_with("audit/events.ndjson"))
+    );
+    assert!(
+        !names.iter().any(|name| name.contains("signing.key")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn folders_that_the_log_does_not_tell_of_are_found() {
+    let start = landed();
+    start.submit("T-2", "src/**");
+    start.baton(["audit", "verify"]).expect(0);
+    let changes: [(&str, fn(&Bench)); 5] = [
+        ("T-1 lies in pr, the log says done", |bench| {
+            std::fs::rename(bench.task("done", "T-1"), bench.task("pr", "T-1")).unwrap();
+        }),
+        ("T-1 is gone, the log says done", |bench| {
+            std::fs::remove_dir_all(bench.task("done", "T-1")).unwrap();
+        }),
+        (
+            "T-9 lies in work, and the log knows no such task",
+            |bench| {
+                std::fs::create_dir(bench.task("work", "T-9")).unwrap();
+            },
+        ),
+        ("T-2 lies in done, the log says inbox", |bench| {
+            std::fs::rename(bench.task("inbox", "T-2"), bench.task("done", "T-2")).unwrap();
+        }),
+        ("which is no task's name", |bench| {
+            std::fs::create_dir(bench.task("inbox", "no task")).unwrap();
+        }),
+    ];
+    for (why, change) in changes {
+        let bench = start.copy();
+        change(&bench);
+        let said = bench.baton(["audit", "verify"]);
+        assert_eq!(
+            (said.code, &said.json()["code"]),
+            (1, &"QUEUE_DIFFERS".into()),
+            "{why}"
+        );
+        assert!(said.stdout.contains(why), "{why}: {}", said.stdout);
+    }
+    let bench = start.copy();
+    std::fs::rename(bench.task("done", "T-1"), bench.task("blocked", "T-1")).unwrap();
+    let said = bench.baton(["verify", "T-1"]).expect(1);
+    assert!(
+        list(&said, "wrong").contains("it lies in blocked, the log says done"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_decision_is_checked_under_the_policy_of_its_time() {
+    let bench = landed();
+    // Under this one it would not have landed.
+    bench.policy(|policy| policy["allowlist"] = json!([]));
+    let said = bench.baton(["verify", "T-1", "--strict"]).expect(0);
+    assert_eq!(said["checked"], json!(POINTS));
+    // A policy that nobody accepted decided nothing that counts.
+    let kept = bench.queue().join("policies");
+    let then = std::fs::read_dir(&kept)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    for folder in then {
+        std::fs::remove_file(folder.join("POLICY.json")).unwrap();
+    }
+    let said = bench.baton(["verify", "T-1"]).expect(1);
+    assert!(
+        list(&said, "wrong").contains("policy of the time"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_not_committed_is_not_proven() {
+    let bench = landed();
+    bench.git(&["rm", "-q", "--cached", ".autodev_ssot/LOG_KEY.pub"]);
+    bench.git(&["commit", "-q", "-m", "without the key"]);
+    bench.baton(["verify", "T-1"]).expect(0);
+    let said = bench.baton(["verify", "T-1", "--strict"]).expect(1);
+    assert_eq!(said["status"], "UNPROVEN");
+    assert!(
+        list(&said, "unknown").contains("LOG_KEY.pub is not committed"),
+        "{said}"
+    );
+    let key = key(&bench);
+    bench
+        .baton(["verify", "T-1", "--strict", "--key", &key])
+        .expect(0);
+}
+
+/// Lines that whoever has the key writes: the chain and every root hold.
+#[test]
+fn steps_in_another_order_are_found_though_the_log_holds() {
+    use baton_core::audit::{Action, Draft};
+    use baton_core::policy::Actor;
+    use baton_core::state::State;
+    let start = landed();
+    let write = |bench: &Bench, action, from, to| {
+        let store = Store::open(&bench.root()).unwrap();
+        let draft = Draft::new(Actor::Human, action, "baton").unwrap();
+        let draft = draft.task("T-1", from, to);
+        store.log().unwrap().append(draft).unwrap();
+    };
+    let done = Some(State::Done);
+    for (why, action, from, to) in [
+        ("RiskScanned", Action::RiskScanned, done, done),
+        (
+            "leaves Work",
+            Action::EventRecorded,
+            Some(State::Work),
+            done,
+        ),
+    ] {
+        let bench = start.copy();
+        write(&bench, action, from, to);
+        bench.baton(["audit", "verify"]).expect(0);
+        let said = bench.baton(["verify", "T-1"]).expect(1);
+        assert!(
+            list(&said, "wrong").contains("events in order"),
+            "{why}: {said}"
+        );
+        assert!(list(&said, "wrong").contains(why), "{why}: {said}");
+    }
+}
+
+/// The signature on a statement, with openssl alone.
+#[test]
+fn a_statement_is_checked_with_openssl() {
+    let bench = landed();
+    let path = bench
+        .task("done", "T-1")
+        .join("evidence/test-result.dsse.json");
+    let envelope: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let decode = |text: &Value| {
+        data_encoding::BASE64
+            .decode(text.as_str().unwrap().as_bytes())
+            .unwrap()
+    };
+    let payload = decode(&envelope["payload"]);
+    let kind = envelope["payloadType"].as_str().unwrap();
+    let mut covered = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+    covered.extend_from_slice(&payload);
+    let public = decode(&Value::from(key(&bench).splitn(3, '+').nth(2).unwrap()));
+    let der = [
+        &b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"[..],
+        &public[1..],
+    ]
+    .concat();
+    let signature = decode(&envelope["signatures"][0]["sig"]);
+    let holds = |covered: &[u8]| {
+        for (name, bytes) in [("pae", covered), ("key.der", &der), ("sig", &signature)] {
+            std::fs::write(bench.scratch(name), bytes).unwrap();
+        }
+        let mut openssl = Command::new("openssl");
+        openssl.args(["pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-rawin"]);
+        for (flag, name) in [("-inkey", "key.der"), ("-in", "pae"), ("-sigfile", "sig")] {
+            openssl.arg(flag).arg(bench.scratch(name));
+        }
+        openssl.output().unwrap().status.success()
+    };
+    assert!(holds(&covered));
+    covered[40] ^= 1;
+    assert!(!holds(&covered));
+}
+
+/// The page's own lines: git alone opens a bundle.
+#[test]
+fn git_alone_opens_a_bundle_as_the_page_says() {
+    let bench = landed();
+    let file = bundle(&bench, "t1.bundle");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verifying.md");
+    let text = std::fs::read_to_string(page).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let lines: Vec<_> = lines.filter(|line| line.contains("t1.pack")).collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let mut shell = Command::new("sh");
+        let folder = file.parent().unwrap();
+        let done = shell
+            .args(["-euc", line])
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{line}: {done:?}");
+    }
+    let index = file.with_file_name("t1.idx");
+    let held = git(
+        &bench.root(),
+        &["verify-pack", "-v", index.to_str().unwrap()],
+        b"",
+    );
+    let held = String::from_utf8(held).unwrap();
+    for commit in ["main", "main^"] {
+        let id = bench.git(&["rev-parse", commit]);
+        assert!(held.contains(&format!("{id} commit")), "{commit}: {held}");
+    }
+}
