@@ -245,6 +245,15 @@ impl From<Option<State>> for EventState {
     }
 }
 
+impl Event {
+    /// Where it moves its task, if it does.
+    #[must_use]
+    pub fn moves_to(&self) -> Option<State> {
+        let to = self.to_state.state();
+        to.filter(|_| self.from_state != self.to_state)
+    }
+}
+
 impl EventState {
     /// The queue's state, where it names one.
     #[must_use]

@@ -6,6 +6,8 @@
 //! definition or the policy, and the gates passed again. It is proved when it is carried, and once more
 //! at the landing.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
 use crate::approval::{Approval, Verdict, Way};
@@ -172,7 +174,7 @@ impl Court<'_> {
         Ok(Ok(carried))
     }
 
-    /// Proves once more that a carried approval counts, back to the one that a person gave; that one
+    /// Proves once more that a carried approval counted at that time, back to the one that a person gave; that one
     /// is returned, and none where the proof does not hold.
     ///
     /// # Errors
@@ -182,6 +184,7 @@ impl Court<'_> {
         task: &TaskFolder,
         approval: &Approval,
         to: &Candidate,
+        now: SystemTime,
     ) -> Result<Option<Approval>, Problem> {
         let mut at = approval.clone();
         for _ in 0..MOST {
@@ -196,7 +199,6 @@ impl Court<'_> {
             before.tree.clone_from(&from.tree);
             let given = self.store.approvals_for(&before)?;
             let denied = given.iter().any(|one| one.verdict == Verdict::Denied);
-            let now = clock::now();
             let source = given.into_iter().find(|one| {
                 one.approval_id == from.approval_id
                     && one.is_valid_at(now)

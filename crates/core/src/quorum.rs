@@ -127,7 +127,9 @@ impl Quorum<'_> {
         }
         let root = match approval.way {
             Way::Cli | Way::Signed => Some(approval.clone()),
-            Way::Carried => self.court.proves(self.task, approval, self.candidate)?,
+            Way::Carried => self
+                .court
+                .proves(self.task, approval, self.candidate, self.now)?,
         };
         let Some(root) = root else {
             return Ok(Err(

@@ -43,13 +43,14 @@ pub(super) struct Replayed {
 impl Replayed {
     pub(super) fn of(
         session: &Session,
+        policy: &Policy,
         task: &TaskFolder,
         candidate: &Candidate,
     ) -> Result<Self, Problem> {
         let repository = session.repository()?;
         let objects = session.store()?.objects(repository)?;
         let patch = task.patch()?;
-        let limits = candidate::limits(session.policy()?);
+        let limits = candidate::limits(policy);
         let derived = candidate::verify(repository, &objects, candidate, &patch, &limits)?;
         let kept = task.envelopes()?.into_iter().rev();
         let mut kept = kept.map(|kept| kept.envelope);

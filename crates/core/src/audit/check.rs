@@ -35,7 +35,7 @@ pub struct Checked {
     pub checkpoint: Checkpoint,
     /// Lines whose hashes the index lacks; the next append adds them.
     pub not_indexed: u64,
-    /// The state that each task came to by its last line that names one.
+    /// The state that each task came to by the last line that moves it.
     pub states: States,
 }
 
@@ -207,7 +207,7 @@ impl Work {
             glance.links(self.seq, sha256, Some(&self.event_id))?;
         }
         self.seq = glance.seq;
-        if let Some(state) = glance.to_state() {
+        if let Some(state) = glance.moves_to() {
             match self.states.get_mut(glance.task_id()) {
                 Some(known) => *known = state,
                 None => drop(self.states.insert(glance.task_id().to_owned(), state)),

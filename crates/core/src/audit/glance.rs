@@ -40,8 +40,7 @@ pub(super) struct Glance<'a> {
     _decision: Decision,
     #[serde(borrow)]
     task_id: Text<'a>,
-    #[serde(rename = "from_state")]
-    _from_state: EventState,
+    from_state: EventState,
     to_state: EventState,
     #[serde(borrow)]
     repo_ref: Text<'a>,
@@ -118,9 +117,11 @@ impl<'a> Glance<'a> {
         &self.task_id.0
     }
 
-    /// Where its task is by then, if it is about a task and says so.
-    pub(super) fn to_state(&self) -> Option<State> {
-        self.to_state.state().filter(|_| self.task_id() != "-")
+    /// Where it moves its task, if it does. A line that moves nothing says where its writer found the
+    /// task, which somebody may have moved since.
+    pub(super) fn moves_to(&self) -> Option<State> {
+        let moves = self.task_id() != "-" && self.from_state != self.to_state;
+        self.to_state.state().filter(|_| moves)
     }
 
     /// Whether it follows the line that ends at `head`.

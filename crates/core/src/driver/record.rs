@@ -129,7 +129,7 @@ fn record(
         if let Some(open) = session.open_task() {
             open.folder.undo_lock();
         }
-        return failed_after_record(skill, session, &problem);
+        return failed_after_record(skill, session, &problem, outcome.transition);
     }
     Ok(envelope)
 }
@@ -194,10 +194,13 @@ fn failed_after_record(
     skill: &Skill,
     session: &Session,
     problem: &Problem,
+    announced: Option<State>,
 ) -> Result<Envelope, Problem> {
     let outcome = refusal(skill, session, problem);
     let mut draft = draft(skill, session, &outcome, &[])?
         .meta("undoes", "the move in the line before of this task");
+    // As the log tells it the task was moved, and is moved back.
+    draft.from = announced.or(draft.from);
     let mut envelope = assemble(skill, session, &outcome, draft.event_id.clone());
     draft.outputs_sha256 = envelope.payload_sha256();
     draft.task_id.clone_from(&envelope.task.task_id);

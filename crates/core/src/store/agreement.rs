@@ -60,10 +60,7 @@ impl Store {
                 return Ok(None);
             }
             let events = self.log()?.events_of(id.as_str())?;
-            said = events
-                .iter()
-                .rev()
-                .find_map(|(event, _)| event.to_state.state());
+            said = events.iter().rev().find_map(|(event, _)| event.moves_to());
             lies = self.find(id)?;
         }
         Ok(match (said, lies) {

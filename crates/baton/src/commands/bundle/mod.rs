@@ -57,7 +57,9 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let files = gather::files(&session)?;
     let (_folder, store) = ObjectStore::temporary(repository)?;
     let record = store.store_files(&files)?;
-    let whole: Vec<_> = [&base, &record].into_iter().chain(&landed).collect();
+    let before = bases_before(&session)?;
+    let whole = [&base, &record].into_iter().chain(&landed);
+    let whole: Vec<_> = whole.chain(&before).collect();
     let pack = store.pack_whole(&whole)?;
     let header = Header {
         task: task.id().clone(),
@@ -96,4 +98,16 @@ fn landed(session: &Session) -> Result<Option<Oid>, Problem> {
     };
     let mut commits = events.iter().rev().filter_map(|(event, _)| commit(event));
     commits.next().transpose()
+}
+
+/// What earlier attempts stood on: an approval that was carried over came from one of them.
+fn bases_before(session: &Session) -> Result<Vec<Oid>, Problem> {
+    let task = session.task()?;
+    let mut bases = Vec::new();
+    for number in 1..=task.attempts()? {
+        if let Some(candidate) = task.attempt(number)?.candidate()? {
+            bases.push(session.repository()?.commit(&candidate.base)?);
+        }
+    }
+    Ok(bases)
 }

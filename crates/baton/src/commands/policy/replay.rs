@@ -60,7 +60,7 @@ pub(super) fn tasks(
         if task.recorded_decision()?.is_none() {
             continue;
         }
-        let of_task = Replayed::of(session, &task, &candidate)?;
+        let of_task = Replayed::of(session, old.policy, &task, &candidate)?;
         let case = case(task.id().to_string(), old, new, |rules| {
             of_task.facts(session, rules)
         })?;

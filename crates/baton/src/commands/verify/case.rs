@@ -43,7 +43,7 @@ pub(super) struct Case<'s> {
     pub(super) task: &'s TaskFolder,
     /// Its lines of the log, from its submission on.
     pub(super) events: Vec<Event>,
-    pub(super) candidate: Option<Candidate>,
+    candidate: Result<Option<Candidate>, Problem>,
     pub(super) envelopes: Vec<Envelope>,
     /// What the whole log came to.
     log: Result<Checked, Problem>,
@@ -66,7 +66,7 @@ impl<'s> Case<'s> {
             trust,
             task,
             events,
-            candidate: task.candidate()?,
+            candidate: task.candidate(),
             envelopes: kept.into_iter().map(|kept| kept.envelope).collect(),
             log: checked,
             policy,
@@ -84,12 +84,16 @@ impl<'s> Case<'s> {
             Point::of("key of the log", of_log(record::key)),
             Point::of("place in the queue", of_log(record::place)),
             Point::of("events in order", record::order(self)),
+            Point::of("policy in force", record::in_force(self)),
             Point::of(
                 "policy of the time",
                 record::policy(self, self.policy.as_ref().ok()),
             ),
         ];
-        if let Some(candidate) = &self.candidate {
+        if let Err(problem) = &self.candidate {
+            points.push(Point::of("candidate", Err(problem.clone())));
+        }
+        if let Ok(Some(candidate)) = &self.candidate {
             points.push(Point::of("candidate", self.check_candidate(candidate)));
             points.push(Point::of("risk, scanned again", self.check_risk(candidate)));
             points.push(Point::of("gates as defined then", self.check_gates()));
@@ -151,7 +155,8 @@ impl<'s> Case<'s> {
         let policy = self.policy()?;
         let folder = accepted::folder(self.session.store()?, &policy.sha256)?;
         let rules = Rules::of(policy, folder.path())?;
-        let now = Replayed::of(self.session, self.task, candidate)?.scan(self.session, &rules)?;
+        let again = Replayed::of(self.session, policy, self.task, candidate)?;
+        let now = again.scan(self.session, &rules)?;
         let names = |flags: outputs::PolicyFlags| {
             let all = [
                 ("allowlist_violation", flags.allowlist_violation),

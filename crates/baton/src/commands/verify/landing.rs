@@ -2,11 +2,11 @@
 
 use baton_core::approval::{Way, instant};
 use baton_core::audit::{Action, Event};
-use baton_core::candidate::Candidate;
+use baton_core::candidate::{self, Candidate};
 use baton_core::envelope::ToolClass;
 use baton_core::evidence::Court;
 use baton_core::files;
-use baton_core::git::{ObjectStore, Oid};
+use baton_core::git::{ObjectStore, Oid, Repository};
 use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_core::quorum::{Purpose, Quorum};
@@ -56,6 +56,9 @@ pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found,
     };
     let repository = case.session.repository()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
+    if ledger.given.iter().any(|one| one.way == Way::Carried) {
+        derive(case, candidate, repository, &objects)?;
+    }
     let court = Court {
         store: case.session.store()?,
         repository,
@@ -78,6 +81,26 @@ pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found,
             answer.says()
         ))
     })
+}
+
+/// Makes the trees of this candidate and of those before: a carried approval came from one of them.
+fn derive(
+    case: &Case<'_>,
+    candidate: &Candidate,
+    repository: &Repository,
+    objects: &ObjectStore,
+) -> Result<(), Problem> {
+    let limits = candidate::limits(case.policy()?);
+    candidate::verify(repository, objects, candidate, &case.task.patch()?, &limits)?;
+    for number in 1..=case.task.attempts()? {
+        let attempt = case.task.attempt(number)?;
+        if let Some(before) = attempt.candidate()? {
+            // One that cannot be made any more proves nothing, which the judgement says.
+            let made = candidate::verify(repository, objects, &before, &attempt.patch()?, &limits);
+            drop(made);
+        }
+    }
+    Ok(())
 }
 
 /// The file that says whose keys are whose is the committed one. In a bundle it came along with all the

@@ -2,9 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use baton_core::audit::{self, Action, Checked, Event, EventState};
+use baton_core::accepted;
+use baton_core::audit::{self, Action, Checked, Event};
 use baton_core::policy::Policy;
 use baton_core::problem::Problem;
+use baton_core::state::State;
 
 use super::case::Case;
 use super::points::Found;
@@ -66,6 +68,22 @@ pub(super) fn place(case: &Case<'_>, checked: &Checked) -> Result<Found, Problem
     })
 }
 
+/// The policy that lies there is the accepted one, and what still waits was decided under it.
+pub(super) fn in_force(case: &Case<'_>) -> Result<Found, Problem> {
+    let policy = case.session.policy()?;
+    accepted::check(case.session.root()?, policy)?;
+    let then = &case.policy()?.sha256;
+    let waits = !matches!(case.task.state(), State::Done | State::Blocked);
+    Ok(if waits && *then != policy.sha256 {
+        let now = &policy.sha256;
+        Found::Differs(format!(
+            "it was decided under {then}, and {now} is in force now"
+        ))
+    } else {
+        Found::Holds
+    })
+}
+
 /// The policy that counted is one that a person accepted before, and the log says so.
 pub(super) fn policy(case: &Case<'_>, policy: Option<&Policy>) -> Result<Found, Problem> {
     let sha256 = &policy.ok_or_else(|| missing(case))?.sha256;
@@ -100,7 +118,7 @@ fn missing(case: &Case<'_>) -> Problem {
     case.policy().err().unwrap_or_else(none)
 }
 
-/// Each line goes on where the one before ended, every kept result has its line, and the steps of the
+/// Each move goes on where the one before ended, every kept result has its line, and the steps of the
 /// present attempt come in the order of the way through.
 pub(super) fn order(case: &Case<'_>) -> Result<Found, Problem> {
     let events = &case.events;
@@ -109,10 +127,17 @@ pub(super) fn order(case: &Case<'_>) -> Result<Found, Problem> {
             "the log does not begin with its submission".to_owned(),
         ));
     }
-    for pair in events.windows(2) {
+    let moves: Vec<_> = events
+        .iter()
+        .filter(|event| event.moves_to().is_some())
+        .collect();
+    for pair in moves.windows(2) {
         let [before, after] = pair else { continue };
-        if let Some(why) = breaks(before, after) {
-            return Ok(Found::Differs(why));
+        if before.to_state != after.from_state {
+            return Ok(Found::Differs(format!(
+                "line {} leaves {:?}, and line {} had led to {:?}",
+                after.seq, after.from_state, before.seq, before.to_state
+            )));
         }
     }
     for envelope in &case.envelopes {
@@ -125,23 +150,6 @@ pub(super) fn order(case: &Case<'_>) -> Result<Found, Problem> {
         }
     }
     Ok(steps(case.attempt()).map_or(Found::Holds, Found::Differs))
-}
-
-/// A line that does not go on where the one before it ended.
-fn breaks(before: &Event, after: &Event) -> Option<String> {
-    let unknown = |state| state == EventState::Unknown;
-    if unknown(before.to_state) || unknown(after.from_state) || before.to_state == after.from_state
-    {
-        return None;
-    }
-    // A run that came too late says where it found the task, and moves nothing.
-    if after.from_state == after.to_state {
-        return None;
-    }
-    Some(format!(
-        "line {} leaves {:?}, and line {} had led to {:?}",
-        after.seq, after.from_state, before.seq, before.to_state
-    ))
 }
 
 /// Nothing may stand before what it is made from.
