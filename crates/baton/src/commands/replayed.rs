@@ -7,7 +7,7 @@ use baton_core::candidate::{self, Candidate};
 use baton_core::decision::Facts;
 use baton_core::envelope::Envelope;
 use baton_core::evidence::{self, Scanned};
-use baton_core::git::Oid;
+use baton_core::git::{ObjectStore, Oid};
 use baton_core::policy::Policy;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -31,6 +31,8 @@ impl<'p> Rules<'p> {
 
 /// What is kept of a task that was decided on.
 pub(super) struct Replayed {
+    _folder: tempfile::TempDir,
+    objects: ObjectStore,
     base: Oid,
     base_tree: Oid,
     tree: Oid,
@@ -48,13 +50,15 @@ impl Replayed {
         candidate: &Candidate,
     ) -> Result<Self, Problem> {
         let repository = session.repository()?;
-        let objects = session.store()?.objects(repository)?;
+        let (folder, objects) = ObjectStore::temporary(repository)?;
         let patch = task.patch()?;
         let limits = candidate::limits(policy);
         let derived = candidate::verify(repository, &objects, candidate, &patch, &limits)?;
         let kept = task.envelopes()?.into_iter().rev();
         let mut kept = kept.map(|kept| kept.envelope);
         Ok(Self {
+            _folder: folder,
+            objects,
             base: derived.base,
             base_tree: derived.base_tree,
             tree: derived.tree,
@@ -66,10 +70,9 @@ impl Replayed {
     }
 
     /// Scans the change under these rules.
-    pub(super) fn scan(&self, session: &Session, rules: &Rules<'_>) -> Result<RiskReport, Problem> {
-        let objects = session.store()?.objects(session.repository()?)?;
+    pub(super) fn scan(&self, rules: &Rules<'_>) -> Result<RiskReport, Problem> {
         let subject = Subject {
-            store: &objects,
+            store: &self.objects,
             base: &self.base,
             base_tree: &self.base_tree,
             tree: &self.tree,
@@ -80,8 +83,8 @@ impl Replayed {
     }
 
     /// What the decision table gets: a new scan, and the gates as they ran.
-    pub(super) fn facts(&self, session: &Session, rules: &Rules<'_>) -> Result<Facts, Problem> {
-        let report = self.scan(session, rules)?;
+    pub(super) fn facts(&self, rules: &Rules<'_>) -> Result<Facts, Problem> {
+        let report = self.scan(rules)?;
         let gates = self.gates.as_ref().map(|gates| (gates, &*self.changed));
         evidence::replayed(&scanned(&report), gates, rules.policy)
     }

@@ -62,7 +62,7 @@ pub(super) fn tasks(
         }
         let of_task = Replayed::of(session, old.policy, &task, &candidate)?;
         let case = case(task.id().to_string(), old, new, |rules| {
-            of_task.facts(session, rules)
+            of_task.facts(rules)
         })?;
         cases.push(case);
     }

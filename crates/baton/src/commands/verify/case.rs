@@ -156,7 +156,7 @@ impl<'s> Case<'s> {
         let folder = accepted::folder(self.session.store()?, &policy.sha256)?;
         let rules = Rules::of(policy, folder.path())?;
         let again = Replayed::of(self.session, policy, self.task, candidate)?;
-        let now = again.scan(self.session, &rules)?;
+        let now = again.scan(&rules)?;
         let names = |flags: outputs::PolicyFlags| {
             let all = [
                 ("allowlist_violation", flags.allowlist_violation),
