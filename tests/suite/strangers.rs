@@ -610,3 +610,23 @@ fn git_alone_opens_a_bundle_as_the_page_says() {
         assert!(held.contains(&format!("{id} commit")), "{commit}: {held}");
     }
 }
+
+#[test]
+fn verify_writes_nothing() {
+    let bench = landed();
+    let state = || {
+        let list = "find . -type f -not -path './.git/*' | sort | xargs -d '\\n' sha256sum";
+        let mut shell = Command::new("sh");
+        let done = shell
+            .args(["-euc", list])
+            .current_dir(bench.root())
+            .output();
+        String::from_utf8(done.unwrap().stdout).unwrap()
+    };
+    let before = state();
+    assert!(before.contains("events.ndjson"), "{before}");
+    bench.baton(["verify", "T-1", "--strict"]).expect(0);
+    bench.baton(["audit", "verify"]).expect(0);
+    bundle(&bench, "t1.bundle");
+    assert_eq!(state(), before);
+}
