@@ -9,7 +9,7 @@ use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::store::Begun;
-use baton_core::{terminal, wire};
+use baton_core::{masking, terminal, wire};
 use baton_risk::RuleBook;
 use baton_sandbox::Refused;
 use serde_json::{Value, json};
@@ -46,6 +46,8 @@ pub(crate) fn builtin(
         &mut record,
         json!({"kind": "builtin", "verdict_by": "baton", "found": found}),
     );
+    // What was found names files, and a file's name is the change's own word.
+    masking::value(&mut record);
     write(session, subject, gate, ran, (&record, None), &[])
 }
 
