@@ -243,7 +243,8 @@ impl Approval {
 
 /// Reads a time that [`bounds::timestamp`] accepts, with its distance from UTC (`Z`, `+09:00`).
 /// None for what is no such time, and for days that the calendar does not have.
-pub(crate) fn instant(text: &str) -> Option<SystemTime> {
+#[must_use]
+pub fn instant(text: &str) -> Option<SystemTime> {
     bounds::timestamp("time", text).ok()?;
     if text.ends_with('Z') {
         return clock::parse_rfc3339(text);

@@ -12,6 +12,7 @@ mod keys;
 mod log;
 mod read;
 mod segments;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod witnessed;
@@ -21,6 +22,7 @@ pub use index::Index;
 pub use keys::{PUBLIC_KEYS, public_keys_path, signer_of};
 pub use log::{Head, Log};
 pub use read::Seen;
+pub use snapshot::Snapshot;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

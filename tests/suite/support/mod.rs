@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use baton_core::audit::{Action, Draft};
+use baton_core::policy::Actor;
 use serde_json::Value;
 
 /// The program that holds every skill.
@@ -110,6 +112,10 @@ impl Bench {
         std::fs::write(kept.join("POLICY.json"), policy).unwrap();
         let rules = "SECRET_RULES.toml";
         std::fs::copy(folder.join(rules), kept.join(rules)).unwrap();
+        let store = baton_core::store::Store::open(&self.root()).unwrap();
+        let draft = Draft::new(Actor::Human, Action::PolicyAccepted, "baton").unwrap();
+        let draft = draft.meta("policy_sha256", sha256.clone());
+        store.log().unwrap().append(draft).unwrap();
         record["policy_sha256"] = sha256.into();
         std::fs::write(path, record.to_string()).unwrap();
     }

@@ -4,12 +4,14 @@ mod ahead;
 mod all;
 mod approve;
 mod audit;
+mod bundle;
 mod demands;
 mod doctor;
 mod explain;
 mod init;
 mod policy;
 mod rebase;
+mod replayed;
 mod retry;
 mod rollback;
 mod run;
@@ -81,7 +83,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 17] = [
+const ENTRIES: [Entry; 18] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -165,6 +167,12 @@ const ENTRIES: [Entry; 17] = [
         about: "Undo what a task landed, by a revert that is gated and approved like any change",
         arguments: rollback::arguments,
         work: rollback::run,
+    },
+    Entry {
+        name: "bundle",
+        about: "Write all that a stranger needs to verify a task into one file",
+        arguments: bundle::arguments,
+        work: bundle::run,
     },
     Entry {
         name: "verify",

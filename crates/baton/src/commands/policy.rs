@@ -16,6 +16,7 @@ use baton_core::session::Session;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 
+use super::replayed::Rules;
 use super::{Shared, operator, require_human};
 use crate::reply::Reply;
 
@@ -88,8 +89,8 @@ impl Rehearsal {
         let store = session.store()?;
         let before = accepted::of(store, &Accepted::read(store.root())?.policy_sha256)?;
         let kept = accepted::folder(store, &before.sha256)?;
-        let old = replay::Rules::of(&before, kept.path())?;
-        let new = replay::Rules::of(&after, &folder)?;
+        let old = Rules::of(&before, kept.path())?;
+        let new = Rules::of(&after, &folder)?;
         new.book.check_all()?;
         let tasks = replay::tasks(session, &old, &new)?;
         let more = matches.get_one::<PathBuf>("hostile");

@@ -202,6 +202,37 @@ impl Repository {
         Oid::parse(String::from_utf8_lossy(&done.stdout.bytes).trim()).map(Some)
     }
 
+    /// All parents of a commit, as the commit itself names them: whether they are here is not asked.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn parents(&self, commit: &Oid) -> Result<Vec<String>, Problem> {
+        let head = self.commit_object(commit)?;
+        let lines = head.lines().take_while(|line| !line.is_empty());
+        let parents = lines.filter_map(|line| line.strip_prefix("parent "));
+        Ok(parents.map(str::to_owned).collect())
+    }
+
+    /// What a commit says, as it was written.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn message(&self, commit: &Oid) -> Result<String, Problem> {
+        let text = self.commit_object(commit)?;
+        Ok(text
+            .split_once("\n\n")
+            .map(|(_, message)| message.to_owned())
+            .unwrap_or_default())
+    }
+
+    fn commit_object(&self, commit: &Oid) -> Result<String, Problem> {
+        let bytes = self
+            .call()
+            .args(["cat-file", "commit", commit.as_str()])
+            .output("reading a commit")?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The commit right after `base` on the way to `tip`, along first parents; none when `base` is not
     /// on it.
     ///

@@ -4,6 +4,7 @@
 //! [`Repository`] is the user's: read until a landing. [`ObjectStore`] is ours, a bare repository
 //! under the queue that borrows the user's objects and keeps every object a proposal makes.
 
+mod carried;
 mod checkout;
 mod kept;
 mod landing;

@@ -227,8 +227,8 @@ impl SigningKey {
     }
 
     /// A log's signature over a statement in a DSSE envelope: 64 bytes of Ed25519 over `pae`, the type
-    /// and the payload with their lengths. A note's text ends with a line break and such bytes must
-    /// not, so that no signature over one can pass for one over the other.
+    /// and the payload with their lengths. These must be one line, and a checkpoint has three at least,
+    /// so that no signature over one can pass for one over the other.
     ///
     /// # Errors
     /// If the bytes are of another form, or the key is not a log's.
@@ -270,8 +270,9 @@ fn attestable(kind: &KeyKind, pae: &[u8]) -> Result<(), Error> {
     if *kind != KeyKind::Log {
         return Err(Error::new("key", format!("{kind:?}"), "a log's"));
     }
-    if !pae.starts_with(b"DSSEv1 ") || pae.ends_with(b"\n") {
-        let expected = "DSSEv1, type and payload, with no line break at the end";
+    let line = pae.strip_suffix(b"\n").unwrap_or(pae);
+    if !line.starts_with(b"DSSEv1 ") || line.contains(&b'\n') {
+        let expected = "DSSEv1, type and payload, in one line";
         return Err(Error::new("statement to sign", "another text", expected));
     }
     Ok(())

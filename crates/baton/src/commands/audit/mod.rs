@@ -3,16 +3,16 @@
 mod check;
 mod export;
 mod filter;
-mod named;
+pub(super) mod named;
 mod prove;
 mod walk;
 mod witness;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use baton_core::audit::Checked;
+use baton_core::audit::{Checked, Log};
 use baton_core::clock;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -83,10 +83,7 @@ fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
     let checked = log.check(0)?;
     let mut kept = Vec::new();
     for path in against {
-        let older = log.signed_head(&named::note(path)?)?;
-        let now = Checkpoint::new(&checked.checkpoint.origin, checked.head.seq, checked.root);
-        prove::begins_with(&older, &now, &log.index()?)?;
-        kept.push(older.size);
+        kept.push(held_against(log, &checked, path)?);
     }
     let differs = store.differs_from(&checked.states)?;
     if !differs.is_empty() {
@@ -120,6 +117,14 @@ fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
         reply = reply.line("  who has the key can rewrite it all: hold it against a checkpoint kept elsewhere, with --against");
     }
     Ok(reply)
+}
+
+/// Whether the log begins with what a kept checkpoint signs; of how many lines that is.
+pub(super) fn held_against(log: &Log, checked: &Checked, path: &Path) -> Result<u64, Problem> {
+    let older = log.signed_head(&named::note(path)?)?;
+    let now = Checkpoint::new(&checked.checkpoint.origin, checked.head.seq, checked.root);
+    prove::begins_with(&older, &now, &log.index()?)?;
+    Ok(older.size)
 }
 
 /// The log holds, and the folders are not as it says.

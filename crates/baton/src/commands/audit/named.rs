@@ -35,7 +35,7 @@ pub(super) fn text(path: &Path, limit: usize) -> Result<String, Problem> {
 }
 
 /// Reads public keys that are given as text, or as a file with one on each line.
-pub(super) fn keys(given: &str) -> Result<Vec<VerifyingKey>, Problem> {
+pub(in crate::commands) fn keys(given: &str) -> Result<Vec<VerifyingKey>, Problem> {
     let path = Path::new(given);
     let held = if path.is_file() {
         text(path, MAX_KEYS_BYTES)?
@@ -83,7 +83,7 @@ pub(super) fn key_of<'a>(
 }
 
 /// The folder of a file that is to be made, and its name.
-pub(super) fn place(path: &Path) -> Result<(Folder, String), Problem> {
+pub(in crate::commands) fn place(path: &Path) -> Result<(Folder, String), Problem> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Problem::usage(format!("{} names no file", path.display())))?;
     let parent = path

@@ -1,36 +1,18 @@
 //! Old decisions, made once more under two policies.
 
-use std::path::Path;
-
 use baton_core::accepted::Flip;
-use baton_core::candidate::{self, Candidate};
-use baton_core::decision::decide;
-use baton_core::envelope::{Decision, Envelope};
-use baton_core::evidence::{self, Scanned};
-use baton_core::git::Oid;
-use baton_core::policy::Policy;
+use baton_core::candidate;
+use baton_core::decision::{Facts, decide};
+use baton_core::envelope::Decision;
+use baton_core::evidence;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::TaskFolder;
-use baton_core::task::{Scope, TaskId};
-use baton_risk::{Origin, RiskReport, RuleBook, ScanInput, Subject};
+use baton_core::task::TaskId;
+use baton_risk::{Origin, ScanInput};
 
+use super::super::replayed::{Replayed, Rules, scanned};
 use super::hostile::Hostile;
-
-/// A policy and its rules.
-pub(super) struct Rules<'p> {
-    policy: &'p Policy,
-    pub(super) book: RuleBook<'p>,
-}
-
-impl<'p> Rules<'p> {
-    /// The rules of a policy whose secret rules lie in `folder`.
-    pub(super) fn of(policy: &'p Policy, folder: &Path) -> Result<Self, Problem> {
-        let book = RuleBook::of_policy(policy, folder)?;
-        Ok(Self { policy, book })
-    }
-}
 
 /// One change, judged under both.
 pub(super) struct Case {
@@ -100,7 +82,7 @@ pub(super) fn hostile(
             let facts = match baton_patch::parse(&one.patch, &limits) {
                 // What the reader refuses never becomes a candidate.
                 Err(refusal) => {
-                    let mut facts = baton_core::decision::Facts::default();
+                    let mut facts = Facts::default();
                     facts.unbound.push(refusal.to_string());
                     facts
                 }
@@ -120,7 +102,7 @@ fn case(
     what: String,
     old: &Rules<'_>,
     new: &Rules<'_>,
-    facts: impl Fn(&Rules<'_>) -> Result<baton_core::decision::Facts, Problem>,
+    facts: impl Fn(&Rules<'_>) -> Result<Facts, Problem>,
 ) -> Result<Case, Problem> {
     let from = decide(old.policy, &facts(old)?);
     let to = decide(new.policy, &facts(new)?);
@@ -130,64 +112,4 @@ fn case(
         to: to.decision,
         rules: to.matched.into_iter().map(|matched| matched.rule).collect(),
     })
-}
-
-/// What is kept of a task that was decided on.
-struct Replayed {
-    base: Oid,
-    base_tree: Oid,
-    tree: Oid,
-    patch: Vec<u8>,
-    scope: Scope,
-    gates: Option<Envelope>,
-    changed: Vec<Vec<u8>>,
-}
-
-impl Replayed {
-    fn of(session: &Session, task: &TaskFolder, candidate: &Candidate) -> Result<Self, Problem> {
-        let repository = session.repository()?;
-        let objects = session.store()?.objects(repository)?;
-        let patch = task.patch()?;
-        let limits = candidate::limits(session.policy()?);
-        let derived = candidate::verify(repository, &objects, candidate, &patch, &limits)?;
-        let kept = task.envelopes()?.into_iter().rev();
-        let mut kept = kept.map(|kept| kept.envelope);
-        Ok(Self {
-            base: derived.base,
-            base_tree: derived.base_tree,
-            tree: derived.tree,
-            changed: derived.changed,
-            scope: task.task()?.scope,
-            gates: kept.find(|envelope| envelope.skill == "gate-runner"),
-            patch,
-        })
-    }
-
-    fn facts(
-        &self,
-        session: &Session,
-        rules: &Rules<'_>,
-    ) -> Result<baton_core::decision::Facts, Problem> {
-        let objects = session.store()?.objects(session.repository()?)?;
-        let subject = Subject {
-            store: &objects,
-            base: &self.base,
-            base_tree: &self.base_tree,
-            tree: &self.tree,
-            patch: &self.patch,
-            checkout: None,
-        };
-        let report = baton_risk::scan_candidate(&subject, &rules.book, Some(&self.scope))?;
-        let gates = self.gates.as_ref().map(|gates| (gates, &*self.changed));
-        evidence::replayed(&scanned(&report), gates, rules.policy)
-    }
-}
-
-fn scanned(report: &RiskReport) -> Scanned<'_> {
-    Scanned {
-        flags: report.flags,
-        signals: report.signals,
-        level: report.level,
-        findings: &report.findings,
-    }
 }

@@ -1,0 +1,138 @@
+//! What let a change land, and what landed.
+
+use baton_core::approval::{Way, instant};
+use baton_core::audit::{Action, Event};
+use baton_core::candidate::Candidate;
+use baton_core::envelope::ToolClass;
+use baton_core::evidence::Court;
+use baton_core::git::{ObjectStore, Oid};
+use baton_core::problem::Problem;
+use baton_core::quorum::{Purpose, Quorum};
+
+use super::case::Case;
+use super::points::Found;
+
+/// The line that says what came of the change, if it got so far.
+fn ending<'c>(case: &'c Case<'_>) -> Option<&'c Event> {
+    let ends =
+        |event: &&Event| matches!(event.action, Action::ChangeLanded | Action::PrBranchCreated);
+    case.attempt().iter().rev().find(ends)
+}
+
+/// Every signature holds, and what a landing was recorded with was enough at that time.
+pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Problem> {
+    let ledger = case.session.store()?.whole_ledger(candidate)?;
+    let signers = case.session.signers()?;
+    for approval in &ledger.given {
+        let (Way::Signed, Some(then)) = (approval.way, approval.given_at()) else {
+            continue;
+        };
+        // The key was good when it signed; whether it still is matters to a landing only.
+        let signer = match &signers {
+            Some(signers) => signers.verify(approval, then)?,
+            None => Err("no file says whose key it is".to_owned()),
+        };
+        if let Err(why) = signer {
+            let id = &approval.approval_id;
+            return Ok(Found::Differs(format!(
+                "the signature of {id} does not hold: {why}"
+            )));
+        }
+    }
+    let Some(ending) = ending(case) else {
+        let none = ledger.given.is_empty();
+        return Ok(if none { Found::Nothing } else { Found::Holds });
+    };
+    let class = if ending.action == Action::ChangeLanded {
+        ToolClass::Merge
+    } else {
+        ToolClass::Pr
+    };
+    let repository = case.session.repository()?;
+    let (_folder, objects) = ObjectStore::temporary(repository)?;
+    let court = Court {
+        store: case.session.store()?,
+        repository,
+        objects: &objects,
+        policy: case.policy()?,
+    };
+    let quorum = Quorum {
+        court: &court,
+        signers: signers.as_ref(),
+        task: case.task,
+        candidate,
+        now: instant(&ending.ts).unwrap_or(std::time::SystemTime::UNIX_EPOCH),
+    };
+    let answer = quorum.judge(class, Purpose::Finish)?;
+    Ok(if answer.is_enough() {
+        Found::Holds
+    } else {
+        Found::Differs(format!(
+            "they were not enough when it landed: {}",
+            answer.says()
+        ))
+    })
+}
+
+/// What the log says landed is the candidate, made on its base, under its task's name, and still there.
+pub(super) fn landed(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Problem> {
+    let Some(ending) = ending(case) else {
+        return Ok(Found::Nothing);
+    };
+    let said = |key: &str| ending.meta.get(key).and_then(|value| value.as_str());
+    let Some(commit) = said("commit") else {
+        return Ok(Found::Differs("the log names no commit".to_owned()));
+    };
+    let repository = case.session.repository()?;
+    let commit = repository.commit(Oid::parse(commit)?.as_str())?;
+    let tree = repository.tree_of(&commit)?;
+    if tree.as_str() != candidate.tree {
+        let expected = &candidate.tree;
+        return Ok(Found::Differs(format!(
+            "{commit} has tree {tree}, approved was {expected}"
+        )));
+    }
+    let message = repository.message(&commit)?;
+    for line in [
+        format!("Baton-Task: {}", candidate.task_id),
+        format!("Baton-Patch-Sha256: {}", candidate.patch_sha256),
+    ] {
+        if !message.lines().any(|own| own == line) {
+            return Ok(Found::Differs(format!("{commit} does not say {line}")));
+        }
+    }
+    let parent = repository.parents(&commit)?;
+    if parent != [candidate.base.clone()] {
+        let (got, base) = (parent.join(" "), &candidate.base);
+        return Ok(Found::Differs(format!(
+            "{commit} stands on {got}, expected {base}"
+        )));
+    }
+    still_there(case, ending, &commit)
+}
+
+/// The target has the commit in its history. A bundle has no branches, the caller's own clone may.
+fn still_there(case: &Case<'_>, ending: &Event, commit: &Oid) -> Result<Found, Problem> {
+    let branch = ending.meta.get("branch").and_then(|value| value.as_str());
+    let branch = branch.filter(|_| ending.action == Action::ChangeLanded);
+    let Some(branch) = branch else {
+        return Ok(Found::Holds);
+    };
+    let repository = match (case.trust.is_bundle, &case.trust.clone) {
+        (false, _) => case.session.repository()?,
+        (true, Some(clone)) => clone,
+        (true, None) => {
+            let why = format!("that {branch} has {commit} is for a clone to say: run it in one");
+            return Ok(Found::Unknown(why));
+        }
+    };
+    let tip = repository.tip(branch)?;
+    let has = tip
+        .map(|tip| repository.is_ancestor(commit, &tip))
+        .transpose()?;
+    Ok(match has {
+        Some(true) => Found::Holds,
+        Some(false) => Found::Differs(format!("{branch} does not have {commit} any more")),
+        None => Found::Unknown(format!("there is no branch {branch} here")),
+    })
+}

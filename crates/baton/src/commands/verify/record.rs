@@ -1,0 +1,175 @@
+//! What the log says around a task: that it holds, whose it is, and that the task went its way in order.
+
+use std::ops::ControlFlow;
+
+use baton_core::audit::{self, Action, Checked, Event, EventState};
+use baton_core::policy::Policy;
+use baton_core::problem::Problem;
+
+use super::case::Case;
+use super::points::Found;
+use crate::commands::audit::held_against;
+
+/// The largest file of public keys that is read, in bytes.
+const MAX_KEYS: usize = 256 << 10;
+
+/// Every line, link and root holds, and every checkpoint that was kept.
+pub(super) fn log(case: &Case<'_>, checked: &Checked) -> Result<Found, Problem> {
+    let log = case.session.store()?.log()?;
+    for path in &case.trust.against {
+        held_against(log, checked, path)?;
+    }
+    Ok(Found::Holds)
+}
+
+/// The key that signs the log is one that the caller trusts, or at least the committed one.
+pub(super) fn key(case: &Case<'_>, checked: &Checked) -> Result<Found, Problem> {
+    let origin = &checked.checkpoint.origin;
+    let keys = case.session.store()?.log()?.public_keys()?;
+    let Some(ours) = keys.into_iter().find(|key| key.name() == origin) else {
+        return Ok(Found::Differs(format!(
+            "there is no public key of {origin}"
+        )));
+    };
+    if let Some(trusted) = &case.trust.keys {
+        return Ok(if trusted.contains(&ours) {
+            Found::Holds
+        } else {
+            let names: Vec<_> = trusted.iter().map(ToString::to_string).collect();
+            let names = names.join(", ");
+            Found::Differs(format!("it is signed by {ours}, trusted are {names}"))
+        });
+    }
+    if case.trust.is_bundle {
+        let why = format!("{ours} came with the bundle: pass the one that you trust with --key");
+        return Ok(Found::Unknown(why));
+    }
+    let repository = case.session.repository()?;
+    let head = repository.commit("HEAD")?;
+    let committed = repository.file_at(&head, &audit::public_keys_path(), MAX_KEYS)?;
+    let committed = String::from_utf8(committed.unwrap_or_default()).unwrap_or_default();
+    Ok(if committed.lines().any(|line| line == ours.to_string()) {
+        Found::Holds
+    } else {
+        let path = audit::public_keys_path();
+        Found::Unknown(format!("{path} is not committed with {ours}"))
+    })
+}
+
+/// The task lies where the log says.
+pub(super) fn place(case: &Case<'_>, checked: &Checked) -> Result<Found, Problem> {
+    let (id, lies) = (case.task.id().as_str(), case.task.state());
+    Ok(match checked.states.get(id) {
+        Some(said) if *said == lies => Found::Holds,
+        Some(said) => Found::Differs(format!("it lies in {lies}, the log says {said}")),
+        None => Found::Differs(format!("it lies in {lies}, and the log knows no such task")),
+    })
+}
+
+/// The policy that counted is one that a person accepted before, and the log says so.
+pub(super) fn policy(case: &Case<'_>, policy: Option<&Policy>) -> Result<Found, Problem> {
+    let sha256 = &policy.ok_or_else(|| missing(case))?.sha256;
+    let mut accepted = false;
+    case.session.store()?.log()?.back(|seen| {
+        let accepts = matches!(
+            seen.action(),
+            Action::QueueInitialized | Action::LogSealed | Action::PolicyAccepted
+        );
+        if accepts {
+            let event = seen.event()?;
+            let named = event.meta.get("policy_sha256").and_then(|one| one.as_str());
+            accepted = named == Some(sha256);
+        }
+        Ok(if accepted {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    })?;
+    Ok(if accepted {
+        Found::Holds
+    } else {
+        Found::Differs(format!(
+            "the log does not say that anybody accepted {sha256}"
+        ))
+    })
+}
+
+fn missing(case: &Case<'_>) -> Problem {
+    let none = || Problem::fail("POLICY_MISSING", "there is no policy");
+    case.policy().err().unwrap_or_else(none)
+}
+
+/// Each line goes on where the one before ended, every kept result has its line, and the steps of the
+/// present attempt come in the order of the way through.
+pub(super) fn order(case: &Case<'_>) -> Result<Found, Problem> {
+    let events = &case.events;
+    if events.first().map(|event| event.action) != Some(Action::TaskSubmitted) {
+        return Ok(Found::Differs(
+            "the log does not begin with its submission".to_owned(),
+        ));
+    }
+    for pair in events.windows(2) {
+        let [before, after] = pair else { continue };
+        if let Some(why) = breaks(before, after) {
+            return Ok(Found::Differs(why));
+        }
+    }
+    for envelope in &case.envelopes {
+        let id = &envelope.audit.event_id;
+        let line = events.iter().find(|event| event.event_id == *id);
+        if line.is_none_or(|line| line.outputs_sha256 != envelope.payload_sha256()) {
+            let skill = &envelope.skill;
+            let why = format!("the kept result of {skill} is not the one that the log records");
+            return Ok(Found::Differs(why));
+        }
+    }
+    Ok(steps(case.attempt()).map_or(Found::Holds, Found::Differs))
+}
+
+/// A line that does not go on where the one before it ended.
+fn breaks(before: &Event, after: &Event) -> Option<String> {
+    let unknown = |state| state == EventState::Unknown;
+    if unknown(before.to_state) || unknown(after.from_state) || before.to_state == after.from_state
+    {
+        return None;
+    }
+    // A run that came too late says where it found the task, and moves nothing.
+    if after.from_state == after.to_state {
+        return None;
+    }
+    Some(format!(
+        "line {} leaves {:?}, and line {} had led to {:?}",
+        after.seq, after.from_state, before.seq, before.to_state
+    ))
+}
+
+/// Nothing may stand before what it is made from.
+fn steps(attempt: &[Event]) -> Option<String> {
+    const WAY: [Action; 5] = [
+        Action::PatchProposed,
+        Action::RiskScanned,
+        Action::GatesFinished,
+        Action::DecisionMade,
+        Action::ChangeLanded,
+    ];
+    let last = |action| attempt.iter().rev().find(|event| event.action == action);
+    let landed = last(Action::ChangeLanded);
+    let mut before: Option<&Event> = None;
+    for action in WAY {
+        let Some(event) = last(action) else {
+            if landed.is_some() && action != Action::RiskScanned {
+                return Some(format!("it landed, and the log has no {action:?} before"));
+            }
+            continue;
+        };
+        if let Some(before) = before.filter(|before| before.seq > event.seq) {
+            return Some(format!(
+                "line {} is {action:?}, and {:?} comes after it, in line {}",
+                event.seq, before.action, before.seq
+            ));
+        }
+        before = Some(event);
+    }
+    None
+}
