@@ -133,6 +133,10 @@ fn mask(book: &RuleBook<'_>, runs: &mut Runs) -> Result<(), Problem> {
     for attempt in others.chain([&mut runs.candidate]) {
         // A log that was kept is masked already; doing it again changes nothing.
         attempt.log = terminal::visible(&baton_risk::masked(book, &attempt.log)?);
+        if let Some(why) = &mut attempt.unreadable {
+            *why = masked(book, why)?;
+        }
+        masking::value(&mut attempt.sandbox);
         if let Some(cases) = attempt
             .tests
             .as_mut()
