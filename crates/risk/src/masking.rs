@@ -272,3 +272,75 @@ impl Masker for Known {
         ask(rules, first).unwrap_or_else(|problem| Some(problem.code))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens() -> Vec<String> {
+        let text = include_str!("../tests/secret_examples.json").replace("{~~}", "");
+        let kinds: std::collections::BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(&text).unwrap();
+        let bare = |kind: &serde_json::Value| {
+            let line = kind["match"][0].as_str()?;
+            let token = line.strip_prefix("x = \"")?.strip_suffix('"')?;
+            let is_plain = token
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+            (is_plain && token.len() >= 20).then(|| token.to_owned())
+        };
+        kinds.values().filter_map(bare).collect()
+    }
+
+    #[test]
+    fn a_secret_is_seen_in_a_path_and_in_a_sentence() {
+        let tokens = tokens();
+        assert!(tokens.len() > 50);
+        for token in tokens {
+            for text in [
+                token.clone(),
+                format!("src/{token}.txt"),
+                format!("src/{token}/a.sh"),
+                format!("got {token}, expected another"),
+                format!("what it is ({token}): wrong"),
+            ] {
+                let masked = MASKER.masked(None, &text).unwrap();
+                assert!(!masked.contains(&token), "{text}: {masked}");
+                assert!(MASKER.kind(None, &text).is_some(), "{text}");
+                assert_eq!(MASKER.masked(None, &masked), None, "{masked}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_baton_says_of_its_own_stays() {
+        let hex = baton_core::digest::sha256(b"x");
+        for text in [
+            "no STOP; go on".to_owned(),
+            format!("sha256={hex} seq=3"),
+            format!(".autodev_queue/git/{hex}"),
+            ".autodev_queue/work/T-1/evidence/G4.log".to_owned(),
+            "EVT-01a1ff2b00dc-fab7c56702ae85e4".to_owned(),
+            format!("candidate 4f0d3ee3a40f on base {hex}"),
+            "Op <op@baton.example>".to_owned(),
+            "2026-11-21T17:57:55.123Z".to_owned(),
+            "AKIA… (20 characters)".to_owned(),
+        ] {
+            assert_eq!(MASKER.masked(None, &text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_that_cannot_be_read_give_way_to_our_own() {
+        let rules: Rules = Rules {
+            pinned: serde_json::from_value(serde_json::json!(
+                {"files": [{"path": "NONE.toml", "sha256": "0".repeat(64)}]}
+            ))
+            .unwrap(),
+            folder: "/nonexistent".into(),
+        };
+        let token = tokens().remove(0);
+        let masked = MASKER.masked(Some(&rules), &token).unwrap();
+        assert!(!masked.contains(&token), "{masked}");
+    }
+}
