@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{Bench, Ran};
 
 /// Made-up secrets of fifty kinds, each as a line of code, and what of it must not be found anywhere.
-fn planted() -> Vec<(String, String)> {
+pub(crate) fn planted() -> Vec<(String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../risk/tests/secret_examples.json");
     let text = std::fs::read_to_string(path).unwrap().replace("{~~}", "");
     let kinds: std::collections::BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
@@ -27,8 +27,14 @@ fn planted() -> Vec<(String, String)> {
     found.into_iter().map(rest).collect()
 }
 
+/// The secrets alone, without the code around them.
+pub(crate) fn tokens() -> Vec<String> {
+    let bare = |(line, _): (String, String)| line["x = \"".len()..line.len() - 1].to_owned();
+    planted().into_iter().map(bare).collect()
+}
+
 /// All of them, a line each, begun with `mark`.
-fn lines(mark: &str) -> String {
+pub(crate) fn lines(mark: &str) -> String {
     let lines = planted()
         .into_iter()
         .map(|(line, _)| format!("{mark}{line}\n"));
@@ -36,7 +42,7 @@ fn lines(mark: &str) -> String {
 }
 
 /// Looks at every byte that baton wrote and said.
-fn nothing_leaks(bench: &Bench, said: &[&Ran], way: &str) {
+pub(crate) fn nothing_leaks(bench: &Bench, said: &[&Ran], way: &str) {
     let planted = planted();
     let mut looked = 0;
     let mut look = |what: &str, bytes: &[u8]| {
@@ -52,8 +58,18 @@ fn nothing_leaks(bench: &Bench, said: &[&Ran], way: &str) {
     }
     for path in files(&bench.queue()) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        look(
+            "a file's name",
+            path.strip_prefix(bench.root())
+                .unwrap()
+                .to_string_lossy()
+                .as_bytes(),
+        );
         let is_proposal = name == "task.json" || name.ends_with("draft.patch");
-        if !is_proposal && !path.starts_with(bench.queue().join("git")) {
+        // The policy is a file of the repository that a person accepted; it is kept byte for byte.
+        let is_policy = path.starts_with(bench.queue().join("policies"));
+        let is_object = path.starts_with(bench.queue().join("git"));
+        if !is_proposal && !is_policy && !is_object {
             look(&path.display().to_string(), &std::fs::read(&path).unwrap());
         }
     }

@@ -11,7 +11,6 @@ use baton_core::outputs::{AuditAppend, to_map};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::{digest, wire};
-use baton_risk::RuleBook;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -112,16 +111,7 @@ fn record_envelope(envelope: &Envelope) -> Result<Outcome, Problem> {
 }
 
 fn record_event(session: &Session, bytes: &[u8]) -> Result<Outcome, Problem> {
-    let mut note: Note = wire::parse(bytes, audit::MAX_LINE, "event", "EVENT_INVALID")?;
-    // A log is read by many and cannot be cleaned: what the secret rules know does not get in.
-    let book = RuleBook::of_session(session)?;
-    let masked = |text: &str| {
-        let masked = baton_risk::masked(&book, text.as_bytes())?;
-        Ok::<_, Problem>(String::from_utf8_lossy(&masked).into_owned())
-    };
-    note.message = masked(&note.message)?;
-    let mut meta = Value::Object(note.meta);
-    wire::each_text(&mut meta, &masked)?;
+    let note: Note = wire::parse(bytes, audit::MAX_LINE, "event", "EVENT_INVALID")?;
     let digest = digest::sha256(bytes);
     let data = AuditAppend {
         appended: !session.is_plan(),
@@ -135,7 +125,7 @@ fn record_event(session: &Session, bytes: &[u8]) -> Result<Outcome, Problem> {
             "level",
             serde_json::to_value(note.level).unwrap_or_default(),
         )
-        .meta("event", meta);
+        .meta("event", note.meta);
     outcome.inputs_sha256 = Some(digest);
     Ok(outcome)
 }

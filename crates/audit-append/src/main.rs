@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    baton_core::driver::main(&audit_append::SKILL)
+    baton_core::driver::main(&audit_append::SKILL, baton_risk::MASKER)
 }

@@ -10,8 +10,7 @@ mod view;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use baton_core::driver;
-use baton_core::exit;
+use baton_core::{driver, masking, terminal};
 use clap::Command;
 
 pub use registry::SKILLS;
@@ -19,17 +18,14 @@ pub use registry::SKILLS;
 /// Runs the program with the given arguments, the first being its name.
 #[must_use]
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    masking::begin(baton_risk::MASKER);
     let named = arguments.get(1).and_then(|name| name.to_str());
     if let Some(skill) = SKILLS.into_iter().find(|skill| Some(skill.name) == named) {
         return driver::main_with(skill, arguments.into_iter().skip(1).collect());
     }
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => {
-            let printed = error.print();
-            let code = if error.use_stderr() { exit::USAGE } else { 0 };
-            return ExitCode::from(if printed.is_err() { code.max(1) } else { code });
-        }
+        Err(error) => return terminal::answer_usage(&error),
     };
     manual::print(&command(), &matches).unwrap_or_else(|| commands::run(&matches))
 }

@@ -4,7 +4,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use baton_core::terminal;
+use baton_core::{masking, terminal};
 use serde_json::{Value, json};
 
 /// The answer of a command.
@@ -54,8 +54,11 @@ impl Reply {
         self
     }
 
-    /// Prints it. On a terminal the text says it all, unless JSON was asked for.
-    pub(crate) fn print(self, json_wanted: bool) -> ExitCode {
+    /// Prints it. On a terminal the text says it all, unless JSON was asked for. Secrets are masked, except
+    /// in a payload: proofs and exports must stay what they are byte for byte, and they are made of what
+    /// was masked when it was kept.
+    pub(crate) fn print(mut self, json_wanted: bool) -> ExitCode {
+        masking::value(&mut self.json);
         for line in &self.text {
             terminal::say(line);
         }

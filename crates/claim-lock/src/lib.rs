@@ -14,7 +14,7 @@ use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Claim, Conflict, TaskFolder};
-use baton_core::{clock, digest, environment};
+use baton_core::{clock, digest, environment, masking};
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
@@ -82,6 +82,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
             "an owner's name has 1 to 200 characters and no control characters",
         ));
     }
+    // Who renews or releases is known by this name, so that it cannot be masked.
+    masking::refuse("the owner's name", &owner)?;
     let length = arguments
         .lease
         .unwrap_or(Duration::from_secs(session.policy()?.caps.lease_seconds));

@@ -3,11 +3,13 @@
 
 use std::fmt::Display;
 
+use crate::masking;
+
 /// The answer of a check: nothing, or the field and what is wrong with it.
 pub type Checked = Result<(), String>;
 
 fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
+    masking::excerpt(text, 80)
 }
 
 fn wrong(field: &str, got: impl Display, expected: &str) -> Checked {

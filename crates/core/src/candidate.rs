@@ -251,9 +251,22 @@ pub fn check_reading(
 pub fn refused(refusal: &baton_patch::Refusal) -> Problem {
     let message = format!(
         "patch line {}: {}: got \"{}\"",
-        refusal.line, refusal.code, refusal.form
+        refusal.line,
+        refusal.code,
+        whole_words(&refusal.form)
     );
     Problem::fail("PATCH_REFUSED", message).hint(refusal.hint.clone())
+}
+
+/// What a refusal shows, without a last word that was cut: half a secret is one that no rule knows.
+fn whole_words(form: &str) -> String {
+    match form.strip_suffix("...") {
+        None => form.to_owned(),
+        Some(cut) => {
+            let end = cut.rfind([' ', '\t']).unwrap_or(0);
+            format!("{} ...", cut.get(..end).unwrap_or_default())
+        }
+    }
 }
 
 /// Derives a recorded candidate again and compares: base tree, tree, canonical patch, reading. Gives

@@ -18,12 +18,13 @@ use serde_json::{Map, Value};
 use crate::audit::Action;
 use crate::envelope::{Envelope, Finding, QUEUE_ROOT, Severity, Status, ToolClass};
 use crate::exit;
+use crate::masking::{self, Masker};
 use crate::outcome::Outcome;
 use crate::policy::Actor;
 use crate::problem::{Kind, Problem};
 use crate::session::{self, Common, Input, Session};
 use crate::state::State;
-use crate::terminal::{complain, say, write_out};
+use crate::terminal::{answer_usage, complain, say, write_out};
 use crate::{environment, schemas};
 
 /// The version of every skill's output.
@@ -119,9 +120,10 @@ impl Skill {
     }
 }
 
-/// Runs a skill as a process of its own.
+/// Runs a skill as a process of its own; `masker` is what finds secrets in what it says.
 #[must_use]
-pub fn main(skill: &Skill) -> ExitCode {
+pub fn main(skill: &Skill, masker: &'static dyn Masker) -> ExitCode {
+    masking::begin(masker);
     main_with(skill, std::env::args_os().collect())
 }
 
@@ -131,7 +133,7 @@ pub fn main(skill: &Skill) -> ExitCode {
 pub fn main_with(skill: &Skill, arguments: Vec<OsString>) -> ExitCode {
     let matches = match skill.command().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
-        Err(error) => return usage(&error),
+        Err(error) => return answer_usage(&error),
     };
     if matches.get_flag("schema") {
         return print_schema(skill);
@@ -168,13 +170,6 @@ pub fn invoke(
         &arguments,
         Input::Given(upstream.map(Box::new)),
     )
-}
-
-fn usage(error: &clap::Error) -> ExitCode {
-    // Help and version are the only plain text on standard output; clap chooses the stream.
-    let printed = error.print();
-    let code = if error.use_stderr() { exit::USAGE } else { 0 };
-    ExitCode::from(if printed.is_err() { code.max(1) } else { code })
 }
 
 fn print_schema(skill: &Skill) -> ExitCode {
@@ -220,6 +215,12 @@ fn run(
         Err(problem) => (None, Some(problem)),
     };
     let mut session = Session::new(common, actor, upstream);
+    // What upstream says goes into files, log and envelope; before it is masked, the policy's own rules
+    // must be known. A policy that cannot be read is for the work to refuse.
+    if session.upstream.is_some() {
+        let _ = session.policy();
+    }
+    session.upstream.iter_mut().for_each(masking::envelope);
     let worked = match broken {
         Some(problem) => Err(problem),
         None => work(skill, &session, matches),

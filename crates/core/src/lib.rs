@@ -28,6 +28,7 @@ pub mod git;
 pub mod ids;
 pub mod lease;
 pub mod manifest;
+pub mod masking;
 pub mod outcome;
 pub mod outputs;
 pub mod policy;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
+use crate::masking;
 use crate::policy::PathRule;
 use crate::problem::Problem;
 use crate::spelling;
@@ -368,11 +369,7 @@ pub fn check_examples(
     matches: impl Fn(&str) -> bool,
 ) -> Result<(), Problem> {
     let failed = |example: &str, expected: &str| {
-        let shown: String = example
-            .chars()
-            .take(80)
-            .flat_map(char::escape_debug)
-            .collect();
+        let shown = masking::excerpt(example, 80);
         Problem::fail(
             "POLICY_EXAMPLE",
             format!("policy rule {id} {expected} its example \"{shown}\""),

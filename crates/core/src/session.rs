@@ -20,7 +20,7 @@ use crate::signers::Signers;
 use crate::state::State;
 use crate::store::{MergeLock, Stop, Store, TaskFolder};
 use crate::task::TaskId;
-use crate::{clock, files, terminal};
+use crate::{clock, files, masking, terminal};
 
 /// The largest policy or manifest that is read, in bytes.
 const MAX_SSOT_BYTES: usize = 4 << 20;
@@ -159,6 +159,7 @@ impl Session {
         if let Some(store) = self.store.get() {
             store.set_audit_rules(policy.audit);
         }
+        masking::use_rules(&policy.secret_rules, &self.policy_folder());
         Ok(self.policy.get_or_init(|| policy))
     }
 

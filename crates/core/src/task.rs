@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::problem::Problem;
-use crate::{bounds, wire};
+use crate::{bounds, masking, wire};
 
 /// The largest task file that is read, in bytes.
 pub const MAX_BYTES: usize = 256 << 10;
@@ -35,7 +35,7 @@ impl TaskId {
         if begins_well && plain && text.len() <= 64 && !text.contains("..") {
             return Ok(Self(text.to_owned()));
         }
-        let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+        let shown = masking::excerpt(text, 80);
         Err(Problem::fail(
             "TASK_ID_INVALID",
             format!(
@@ -55,6 +55,31 @@ impl TaskId {
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }
+}
+
+/// What is to be said of the secrets in a task: one sentence for each field, which names the kind and
+/// never the secret. Bytes that are no JSON hold none that could be taken in.
+#[must_use]
+pub fn secrets_in(bytes: &[u8]) -> Vec<String> {
+    let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let found = masking::places_in(&document).into_iter();
+    found
+        .map(|(place, kind)| format!("task: at {place}: a secret ({kind})"))
+        .collect()
+}
+
+/// Refuses a task that holds a secret in any field: `task.json` is kept as it was written, and its words
+/// go to a model, into branches and into reviews.
+///
+/// # Errors
+/// `TASK_TEXT_REFUSED`.
+pub fn refuse_secrets(bytes: &[u8]) -> Result<(), Problem> {
+    let found = secrets_in(bytes);
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::fail("TASK_TEXT_REFUSED", found.join("; "))
+        .hint("leave the secret out and say where it is kept; change it where it is valid, it was written down"))
 }
 
 impl fmt::Display for TaskId {

@@ -1,10 +1,12 @@
 //! The two streams: standard output for programs, standard error for people.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
 use crate::problem::Problem;
+use crate::{exit, masking};
 
 /// Writes to standard output and makes sure that a failure shows in the exit code.
 #[must_use]
@@ -23,9 +25,29 @@ pub fn write_out(text: &str, code: u8) -> ExitCode {
 }
 
 /// Writes one line to standard error; when that is gone too, there is nobody to tell. What could
-/// steer the terminal is shown as escapes: the line may quote what a patch or a task says.
+/// steer the terminal is shown as escapes, and secrets are masked: the line may quote what a patch or a
+/// task says.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", visible_line(line));
+    let line = visible_line(&masking::text(line));
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Prints what the command line's parser has to say and returns the exit code. What it quotes of a wrong
+/// command line is masked.
+#[must_use]
+pub fn answer_usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Help and version are the only plain text on standard output, and they quote nothing.
+        return ExitCode::from(u8::from(error.print().is_err()));
+    }
+    let plain = error.render().to_string();
+    let printed = match masking::text(&plain) {
+        Cow::Borrowed(_) => error.print(),
+        Cow::Owned(masked) => std::io::stderr().lock().write_all(masked.as_bytes()),
+    };
+    // When standard error is gone, there is nobody to tell.
+    drop(printed);
+    ExitCode::from(exit::USAGE)
 }
 
 /// Says a problem and its hints on standard error.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use baton_core::masking;
 use baton_core::policy::{Forge, ForgeKind};
 use baton_core::problem::Problem;
 use serde_json::{Value, json};
@@ -176,7 +177,7 @@ impl<'a> Api<'a> {
     fn refused(&self, status: u16, answer: &Value) -> Problem {
         let words = answer.get("message").or_else(|| answer.get("error"));
         let words = words.map_or("nothing".to_owned(), Value::to_string);
-        let words: String = words.escape_debug().take(300).collect();
+        let words = masking::excerpt(&words, 300);
         let message = format!(
             "{} answered {status} for {} and said {words}",
             self.forge.api, self.forge.project

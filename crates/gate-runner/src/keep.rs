@@ -9,7 +9,7 @@ use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::store::Begun;
-use baton_core::{terminal, wire};
+use baton_core::{masking, terminal, wire};
 use baton_risk::RuleBook;
 use baton_sandbox::Refused;
 use serde_json::{Value, json};
@@ -46,6 +46,8 @@ pub(crate) fn builtin(
         &mut record,
         json!({"kind": "builtin", "verdict_by": "baton", "found": found}),
     );
+    // What was found names files, and a file's name is the change's own word.
+    masking::value(&mut record);
     write(session, subject, gate, ran, (&record, None), &[])
 }
 
@@ -131,6 +133,10 @@ fn mask(book: &RuleBook<'_>, runs: &mut Runs) -> Result<(), Problem> {
     for attempt in others.chain([&mut runs.candidate]) {
         // A log that was kept is masked already; doing it again changes nothing.
         attempt.log = terminal::visible(&baton_risk::masked(book, &attempt.log)?);
+        if let Some(why) = &mut attempt.unreadable {
+            *why = masked(book, why)?;
+        }
+        masking::value(&mut attempt.sandbox);
         if let Some(cases) = attempt
             .tests
             .as_mut()

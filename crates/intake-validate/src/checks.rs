@@ -6,8 +6,8 @@ use baton_core::policy::Policy;
 use baton_core::problem::Problem;
 use baton_core::rules::{Case, PathRules, ScopeRules};
 use baton_core::session::Session;
-use baton_core::task::{Task, TaskId};
-use baton_core::{clock, schemas};
+use baton_core::task::{self, Task, TaskId};
+use baton_core::{clock, masking, schemas};
 use baton_risk::RuleBook;
 use serde_json::Value;
 
@@ -128,7 +128,7 @@ pub(crate) fn all(
     checked.add("DENY_PATHS", &denied(&task, policy)?);
     repository_checks(session, &task, &mut checked)?;
     checked.add("DUE_AT", &due(&task));
-    words(session, &task, &mut checked)?;
+    words(session, (&task, bytes), &mut checked)?;
     Ok(checked)
 }
 
@@ -171,7 +171,10 @@ fn schema_errors(bytes: &[u8]) -> Result<Vec<String>, Problem> {
     Ok(errors
         .map(|error| {
             let path = error.instance_path().to_string();
-            let text: String = error.to_string().chars().take(200).collect();
+            let text = masking::text(&error.to_string())
+                .chars()
+                .take(200)
+                .collect::<String>();
             format!(
                 "at {}: {text}",
                 if path.is_empty() { "the top" } else { &path }
@@ -288,7 +291,11 @@ fn limits(task: &Task, policy: &Policy) -> Vec<String> {
 
 /// A task's words come from outside and go to a model and into the log: they are judged by the rules
 /// that judge a change. In shadow mode what they find is said and nothing is refused.
-fn words(session: &Session, task: &Task, checked: &mut Checked) -> Result<(), Problem> {
+fn words(
+    session: &Session,
+    (task, bytes): (&Task, &[u8]),
+    checked: &mut Checked,
+) -> Result<(), Problem> {
     let book = RuleBook::of_session(session)?;
     let scope = &task.scope;
     let names = scope
@@ -309,6 +316,8 @@ fn words(session: &Session, task: &Task, checked: &mut Checked) -> Result<(), Pr
         let findings = baton_risk::judge_text(&book, called, text)?;
         found.extend(findings.into_iter().map(|finding| finding.message));
     }
+    // Every other field can hold a secret too, those that a submitter adds as well.
+    found.extend(task::secrets_in(bytes));
     if session.is_shadow()? && !found.is_empty() {
         checked.skip("TASK_TEXT", &format!("shadow mode: {}", found.join("; ")));
         checked.is_spared = true;

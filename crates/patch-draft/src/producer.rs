@@ -8,7 +8,7 @@ use baton_core::problem::Problem;
 use baton_core::process::{self, Ended, Finished, Spec};
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::{Stop, TaskFolder};
-use baton_core::{digest, environment, files, ids};
+use baton_core::{digest, environment, files, ids, masking};
 
 use crate::{Draft, keep_refused, prompt, shown};
 
@@ -22,6 +22,8 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
     let asked = task.task()?;
     let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
     let prompt = prompt::write(&asked, repository, &base, &policy.caps, &ids::random_hex()?)?;
+    // A model is somebody else's machine more often than not.
+    let prompt = masking::text(&prompt).into_owned();
     let model = format!(
         "command:{}",
         policy

@@ -3,6 +3,7 @@
 use baton_core::audit::path as log_path;
 use baton_core::envelope::{Artifact, ArtifactKind, Envelope};
 use baton_core::git::Oid;
+use baton_core::masking;
 use baton_core::outputs::{self, DecisionRouter, DiffRiskScan, GateRunner};
 use baton_core::problem::Problem;
 
@@ -117,7 +118,7 @@ fn gates(envelope: &Envelope) -> Result<String, Problem> {
 /// Text as an indented block: nothing in it is markup, and nothing in it closes an issue where the
 /// forge looks for such words in code as well.
 fn code(text: &str) -> String {
-    let shown: String = text.chars().take(4000).collect();
+    let shown: String = masking::text(text).chars().take(4000).collect();
     let shown = message::inert(&shown);
     let lines = shown.lines().map(|line| {
         let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
@@ -128,7 +129,7 @@ fn code(text: &str) -> String {
 
 /// Text in a table: as code, on one line.
 fn cell(text: &str) -> String {
-    let text: String = text.chars().take(300).collect();
+    let text: String = masking::text(text).chars().take(300).collect();
     let text = message::inert(&text);
     let plain = text.chars().map(|c| match c {
         '|' | '`' => '\'',

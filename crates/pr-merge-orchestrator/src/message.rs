@@ -2,13 +2,14 @@
 
 use baton_core::candidate::Candidate;
 use baton_core::envelope::{ApprovalEntry, Decision};
+use baton_core::masking;
 
 /// The longest subject line, in characters.
 const SUBJECT: usize = 72;
 
 /// A title on one line; the task's name where it says nothing.
 pub(crate) fn subject(title: &str, candidate: &Candidate) -> String {
-    let title: String = title
+    let title: String = masking::text(title)
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(SUBJECT)

@@ -1,3 +1,3 @@
 fn main() -> std::process::ExitCode {
-    baton_core::driver::main(&queue_scan::SKILL)
+    baton_core::driver::main(&queue_scan::SKILL, baton_risk::MASKER)
 }

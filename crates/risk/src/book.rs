@@ -256,25 +256,34 @@ impl<'p> RuleBook<'p> {
 
     /// The rules of a table to run on a text, and the parts of it to run them on.
     pub(crate) fn windows(&self, table: &Table, text: &[u8]) -> Vec<(usize, Range<usize>)> {
-        let mut windows = table.windows(text);
-        let far = |number: usize| {
-            self.rules
-                .get(number)
-                .is_some_and(|rule| rule.reaches_far(AROUND))
-        };
-        for (number, window) in &mut windows {
-            if *window != (0..text.len()) && far(*number) {
-                *window = 0..text.len();
-            }
-        }
-        windows.dedup();
-        windows
+        windows(&self.rules, table, text)
     }
 
     /// The keywords of some rules.
     pub(crate) fn table(&self, fits: &RuleSet) -> Rc<Table> {
         self.keywords.table(fits)
     }
+}
+
+/// The rules of a table to run on a text, and the parts of it to run them on.
+pub(crate) fn windows(
+    rules: &[Rule<'_>],
+    table: &Table,
+    text: &[u8],
+) -> Vec<(usize, Range<usize>)> {
+    let mut windows = table.windows(text);
+    let far = |number: usize| {
+        rules
+            .get(number)
+            .is_some_and(|rule| rule.reaches_far(AROUND))
+    };
+    for (number, window) in &mut windows {
+        if *window != (0..text.len()) && far(*number) {
+            *window = 0..text.len();
+        }
+    }
+    windows.dedup();
+    windows
 }
 
 fn unique_ids(rules: &[Rule<'_>]) -> Result<(), Problem> {

@@ -1,12 +1,11 @@
 //! What a change adds and takes away, judged by the rules that read text.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use baton_core::envelope::{Finding, Severity};
 use baton_core::policy::RiskKind;
 use baton_core::problem::Problem;
-use baton_core::terminal;
 
 use crate::book::RuleBook;
 use crate::checks::{self, HitKind};
@@ -123,63 +122,6 @@ pub(crate) fn mask(secret: &[u8]) -> String {
     let kept = secret.chars().take((length / 4).min(4));
     let kept: String = kept.flat_map(char::escape_debug).collect();
     format!("{kept}… ({length} characters)")
-}
-
-/// The text with every secret in it masked; for what a program printed. A secret counts as it is
-/// and as it is read: colours and what does not show part no secret in two.
-///
-/// # Errors
-/// `POLICY_EXAMPLE`, `POLICY_INVALID`, `SECRET_RULES_INVALID`.
-pub fn masked(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<u8>, Problem> {
-    let mut places = secrets(book, text)?;
-    let (read, at) = terminal::as_read(text);
-    if read != text {
-        for found in secrets(book, &read)? {
-            let first = at.get(found.start).copied();
-            let last = found.end.checked_sub(1).and_then(|last| at.get(last));
-            places.extend(first.zip(last).map(|(first, last)| first..last + 1));
-        }
-    }
-    places.sort_by_key(|place| place.start);
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    for place in places {
-        if place.end <= at {
-            continue;
-        }
-        out.extend_from_slice(text.get(at..place.start.max(at)).unwrap_or_default());
-        let hidden = text.get(place.start.max(at)..place.end).unwrap_or_default();
-        out.extend_from_slice(b"[secret masked]");
-        // Lines stay countable.
-        out.extend(hidden.iter().filter(|byte| **byte == b'\n'));
-        at = place.end;
-    }
-    out.extend_from_slice(text.get(at..).unwrap_or_default());
-    Ok(out)
-}
-
-/// Where secrets stand in a text.
-fn secrets(book: &RuleBook<'_>, text: &[u8]) -> Result<Vec<Range<usize>>, Problem> {
-    let mut places: Vec<Range<usize>> = Vec::new();
-    for (number, window) in book.windows(&book.secrets(), text) {
-        let Some(rule) = book.rule(number) else {
-            continue;
-        };
-        rule.each(text, &window, all, |found| {
-            let matched = text.get(found.range.clone()).unwrap_or_default();
-            let place = Place {
-                path: b"",
-                matched,
-                secret: found.secret,
-                line: matched,
-            };
-            if counts(book, rule, &place)? {
-                places.push(found.range);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-    }
-    Ok(places)
 }
 
 /// What the rules find in the words of a task, or of anything else that comes from outside.

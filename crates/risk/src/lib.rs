@@ -25,6 +25,7 @@ mod judge;
 mod keyword;
 mod language;
 mod loss;
+mod masking;
 mod mention;
 mod named;
 mod naming;
@@ -55,9 +56,10 @@ use baton_core::task::Scope;
 
 pub use book::RuleBook;
 pub use checks::{BUILT_IN, BuiltIn, HitKind};
-pub use content::{judge_text, masked};
+pub use content::judge_text;
 pub use explain::{Explained, explain, names};
 pub use input::{ScanFile, ScanInput};
+pub use masking::{MASKER, masked};
 pub use summary::{DiffSummary, FileSummary, RuleHit, SummarySource};
 
 use hit::Hit;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use baton_core::envelope::Severity;
 use baton_core::problem::Problem;
-use baton_core::{bounds, wire};
+use baton_core::{bounds, masking, wire};
 
 use crate::Origin;
 use crate::hit::Hit;
@@ -175,7 +175,7 @@ pub(super) fn write(input: &ScanInput<'_>, hits: &[Hit], origin: &Origin) -> Dif
             .map(|hit| RuleHit {
                 rule: hit.rule.clone(),
                 severity: hit.severity,
-                path: hit.path.clone(),
+                path: masking::text(&hit.path).into_owned(),
                 line: hit.line.filter(|line| *line > 0),
                 excerpt: hit.excerpt.clone(),
             })
@@ -187,8 +187,11 @@ fn file_summary(file: &ScanFile<'_>) -> FileSummary {
     use baton_patch::Op;
     let mode = |mode: Option<baton_patch::Mode>| mode.map(|mode| mode.as_str().to_owned());
     FileSummary {
-        path: file.path.clone(),
-        old_path: file.old_path.clone(),
+        path: masking::text(&file.path).into_owned(),
+        old_path: file
+            .old_path
+            .as_deref()
+            .map(|path| masking::text(path).into_owned()),
         op: match file.op {
             Op::Add => FileOp::Add,
             Op::Modify => FileOp::Modify,

@@ -70,6 +70,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
             ));
         }
     };
+    task::refuse_secrets(&bytes)?;
     let task = Task::parse(&bytes)?;
     let store = session.store()?;
     let doer = Doer::here(session.repository()?);

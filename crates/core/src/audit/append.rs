@@ -20,7 +20,7 @@ use super::{
 use crate::envelope::QUEUE_ROOT;
 use crate::policy::{Actor, CheckpointRule};
 use crate::problem::Problem;
-use crate::{clock, digest};
+use crate::{clock, digest, masking};
 
 /// An empty log file that waits to take the place of a full one.
 const FRESH: &str = ".tmp-events";
@@ -33,7 +33,9 @@ impl Log {
     /// `LOG_MISSING`, `LOG_BROKEN`, `LOG_REWRITTEN`, `LOG_WRITE_FAILED`, `LOG_KEY_…`, `CHECKPOINT_…`:
     /// the log ends as before. `LOG_SYNC_FAILED`, and failures to write a checkpoint: the line stands,
     /// and nobody may count on it.
-    pub fn append(&self, draft: Draft) -> Result<Receipt, Problem> {
+    pub fn append(&self, mut draft: Draft) -> Result<Receipt, Problem> {
+        // A log is read by many and cannot be cleaned: what the secret rules know does not get in.
+        masking::draft(&mut draft);
         self.check_synced()?;
         self.signing_key()?;
         let lock = self.lock()?;

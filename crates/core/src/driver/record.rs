@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::session::{self, Session};
 use crate::state::State;
 use crate::store::{Doer, Stop, Store};
-use crate::{clock, exit, ids};
+use crate::{clock, exit, ids, masking};
 
 /// Turns the work into an envelope: recorded, moved, kept.
 pub(super) fn finish(
@@ -22,6 +22,10 @@ pub(super) fn finish(
     worked: Result<Outcome, Problem>,
     arguments: &[OsString],
 ) -> Done {
+    if worked.is_err() {
+        // The rules that mask what is said are the policy's, and the work may have ended before it.
+        let _ = session.policy();
+    }
     let (outcome, problem) = match worked {
         Ok(outcome) => (outcome, None),
         Err(problem) => (refusal(skill, session, &problem), Some(problem)),
@@ -300,7 +304,7 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
             outcome.transition.or(before)
         },
     );
-    Envelope {
+    let mut envelope = Envelope {
         schema_id: SCHEMA_ID.to_owned(),
         schema_version: SCHEMA_VERSION.to_owned(),
         skill: skill.envelope.to_owned(),
@@ -319,5 +323,7 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
             prev_event_id: upstream.map(|envelope| envelope.audit.event_id.clone()),
         },
         data: outcome.data.clone(),
-    }
+    };
+    masking::envelope(&mut envelope);
+    envelope
 }

@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 
 use super::{Call, ObjectStore, Oid, Repository, last_words};
-use crate::environment;
 use crate::problem::Problem;
+use crate::{environment, masking};
 
 /// Who stands in a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,10 +151,14 @@ impl ObjectStore {
 
 impl Repository {
     /// The committer that git itself would use here, so that a landing carries the operator's
-    /// name; baton's own when git knows none.
+    /// name; baton's own when git knows none. Approvals, log and commits carry it, so that a secret in it
+    /// is masked.
     #[must_use]
     pub fn operator(&self) -> PersonIdent {
-        let read = |key: &str| self.setting(&[], key);
+        let read = |key: &str| {
+            let value = self.setting(&[], key)?;
+            Some(masking::text(&value).into_owned())
+        };
         PersonIdent {
             name: read("user.name").unwrap_or_else(|| "baton".to_owned()),
             email: read("user.email").unwrap_or_else(|| "baton@localhost".to_owned()),

@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 
 use super::{Call, ObjectStore, Oid, Repository, last_words};
-use crate::environment;
 use crate::problem::Problem;
 use crate::process::Finished;
+use crate::{environment, masking};
 
 /// The variable by which a password reaches git's credential helper; never an argument.
 const PASSWORD: &str = "BATON_PUSH_PASSWORD";
@@ -52,8 +52,8 @@ impl RemoteUrl {
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let refused = |why: &str| {
             // A password could stand in it, so only its beginning is shown.
-            let shown: String = text.split('@').next_back().unwrap_or_default().to_owned();
-            let shown: String = shown.escape_debug().take(100).collect();
+            let shown = text.split('@').next_back().unwrap_or_default();
+            let shown = masking::excerpt(shown, 100);
             Problem::fail(
                 "REMOTE_REFUSED",
                 format!("the remote's address …{shown} {why}"),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Call;
+use crate::masking;
 use crate::problem::Problem;
 
 /// A full object id, 40 or 64 lower-case hex digits. Short ids are never accepted: they may come
@@ -22,7 +23,7 @@ impl Oid {
         if hex && matches!(text.len(), 40 | 64) {
             return Ok(Self(text.to_owned()));
         }
-        let shown: String = text.escape_debug().take(80).collect();
+        let shown = masking::excerpt(text, 80);
         Err(Problem::fail(
             "OID_INVALID",
             format!("\"{shown}\" is not a full object id of 40 or 64 hex digits"),

@@ -38,7 +38,8 @@ impl Store {
         let Ok(bytes) = inbox.read(name, task::MAX_BYTES) else {
             return self.block_unread(inbox, name, actor);
         };
-        let task = match Task::parse(&bytes) {
+        let task = task::refuse_secrets(&bytes).and_then(|()| Task::parse(&bytes));
+        let task = match task {
             Ok(task) => task,
             Err(problem) => return self.block_loose(inbox, name, &bytes, &problem.message, actor),
         };

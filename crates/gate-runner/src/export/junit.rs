@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use baton_core::masking;
 use baton_core::outputs::CheckStatus;
 
 use crate::Ran;
@@ -83,6 +84,7 @@ fn seconds(milliseconds: u64) -> String {
 /// Text for an attribute or an element. Line ends and tabs are written as references, as a reader
 /// would turn them into spaces in an attribute.
 fn escaped(text: &str) -> String {
+    let text = masking::text(text);
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

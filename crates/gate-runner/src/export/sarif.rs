@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use baton_core::envelope::Severity;
+use baton_core::masking;
 use baton_core::outputs::CheckStatus;
 use baton_risk::RiskReport;
 use serde_json::{Map, Value, json};
@@ -46,7 +47,7 @@ pub fn render(version: &str, rows: &[FindingRow]) -> String {
         })
         .collect();
     let described: Vec<Value> = rules.keys().map(|id| json!({ "id": id })).collect();
-    let log = json!({
+    let mut log = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
         "runs": [{
@@ -55,6 +56,7 @@ pub fn render(version: &str, rows: &[FindingRow]) -> String {
             "results": results,
         }],
     });
+    masking::value(&mut log);
     format!("{log:#}\n")
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use baton_core::masking;
 use baton_core::problem::Problem;
 use baton_transparency::witness::Answer;
 use baton_transparency::{MAX_NOTE_BYTES, SignatureLine, VerifyingKey};
@@ -38,7 +39,7 @@ pub(super) fn ask(
             Answer::Cosigned(lines) => return Ok(lines),
             Answer::Conflict(size) => old = handover.check_claim(key.name(), size)?,
             Answer::Refused { status, why } => {
-                let why: String = why.escape_debug().take(300).collect();
+                let why = masking::excerpt(&why, 300);
                 return Err(failed(url, &format!("answered {status} and said {why}")));
             }
         }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use baton_core::audit::{Action, Draft};
 use baton_core::envelope::ToolClass;
+use baton_core::masking;
 use baton_core::policy::{Access, WITNESS_PURPOSE};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -122,6 +123,8 @@ fn add(session: &Session, arguments: &Add) -> Result<Reply, Problem> {
         (None, None) => return Err(Problem::usage("name a place")),
     };
     may_leave(session, &place)?;
+    // It is looked up by its name, so that it cannot be masked.
+    masking::refuse("the place's name", &place.to_string())?;
     let log = session.store()?.log()?;
     let mut places = Places::read(log)?;
     places.add(place.clone())?;

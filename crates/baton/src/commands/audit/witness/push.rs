@@ -2,6 +2,7 @@
 //! older head of the same log, or none.
 
 use baton_core::audit::{Action, Draft, Index, Level, Log};
+use baton_core::masking;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_transparency::witness::{self, AddCheckpoint, Answer};
@@ -265,7 +266,7 @@ fn signed_lines(text: &str, key: &VerifyingKey) -> Result<Vec<SignatureLine>, Pr
             Err(Problem::fail("WITNESS_FAILED", message).hint(hint))
         }
         _ => {
-            let said: String = text.trim_end().escape_debug().take(300).collect();
+            let said = masking::excerpt(text.trim_end(), 300);
             let message = format!("{} did not sign: {said}", key.name());
             Err(Problem::fail("WITNESS_FAILED", message)
                 .hint("make the request anew: baton audit witness request"))
