@@ -176,7 +176,7 @@ mod tests {
             "(?m)^two",
             "(?s-u).two",
             "[^a-z](t)wo\\b",
-            "\\p{L}+two",
+            "\\p{L}+wo",
             "twofold",
             "o*",
         ] {
