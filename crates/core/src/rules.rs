@@ -28,8 +28,8 @@ pub enum Case {
 
 /// Many globs as one matcher, each with a number of its owner's.
 ///
-/// Braces are written out, and the plainest globs (a name, a name with one star, a folder) are looked
-/// up by name: compiling a pattern for each of hundreds would cost every run far more.
+/// Braces are written out, and the plainest globs (a name, one in a folder, one with stars, a folder) are
+/// looked up by name: compiling a pattern for each of hundreds would cost every run far more.
 #[derive(Debug)]
 pub struct Globs {
     set: GlobSet,
@@ -40,7 +40,7 @@ pub struct Globs {
     /// The owners of globs like `**/name`.
     files: HashMap<String, Vec<usize>>,
     /// Globs like `**/a*b` by the last byte of what follows the star, and by their folder those like
-    /// `**/folder/a*b`.
+    /// `**/folder/a*b` and `**/folder/name`.
     stars: HashMap<Option<u8>, Vec<Star>>,
     stars_within: HashMap<String, Vec<Star>>,
     /// Globs like `**/folder/**/a*b`, by their folder.
@@ -48,13 +48,14 @@ pub struct Globs {
     case: Case,
 }
 
-/// A name with stars in it.
+/// A name with stars in it, or without.
 #[derive(Debug)]
 struct Star {
     head: String,
     /// What stands between two stars.
     middle: Vec<String>,
-    tail: String,
+    /// What stands after the last star; None for a name without one.
+    tail: Option<String>,
     owners: Vec<usize>,
 }
 
@@ -131,7 +132,7 @@ impl Globs {
             Some(Plain::Star(place, name)) => {
                 let mut parts = name.split('*').map(str::to_owned);
                 let head = parts.next().unwrap_or_default();
-                let tail = parts.next_back().unwrap_or_default();
+                let tail = parts.next_back();
                 let star = Star {
                     head,
                     middle: parts.collect(),
@@ -139,7 +140,10 @@ impl Globs {
                     owners,
                 };
                 let list = match place {
-                    Where::Anywhere => self.stars.entry(star.tail.bytes().last()).or_default(),
+                    Where::Anywhere => {
+                        let last = star.tail.as_ref().and_then(|tail| tail.bytes().last());
+                        self.stars.entry(last).or_default()
+                    }
                     Where::In(folder) => self.stars_within.entry(folder.to_owned()).or_default(),
                     Where::Below(folder) => self.stars_below.entry(folder.to_owned()).or_default(),
                 };
@@ -197,8 +201,11 @@ impl Globs {
 
 impl Star {
     fn matches(&self, name: &[u8]) -> bool {
+        let Some(tail) = &self.tail else {
+            return name == self.head.as_bytes();
+        };
         let rest = name.strip_prefix(self.head.as_bytes());
-        let Some(mut rest) = rest.and_then(|rest| rest.strip_suffix(self.tail.as_bytes())) else {
+        let Some(mut rest) = rest.and_then(|rest| rest.strip_suffix(tail.as_bytes())) else {
             return false;
         };
         // The first place of each part leaves most for those that follow.
@@ -239,7 +246,8 @@ fn plain(glob: &str) -> Option<Plain<'_>> {
         Some((folder, None)) if is_word(folder) => Where::In(folder),
         Some(_) => return None,
     };
-    (name.contains('*') && !has_meta(name)).then_some(Plain::Star(place, name))
+    let is_name = name.contains('*') || (matches!(place, Where::In(_)) && !name.is_empty());
+    (is_name && !has_meta(name)).then_some(Plain::Star(place, name))
 }
 
 fn parse(plain: &str, written: &str) -> Result<Glob, String> {
@@ -259,6 +267,9 @@ fn parse(plain: &str, written: &str) -> Result<Glob, String> {
 /// The globs without braces that one with braces stands for; the glob itself where that would be
 /// too many, or where its braces do not close.
 fn expand(glob: &str) -> Vec<String> {
+    if !glob.contains('{') {
+        return vec![glob.to_owned()];
+    }
     let mut done = Vec::new();
     let mut open = vec![glob.to_owned()];
     while let Some(next) = open.pop() {
@@ -504,6 +515,8 @@ mod tests {
             "**/x/**",
             "**/x/a*",
             "**/x/*",
+            "**/x/a",
+            "**/y/a.b",
             "x/a*b",
             "a*",
             "**/x/y/*",

@@ -44,13 +44,12 @@ struct Rarity {
     letters: [u8; 256],
 }
 
-/// A word to look for.
-#[derive(Debug)]
-pub(crate) struct Word {
-    /// Lower case; two bytes or more.
-    pub(crate) bytes: Vec<u8>,
-    /// Where its rarest gram stands.
-    rarest: usize,
+/// Words to look for, by number: lower case, two bytes or more.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    bytes: Vec<u8>,
+    /// Where each word stands in these, and where its rarest gram stands in it.
+    places: Vec<(Range<usize>, usize)>,
 }
 
 /// Some words of a list by their grams.
@@ -120,18 +119,34 @@ impl Rarity {
     }
 }
 
-impl Word {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        let weight = |offset: usize| {
-            let gram = bytes.get(offset..offset + GRAM).unwrap_or_default();
-            // The byte after a gram tells much more than where the gram stands in the list.
-            let is_last = offset + GRAM == bytes.len();
-            RARITY.of(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
-        };
-        let offsets = 0..(bytes.len() + 1).saturating_sub(GRAM);
-        let rarest = offsets.max_by_key(|offset| weight(*offset)).unwrap_or(0);
-        Self { bytes, rarest }
+impl Words {
+    fn get(&self, number: usize) -> Option<&[u8]> {
+        let (range, _) = self.places.get(number)?;
+        self.bytes.get(range.clone())
     }
+
+    fn rarest(&self, number: usize) -> usize {
+        self.places.get(number).map_or(0, |(_, rarest)| *rarest)
+    }
+
+    pub(crate) fn push(&mut self, word: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(word);
+        let range = start..self.bytes.len();
+        self.places.push((range, rarest_gram(word)));
+    }
+}
+
+/// Where the rarest gram of a word stands.
+fn rarest_gram(bytes: &[u8]) -> usize {
+    let weight = |offset: usize| {
+        let gram = bytes.get(offset..offset + GRAM).unwrap_or_default();
+        // The byte after a gram tells much more than where the gram stands in the list.
+        let is_last = offset + GRAM == bytes.len();
+        RARITY.of(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
+    };
+    let offsets = 0..(bytes.len() + 1).saturating_sub(GRAM);
+    offsets.max_by_key(|offset| weight(*offset)).unwrap_or(0)
 }
 
 /// The first bytes of a text, four at the most, as a number that is the same for both cases of a
@@ -184,7 +199,7 @@ fn zeros<T: Clone + Default, const N: usize>() -> Option<Box<[T; N]>> {
 
 impl Grams {
     /// Makes ready to look for the words of these numbers.
-    pub(crate) fn of(words: &[Word], numbers: &[usize]) -> Self {
+    pub(crate) fn of(words: &Words, numbers: &[usize]) -> Self {
         let mut grams = Self {
             filter: zeros().unwrap_or_else(|| Box::new([0; 1 << FILTER_BITS])),
             fours: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
@@ -195,14 +210,14 @@ impl Grams {
         };
         for number in numbers {
             if let Some(word) = words.get(*number) {
-                grams.add(word, *number);
+                grams.add(word, words.rarest(*number), *number);
             }
         }
         grams
     }
 
-    fn add(&mut self, word: &Word, number_of_word: usize) {
-        let own = word.bytes.get(word.rarest..).unwrap_or_default();
+    fn add(&mut self, word: &[u8], rarest: usize, number_of_word: usize) {
+        let own = word.get(rarest..).unwrap_or_default();
         let four = folded(own);
         let slot = match own.len() {
             // Any byte may follow, and makes another gram of it.
@@ -231,7 +246,7 @@ impl Grams {
                 key: eight_of(own),
                 mask: u64::MAX >> (64 - 8 * own.len().clamp(1, 8)),
                 word: number_of_word as u32,
-                offset: word.rarest as u16,
+                offset: rarest as u16,
                 next: *slot,
             });
             *slot = self.entries.len() as u32;
@@ -254,7 +269,7 @@ impl Grams {
     /// Hands over every place of every word, by its number.
     pub(crate) fn each(
         &self,
-        words: &[Word],
+        words: &Words,
         text: &[u8],
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
@@ -287,7 +302,7 @@ impl Grams {
 
     fn compare(
         &self,
-        words: &[Word],
+        words: &Words,
         text: &[u8],
         at: usize,
         four: u32,
@@ -303,7 +318,7 @@ impl Grams {
     #[inline]
     fn compare_slot(
         &self,
-        words: &[Word],
+        words: &Words,
         text: &[u8],
         (at, eight): (usize, u64),
         slot: u32,
@@ -320,9 +335,9 @@ impl Grams {
             let number = own.word as usize;
             let start = at.checked_sub(own.offset.into());
             if let (Some(start), Some(word)) = (start, words.get(number)) {
-                let range = start..start + word.bytes.len();
+                let range = start..start + word.len();
                 let place = text.get(range.clone());
-                if place.is_some_and(|place| place.eq_ignore_ascii_case(&word.bytes)) {
+                if place.is_some_and(|place| place.eq_ignore_ascii_case(word)) {
                     visit(number, range);
                 }
             }
@@ -335,9 +350,10 @@ mod tests {
     use super::*;
 
     fn found(words: &[&str], text: &str) -> Vec<(usize, Range<usize>)> {
-        let words = words.iter().map(|word| Word::new(word.as_bytes().to_vec()));
-        let words: Vec<_> = words.collect();
         let numbers: Vec<usize> = (0..words.len()).collect();
+        let mut list = Words::default();
+        words.iter().for_each(|word| list.push(word.as_bytes()));
+        let words = list;
         let mut found = Vec::new();
         Grams::of(&words, &numbers).each(&words, text.as_bytes(), &mut |word, range| {
             found.push((word, range));

@@ -3,12 +3,13 @@
 //! A rule runs only where one of its keywords stands, and a table of keywords is made for just the
 //! rules that read a file.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::gram::{Grams, Word};
+use crate::gram::{Grams, Words};
 use crate::rule::Rule;
 use crate::rule_set::RuleSet;
 
@@ -29,11 +30,37 @@ pub(crate) struct Keywords {
     tables: RefCell<HashMap<RuleSet, Rc<Table>>>,
 }
 
-/// The keywords by number, and for each the rules that have it.
+/// The keywords by number, and for each the rules that have it. There are thousands, so that each part
+/// is one piece of memory.
 #[derive(Debug, Default)]
 struct List {
-    words: Vec<Word>,
-    rules: Vec<Vec<usize>>,
+    words: Words,
+    rules: Vec<usize>,
+    /// Where the rules of each word end.
+    ends: Vec<usize>,
+}
+
+impl List {
+    /// Takes in rules with their keywords, sorted by keyword.
+    fn of(keywords: &[(Cow<'_, [u8]>, usize)]) -> Self {
+        let mut list = Self::default();
+        for of_word in keywords.chunk_by(|(one, _), (next, _)| one == next) {
+            let rules = of_word.iter().map(|(_, rule)| *rule);
+            list.rules.extend(rules);
+            list.ends.push(list.rules.len());
+            if let Some((word, _)) = of_word.first() {
+                list.words.push(word);
+            }
+        }
+        list
+    }
+
+    fn rules_of(&self, word: usize) -> &[usize] {
+        let before = word.checked_sub(1).and_then(|before| self.ends.get(before));
+        let start = before.copied().unwrap_or(0);
+        let end = self.ends.get(word).copied().unwrap_or(start);
+        self.rules.get(start..end).unwrap_or_default()
+    }
 }
 
 /// The keywords of some rules, ready to be looked for.
@@ -64,8 +91,7 @@ impl Place<'_> {
 
 impl Keywords {
     pub(crate) fn of(rules: &[Rule<'_>]) -> Self {
-        let mut list = List::default();
-        let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut keywords = Vec::new();
         let mut always = RuleSet::of_size(rules.len());
         let readers = rules
             .iter()
@@ -76,20 +102,12 @@ impl Keywords {
                 always.insert(at);
                 continue;
             }
-            for word in rule.keywords() {
-                let bytes = word.to_ascii_lowercase().into_bytes();
-                let number = *known.entry(bytes).or_insert_with_key(|bytes| {
-                    list.words.push(Word::new(bytes.clone()));
-                    list.rules.push(Vec::new());
-                    list.words.len() - 1
-                });
-                if let Some(rules) = list.rules.get_mut(number) {
-                    rules.push(at);
-                }
-            }
+            keywords.extend(rule.keywords().iter().map(|word| (lower(word), at)));
         }
+        keywords.sort_unstable();
+        keywords.dedup();
         Self {
-            list: Rc::new(list),
+            list: Rc::new(List::of(&keywords)),
             always,
             tables: RefCell::default(),
         }
@@ -110,10 +128,10 @@ impl Keywords {
     }
 
     fn build(&self, fits: &RuleSet) -> Table {
-        let lists = self.list.rules.iter().enumerate();
-        let has_some = |rules: &[usize]| rules.iter().any(|rule| fits.has(*rule));
-        let numbers = lists.filter(|(_, rules)| has_some(rules));
-        let numbers: Vec<usize> = numbers.map(|(number, _)| number).collect();
+        let fit = |rules: &[usize]| rules.iter().any(|rule| fits.has(*rule));
+        let numbers = 0..self.list.ends.len();
+        let numbers = numbers.filter(|word| fit(self.list.rules_of(*word)));
+        let numbers: Vec<usize> = numbers.collect();
         Table {
             grams: Grams::of(&self.list.words, &numbers),
             list: Rc::clone(&self.list),
@@ -123,12 +141,20 @@ impl Keywords {
     }
 }
 
+/// A keyword in lower case; nearly every one is written so.
+fn lower(word: &str) -> Cow<'_, [u8]> {
+    let word = word.as_bytes();
+    match word.iter().any(u8::is_ascii_uppercase) {
+        true => word.to_ascii_lowercase().into(),
+        false => word.into(),
+    }
+}
+
 impl Table {
     /// Hands over every place of every keyword.
     pub(crate) fn each<'t>(&'t self, text: &[u8], mut visit: impl FnMut(Place<'t>)) {
         let mut found = |word: usize, range: Range<usize>| {
-            let rules = self.list.rules.get(word).map(Vec::as_slice);
-            let rules = rules.unwrap_or_default();
+            let rules = self.list.rules_of(word);
             let fits = &self.fits;
             visit(Place { range, rules, fits });
         };

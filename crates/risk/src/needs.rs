@@ -22,13 +22,20 @@ const SHORTEST_WORD: usize = 5;
 /// A gap of anything that may be this long makes a pattern costly wherever its first part matches.
 const LONG_GAP: u32 = 16;
 
+/// One to three bytes; each pattern makes hundreds of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Set {
+    bytes: [u8; MOST_AT_ONCE],
+    count: usize,
+}
+
 /// What every match of a pattern holds.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
     /// Whether that is a run of bytes that tokens are made of.
     long_run: bool,
     /// Sets of bytes, of each of which it holds one; the rarest first.
-    sets: Vec<Vec<u8>>,
+    sets: Vec<Set>,
     /// A word that it holds in some case, in lower case.
     word: Option<Vec<u8>>,
     /// What follows its last long gap, by itself.
@@ -38,9 +45,8 @@ pub(crate) struct Needs {
 impl Needs {
     pub(crate) fn of(hir: &Hir) -> Self {
         let mut sets = sets_of(hir);
-        sets.sort_by_key(|set| std::cmp::Reverse(rarity(set)));
-        sets.dedup();
-        sets.retain(|set| rarity(set) >= EVERYWHERE);
+        sets.retain(|set| set.rarity() >= EVERYWHERE);
+        sets.sort_by_key(|set| std::cmp::Reverse(set.rarity()));
         sets.truncate(MOST_SETS);
         Self {
             long_run: shape::longest_run_of(hir, is_of_token) >= LONG_RUN,
@@ -53,7 +59,7 @@ impl Needs {
     /// Whether a text holds all of it.
     pub(crate) fn are_met(&self, text: &[u8]) -> bool {
         let word = self.word.as_ref();
-        self.sets.iter().all(|set| holds_one(text, set))
+        self.sets.iter().all(|set| set.has_one_in(text))
             && word.is_none_or(|word| holds_word(text, word))
             && (!self.long_run || has_long_run(text))
     }
@@ -65,19 +71,47 @@ impl Needs {
     }
 }
 
-fn holds_one(text: &[u8], set: &[u8]) -> bool {
-    match *set {
-        [one] => memchr::memchr(one, text).is_some(),
-        [one, two] => memchr::memchr2(one, two, text).is_some(),
-        [one, two, three] => memchr::memchr3(one, two, three, text).is_some(),
-        _ => true,
+impl Set {
+    /// The set of some bytes, if they are few enough.
+    fn of(bytes: impl IntoIterator<Item = u8>) -> Option<Self> {
+        let mut set = Self {
+            bytes: [0; MOST_AT_ONCE],
+            count: 0,
+        };
+        for byte in bytes {
+            if !set.as_slice().contains(&byte) {
+                *set.bytes.get_mut(set.count)? = byte;
+                set.count += 1;
+            }
+        }
+        set.bytes.get_mut(..set.count)?.sort_unstable();
+        (set.count > 0).then_some(set)
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.count).unwrap_or_default()
+    }
+
+    fn has_one_in(&self, text: &[u8]) -> bool {
+        match *self.as_slice() {
+            [one] => memchr::memchr(one, text).is_some(),
+            [one, two] => memchr::memchr2(one, two, text).is_some(),
+            [one, two, three] => memchr::memchr3(one, two, three, text).is_some(),
+            _ => true,
+        }
+    }
+
+    /// How rare its commonest byte is.
+    fn rarity(&self) -> usize {
+        let bytes = self.as_slice().iter();
+        bytes.map(|byte| rarity(*byte)).min().unwrap_or(0)
     }
 }
 
 /// Whether a text holds a word, in lower case, in any case.
 fn holds_word(text: &[u8], word: &[u8]) -> bool {
     let letters = word.iter().enumerate();
-    let rarest = letters.max_by_key(|(_, byte)| rarity(&[**byte]));
+    let rarest = letters.max_by_key(|(_, byte)| rarity(**byte));
     let Some((offset, byte)) = rarest else {
         return true;
     };
@@ -151,25 +185,24 @@ fn tail_of(hir: &Hir) -> Option<Hir> {
     Some(Hir::concat(tail.to_vec()))
 }
 
-/// How rare the commonest byte of a set is.
-fn rarity(set: &[u8]) -> usize {
-    let place = |byte: &u8| COMMON.iter().position(|common| common == byte);
-    let places = set.iter().map(|byte| place(byte).unwrap_or(COMMON.len()));
-    places.min().unwrap_or(0)
+/// How rare a byte is.
+fn rarity(byte: u8) -> usize {
+    let place = memchr::memchr(byte, COMMON);
+    place.unwrap_or(COMMON.len())
 }
 
 /// Small sets of bytes, of each of which every match holds one.
-fn sets_of(hir: &Hir) -> Vec<Vec<u8>> {
+fn sets_of(hir: &Hir) -> Vec<Set> {
     let mut sets = match hir.kind() {
-        HirKind::Literal(Literal(bytes)) => bytes.iter().map(|byte| vec![*byte]).collect(),
+        HirKind::Literal(Literal(bytes)) => {
+            bytes.iter().filter_map(|byte| Set::of([*byte])).collect()
+        }
         HirKind::Class(Class::Bytes(class)) => {
             let bytes = class.iter().flat_map(|range| range.start()..=range.end());
-            let bytes: Vec<u8> = bytes.take(MOST_AT_ONCE + 1).collect();
-            let is_small = (1..=MOST_AT_ONCE).contains(&bytes.len());
-            is_small.then_some(bytes).into_iter().collect()
+            return Set::of(bytes).into_iter().collect();
         }
-        HirKind::Capture(capture) => sets_of(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => sets_of(&repetition.sub),
+        HirKind::Capture(capture) => return sets_of(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => return sets_of(&repetition.sub),
         HirKind::Concat(parts) => parts.iter().flat_map(sets_of).collect(),
         HirKind::Alternation(parts) => sets_of_any(&parts.iter().map(sets_of).collect::<Vec<_>>()),
         _ => Vec::new(),
@@ -181,18 +214,16 @@ fn sets_of(hir: &Hir) -> Vec<Vec<u8>> {
 
 /// What every match holds that is a match of one of some parts, each with its own sets: what all of
 /// them hold, and one of the rarest of each.
-fn sets_of_any(parts: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
+fn sets_of_any(parts: &[Vec<Set>]) -> Vec<Set> {
     let first = parts.first().into_iter().flatten();
-    let by_all = |set: &&Vec<u8>| parts.iter().all(|part| part.contains(set));
-    let mut sets: Vec<Vec<u8>> = first.filter(by_all).cloned().collect();
+    let by_all = |set: &&Set| parts.iter().all(|part| part.contains(set));
+    let mut sets: Vec<Set> = first.filter(by_all).copied().collect();
     let rarest = parts
         .iter()
-        .map(|part| part.iter().max_by_key(|set| rarity(set)));
+        .map(|part| part.iter().max_by_key(|set| set.rarity()));
     if let Some(rarest) = rarest.collect::<Option<Vec<_>>>() {
-        let mut together: Vec<u8> = rarest.into_iter().flatten().copied().collect();
-        together.sort_unstable();
-        together.dedup();
-        sets.extend((together.len() <= MOST_AT_ONCE).then_some(together));
+        let together = rarest.into_iter().flat_map(Set::as_slice).copied();
+        sets.extend(Set::of(together));
     }
     sets
 }

@@ -3,17 +3,15 @@
 use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 
+use crate::comment::Comments;
+use crate::language::Languages;
+use crate::pattern::{Groups, Regex};
+use crate::secret::SecretRule;
+use crate::shape::{self, Told};
 use baton_core::envelope::Severity;
 use baton_core::policy::{RiskKind, RiskRule, Side};
 use baton_core::problem::Problem;
 use baton_core::rules::check_examples;
-use regex::bytes::{Captures, Regex};
-
-use crate::comment::Comments;
-use crate::language::Languages;
-use crate::pattern;
-use crate::secret::SecretRule;
-use crate::shape::{self, Told};
 
 /// Where a rule comes from.
 #[derive(Debug)]
@@ -177,11 +175,11 @@ impl<'p> Rule<'p> {
             return Ok(compiled);
         }
         let compiled = match &self.source {
-            Source::Policy(rule) => compile_policy_rule(rule, self.languages)?,
+            Source::Policy(rule) => compile_policy_rule(rule, self.languages, self.told())?,
             Source::Secret(rule) => {
-                let pattern = rule.compile()?;
+                let pattern = rule.compile(&self.told().hir)?;
                 Compiled {
-                    has_groups: pattern.captures_len() > 1,
+                    has_groups: pattern.has_groups(),
                     pattern,
                     except: None,
                 }
@@ -197,7 +195,12 @@ impl<'p> Rule<'p> {
     pub(crate) fn check(&self) -> Result<(), Problem> {
         match &self.source {
             Source::Policy(_) => self.compiled().map(drop),
-            Source::Secret(rule) => rule.check_all(),
+            Source::Secret(rule) => {
+                if rule.regex.is_some() {
+                    self.compiled()?;
+                }
+                rule.check_others()
+            }
         }
     }
 
@@ -225,11 +228,7 @@ impl<'p> Rule<'p> {
         let compiled = self.compiled()?;
         let mut at = window.start;
         while at <= text.len() {
-            let Some(range) = compiled
-                .pattern
-                .find_at(text, at)
-                .map(|found| found.range())
-            else {
+            let Some(range) = compiled.pattern.find_at(text, at) else {
                 return Ok(());
             };
             at = range.end + usize::from(range.is_empty());
@@ -264,19 +263,19 @@ impl Compiled {
     /// A match with what its groups hold.
     fn found<'t>(&self, text: &'t [u8], range: Range<usize>, source: &Source<'_>) -> Found<'t> {
         let whole = text.get(range.clone()).unwrap_or_default();
-        let captures = self
+        let groups = self
             .has_groups
-            .then(|| self.pattern.captures_at(text, range.start));
-        let captures: Option<Captures<'t>> = captures.flatten();
-        let secret = captures.as_ref().and_then(|captures| match source {
+            .then(|| self.pattern.groups_at(text, range.start));
+        let groups: Option<Groups> = groups.flatten();
+        let secret = groups.as_ref().and_then(|groups| match source {
             Source::Policy(_) => None,
-            Source::Secret(rule) => rule.secret(captures),
+            Source::Secret(rule) => text.get(rule.secret(groups)?),
         });
-        let name = captures.and_then(|captures| captures.name("name"));
+        let name = groups.and_then(|groups| groups.get_group_by_name("name"));
         Found {
             range,
             secret: secret.unwrap_or(whole),
-            name: name.map(|name| name.as_bytes()),
+            name: name.and_then(|name| text.get(name.range())),
         }
     }
 
@@ -294,14 +293,17 @@ fn reads_comments(rule: &RiskRule) -> bool {
     rule.comments || words.contains(&rule.kind)
 }
 
-fn compile_policy_rule(rule: &RiskRule, languages: Languages) -> Result<Compiled, Problem> {
-    let build = |text: &str| {
-        pattern::compile(text).map_err(|why| {
-            Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id))
-        })
-    };
-    let pattern = build(&rule.pattern)?;
-    let named = pattern.capture_names().flatten().any(|name| name == "name");
+fn compile_policy_rule(
+    rule: &RiskRule,
+    languages: Languages,
+    told: &Told,
+) -> Result<Compiled, Problem> {
+    let invalid =
+        |why: String| Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id));
+    let hir = told.hir.clone();
+    let pattern = hir.and_then(|hir| Regex::of_hir(&rule.pattern, hir));
+    let pattern = pattern.map_err(invalid)?;
+    let named = pattern.has_group("name");
     if named != (rule.kind == RiskKind::Dependency) {
         return Err(Problem::fail(
             "POLICY_INVALID",
@@ -314,7 +316,12 @@ fn compile_policy_rule(rule: &RiskRule, languages: Languages) -> Result<Compiled
     let compiled = Compiled {
         has_groups: named,
         pattern,
-        except: rule.except.as_deref().map(build).transpose()?,
+        except: rule
+            .except
+            .as_deref()
+            .map(Regex::of)
+            .transpose()
+            .map_err(invalid)?,
     };
     // A rule that names its files tells the language of its examples by their endings.
     let globs = rule.place.globs.iter();
@@ -329,11 +336,12 @@ fn compile_policy_rule(rule: &RiskRule, languages: Languages) -> Result<Compiled
             parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
         });
         (has_keyword || rule.keywords.is_empty())
-            && compiled.pattern.find_iter(text).any(|found| {
+            && compiled.pattern.all_in(text).any(|found| {
                 let is_said =
-                    !reads_comments(rule) && Comments::of(text, languages).hold(found.start());
+                    !reads_comments(rule) && Comments::of(text, languages).hold(found.start);
+                let matched = text.get(found).unwrap_or_default();
                 // An exception may speak by the match or by the lines around it.
-                !is_said && !compiled.leaves_alone(found.as_bytes()) && !compiled.leaves_alone(text)
+                !is_said && !compiled.leaves_alone(matched) && !compiled.leaves_alone(text)
             })
     })?;
     Ok(compiled)

@@ -1,15 +1,15 @@
 //! Rules for secrets: what counts as one, and what an allowlist leaves alone.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use baton_core::problem::Problem;
-use regex::bytes::{Captures, Regex};
+use regex_syntax::hir::Hir;
 use serde::Deserialize;
 
 use crate::needs::Needs;
-use crate::pattern::{self, Pattern};
+use crate::pattern::{Groups, Pattern, Regex};
 pub(crate) use crate::secret_file::{MAX_BYTES, read};
-use crate::shape;
 
 /// What the fields of an allowlist are joined by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -85,20 +85,15 @@ pub(crate) struct Place<'t> {
 impl SecretRule {
     /// The secret within a match: the group that the rule names, else the first group that took
     /// part, else the whole match.
-    pub(crate) fn secret<'t>(&self, captures: &Captures<'t>) -> Option<&'t [u8]> {
-        let named = (self.group > 0).then(|| captures.get(self.group)).flatten();
+    pub(crate) fn secret(&self, groups: &Groups) -> Option<Range<usize>> {
+        let named = (self.group > 0).then(|| groups.get_group(self.group));
         let first = || {
-            captures
-                .iter()
-                .skip(1)
-                .flatten()
-                .find(|group| !group.is_empty())
+            let mut groups = groups.iter().skip(1).flatten();
+            groups.find(|group| !group.is_empty())
         };
-        let whole = || captures.get(0);
-        named
-            .or_else(first)
-            .or_else(whole)
-            .map(|group| group.as_bytes())
+        let whole = || groups.get_group(0);
+        let secret = named.flatten().or_else(first).or_else(whole);
+        secret.map(|group| group.range())
     }
 
     /// Whether a match counts: its secret is random enough, and no allowlist leaves it alone.
@@ -126,27 +121,25 @@ impl SecretRule {
     ///
     /// # Errors
     /// `SECRET_RULES_INVALID`.
-    pub(crate) fn compile(&self) -> Result<Regex, Problem> {
+    pub(crate) fn compile(&self, hir: &Result<Rc<Hir>, String>) -> Result<Regex, Problem> {
         let text = self.regex.as_deref().unwrap_or_default();
-        let shape = shape::of(text).map_err(|why| self.invalid(&why))?;
+        let hir = hir.as_ref().map_err(|why| self.invalid(why))?;
+        let shape = hir.properties();
         let why = match self.group {
-            _ if !shape.can_match => "its regex matches nothing".to_owned(),
-            _ if shape.can_be_empty => "its regex can match an empty text".to_owned(),
-            group if group > shape.groups => {
+            _ if shape.minimum_len().is_none() => "its regex matches nothing".to_owned(),
+            _ if shape.minimum_len() == Some(0) => "its regex can match an empty text".to_owned(),
+            group if group > shape.explicit_captures_len() => {
                 format!("secretGroup {group} is no group of its regex")
             }
-            _ => return pattern::compile(text).map_err(|why| self.invalid(&why)),
+            _ => return Regex::of_hir(text, Rc::clone(hir)).map_err(|why| self.invalid(&why)),
         };
         Err(self.invalid(&why))
     }
 
-    /// Every pattern of the rule, for a full check.
-    pub(crate) fn check_all(&self) -> Result<(), Problem> {
-        if self.regex.is_some() {
-            self.compile()?;
-        }
+    /// The rule's other patterns, for a full check.
+    pub(crate) fn check_others(&self) -> Result<(), Problem> {
         if let Some(path) = &self.path {
-            pattern::compile(path).map_err(|why| self.invalid(&why))?;
+            Regex::of(path).map_err(|why| self.invalid(&why))?;
         }
         self.allowlists.iter().try_for_each(Allowlist::check_all)
     }
@@ -262,13 +255,14 @@ mod tests {
     fn counts(path: &str, line: &str) -> bool {
         let file = read("test", FILE.as_bytes()).unwrap();
         let rule = &file.rules[0];
-        let regex = pattern::compile(rule.regex.as_deref().unwrap()).unwrap();
-        let captures = regex.captures(line.as_bytes()).unwrap();
+        let regex = Regex::of(rule.regex.as_deref().unwrap()).unwrap();
+        let line = line.as_bytes();
+        let groups = regex.groups_at(line, 0).unwrap();
         let place = Place {
             path: path.as_bytes(),
-            matched: captures.get(0).unwrap().as_bytes(),
-            secret: rule.secret(&captures).unwrap(),
-            line: line.as_bytes(),
+            matched: &line[groups.get_group(0).unwrap().range()],
+            secret: &line[rule.secret(&groups).unwrap()],
+            line,
         };
         rule.counts(&place, &file.allowlists).unwrap()
     }
@@ -301,14 +295,15 @@ mod tests {
         let Some(regex) = &rule.regex else {
             return false;
         };
-        let regex = pattern::compile(regex).unwrap();
-        let mut found = regex.captures_iter(text.as_bytes()).filter(|captures| {
-            let matched = captures.get(0).unwrap();
-            let held = String::from_utf8_lossy(matched.as_bytes()).to_ascii_lowercase();
+        let regex = Regex::of(regex).unwrap();
+        let mut found = regex.all_in(text.as_bytes()).filter(|found| {
+            let matched = &text.as_bytes()[found.clone()];
+            let groups = regex.groups_at(text.as_bytes(), found.start).unwrap();
+            let held = String::from_utf8_lossy(matched).to_ascii_lowercase();
             let place = Place {
                 path: b"",
-                matched: matched.as_bytes(),
-                secret: rule.secret(captures).unwrap(),
+                matched,
+                secret: &text.as_bytes()[rule.secret(&groups).unwrap()],
                 line: text.as_bytes(),
             };
             rule.keywords
@@ -347,7 +342,7 @@ mod tests {
             let false_alarm = own.no_match.iter().filter(|text| finds(rule, &file, text));
             wrong.extend(false_alarm.map(|text| format!("{}: finds {text}", rule.id)));
             if let Some(path) = &rule.path {
-                let path = pattern::compile(path).unwrap();
+                let path = Regex::of(path).unwrap();
                 let fits = |name: &&String| path.is_match(name.as_bytes());
                 wrong.extend(own.path_match.iter().filter(|name| !fits(name)).cloned());
                 wrong.extend(own.path_no_match.iter().filter(fits).cloned());

@@ -173,7 +173,7 @@ impl FileRule {
     }
 
     /// What can be told of the patterns without reading each, which would cost every run more than the
-    /// rest of it; [`SecretRule::check_all`] does, and the use of a rule.
+    /// rest of it; [`crate::rule::Rule::check`] does, and the use of a rule.
     fn wrong_patterns(&self) -> Result<(), String> {
         if self.path.as_ref().is_some_and(String::is_empty) {
             return Err("its path is an empty pattern, which matches every file".to_owned());
@@ -222,6 +222,7 @@ impl FileAllowlist {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::{Rule, Source};
 
     #[test]
     fn what_is_no_rule_file_is_refused() {
@@ -291,8 +292,9 @@ mod tests {
             ),
         ] {
             let text = format!("[[rules]]\nid = 'one'\n{field}\n");
-            let file = read("own.toml", text.as_bytes()).unwrap();
-            let message = file.rules[0].check_all().unwrap_err().to_string();
+            let rule = read("own.toml", text.as_bytes()).unwrap().rules.remove(0);
+            let rule = Rule::new(Source::Secret(Box::new(rule)));
+            let message = rule.check().unwrap_err().to_string();
             for part in ["own.toml", "one", word] {
                 assert!(message.contains(part), "{field}: no {part} in {message}");
             }

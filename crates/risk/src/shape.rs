@@ -1,6 +1,8 @@
 //! What can be told of a pattern by reading it: where its matches lie, how long they are, and what
 //! every one of them holds. Reading costs a small part of compiling.
 
+use std::rc::Rc;
+
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
@@ -9,46 +11,36 @@ use crate::needs::Needs;
 /// So many texts that a pattern can hold are written down.
 const MOST_TEXTS: usize = 512;
 
-fn parsed(text: &str, unicode: bool) -> Option<Hir> {
-    let mut parser = ParserBuilder::new();
-    parser.unicode(unicode).utf8(false).build().parse(text).ok()
-}
-
-/// What can be told of a pattern without compiling it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    pub(crate) can_match: bool,
-    /// Whether an empty text is a match.
-    pub(crate) can_be_empty: bool,
-    pub(crate) groups: usize,
+/// A pattern, read.
+pub(crate) struct Read {
+    pub(crate) hir: Hir,
+    /// Whether it asks for a class of Unicode.
+    is_unicode: bool,
 }
 
 /// Reads a pattern, or says what is wrong with it.
-pub(crate) fn of(text: &str) -> Result<Shape, String> {
-    let read = |unicode: bool| {
+pub(crate) fn read(text: &str) -> Result<Read, String> {
+    let read = |is_unicode: bool| {
         let mut parser = ParserBuilder::new();
-        let parsed = parser.unicode(unicode).utf8(false).build().parse(text);
-        parsed.map_err(|error| format!("pattern \"{}\": {error}", text.escape_debug()))
+        match parser.unicode(is_unicode).utf8(false).build().parse(text) {
+            Ok(hir) => Ok(Read { hir, is_unicode }),
+            Err(error) => Err(format!("pattern \"{}\": {error}", text.escape_debug())),
+        }
     };
-    let hir = read(false).or_else(|_| read(true))?;
-    let known = hir.properties();
-    Ok(Shape {
-        can_match: known.minimum_len().is_some(),
-        can_be_empty: known.minimum_len() == Some(0),
-        groups: known.explicit_captures_len(),
-    })
+    read(false).or_else(|_| read(true))
 }
 
 /// What a path must hold for a pattern to match in it, or what is wrong with the pattern.
 pub(crate) fn needs_of(text: &str) -> Result<Needs, String> {
-    match parsed(text, false) {
-        Some(hir) => Ok(Needs::of(&hir)),
-        None => of(text).map(|_| Needs::default()),
-    }
+    let read = read(text)?;
+    Ok(match read.is_unicode {
+        false => Needs::of(&read.hir),
+        true => Needs::default(),
+    })
 }
 
 /// What decides where a pattern is tried, and on what.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Told {
     /// Whether every match lies in one line; at its edges it may take in a line feed for want of another
     /// byte, as `[^a-z]` does, which is no part of what it is about.
@@ -59,26 +51,40 @@ pub(crate) struct Told {
     pub(crate) longest: Option<usize>,
     /// What a text must hold for a match.
     pub(crate) needs: Needs,
+    /// The pattern itself, or what is wrong with it.
+    pub(crate) hir: Result<Rc<Hir>, String>,
 }
 
 /// Reads a pattern; one that cannot be read tells nothing.
 pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
-    let Some(hir) = parsed(text, false) else {
-        let hir = parsed(text, true);
-        return Told {
-            stays_in_line: hir.is_some_and(|hir| stays(&hir, true, true)),
-            ..Told::default()
-        };
+    let nothing = |hir| Told {
+        stays_in_line: false,
+        holds_keyword: false,
+        longest: None,
+        needs: Needs::default(),
+        hir,
     };
+    let Read { hir, is_unicode } = match read(text) {
+        Ok(read) => read,
+        Err(why) => return nothing(Err(why)),
+    };
+    let stays_in_line = stays(&hir, true, true);
+    if is_unicode {
+        return Told {
+            stays_in_line,
+            ..nothing(Ok(hir.into()))
+        };
+    }
     let words: Vec<String> = keywords
         .iter()
         .map(|word| word.to_ascii_lowercase())
         .collect();
     Told {
-        stays_in_line: stays(&hir, true, true),
+        stays_in_line,
         holds_keyword: !words.is_empty() && must_hold(&hir, &words),
         longest: hir.properties().maximum_len(),
         needs: Needs::of(&hir),
+        hir: Ok(hir.into()),
     }
 }
 
@@ -303,7 +309,7 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::{longest_run_of, parsed, told};
+    use super::{longest_run_of, read, told};
 
     #[test]
     fn whether_a_keyword_stands_in_every_match_is_told() {
@@ -367,7 +373,7 @@ mod tests {
             (".{30}", 0),
         ] {
             let letters = |byte: u8| byte.is_ascii_alphanumeric();
-            let hir = parsed(text, false).unwrap();
+            let hir = read(text).unwrap().hir;
             assert_eq!(longest_run_of(&hir, letters), run, "{text}");
         }
     }
