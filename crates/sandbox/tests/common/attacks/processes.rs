@@ -142,8 +142,9 @@ if call(170, n, len(n)) == 0: won()
         "reboot",
         Root,
         Py("
-# The command that only switches ctrl-alt-del off.
-if call(169, 0xfee1dead, 672274793, 0, 0) == 0: won()
+# The command that only switches ctrl-alt-del off. Below the first pid namespace the kernel lets the
+# caller through and knows no such command there: EINVAL.
+if call(169, 0xfee1dead, 672274793, 0, 0) == 0 or ctypes.get_errno() == 22: won()
 "),
     ),
     (
