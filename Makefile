@@ -33,10 +33,11 @@ walls: ## Install bubblewrap by the system's package manager
 demo: build ## Watch four changes go the whole way; REPO=path PATCH=file takes your own
 	@BATON_BIN='$(BIN)' REPO='$(REPO)' PATCH='$(PATCH)' bash tests/demo.sh
 
+# Tests wait for programs more than they work, so there are two for each processor.
 test: build ## Run every test
 	@command -v python3 >/dev/null || { echo 'python3 is missing: tests attack the walls with it'; exit 1; }
 	@command -v openssl >/dev/null || { echo 'openssl is missing: tests verify signatures with it'; exit 1; }
-	$(CARGO) test --workspace --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))} $(CARGO) test --workspace --locked
 
 quick: check ## Format, lints, unit tests of the libraries
 	$(CARGO) test --workspace --lib --locked
