@@ -89,6 +89,35 @@ impl Place<'_> {
     }
 }
 
+/// Words, each with a number of its own.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    list: List,
+    grams: Grams,
+}
+
+impl Numbered {
+    /// Of sorted words in lower case, none twice.
+    pub(crate) fn of(words: &[(Cow<'_, [u8]>, usize)]) -> Self {
+        let list = List::of(words);
+        let numbers: Vec<_> = (0..words.len()).collect();
+        Self {
+            grams: Grams::of(&list.words, &numbers),
+            list,
+        }
+    }
+
+    /// The least number among the words that stand in a text.
+    pub(crate) fn least(&self, text: &[u8]) -> Option<usize> {
+        let mut least = None;
+        self.grams.each(&self.list.words, text, &mut |word, _| {
+            let own = self.list.rules_of(word).iter().copied();
+            least = own.chain(least).min();
+        });
+        least
+    }
+}
+
 impl Keywords {
     pub(crate) fn of(rules: &[Rule<'_>]) -> Self {
         let mut keywords = Vec::new();

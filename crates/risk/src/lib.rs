@@ -16,6 +16,7 @@ mod checks;
 mod comment;
 mod content;
 mod explain;
+mod glimpse;
 mod glue;
 mod gram;
 mod hidden;
