@@ -50,6 +50,9 @@ pub struct Spec {
     pub timeout: Duration,
     /// How many bytes of each stream are kept.
     pub output_limit: usize,
+    /// A stream is closed once it holds more than that, and whoever writes on gets SIGPIPE: for a child
+    /// whose answer is of no use when it is cut. Else all of it is read, and the rest left out.
+    pub all_or_nothing: bool,
     /// Standard error goes into the same buffer as standard output.
     pub merge: bool,
     /// How much memory the child may fill, in bytes, where the system can hold it to that: from before
@@ -166,15 +169,10 @@ pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Probl
     collect(
         child.stdout.take(),
         Arc::clone(&stdout),
-        spec.output_limit,
+        spec,
         sender.clone(),
     );
-    collect(
-        child.stderr.take(),
-        Arc::clone(&stderr),
-        spec.output_limit,
-        sender,
-    );
+    collect(child.stderr.take(), Arc::clone(&stderr), spec, sender);
     let (ended, open) = supervise(
         &mut child,
         &ends,
@@ -283,10 +281,11 @@ fn feed(child: &mut Child, input: Vec<u8>) {
 fn collect<R: Read + Send + 'static>(
     stream: Option<R>,
     into: Arc<Mutex<Captured>>,
-    limit: usize,
+    spec: &Spec,
     ends: Sender<()>,
 ) {
     let Some(mut stream) = stream else { return };
+    let (limit, all_or_nothing) = (spec.output_limit, spec.all_or_nothing);
     std::thread::spawn(move || {
         let mut buffer = [0_u8; 16 << 10];
         while let Ok(count) = stream.read(&mut buffer) {
@@ -295,7 +294,11 @@ fn collect<R: Read + Send + 'static>(
             }
             let mut captured = into.lock().unwrap_or_else(PoisonError::into_inner);
             captured.take_in(buffer.get(..count).unwrap_or_default(), limit);
+            if all_or_nothing && captured.is_cut() {
+                break;
+            }
         }
+        drop(stream);
         // The receiver is gone when the drain time is over.
         let _ = ends.send(());
     });
@@ -378,6 +381,7 @@ mod tests {
             input: Vec::new(),
             timeout: Duration::from_secs(20),
             output_limit: 100,
+            all_or_nothing: false,
             merge: false,
             memory: None,
         }
@@ -398,6 +402,15 @@ mod tests {
         let done = run(&spec, &|| false).unwrap();
         assert_eq!((done.stdout.bytes.len(), done.stdout.total), (100, 1 << 20));
         assert!(done.stdout.is_cut());
+    }
+
+    #[test]
+    fn a_child_whose_answer_would_be_cut_ends_at_once() {
+        let mut spec = spec("yes");
+        spec.all_or_nothing = true;
+        let done = run(&spec, &|| false).unwrap();
+        assert!(done.stdout.is_cut());
+        assert_ne!(done.ended, Ended::Timeout);
     }
 
     #[test]

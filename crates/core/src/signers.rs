@@ -244,6 +244,7 @@ fn spec(argv: Vec<OsString>, timeout: Duration, input: &[u8]) -> Spec {
         input: input.to_vec(),
         timeout,
         output_limit: OUTPUT,
+        all_or_nothing: false,
         merge: false,
         memory: None,
     }

@@ -47,6 +47,7 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
         input: prompt.clone().into_bytes(),
         timeout: Duration::from_secs(policy.caps.draft_timeout_seconds),
         output_limit: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX),
+        all_or_nothing: false,
         merge: false,
         memory: None,
     };

@@ -39,6 +39,7 @@ pub(crate) fn ask(
         },
         timeout: TIMEOUT,
         output_limit: 64 << 10,
+        all_or_nothing: false,
         memory: None,
         merge: false,
     };

@@ -169,6 +169,7 @@ impl Call {
             input: self.input,
             timeout: TIMEOUT,
             output_limit: OUTPUT_LIMIT,
+            all_or_nothing: true,
             merge: false,
             memory: self.memory,
         };

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 /// between tree and folder. It outranks any `.gitattributes` in the tree.
 const ATTRIBUTES: &str = "* -text -filter -ident -export-ignore -export-subst !eol !working-tree-encoding !diff !merge\n";
 
-/// What git may fill with a patch and all files that it makes: some hundred bytes can be a delta
+/// What git may fill with an index, or with a patch and all files that it makes: some hundred bytes can be a delta
 /// that inflates to gigabytes, and git holds every result until the last.
 const APPLY_MEMORY: u64 = 1 << 30;
 
@@ -90,6 +90,8 @@ impl ObjectStore {
         };
         self.indexed(&index)
             .args(["read-tree", tree.as_str()])
+            // Some hundred bytes can be a tree of a billion files.
+            .memory(APPLY_MEMORY)
             .output("reading the base")?;
         Ok(index)
     }

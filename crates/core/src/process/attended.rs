@@ -26,14 +26,13 @@ pub fn run_attended(spec: &Spec) -> Result<Finished, Problem> {
     let stdout = Arc::new(Mutex::new(Captured::default()));
     let stderr = Arc::new(Mutex::new(Captured::default()));
     let open = usize::from(child.stdout.is_some()) + usize::from(child.stderr.is_some());
-    let limit = spec.output_limit;
     collect(
         child.stdout.take(),
         Arc::clone(&stdout),
-        limit,
+        spec,
         sender.clone(),
     );
-    collect(child.stderr.take(), Arc::clone(&stderr), limit, sender);
+    collect(child.stderr.take(), Arc::clone(&stderr), spec, sender);
     let ended = loop {
         if let Ok(Some(status)) = child.try_wait() {
             break ended_by(status);
