@@ -454,7 +454,7 @@ fn folders_that_the_log_does_not_tell_of_are_found() {
     std::fs::rename(bench.task("done", "T-1"), bench.task("blocked", "T-1")).unwrap();
     let said = bench.baton(["verify", "T-1"]).expect(1);
     assert!(
-        list(&said, "wrong").contains("it lies in blocked, the log says done"),
+        list(&said, "wrong").contains("T-1 lies in blocked, the log says done"),
         "{said}"
     );
 }

@@ -48,8 +48,12 @@ impl Store {
         Ok(differs)
     }
 
-    /// A task may be on its way, since a line is written before the move that it tells of.
-    fn task_differs(
+    /// The same for one task. It may be on its way, since a line is written before the move that it tells
+    /// of, so it is looked at again.
+    ///
+    /// # Errors
+    /// As [`Self::differs_from`].
+    pub fn task_differs(
         &self,
         id: &TaskId,
         mut said: Option<State>,

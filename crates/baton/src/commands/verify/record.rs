@@ -60,12 +60,9 @@ pub(super) fn key(case: &Case<'_>, checked: &Checked) -> Result<Found, Problem> 
 
 /// The task lies where the log says.
 pub(super) fn place(case: &Case<'_>, checked: &Checked) -> Result<Found, Problem> {
-    let (id, lies) = (case.task.id().as_str(), case.task.state());
-    Ok(match checked.states.get(id) {
-        Some(said) if *said == lies => Found::Holds,
-        Some(said) => Found::Differs(format!("it lies in {lies}, the log says {said}")),
-        None => Found::Differs(format!("it lies in {lies}, and the log knows no such task")),
-    })
+    let said = checked.states.get(case.task.id().as_str()).copied();
+    let differs = case.session.store()?.task_differs(case.task.id(), said)?;
+    Ok(differs.map_or(Found::Holds, Found::Differs))
 }
 
 /// The policy that lies there is the accepted one, and what still waits was decided under it.
