@@ -8,6 +8,7 @@ mod check;
 mod checkpoint;
 mod glance;
 mod index;
+mod kept;
 mod keys;
 mod log;
 mod read;

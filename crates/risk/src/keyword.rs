@@ -133,7 +133,11 @@ impl Keywords {
             }
             keywords.extend(rule.keywords().iter().map(|word| (lower(word), at)));
         }
-        keywords.sort_unstable();
+        // Numbers are compared many times faster than pieces of memory, and most words differ early.
+        keywords.sort_unstable_by(|(one, at), (other, next)| {
+            let order = beginning(one).cmp(&beginning(other));
+            order.then_with(|| one.cmp(other)).then(at.cmp(next))
+        });
         keywords.dedup();
         Self {
             list: Rc::new(List::of(&keywords)),
@@ -168,6 +172,15 @@ impl Keywords {
             always: self.always.and(fits),
         }
     }
+}
+
+/// The first bytes of a word as a number of the same order.
+fn beginning(word: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    for (byte, of_word) in bytes.iter_mut().zip(word) {
+        *byte = *of_word;
+    }
+    u64::from_be_bytes(bytes)
 }
 
 /// A keyword in lower case; nearly every one is written so.

@@ -8,7 +8,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
 use baton_transparency::{Checkpoint, check_inclusion, inclusion, leaf_hash};
-use rustix::fs::OFlags;
 
 use super::checkpoint::rewritten;
 use super::glance::Glance;
@@ -115,7 +114,7 @@ impl Log {
     }
 
     fn open_end(&self) -> Result<End, Problem> {
-        let parts = self.parts(OFlags::RDWR)?;
+        let parts = self.parts_to_write()?;
         let tail = parts.tail()?;
         let (index, was_wrong) = self.current_index(&parts, &tail)?;
         Ok(End {

@@ -1,16 +1,16 @@
 //! Signed heads. A checkpoint says how many lines the log has and what their tree's root is; it is
 //! written once all of these lines are on the disk, so it never says more than a power cut leaves.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
 use baton_transparency::{Checkpoint, SignedNote, VerifyingKey, root};
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags};
 
 use super::index::Index;
-use super::segments::open_active;
+use super::kept::Locked;
+use super::segments::{open_active, unopened};
 use super::{Log, path, write_failed};
 use crate::envelope::QUEUE_ROOT;
 use crate::problem::Problem;
@@ -129,7 +129,7 @@ impl Log {
         }
     }
 
-    fn seal_locked(&self, least: u64, _lock: &File) -> Result<Checkpoint, Problem> {
+    fn seal_locked(&self, least: u64, _lock: &Locked<'_>) -> Result<Checkpoint, Problem> {
         let before = self.sealed()?;
         if before.checkpoint.size >= least {
             return Ok(before.checkpoint);
@@ -137,7 +137,7 @@ impl Log {
         let index = self.index()?;
         let size = index.leaves()?;
         // Opened after the size was read: what lies in an earlier segment was synced when it was closed.
-        let file = open_active(&self.folder, OFlags::RDWR)?;
+        let file = open_active(&self.folder, OFlags::RDWR).map_err(|error| unopened(&error))?;
         self.sync(&file)?;
         self.check_root(&before, &index)?;
         self.write_checkpoint(size, &index)
@@ -214,15 +214,13 @@ impl Log {
         }
     }
 
-    pub(super) fn lock_checkpoint(&self) -> Result<File, Problem> {
+    pub(super) fn lock_checkpoint(&self) -> Result<Locked<'_>, Problem> {
         self.try_lock_checkpoint(FlockOperation::LockExclusive)
             .map_err(|error| Problem::io("checkpoint lock", &error))
     }
 
-    fn try_lock_checkpoint(&self, how: FlockOperation) -> io::Result<File> {
-        let lock = self.folder.lock_file(LOCK)?;
-        flock(&lock, how)?;
-        Ok(lock)
+    fn try_lock_checkpoint(&self, how: FlockOperation) -> io::Result<Locked<'_>> {
+        self.checkpoint_lock.take(&self.folder, LOCK, how)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use baton_transparency::{
     Hash, Hashes, TreeRange, completed_by, leaf_hash, root, stored_count, stored_index,
@@ -29,7 +30,7 @@ const BLOCK: usize = 1 << 20;
 /// The open index.
 #[derive(Debug)]
 pub struct Index {
-    file: File,
+    file: Arc<File>,
 }
 
 impl Hashes for Index {
@@ -130,7 +131,14 @@ impl Log {
                 opened.map(|folder| self.tree.get_or_init(|| folder))
             }
         };
-        match folder.and_then(|folder| folder.open_file(FILE, flags)) {
+        let file = folder.and_then(|folder| {
+            let open = || folder.open_file(FILE, flags);
+            match flags {
+                OFlags::RDWR => self.hashes.get(folder, FILE, open),
+                _ => open().map(Arc::new),
+            }
+        });
+        match file {
             Ok(file) => Ok(Some(Index { file })),
             Err(error) if missing(&error) => Ok(None),
             Err(error) => Err(Problem::io(path(), &error)),
@@ -190,6 +198,7 @@ impl Log {
         })?;
         file.write_all_at(&bytes, at).map_err(failed)?;
         folder.rename_over(FRESH, FILE).map_err(failed)?;
+        let file = Arc::new(file);
         Ok(Index { file })
     }
 

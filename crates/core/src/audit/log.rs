@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use baton_transparency::SigningKey;
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags};
 
 use super::checkpoint::Sealed;
 use super::index::{self, Index};
-use super::segments::{Parts, SEGMENTS, open_active};
+use super::kept::{Kept, Lock, Locked};
+use super::segments::{Parts, SEGMENTS, open_active, unopened};
 use super::{FILE, path};
 use crate::files::Folder;
 use crate::manifest::SSOT;
@@ -47,8 +48,14 @@ pub struct Log {
     pub(super) key: OnceLock<SigningKey>,
     /// The checkpoint that was read last.
     seen: Mutex<Option<Sealed>>,
-    /// The index's folder.
+    /// The folder of closed segments, and the index's.
+    segments: OnceLock<Arc<Folder>>,
     pub(super) tree: OnceLock<Folder>,
+    lock: Lock,
+    pub(super) checkpoint_lock: Lock,
+    /// What lines are written to, and their hashes.
+    active: Kept,
+    pub(super) hashes: Kept,
     /// Whether one was held against the log, the lines after it included.
     pub(super) was_held: AtomicBool,
 }
@@ -63,7 +70,12 @@ impl Log {
             rules: Mutex::default(),
             key: OnceLock::new(),
             seen: Mutex::default(),
+            segments: OnceLock::new(),
             tree: OnceLock::new(),
+            lock: Lock::default(),
+            checkpoint_lock: Lock::default(),
+            active: Kept::default(),
+            hashes: Kept::default(),
             was_held: AtomicBool::new(false),
         }
     }
@@ -107,12 +119,32 @@ impl Log {
     /// # Errors
     /// `LOG_MISSING`, `LOG_BROKEN`.
     pub fn head(&self) -> Result<Head, Problem> {
-        Ok(self.parts(OFlags::RDONLY)?.tail()?.head)
+        Ok(self.parts()?.tail()?.head)
     }
 
     /// The log's files as they are now.
-    pub(super) fn parts(&self, flags: OFlags) -> Result<Parts, Problem> {
-        Parts::open(&self.folder, open_active(&self.folder, flags)?)
+    fn parts(&self) -> Result<Parts, Problem> {
+        let active = open_active(&self.folder, OFlags::RDONLY);
+        self.parts_with(Arc::new(active.map_err(|error| unopened(&error))?))
+    }
+
+    /// As [`Self::parts`], to write to.
+    pub(super) fn parts_to_write(&self) -> Result<Parts, Problem> {
+        let open = || open_active(&self.folder, OFlags::RDWR);
+        let active = self.active.get(&self.folder, FILE, open);
+        self.parts_with(active.map_err(|error| unopened(&error))?)
+    }
+
+    fn parts_with(&self, active: Arc<File>) -> Result<Parts, Problem> {
+        let segments = match self.segments.get() {
+            Some(folder) => Some(Arc::clone(folder)),
+            None => match self.folder.sub(SEGMENTS) {
+                Ok(folder) => Some(Arc::clone(self.segments.get_or_init(|| Arc::new(folder)))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(Problem::io(path(), &error)),
+            },
+        };
+        Parts::of(segments, active)
     }
 
     /// As [`Self::parts`], at a moment when nobody is in the middle of a line, with the index as it was
@@ -127,7 +159,7 @@ impl Log {
         };
         let index = self.open_index(OFlags::RDONLY)?;
         let leaves = index.as_ref().map_or(Ok(0), Index::leaves)?;
-        Ok((self.parts(OFlags::RDONLY)?, index, leaves))
+        Ok((self.parts()?, index, leaves))
     }
 
     /// As [`Self::at_rest`], for those who want the lines alone.
@@ -135,15 +167,14 @@ impl Log {
         Ok(self.at_rest()?.0)
     }
 
-    pub(super) fn lock(&self) -> Result<File, Problem> {
+    pub(super) fn lock(&self) -> Result<Locked<'_>, Problem> {
         self.try_lock()
             .map_err(|error| Problem::io("audit lock", &error))
     }
 
-    fn try_lock(&self) -> io::Result<File> {
-        let lock = self.folder.lock_file(LOCK)?;
-        flock(&lock, FlockOperation::LockExclusive)?;
-        Ok(lock)
+    fn try_lock(&self) -> io::Result<Locked<'_>> {
+        self.lock
+            .take(&self.folder, LOCK, FlockOperation::LockExclusive)
     }
 
     /// Makes a file's bytes durable. After one failure this process writes nothing more to this log.
@@ -173,7 +204,7 @@ impl Log {
 }
 
 /// What is in a mutex, also when a thread ended while it had it: each value is whole at any time.
-fn taken<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn taken<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

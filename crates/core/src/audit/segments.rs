@@ -45,7 +45,7 @@ pub(super) struct Part {
 /// The log's files as they were at one moment.
 pub(super) struct Parts {
     /// The `audit` folder's own, where there is one; looked at when it is first asked for.
-    folder: Option<Folder>,
+    folder: Option<Arc<Folder>>,
     closed: OnceCell<Vec<u64>>,
     active: Arc<File>,
     length: u64,
@@ -63,17 +63,12 @@ pub(super) struct Tail {
 impl Parts {
     /// Opens what is there. Rotation renames only while the caller of [`super::Log::lock`] is alone, so
     /// without the lock a segment may be seen that holds the active file's lines; it is left out.
-    pub(super) fn open(audit: &Folder, active: File) -> Result<Self, Problem> {
+    pub(super) fn of(folder: Option<Arc<Folder>>, active: Arc<File>) -> Result<Self, Problem> {
         let length = active.metadata().map_err(|error| unread(&error))?.len();
-        let folder = match audit.sub(SEGMENTS) {
-            Ok(folder) => Some(folder),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(unread(&error)),
-        };
         Ok(Self {
             folder,
             closed: OnceCell::new(),
-            active: Arc::new(active),
+            active,
             length,
         })
     }
@@ -84,7 +79,7 @@ impl Parts {
             return Ok(closed);
         }
         let mut closed = Vec::new();
-        let entries = self.folder.as_ref().map(Folder::list).transpose();
+        let entries = self.folder.as_ref().map(|folder| folder.list()).transpose();
         for entry in entries.map_err(|error| unread(&error))?.unwrap_or_default() {
             closed.extend(first_of(&entry.name).filter(|_| !entry.is_folder));
         }
@@ -465,17 +460,17 @@ impl Head {
 }
 
 /// Opens the file that is appended to.
-pub(super) fn open_active(audit: &Folder, flags: OFlags) -> Result<File, Problem> {
-    audit
-        .open_file(FILE, flags | OFlags::APPEND)
-        .map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                Problem::fail("LOG_MISSING", format!("the audit log {} is gone", path()))
-                    .hint("restore it from a copy; baton never starts a second log in its place")
-            } else {
-                Problem::io(path(), &error)
-            }
-        })
+pub(super) fn open_active(audit: &Folder, flags: OFlags) -> io::Result<File> {
+    audit.open_file(FILE, flags | OFlags::APPEND)
+}
+
+/// Why that file could not be opened.
+pub(super) fn unopened(error: &io::Error) -> Problem {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Problem::fail("LOG_MISSING", format!("the audit log {} is gone", path()))
+            .hint("restore it from a copy; baton never starts a second log in its place");
+    }
+    Problem::io(path(), error)
 }
 
 fn unread(error: &io::Error) -> Problem {

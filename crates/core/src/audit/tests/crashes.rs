@@ -209,3 +209,45 @@ fn readers_find_nothing_wrong_while_others_write() {
     });
     assert_eq!(place.log.check(2).unwrap().head.seq, 301);
 }
+
+/// A log stays open from one line to the next, and others rotate, restore, rebuild and clean up meanwhile.
+#[test]
+fn what_others_put_in_a_files_place_is_what_is_written_to() {
+    let place = Place::new(small_segments(2_000));
+    append(&place.log, "first");
+    let other = place.again();
+    while place.segments().is_empty() {
+        append(&other, "of another writer");
+    }
+    let is_last = |receipt: Receipt| assert_eq!(place.again().head().unwrap().seq, receipt.seq);
+    is_last(append(&place.log, "after a rotation"));
+    for name in ["events.ndjson", "tree/hashes"] {
+        let path = place.path(name);
+        let copy = path.with_extension("copy");
+        std::fs::copy(&path, &copy).unwrap();
+        std::fs::rename(&copy, &path).unwrap();
+        is_last(append(&place.log, "after a copy took its place"));
+    }
+    std::fs::remove_file(place.path(".lock")).unwrap();
+    let before = other.head().unwrap().seq;
+    std::thread::scope(|scope| {
+        for log in [&place.log, &other] {
+            scope.spawn(|| (0..20).for_each(|_| drop(append(log, "without the old lock"))));
+        }
+    });
+    let checked = place.again().check(1).unwrap();
+    assert_eq!(checked.head.seq, before + 40);
+    assert!(!actions(&other).contains(&Action::IndexRebuilt));
+}
+
+/// One lock for all threads of a process, and for those who do not wait for it.
+#[test]
+fn threads_of_one_process_write_one_chain() {
+    let place = Place::new(every(4));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..25).for_each(|_| drop(append(&place.log, "by a thread"))));
+        }
+    });
+    assert_eq!(place.again().check(1).unwrap().head.seq, 100);
+}
