@@ -11,11 +11,13 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use serde_json::{Map, Value};
 
 use crate::audit::Action;
+use crate::caller::Caller;
 use crate::envelope::{Envelope, Finding, QUEUE_ROOT, Severity, Status, ToolClass};
 use crate::exit;
 use crate::masking::{self, Masker};
@@ -138,7 +140,7 @@ pub fn main_with(skill: &Skill, arguments: Vec<OsString>) -> ExitCode {
     if matches.get_flag("schema") {
         return print_schema(skill);
     }
-    match run(skill, &matches, &arguments, Input::Process) {
+    match run(skill, &matches, &arguments, Input::Process, None) {
         Ok(done) => print(
             &done,
             matches.get_flag("pretty"),
@@ -160,6 +162,19 @@ pub fn invoke(
     arguments: Vec<OsString>,
     upstream: Option<Envelope>,
 ) -> Result<Done, Problem> {
+    invoke_for(skill, arguments, upstream, None)
+}
+
+/// The same for a caller that answers for the work meanwhile.
+///
+/// # Errors
+/// As [`invoke`].
+pub fn invoke_for(
+    skill: &Skill,
+    arguments: Vec<OsString>,
+    upstream: Option<Envelope>,
+    caller: Option<Rc<dyn Caller>>,
+) -> Result<Done, Problem> {
     let matches = skill
         .command()
         .try_get_matches_from(&arguments)
@@ -169,6 +184,7 @@ pub fn invoke(
         &matches,
         &arguments,
         Input::Given(upstream.map(Box::new)),
+        caller,
     )
 }
 
@@ -206,6 +222,7 @@ fn run(
     matches: &ArgMatches,
     arguments: &[OsString],
     input: Input,
+    caller: Option<Rc<dyn Caller>>,
 ) -> Result<Done, Problem> {
     let common =
         Common::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
@@ -214,7 +231,7 @@ fn run(
         Ok(upstream) => (upstream, None),
         Err(problem) => (None, Some(problem)),
     };
-    let mut session = Session::new(common, actor, upstream);
+    let mut session = Session::new(common, actor, upstream).called_by(caller);
     // What upstream says goes into files, log and envelope; before it is masked, the policy's own rules
     // must be known. A policy that cannot be read is for the work to refuse.
     if session.upstream.is_some() {

@@ -95,6 +95,13 @@ impl Lease {
         here && self.pid_start.is_some() && ids::process_start(self.pid) != self.pid_start
     }
 
+    /// Whether a worker of this name may take the task: the lease has ended, or somebody claimed the task
+    /// in the worker's name and is not at work on it. What a worker itself holds carries a longer name.
+    #[must_use]
+    pub fn is_free_for(&self, name: &str, now: SystemTime) -> bool {
+        self.is_over(now) || (self.owner == name && !self.is_in_living_hands())
+    }
+
     /// Whether the lease has ended, or its machine was started anew since.
     #[must_use]
     pub fn is_over(&self, now: SystemTime) -> bool {
@@ -133,6 +140,24 @@ mod tests {
         assert!(
             !other_boot.is_over(now),
             "another machine's boot says nothing"
+        );
+    }
+
+    #[test]
+    fn a_worker_takes_what_is_over_or_claimed_in_its_name() {
+        let now = clock::now();
+        let mut lease = lease(Duration::from_secs(60));
+        assert!(lease.is_free_for("me", now));
+        assert!(!lease.is_free_for("other", now));
+        assert!(lease.is_free_for("other", now + Duration::from_secs(61)));
+        lease.pid = 1;
+        lease.pid_start = ids::process_start(1);
+        assert!(!lease.is_free_for("me", now), "somebody is at work on it");
+        "me/1234".clone_into(&mut lease.owner);
+        lease.pid_start = Some(u64::MAX);
+        assert!(
+            !lease.is_free_for("me", now),
+            "another process of that name held it, and a dead pid frees nothing"
         );
     }
 

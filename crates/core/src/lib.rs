@@ -12,6 +12,7 @@ pub mod approval;
 pub mod attestation;
 pub mod audit;
 pub mod bounds;
+pub mod caller;
 pub mod candidate;
 pub mod carry;
 pub mod clock;

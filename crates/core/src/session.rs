@@ -8,8 +8,10 @@ use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::accepted;
+use crate::caller::Caller;
 use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
 use crate::git::Repository;
@@ -91,6 +93,7 @@ pub struct Session {
     task: OnceCell<OpenTask>,
     merge_lock: OnceCell<MergeLock>,
     approvals: RefCell<Vec<ApprovalEntry>>,
+    caller: Option<Rc<dyn Caller>>,
 }
 
 impl Session {
@@ -108,7 +111,15 @@ impl Session {
             task: OnceCell::new(),
             merge_lock: OnceCell::new(),
             approvals: RefCell::new(Vec::new()),
+            caller: None,
         }
+    }
+
+    /// The same for a program that runs the skill in process and answers for it meanwhile.
+    #[must_use]
+    pub fn called_by(mut self, caller: Option<Rc<dyn Caller>>) -> Self {
+        self.caller = caller;
+        self
     }
 
     /// Whether this run only says what it would do.
@@ -293,6 +304,43 @@ impl Session {
         }
     }
 
+    /// Why the work must end now, if it must: STOP is on, or whoever runs this skill says so. To be asked
+    /// ten times a second while something outside is waited for.
+    #[must_use]
+    pub fn halted(&self) -> Option<Problem> {
+        let caller = self.caller.as_ref();
+        self.check_stop()
+            .err()
+            .or_else(|| caller.and_then(|caller| caller.halt()))
+    }
+
+    /// Makes sure, before results are written, that nothing halted the work and that the task is still
+    /// held as it was at the start.
+    ///
+    /// # Errors
+    /// `LEASE_LOST`, `STOP_PRESENT`, and what the caller says.
+    pub fn hold(&self) -> Result<(), Problem> {
+        if let Some(problem) = self.halted() {
+            return Err(problem);
+        }
+        let Some(open) = self.task.get() else {
+            return Ok(());
+        };
+        open.folder.check_fence(open.fence)?;
+        let caller = self.caller.as_ref();
+        caller.map_or(Ok(()), |caller| caller.hold())
+    }
+
+    /// Says how a model's reply gets on: how many tokens there are, and how many come in a second.
+    pub fn progress(&self, tokens: u64, per_second: f64) {
+        match &self.caller {
+            Some(caller) => caller.progress(tokens, per_second),
+            None => self.tell(&format!(
+                "about {tokens} tokens of the reply, {per_second:.0} a second"
+            )),
+        }
+    }
+
     /// The id of the task at hand, from `--task` or from upstream.
     ///
     /// # Errors
@@ -395,7 +443,10 @@ impl Session {
         }
         let now = clock::now();
         for class in classes.iter().copied() {
-            let entry = self.policy()?.authorize(self.actor, class, now);
+            let grant = self.caller.as_ref().and_then(|caller| caller.grant());
+            let only = grant.filter(|_| class == ToolClass::Move);
+            let policy = self.policy()?;
+            let entry = policy.authorize_by(self.actor, class, now, only.as_deref());
             let refused =
                 (entry.state != ApprovalState::Approved).then(|| not_approved(self.actor, &entry));
             self.add_approval(entry);
@@ -447,8 +498,10 @@ impl Session {
 
     /// Prints progress or an explanation on standard error, for people.
     pub fn tell(&self, text: &str) {
-        if self.is_watched() {
-            terminal::say(text);
+        match &self.caller {
+            _ if !self.is_watched() => {}
+            Some(caller) => caller.tell(text),
+            None => terminal::say(text),
         }
     }
 

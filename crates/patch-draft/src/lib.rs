@@ -183,6 +183,10 @@ fn obtain(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result
 
 /// Keeps a reply that could not be used, so that nothing paid for is lost.
 fn keep_refused(task: &TaskFolder, draft: &Draft, problem: Problem) -> Problem {
+    // The folder is another's by now.
+    if problem.code == "LEASE_LOST" {
+        return problem;
+    }
     match task.write_next(ArtifactKind::Other, "evidence/refused.txt", &draft.text) {
         Ok(kept) => problem.hint(format!("the text is kept at {}", kept.path)),
         Err(trouble) => problem.hint(format!("the text could not be kept: {}", trouble.message)),
@@ -214,6 +218,7 @@ fn propose(
     session
         .check_not_denied(&candidate)
         .map_err(|problem| keep_refused(task, draft, problem))?;
+    session.hold()?;
     keep_objects(&objects, &proposal, &candidate)?;
     let mut artifacts = task.write_candidate(&candidate, &proposal.patch)?;
     artifacts.extend(keep_words(task, draft, notes)?);
@@ -333,6 +338,7 @@ fn need_input(
     draft: &Draft,
     notes: &str,
 ) -> Result<Outcome, Problem> {
+    session.hold()?;
     let kept = task.write_next(ArtifactKind::Other, "evidence/reply.txt", &draft.text)?;
     let rationale = task.write_new(
         ArtifactKind::Other,

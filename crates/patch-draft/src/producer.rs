@@ -6,8 +6,8 @@ use std::time::Duration;
 use baton_core::candidate::Source;
 use baton_core::problem::Problem;
 use baton_core::process::{self, Ended, Finished, Spec};
-use baton_core::session::{Session, stop_problem};
-use baton_core::store::{Stop, TaskFolder};
+use baton_core::session::Session;
+use baton_core::store::TaskFolder;
 use baton_core::{digest, environment, files, ids, masking};
 
 use crate::{Draft, keep_refused, prompt, shown};
@@ -33,7 +33,6 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
             .map_or_else(String::new, |program| shown(Path::new(program)))
     );
     session.tell(&format!("patch-draft: asking {model}"));
-    let store = session.store()?;
     // The command gets a folder of its own: it sees the prompt and not the repository.
     let folder = files::temporary_folder("baton-")?;
     let spec = Spec {
@@ -51,25 +50,26 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
         merge: false,
         memory: None,
     };
-    let done = process::run(&spec, &|| store.stop().is_present())?;
+    let done = process::run(&spec, &|| session.halted().is_some())?;
     let draft = Draft {
         text: done.stdout.bytes.clone(),
         source: Source::Command,
         model,
         inputs_sha256: digest::sha256(prompt.as_bytes()),
     };
-    check(&done, store.stop()).map_err(|problem| keep_refused(task, &draft, problem))?;
+    check(&done, session).map_err(|problem| keep_refused(task, &draft, problem))?;
     Ok(draft)
 }
 
-fn check(done: &Finished, stop: Stop) -> Result<(), Problem> {
+fn check(done: &Finished, session: &Session) -> Result<(), Problem> {
     let said: String = String::from_utf8_lossy(&done.stderr.bytes)
         .lines()
         .take(3)
         .collect::<Vec<_>>()
         .join("; ");
     let said = said.escape_debug().to_string();
-    match (done.ended, stop) {
+    let halted = (done.ended == Ended::Stopped).then(|| session.halted());
+    match (done.ended, halted.flatten()) {
         (Ended::Exit(0), _) if done.stdout.is_cut() => Err(Problem::fail(
             "REPLY_CUT",
             format!(
@@ -78,7 +78,7 @@ fn check(done: &Finished, stop: Stop) -> Result<(), Problem> {
             ),
         )),
         (Ended::Exit(0), _) => Ok(()),
-        (Ended::Stopped, Stop::Present(why)) => Err(stop_problem(&why)),
+        (Ended::Stopped, Some(problem)) => Err(problem),
         (Ended::Timeout, _) => Err(Problem::fail(
             "DRAFT_TIMEOUT",
             format!(

@@ -23,6 +23,7 @@ mod tip;
 mod unchecked;
 mod verify;
 mod withdraw;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,7 +84,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 18] = [
+const ENTRIES: [Entry; 19] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -113,6 +114,12 @@ const ENTRIES: [Entry; 18] = [
         about: "Take a task the whole way, or as far as it may go",
         arguments: run::arguments,
         work: run::run,
+    },
+    Entry {
+        name: "worker",
+        about: "Draft for one task after the other, as openclaw, until told to end",
+        arguments: worker::arguments,
+        work: worker::run,
     },
     Entry {
         name: "status",

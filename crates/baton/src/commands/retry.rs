@@ -133,6 +133,11 @@ pub(super) fn finish_cut_off(session: &Session) -> Result<(), Problem> {
     }
 }
 
+/// Whether a run that was killed has left half of an attempt set aside.
+pub(super) fn is_cut_off(session: &Session) -> Result<bool, Problem> {
+    Ok(cut_off(session)?.is_some())
+}
+
 /// The task, and the number of the attempt that the log says is set aside, when nothing was done with
 /// the task since and it is not in the inbox.
 fn cut_off(session: &Session) -> Result<Option<(TaskFolder, u32)>, Problem> {

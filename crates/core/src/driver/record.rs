@@ -126,7 +126,9 @@ fn record(
         .inspect_err(|_| undo(session))?;
     envelope.artifacts.push(receipt.artifact());
     // Kept before the move, so that a kill in between leaves no task without its last result.
-    if let Some(open) = session.open_task() {
+    // Whoever lost the lease writes nothing any more: the folder is another's.
+    let is_lost = outcome.findings.iter().any(|one| one.code == "LEASE_LOST");
+    if let Some(open) = session.open_task().filter(|_| !is_lost) {
         open.folder.keep_envelope(&envelope)?;
     }
     if let Err(problem) = act(session, outcome) {

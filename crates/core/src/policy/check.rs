@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Access, CheckpointRule, Condition, GateKind, PathRule, Policy, RiskRule, StandingApproval,
-    approval_types, check_gates, landing_types,
+    approval_types, check_gates, landing_types, worker_types,
 };
 use crate::approval;
 use crate::bounds::{self, Checked};
@@ -109,7 +109,8 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     approval_types::check(&policy.approvals)?;
     landing_types::check(&policy.landing)?;
     audit(policy)?;
-    argv("draft.command", &policy.draft.command)
+    argv("draft.command", &policy.draft.command)?;
+    worker_types::check(policy)
 }
 
 fn unique_ids(policy: &Policy) -> Checked {

@@ -12,6 +12,7 @@ mod landing_types;
 mod render;
 mod risk_types;
 mod types;
+mod worker_types;
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -27,6 +28,7 @@ pub use types::{
     ExternalException, Grants, Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy,
     Recovery, StandingApproval, WITNESS_PURPOSE,
 };
+pub use worker_types::{Claims, WorkerRule};
 
 use crate::approval::instant;
 use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
@@ -86,6 +88,18 @@ impl Policy {
     /// Whether an actor may do a thing now, by the matrix and a standing approval.
     #[must_use]
     pub fn authorize(&self, actor: Actor, class: ToolClass, now: SystemTime) -> ApprovalEntry {
+        self.authorize_by(actor, class, now, None)
+    }
+
+    /// The same where one standing approval alone may count, named by its id.
+    #[must_use]
+    pub fn authorize_by(
+        &self,
+        actor: Actor,
+        class: ToolClass,
+        now: SystemTime,
+        only: Option<&str>,
+    ) -> ApprovalEntry {
         let entry = |state, note: String| ApprovalEntry {
             tool_class: class,
             needs_approval: true,
@@ -107,7 +121,8 @@ impl Policy {
             );
         }
         let speaks = |approval: &&StandingApproval| {
-            approval.actors.contains(&actor) && approval.tool_classes.contains(&class)
+            let is_named = only.is_none_or(|only| approval.id == only);
+            is_named && approval.actors.contains(&actor) && approval.tool_classes.contains(&class)
         };
         let mut standing = self.standing_approvals.iter().filter(speaks);
         match standing.clone().find(|approval| approval.is_valid_at(now)) {

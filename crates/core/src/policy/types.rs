@@ -8,6 +8,7 @@ use super::approval_types::Approvals;
 use super::gate_types::Gate;
 use super::landing_types::Landing;
 use super::risk_types::{RiskRule, SecretRules};
+use super::worker_types::WorkerRule;
 use crate::envelope::{Decision, ToolClass};
 use crate::wire;
 
@@ -337,6 +338,9 @@ pub struct IsolationRule {
 pub struct Draft {
     /// Program and arguments; empty means none.
     pub command: Vec<String>,
+    /// Which tasks a worker may take.
+    #[serde(default)]
+    pub worker: WorkerRule,
 }
 
 /// When the log's head is signed.

@@ -113,6 +113,73 @@ impl Store {
         Ok(Ok(Claim { task, lease }))
     }
 
+    /// Takes a task that lies in claimed or work for a worker called `name`, under `owner`, a name of that
+    /// process alone, with a higher fencing number: one that nobody holds, whose lease is over, or that
+    /// somebody claimed in the worker's name. `record` writes the log line while nobody else can take it.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`, `LOCK_BROKEN`, `LOG_BROKEN`, and what `record` says.
+    pub fn take(
+        &self,
+        id: &TaskId,
+        (name, owner): (&str, &str),
+        length: Duration,
+        record: impl FnOnce(&TaskFolder, &Lease) -> Result<(), Problem>,
+    ) -> Result<Option<Claim>, Problem> {
+        let _mutex = self.mutex()?;
+        let now = crate::clock::now();
+        let task = match self.task(id) {
+            Ok(task) if matches!(task.state(), State::Claimed | State::Work) => task,
+            Ok(_) => return Ok(None),
+            Err(problem) if problem.code == "TASK_NOT_FOUND" => return Ok(None),
+            Err(problem) => return Err(problem),
+        };
+        let held = task.lease()?;
+        if held
+            .as_ref()
+            .is_some_and(|held| !held.is_free_for(name, now))
+        {
+            return Ok(None);
+        }
+        let fence = self.next_fence(held.as_ref().map_or(0, |held| held.fence))?;
+        let lease = Lease::new(owner, fence, now, length);
+        let written = match held {
+            Some(_) => task.folder().replace(LOCK_FILE, &lease.to_bytes()),
+            None => task.folder().write_new(LOCK_FILE, &lease.to_bytes()),
+        };
+        match written {
+            // One who claims a free task does not ask for the mutex.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            written => written.map_err(|error| broken(LOCK_FILE, &error))?,
+        }
+        if let Err(problem) = record(&task, &lease) {
+            self.unlock(&task)?;
+            return Err(problem);
+        }
+        Ok(Some(Claim { task, lease }))
+    }
+
+    /// Takes the caller's own lock off a task that stays where it is; `record` writes the log line first.
+    /// Says whether the lock was still the caller's.
+    ///
+    /// # Errors
+    /// `LOCK_BROKEN`, `QUEUE_BROKEN`, and what `record` says.
+    pub fn let_go(
+        &self,
+        task: &TaskFolder,
+        lease: &Lease,
+        record: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<bool, Problem> {
+        let _mutex = self.mutex()?;
+        let held = task.lease()?;
+        if held.is_none_or(|held| held.owner != lease.owner || held.fence != lease.fence) {
+            return Ok(false);
+        }
+        record()?;
+        self.unlock(task)?;
+        Ok(true)
+    }
+
     /// The next fencing number: the number of the log's next line. It rises with every claim,
     /// because a claim is recorded before the next one of the same task can succeed.
     pub(super) fn next_fence(&self, held: u64) -> Result<u64, Problem> {

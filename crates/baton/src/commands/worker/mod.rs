@@ -1,0 +1,406 @@
+//! `baton worker`: drafts for one task after the other, as openclaw, until it is told to end.
+
+mod hand;
+mod queue;
+mod signals;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use baton_core::caller::Caller;
+use baton_core::driver::{self, Done, Skill};
+use baton_core::envelope::{ApprovalState, Envelope, QUEUE_ROOT, Status, ToolClass};
+use baton_core::policy::{Actor, Claims};
+use baton_core::problem::{Kind, Problem};
+use baton_core::session::{Common, Session};
+use baton_core::state::State;
+use baton_core::{clock, environment, exit, ids, masking, terminal};
+use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use serde_json::json;
+
+use self::hand::Hand;
+use self::queue::Taken;
+use self::signals::Signals;
+use super::Shared;
+use crate::reply::Reply;
+
+/// How long to wait before an empty queue is looked at again.
+const POLL: Duration = Duration::from_secs(2);
+/// How long to wait between two questions whether STOP is lifted.
+const STOPPED: Duration = Duration::from_millis(500);
+/// How long a wait may keep a signal waiting.
+const SLICE: Duration = Duration::from_millis(50);
+/// The longest wait after drafts that failed, in seconds; the first is one.
+const LONGEST_PAUSE: u64 = 60;
+
+#[derive(clap::Args)]
+struct Arguments {
+    /// Take one task at the most, and wait for none
+    #[arg(long, conflicts_with_all = ["max", "idle"])]
+    once: bool,
+    /// End after this many tasks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max: Option<u64>,
+    /// End when there was nothing to draft for this long, such as 10m
+    #[arg(long, value_name = "DUR", value_parser = clock::parse_duration)]
+    idle: Option<Duration>,
+    /// Whom to ask for patches, as the policy's draft section says
+    #[arg(long, value_name = "NAME", default_value = "command", value_parser = ["ollama", "openai", "command"])]
+    producer: String,
+    /// The worker's name, by which tasks are handed to it (default: BATON_OWNER, else worker@host)
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    /// On SIGTERM or SIGINT finish the running draft first
+    #[arg(long)]
+    drain: bool,
+}
+
+/// Adds the flags.
+pub(super) fn arguments(command: Command) -> Command {
+    Arguments::augment_args(command).after_help(
+        "Examples:\n  baton worker --once\n  baton worker --producer command --idle 10m\n\n\
+         STOP stops a running draft within a second; the worker goes on when it is lifted. SIGTERM and SIGINT\n\
+         end it with exit code 0, a second signal at once. With --once the exit code is that of the draft.",
+    )
+}
+
+/// What became of the tasks.
+#[derive(Default)]
+struct Counts {
+    drafted: u64,
+    refused: u64,
+    need_input: u64,
+    released: u64,
+    lost: u64,
+}
+
+/// How one round ended.
+enum Round {
+    /// There was nothing to draft.
+    Nothing,
+    /// STOP is on.
+    Stopped,
+    /// A task was taken; with the exit code of what became of it, and whether it failed.
+    Worked { code: u8, failed: bool },
+}
+
+struct Worker<'a> {
+    shared: &'a Shared,
+    arguments: &'a Arguments,
+    /// What tasks are handed to it by.
+    name: String,
+    /// What its locks say: the name, and what no other process has.
+    owner: String,
+    signals: Signals,
+    hand: Rc<Hand>,
+    counts: Counts,
+    left: BTreeSet<String>,
+    taken: u64,
+    failures: u32,
+    is_stop_said: bool,
+}
+
+/// Works until something ends it.
+pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
+    let arguments =
+        Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    let mut worker = Worker::new(shared, &arguments)?;
+    let (ended_by, code) = worker.go()?;
+    // The last look: what was tried too often may have been tried just now.
+    worker.look_again();
+    let counts = &worker.counts;
+    let mut reply = Reply::ok(json!({
+        "command": "worker", "status": "OK", "ended_by": ended_by, "drafted": counts.drafted,
+        "refused": counts.refused, "need_input": counts.need_input, "released": counts.released,
+        "lost": counts.lost, "left": worker.left,
+    }))
+    .code(code);
+    reply.always_json = true;
+    Ok(reply)
+}
+
+impl<'a> Worker<'a> {
+    fn new(shared: &'a Shared, arguments: &'a Arguments) -> Result<Self, Problem> {
+        let named = shared.actor.clone();
+        let named = named.or_else(|| environment::read_text(environment::ACTOR));
+        if named.is_some_and(|named| named != Actor::Openclaw.name()) {
+            return Err(
+                Problem::usage("a worker acts as openclaw and as nobody else")
+                    .hint("leave --actor and BATON_ACTOR out"),
+            );
+        }
+        let name = arguments.owner.clone();
+        let name = name.or_else(|| environment::read_text(environment::OWNER));
+        let name = name.unwrap_or_else(|| format!("worker@{}", ids::host()));
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
+        if !name.bytes().all(plain) || !(1..=120).contains(&name.len()) {
+            return Err(Problem::usage(format!(
+                "a worker's name has 1 to 120 letters, digits and . _ @ -, got \"{}\"",
+                name.escape_debug()
+            )));
+        }
+        masking::refuse("the worker's name", &name)?;
+        let signals = Signals::listen()?;
+        Ok(Self {
+            shared,
+            arguments,
+            owner: format!("{name}/{}", ids::random_hex()?),
+            name,
+            hand: Rc::new(Hand::new(signals.clone(), arguments.drain)),
+            signals,
+            counts: Counts::default(),
+            left: BTreeSet::new(),
+            taken: 0,
+            failures: 0,
+            is_stop_said: false,
+        })
+    }
+
+    /// A session as openclaw.
+    fn session(&self) -> Session {
+        let common = Common {
+            repo: self.shared.repo.clone(),
+            ..Common::default()
+        };
+        Session::new(common, Actor::Openclaw, None)
+    }
+
+    /// Goes round until something ends it; says what, and the exit code.
+    fn go(&mut self) -> Result<(&'static str, u8), Problem> {
+        self.check_policy(&self.session())?;
+        let most = self.arguments.max.unwrap_or(u64::MAX);
+        let mut idle_since = Instant::now();
+        loop {
+            if let Some(signal) = self.signals.first() {
+                return Ok((signal, 0));
+            }
+            let round = self.round();
+            if self.arguments.once {
+                return Ok(match round? {
+                    Round::Worked { code, .. } => ("once", code),
+                    Round::Nothing => ("once", 0),
+                    Round::Stopped => ("once", exit::code(Status::ZeroStop, None)),
+                });
+            }
+            let pause = match round {
+                Ok(Round::Worked { failed, .. }) => {
+                    idle_since = Instant::now();
+                    self.taken += 1;
+                    if self.taken >= most {
+                        return Ok(("max", 0));
+                    }
+                    self.pause_after(failed)
+                }
+                Ok(Round::Nothing) => POLL,
+                Ok(Round::Stopped) => STOPPED,
+                // What nobody allows is not asked for again.
+                Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
+                    return Err(problem);
+                }
+                Err(problem) => {
+                    terminal::complain("baton worker", &problem);
+                    self.pause_after(true)
+                }
+            };
+            let idle = self.arguments.idle;
+            if idle.is_some_and(|idle| idle_since.elapsed() >= idle) {
+                return Ok(("idle", 0));
+            }
+            self.wait(pause);
+        }
+    }
+
+    /// One second after the first failure, twice as long after each further one.
+    fn pause_after(&mut self, failed: bool) -> Duration {
+        if !failed {
+            self.failures = 0;
+            return Duration::ZERO;
+        }
+        let seconds = 1_u64.checked_shl(self.failures).unwrap_or(LONGEST_PAUSE);
+        self.failures = (self.failures + 1).min(32);
+        Duration::from_secs(seconds.min(LONGEST_PAUSE))
+    }
+
+    fn wait(&self, length: Duration) {
+        let until = Instant::now() + length;
+        while self.signals.first().is_none() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
+    }
+
+    /// Whether the policy lets openclaw write, and the system move for this worker where it says so.
+    fn check_policy(&self, session: &Session) -> Result<(), Problem> {
+        session.authorize(&[ToolClass::Read, ToolClass::Write])?;
+        let policy = session.policy()?;
+        let rule = &policy.draft.worker;
+        let grant = rule.grant_for(&self.name).map(str::to_owned);
+        if rule.claims == Claims::Granted {
+            let Some(grant) = &grant else {
+                let owner = rule.owner.as_deref().unwrap_or_default();
+                let why = format!(
+                    "the policy lets the worker {owner} claim tasks, this one is {}",
+                    self.name
+                );
+                return Err(
+                    Problem::deny("NOT_GRANTED", why).hint(format!("baton worker --owner {owner}"))
+                );
+            };
+            let entry =
+                policy.authorize_by(Actor::System, ToolClass::Move, clock::now(), Some(grant));
+            if entry.state != ApprovalState::Approved {
+                let note = entry.note.unwrap_or_default();
+                return Err(Problem::deny(
+                    "APPROVAL_REQUIRED",
+                    format!("no task may be claimed: {note}"),
+                )
+                .hint("renew the standing approval, or set draft.worker.claims to claimed_only"));
+            }
+        }
+        self.hand.set_grant(grant);
+        Ok(())
+    }
+
+    fn round(&mut self) -> Result<Round, Problem> {
+        let session = self.session();
+        if let Err(problem) = session.check_stop() {
+            if !std::mem::replace(&mut self.is_stop_said, true) {
+                terminal::complain("baton worker", &problem);
+            }
+            return Ok(Round::Stopped);
+        }
+        self.is_stop_said = false;
+        self.check_policy(&session)?;
+        let waiting = queue::waiting(self.shared, &session, &self.name)?;
+        self.left = waiting.left;
+        let (again, new): (Vec<_>, Vec<_>) =
+            waiting.free.into_iter().partition(|one| one.tries > 0);
+        let names = (self.name.as_str(), self.owner.as_str());
+        let mut taken = queue::take(&session, names, &new)?;
+        if taken.is_none() && self.hand.grant().is_some() {
+            taken = queue::claim(self.shared, &session, &self.owner, &self.hand)?;
+        }
+        if taken.is_none() {
+            taken = queue::take(&session, names, &again)?;
+        }
+        let Some(taken) = taken else {
+            return Ok(Round::Nothing);
+        };
+        self.hand.hold_on(self.session(), &taken.claim)?;
+        let worked = self.work(&taken);
+        let settled = worked.and_then(|done| self.settle(&taken, &done));
+        // A task in the hand that went no way at all is given back.
+        self.hand.let_go("the worker could not go on", None)?;
+        settled
+    }
+
+    /// Has the task checked, and drafts.
+    fn work(&self, taken: &Taken) -> Result<Done, Problem> {
+        let id = taken.claim.task.id().as_str();
+        let mut upstream = taken.upstream.clone();
+        let checked = match (self.hand.grant(), taken.claim.task.state()) {
+            (Some(_), _) => {
+                let done =
+                    self.step(&intake_validate::SKILL, "system", &["--task", id], upstream)?;
+                upstream = Some(done.envelope.clone());
+                Some(done)
+            }
+            // Without MOVE it is checked where it lies.
+            (None, State::Claimed) => {
+                upstream = None;
+                let root = self.session().root()?.to_owned();
+                let file = root
+                    .join(QUEUE_ROOT)
+                    .join("claimed")
+                    .join(id)
+                    .join("task.json");
+                let file = file.to_string_lossy().into_owned();
+                Some(self.step(
+                    &intake_validate::SKILL,
+                    "openclaw",
+                    &["--file", &file],
+                    None,
+                )?)
+            }
+            (None, _) => None,
+        };
+        if let Some(done) = checked.filter(|done| done.envelope.status != Status::Ok) {
+            return Ok(done);
+        }
+        let flags = ["--task", id, "--producer", &self.arguments.producer];
+        self.step(&patch_draft::SKILL, "openclaw", &flags, upstream)
+    }
+
+    fn step(
+        &self,
+        skill: &Skill,
+        actor: &str,
+        flags: &[&str],
+        upstream: Option<Envelope>,
+    ) -> Result<Done, Problem> {
+        let mut line = queue::command_line(self.shared, skill.name, actor);
+        line.extend(flags.iter().map(OsString::from));
+        let caller = Rc::clone(&self.hand) as Rc<dyn Caller>;
+        driver::invoke_for(skill, line, upstream, Some(caller))
+    }
+
+    /// Counts what became of a task, and gives it back.
+    fn settle(&mut self, taken: &Taken, done: &Done) -> Result<Round, Problem> {
+        let id = taken.claim.task.id();
+        let envelope = &done.envelope;
+        let has = |code: &str| envelope.findings.iter().any(|finding| finding.code == code);
+        self.hand.tell(&format!("{id}: {}", envelope.summary));
+        let mut failed = false;
+        if envelope.status == Status::Ok {
+            self.counts.drafted += 1;
+            self.hand.let_go("drafted", None)?;
+        } else if has("NEED_INPUT") {
+            self.counts.need_input += 1;
+            self.hand.let_go("more input is needed", None)?;
+        } else if has("LEASE_LOST") {
+            self.counts.lost += 1;
+        } else if has("STOP_PRESENT") || has("WORKER_ENDED") {
+            self.counts.released += 1;
+            self.hand.let_go(&envelope.summary, None)?;
+        } else {
+            failed = true;
+            self.counts.refused += 1;
+            self.give_up(taken, done)?;
+        }
+        let code = done.code;
+        Ok(Round::Worked { code, failed })
+    }
+
+    /// A try that failed: the task is given back, or goes to blocked where it was tried often enough and
+    /// the system may move it.
+    fn give_up(&mut self, taken: &Taken, done: &Done) -> Result<(), Problem> {
+        let id = taken.claim.task.id().as_str();
+        let most = self.session().policy()?.caps.max_attempts;
+        if self.hand.grant().is_some() && taken.tries + 1 >= most {
+            let upstream = Some(done.envelope.clone());
+            let blocked = self.step(&incident_brief::SKILL, "system", &["--task", id], upstream)?;
+            self.hand
+                .tell(&format!("{id}: {}", blocked.envelope.summary));
+            if blocked.envelope.status == Status::Ok {
+                return Ok(());
+            }
+        }
+        self.counts.released += 1;
+        let last = done.envelope.findings.last();
+        let code = last.map_or("FAILED", |finding| finding.code.as_str());
+        self.hand.let_go(&done.envelope.summary, Some(code))
+    }
+
+    fn look_again(&mut self) {
+        let session = self.session();
+        // Only for the answer; what cannot be looked at was complained of already.
+        if let Ok(waiting) = queue::waiting(self.shared, &session, &self.name) {
+            self.left = waiting.left;
+        }
+    }
+}
