@@ -44,3 +44,4 @@ mod support;
 mod tamper;
 mod walls;
 mod witnesses;
+mod worker;
