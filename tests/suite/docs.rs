@@ -61,6 +61,7 @@ fn every_command_in_the_documents_parses() {
         "docs/gates.md",
         "docs/landing.md",
         "docs/risk.md",
+        "docs/worker.md",
     ] {
         for words in commands(page) {
             // The picture of the way through names tools beside what they do.

@@ -17,6 +17,7 @@ mod batch;
 mod changes;
 mod claims;
 mod consent;
+mod container;
 mod docs;
 mod envelopes;
 mod fakes;

@@ -41,6 +41,7 @@ impl Policy {
         self.render_paths(&mut text);
         self.render_risks(&mut text);
         self.render_caps(&mut text);
+        self.render_worker(&mut text);
         self.render_audit(&mut text);
         self.render_recovery(&mut text);
         text
@@ -346,6 +347,25 @@ impl Policy {
             }
         }
         text.push('\n');
+    }
+
+    fn render_worker(&self, text: &mut String) {
+        text.push_str("## Worker\n\n");
+        let rule = &self.draft.worker;
+        let grant = rule.owner.as_deref().zip(rule.approval.as_deref());
+        match grant {
+            None => text.push_str(
+                "A worker takes only what somebody else moved out of the inbox and nobody holds.\n\n",
+            ),
+            Some((owner, approval)) => put(
+                text,
+                format_args!(
+                    "The worker {} takes tasks of the inbox too: the system moves them, by standing approval {}.\n\n",
+                    cell(owner),
+                    cell(approval)
+                ),
+            ),
+        }
     }
 
     fn render_audit(&self, text: &mut String) {
