@@ -46,3 +46,4 @@ mod tamper;
 mod walls;
 mod witnesses;
 mod worker;
+mod worker_grants;

@@ -2,6 +2,7 @@
 //!
 //! Everything is opened on first use, so a tool that needs no queue works where there is none.
 
+mod calling;
 mod landing;
 
 use std::cell::{OnceCell, RefCell};
@@ -22,7 +23,7 @@ use crate::signers::Signers;
 use crate::state::State;
 use crate::store::{MergeLock, Stop, Store, TaskFolder};
 use crate::task::TaskId;
-use crate::{clock, files, masking, terminal};
+use crate::{clock, files, masking};
 
 /// The largest policy or manifest that is read, in bytes.
 const MAX_SSOT_BYTES: usize = 4 << 20;
@@ -113,13 +114,6 @@ impl Session {
             approvals: RefCell::new(Vec::new()),
             caller: None,
         }
-    }
-
-    /// The same for a program that runs the skill in process and answers for it meanwhile.
-    #[must_use]
-    pub fn called_by(mut self, caller: Option<Rc<dyn Caller>>) -> Self {
-        self.caller = caller;
-        self
     }
 
     /// Whether this run only says what it would do.
@@ -304,43 +298,6 @@ impl Session {
         }
     }
 
-    /// Why the work must end now, if it must: STOP is on, or whoever runs this skill says so. To be asked
-    /// ten times a second while something outside is waited for.
-    #[must_use]
-    pub fn halted(&self) -> Option<Problem> {
-        let caller = self.caller.as_ref();
-        self.check_stop()
-            .err()
-            .or_else(|| caller.and_then(|caller| caller.halt()))
-    }
-
-    /// Makes sure, before results are written, that nothing halted the work and that the task is still
-    /// held as it was at the start.
-    ///
-    /// # Errors
-    /// `LEASE_LOST`, `STOP_PRESENT`, and what the caller says.
-    pub fn hold(&self) -> Result<(), Problem> {
-        if let Some(problem) = self.halted() {
-            return Err(problem);
-        }
-        let Some(open) = self.task.get() else {
-            return Ok(());
-        };
-        open.folder.check_fence(open.fence)?;
-        let caller = self.caller.as_ref();
-        caller.map_or(Ok(()), |caller| caller.hold())
-    }
-
-    /// Says how a model's reply gets on: how many tokens there are, and how many come in a second.
-    pub fn progress(&self, tokens: u64, per_second: f64) {
-        match &self.caller {
-            Some(caller) => caller.progress(tokens, per_second),
-            None => self.tell(&format!(
-                "about {tokens} tokens of the reply, {per_second:.0} a second"
-            )),
-        }
-    }
-
     /// The id of the task at hand, from `--task` or from upstream.
     ///
     /// # Errors
@@ -488,21 +445,6 @@ impl Session {
             Problem::fail("FILE_UNREADABLE", format!("{}: {error}", path.display()))
                 .hint("name a readable file, or - for standard input")
         })
-    }
-
-    /// Whether a person watches standard error, or asked to be told.
-    #[must_use]
-    pub fn is_watched(&self) -> bool {
-        self.common.verbose || std::io::stderr().is_terminal()
-    }
-
-    /// Prints progress or an explanation on standard error, for people.
-    pub fn tell(&self, text: &str) {
-        match &self.caller {
-            _ if !self.is_watched() => {}
-            Some(caller) => caller.tell(text),
-            None => terminal::say(text),
-        }
     }
 
     pub(crate) fn take_approvals(&self) -> Vec<ApprovalEntry> {

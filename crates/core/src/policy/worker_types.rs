@@ -6,9 +6,6 @@ use super::{Actor, Policy};
 use crate::bounds::{self, Checked};
 use crate::envelope::ToolClass;
 
-/// Who `baton init` names as the giver of its standing approvals; a grant comes from a person.
-const INIT: &str = "baton init";
-
 /// Which tasks a worker may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,8 +41,8 @@ impl WorkerRule {
     }
 }
 
-/// The bounds that the schema puts on it, and what no schema can say: that the grant is there and is a
-/// person's.
+/// The bounds that the schema puts on it, and what no schema can say: that the grant is there and
+/// is one for this alone.
 pub(super) fn check(policy: &Policy) -> Checked {
     let rule = &policy.draft.worker;
     let (owner, approval) = match (rule.claims, &rule.owner, &rule.approval) {
@@ -78,15 +75,10 @@ pub(super) fn check(policy: &Policy) -> Checked {
             approval.escape_debug()
         ));
     };
-    if !grant.actors.contains(&Actor::System) || !grant.tool_classes.contains(&ToolClass::Move) {
+    // One that gives more was given for something else, as those of `baton init` are.
+    if grant.actors != [Actor::System] || grant.tool_classes != [ToolClass::Move] {
         return Err(format!(
-            "standing approval {} is draft.worker's grant, and does not give MOVE to system",
-            grant.id
-        ));
-    }
-    if grant.approved_by == INIT {
-        return Err(format!(
-            "standing approval {} is draft.worker's grant, and no person gave it",
+            "standing approval {} is draft.worker's grant, expected one that gives MOVE to system and nothing else",
             grant.id
         ));
     }

@@ -1,0 +1,70 @@
+//! What a session asks and tells: the kill switch, whoever runs the skill in process, the person at the terminal.
+
+use std::io::IsTerminal;
+use std::rc::Rc;
+
+use super::Session;
+use crate::caller::Caller;
+use crate::problem::Problem;
+use crate::terminal;
+
+impl Session {
+    /// The same for a program that runs the skill in process and answers for it meanwhile.
+    #[must_use]
+    pub fn called_by(mut self, caller: Option<Rc<dyn Caller>>) -> Self {
+        self.caller = caller;
+        self
+    }
+
+    /// Why the work must end now, if it must: STOP is on, or whoever runs this skill says so. To be asked
+    /// ten times a second while something outside is waited for.
+    #[must_use]
+    pub fn halted(&self) -> Option<Problem> {
+        let caller = self.caller.as_ref();
+        self.check_stop()
+            .err()
+            .or_else(|| caller.and_then(|caller| caller.halt()))
+    }
+
+    /// Makes sure, before results are written, that nothing halted the work and that the task is still
+    /// held as it was at the start.
+    ///
+    /// # Errors
+    /// `LEASE_LOST`, `STOP_PRESENT`, and what the caller says.
+    pub fn hold(&self) -> Result<(), Problem> {
+        if let Some(problem) = self.halted() {
+            return Err(problem);
+        }
+        let Some(open) = self.task.get() else {
+            return Ok(());
+        };
+        open.folder.check_fence(open.fence)?;
+        let caller = self.caller.as_ref();
+        caller.map_or(Ok(()), |caller| caller.hold())
+    }
+
+    /// Says how a model's reply gets on: how many tokens there are, and how many come in a second.
+    pub fn progress(&self, tokens: u64, per_second: f64) {
+        match &self.caller {
+            Some(caller) => caller.progress(tokens, per_second),
+            None => self.tell(&format!(
+                "about {tokens} tokens of the reply, {per_second:.0} a second"
+            )),
+        }
+    }
+
+    /// Whether a person watches standard error, or asked to be told.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.common.verbose || std::io::stderr().is_terminal()
+    }
+
+    /// Prints progress or an explanation on standard error, for people.
+    pub fn tell(&self, text: &str) {
+        match &self.caller {
+            _ if !self.is_watched() => {}
+            Some(caller) => caller.tell(text),
+            None => terminal::say(text),
+        }
+    }
+}
