@@ -4,4 +4,6 @@
 //! Every agent reads it with another parser, so the lint allows only what all of them read alike.
 
 pub mod frontmatter;
+pub mod install;
 pub mod lint;
+pub mod pack;

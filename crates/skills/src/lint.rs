@@ -99,6 +99,12 @@ pub const RULES: [(&str, &str); 26] = [
 /// The longest description; the specification allows 1024, and listings cut them much earlier.
 pub const MAX_DESCRIPTION: usize = 350;
 
+/// Whether this may be the name of a skill: what every platform takes.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    head::is_name(name)
+}
+
 /// A rule that is not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

@@ -21,6 +21,17 @@ pub enum Kind {
 }
 
 impl Folder {
+    /// Opens the same folder once more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sub_self(&self) -> io::Result<Self> {
+        Ok(Self {
+            fd: self.fd.try_clone()?,
+            path: self.path.clone(),
+        })
+    }
+
     /// What lies under a name; `None` when nothing does.
     ///
     /// # Errors

@@ -160,7 +160,7 @@ fn description(field: &Field, report: &mut Report<'_>) {
 }
 
 /// Whether this may be the name of a skill.
-pub(crate) fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let part = |part: &str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         !part.is_empty() && part.chars().all(plain)
