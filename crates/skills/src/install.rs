@@ -59,7 +59,7 @@ impl Platform {
                 "install it with --explicit-only=NAME: it then runs only when it is named"
             }
             Self::Copilot => {
-                "in the command line: /skills; in VS Code: install it with --explicit-only=NAME"
+                "copilot skill disable NAME; in VS Code install it with --explicit-only=NAME"
             }
             Self::Claude => {
                 "in .claude/settings.json: \"skillOverrides\": {\"NAME\": \"off\"}, or deny Skill(NAME)"
