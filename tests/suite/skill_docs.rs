@@ -57,97 +57,119 @@ fn skills() -> String {
     text
 }
 
-/// What each class is, which a policy does not say, and which of its caps bound it.
-const CLASSES: [(ToolClass, &str, &[&str]); 8] = [
-    (
-        ToolClass::Read,
-        "Looking at the queue, the policy, a candidate or a diff.",
-        &["max_context"],
-    ),
-    (
-        ToolClass::Write,
-        "Adding files to a task's own folder and lines to the log. Nothing is overwritten; nothing outside the queue is touched.",
-        &["max_file", "max_patch", "max_changed"],
-    ),
-    (
-        ToolClass::Move,
-        "Taking a task from one state to the next, by the owner of its lock with the highest fencing number.",
-        &["lease", "max_attempts"],
-    ),
-    (
-        ToolClass::Exec,
-        "Running the policy's gate commands on a candidate, behind walls: no network, no home, no queue.",
-        &["gate"],
-    ),
-    (
-        ToolClass::Pr,
-        "Making a branch for review, pushing it, asking a forge for a review.",
-        &[],
-    ),
-    (
-        ToolClass::Merge,
-        "Moving the target branch forward by exactly the candidate.",
-        &[],
-    ),
-    (
-        ToolClass::External,
-        "Sending anything to a host. Denied unless the policy names host and purpose.",
-        &[],
-    ),
-    (
-        ToolClass::Costly,
-        "What costs money or much time, such as a model's answer.",
-        &["cost", "tokens", "draft"],
-    ),
+/// What a policy does not say of a class.
+struct Card {
+    class: ToolClass,
+    what: &'static str,
+    denied: &'static str,
+    recorded: &'static str,
+    /// How the names of the caps that bound it begin.
+    caps: &'static [&'static str],
+}
+
+const CARDS: [Card; 8] = [
+    Card {
+        class: ToolClass::Read,
+        what: "Looking at the queue, the policy, a candidate or a diff.",
+        denied: "a path that leaves the repository or goes through a link",
+        recorded: "every result that is not OK",
+        caps: &["max_context"],
+    },
+    Card {
+        class: ToolClass::Write,
+        what: "Adding files to a task's own folder and lines to the log.",
+        denied: "overwriting; anything outside the queue; bytes that a person rejected",
+        recorded: "before the write counts, with the SHA-256 of each file",
+        caps: &["max_file", "max_patch", "max_changed"],
+    },
+    Card {
+        class: ToolClass::Move,
+        what: "Taking a task from one state to the next.",
+        denied: "a move without the lock or with an older fencing number; a state that does not follow",
+        recorded: "before the move, with both states",
+        caps: &["lease", "max_attempts"],
+    },
+    Card {
+        class: ToolClass::Exec,
+        what: "Running the policy's gate commands on a candidate, behind walls: no network, no home, no queue.",
+        denied: "running below the minimum isolation; commands that the change brings along",
+        recorded: "start and end, with exit code, isolation reached and evidence for each gate",
+        caps: &["gate"],
+    },
+    Card {
+        class: ToolClass::Pr,
+        what: "Making a branch for review, pushing it, asking a forge for a review.",
+        denied: "a candidate without an approval of its own; a decision of ZERO_STOP",
+        recorded: "before the branch is made, with its name and the approval",
+        caps: &[],
+    },
+    Card {
+        class: ToolClass::Merge,
+        what: "Moving the target branch forward by exactly the candidate.",
+        denied: "as for PR; a decision of PR_ONLY; a tree that differs in one byte",
+        recorded: "before the branch moves and after, with both commits",
+        caps: &[],
+    },
+    Card {
+        class: ToolClass::External,
+        what: "Sending anything to a host.",
+        denied: "every host and purpose that the policy does not name",
+        recorded: "with the run that needed it",
+        caps: &[],
+    },
+    Card {
+        class: ToolClass::Costly,
+        what: "What costs money or much time, such as a model's answer.",
+        denied: "going over a cap",
+        recorded: "with the run that caused it",
+        caps: &["cost", "tokens", "draft"],
+    },
 ];
 
 fn cards() -> String {
-    let (policy, raw) = (
-        policy(),
-        serde_json::from_slice::<Value>(&policy_bytes()).unwrap(),
-    );
+    let policy = policy();
+    let raw: Value = serde_json::from_slice(&policy_bytes()).unwrap();
     let mut text = String::new();
-    for (class, what, caps) in CLASSES {
-        let used: Vec<_> = baton::SKILLS
+    for card in CARDS {
+        let uses = baton::SKILLS
             .iter()
-            .filter(|skill| skill.classes.contains(&class))
-            .map(|skill| skill.envelope)
-            .collect();
+            .filter(|skill| skill.classes.contains(&card.class));
+        let uses = uses.map(|skill| skill.envelope.to_owned()).collect();
+        let actors = ACTORS.iter().map(|actor| {
+            format!(
+                "{} {}",
+                actor.name(),
+                access(policy.access(*actor, card.class))
+            )
+        });
         let standing = policy
             .standing_approvals
             .iter()
-            .filter(|one| one.tool_classes.contains(&class));
-        let standing: Vec<_> = standing
+            .filter(|one| one.tool_classes.contains(&card.class));
+        let standing = standing
             .map(|one| format!("`{}` until {} ({})", one.id, one.until, one.reason))
             .collect();
-        let row: Vec<_> = ACTORS
-            .iter()
-            .map(|actor| format!("{} {}", actor.name(), access(policy.access(*actor, class))))
-            .collect();
-        let limits = raw["caps"].as_object().unwrap().iter();
-        let limits = limits.filter(|(name, _)| caps.iter().any(|cap| name.starts_with(cap)));
-        let limits: Vec<_> = limits
+        let caps = raw["caps"].as_object().unwrap().iter();
+        let caps = caps.filter(|(name, _)| card.caps.iter().any(|cap| name.starts_with(cap)));
+        let caps = caps
             .map(|(name, value)| format!("`{name}` {value}"))
             .collect();
-        let or_none = |list: Vec<String>| {
-            if list.is_empty() {
-                "none".to_owned()
-            } else {
-                list.join(", ")
-            }
-        };
-        write!(text, "## {class}\n\n{what}\n\n- skills: {}\n- actors: {}\n- standing approvals: {}\n- caps: {}\n\n",
-            or_none(used.into_iter().map(str::to_owned).collect()), row.join(", "), or_none(standing), or_none(limits)).unwrap();
+        write!(text, "## {}\n\n{}\n\n- skills: {}\n- actors: {}\n- standing approvals: {}\n- denied always: {}\n- recorded: {}\n- caps: {}\n\n",
+            card.class, card.what, listed(uses), listed(actors.collect()), listed(standing), card.denied, card.recorded, listed(caps)).unwrap();
     }
-    let exceptions = &policy.external_exceptions;
-    writeln!(
-        text,
-        "EXTERNAL exceptions in the default policy: {}. Minimum isolation for EXEC: {}.",
-        exceptions.len(),
-        policy.isolation.minimum.name()
-    )
-    .unwrap();
+    let (exceptions, least) = (
+        policy.external_exceptions.len(),
+        policy.isolation.minimum.name(),
+    );
+    writeln!(text, "EXTERNAL exceptions in the default policy: {exceptions}. Minimum isolation for EXEC: {least}.").unwrap();
     text
+}
+
+fn listed(list: Vec<String>) -> String {
+    match list.is_empty() {
+        true => "none".to_owned(),
+        false => list.join(", "),
+    }
 }
 
 fn access(access: Access) -> &'static str {
