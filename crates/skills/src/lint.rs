@@ -10,7 +10,7 @@ use std::path::Path;
 use baton_core::problem::Problem;
 
 /// Every rule: its code, and what it demands.
-pub const RULES: [(&str, &str); 26] = [
+pub const RULES: [(&str, &str); 27] = [
     (
         "SKILL_MISSING",
         "a skill is a folder that holds a file named exactly SKILL.md",
@@ -30,6 +30,10 @@ pub const RULES: [(&str, &str); 26] = [
     (
         "FILE_FORM",
         "SKILL.md is UTF-8 without a byte order mark, its lines end with LF alone",
+    ),
+    (
+        "TEXT_HIDDEN",
+        "no character that shows nothing, turns the writing direction or ends a line for some parsers",
     ),
     ("FRONTMATTER_OPEN", "the first line is ---"),
     (

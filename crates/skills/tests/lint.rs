@@ -96,6 +96,12 @@ fn each_rule_finds_what_breaks_it_and_nothing_else_does() {
             codes(|skill| write(skill, HEAD, &BODY.replace("fails.\n", "fails.\r\n"))),
         ),
         ("FRONTMATTER_OPEN", raw(format!("\n{whole}").as_bytes())),
+        ("TEXT_HIDDEN", head("a thing", "a\u{200b}thing")),
+        ("TEXT_HIDDEN", head("a thing", "a\u{2028}thing")),
+        ("TEXT_HIDDEN", head("a thing", "a\u{85}thing")),
+        ("TEXT_HIDDEN", head("a thing", "a\u{e0041}thing")),
+        ("TEXT_HIDDEN", body("turned \u{202e}around")),
+        ("TEXT_HIDDEN", body("\u{1b}[8mnot shown")),
         (
             "FRONTMATTER_OPEN",
             raw(whole.replacen("---", "----", 1).as_bytes()),
@@ -105,7 +111,7 @@ fn each_rule_finds_what_breaks_it_and_nothing_else_does() {
             "FRONTMATTER_CLOSE",
             raw(format!("---\n{HEAD}--- \nname: x\n").as_bytes()),
         ),
-        // The known holes of the reference validator, from here on where it says so.
+        // Some of these the reference validator takes: a cut or an early end that nobody is told of.
         ("FRONTMATTER_DASHES", head("a thing", "a---thing")),
         ("FRONTMATTER_FORM", head("license: MIT", "license: [MIT]")),
         (

@@ -38,7 +38,28 @@ pub(super) fn text<'a>(tree: &'a Tree, report: &mut Report<'_>) -> Option<&'a st
     if let Some(index) = text.split('\n').position(|line| line.contains('\r')) {
         report.skill("FILE_FORM", Some(index + 1), "a carriage return");
     }
+    let hidden = text
+        .split('\n')
+        .enumerate()
+        .find_map(|(index, line)| line.chars().find(|c| is_hidden(*c)).map(|c| (index, c)));
+    if let Some((index, c)) = hidden {
+        // Parsers do not agree on the rest of such a text.
+        let message = format!("got {}", c.escape_unicode());
+        report.skill("TEXT_HIDDEN", Some(index + 1), message);
+        return None;
+    }
     Some(text)
+}
+
+/// Characters by which a text says something else to an agent than to its reader, or is cut into other
+/// lines by older YAML parsers.
+fn is_hidden(c: char) -> bool {
+    let controls = c.is_control() && !matches!(c, '\t' | '\r');
+    controls
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{ffff}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Parts the frontmatter from the body.
