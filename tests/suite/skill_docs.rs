@@ -71,7 +71,7 @@ const CARDS: [Card; 8] = [
     Card {
         class: ToolClass::Read,
         what: "Looking at the queue, the policy, a candidate or a diff.",
-        denied: "a path that leaves the repository or goes through a link",
+        denied: "a queue or a policy that is reached through a link",
         recorded: "every result that is not OK",
         caps: &["max_context"],
     },
