@@ -155,13 +155,17 @@ pub fn folder(path: &Path) -> Result<Linted, Problem> {
     };
     if path.join("SKILL.md").symlink_metadata().is_ok() {
         one(&path, "", &mut linted)?;
-        return Ok(linted);
-    }
-    for name in tree::folders(&path)? {
-        if name != "agents" {
-            one(&path.join(&name), &format!("{name}/"), &mut linted)?;
+    } else {
+        for name in tree::folders(&path)? {
+            if name != "agents" {
+                one(&path.join(&name), &format!("{name}/"), &mut linted)?;
+            }
         }
     }
+    // The system lists folders in any order.
+    linted
+        .findings
+        .sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     if linted.skills.is_empty() {
         let what = format!("{} holds no skill and is none", path.display());
         return Err(Problem::fail("SKILLS_MISSING", what)

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use baton_skills::pack::SKILLS;
+use baton_skills::pack::{self, SKILLS};
 use baton_skills::{frontmatter, lint};
 
 fn folder() -> PathBuf {
@@ -101,4 +101,42 @@ fn descriptions_begin_with_words_that_people_use() {
             skill.name
         );
     }
+}
+
+/// Each platform's form of the verifier says the same, and is given nothing that edits.
+#[test]
+fn the_verifier_is_one_and_only_reads() {
+    let mut bodies = BTreeSet::new();
+    for text in [
+        pack::VERIFIER_CLAUDE,
+        pack::VERIFIER_CURSOR,
+        pack::VERIFIER_COPILOT,
+    ] {
+        let (head, body) = text
+            .strip_prefix("---\n")
+            .unwrap()
+            .split_once("\n---\n\n")
+            .unwrap();
+        let head: serde_yaml_ng::Value = serde_yaml_ng::from_str(head).unwrap();
+        assert_eq!(head["name"].as_str(), Some("verifier"));
+        let tools = format!("{:?}", head["tools"]).to_lowercase();
+        let edits = ["edit", "write", "agent", "*"];
+        assert!(!edits.iter().any(|tool| tools.contains(tool)), "{tools}");
+        let limited = tools != "null" || head["readonly"].as_bool() == Some(true);
+        assert!(limited, "{text}");
+        bodies.insert((
+            head["description"].as_str().unwrap().to_owned(),
+            body.to_owned(),
+        ));
+    }
+    let codex: toml::Table = pack::VERIFIER_CODEX.parse().unwrap();
+    let part = |key: &str| codex[key].as_str().unwrap().to_owned();
+    assert_eq!(
+        (part("name"), part("sandbox_mode")),
+        ("verifier".to_owned(), "read-only".to_owned())
+    );
+    bodies.insert((part("description"), part("developer_instructions")));
+    assert_eq!(bodies.len(), 1);
+    let (_, body) = bodies.first().unwrap();
+    assert!(body.contains("\n       baton verify TASK --strict\n"));
 }
