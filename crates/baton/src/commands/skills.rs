@@ -43,17 +43,24 @@ pub(super) fn arguments(command: Command) -> Command {
         .subcommands([install, lint])
 }
 
+fn flag(name: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
 fn install_arguments() -> Vec<Arg> {
-    let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let agents = Arg::new("for")
+        .long("for")
+        .value_name("AGENT,…")
+        .value_delimiter(',')
+        .action(ArgAction::Append)
+        .required_unless_present("uninstall")
+        .value_parser(Platform::ALL.map(Platform::name))
+        .help("For these agents, beside those of earlier runs");
+    let uninstall = flag("uninstall")
+        .conflicts_with_all(["copy", "link", "explicit-only", "verifier"])
+        .help("Take away what was installed and not edited since; with --for, for these agents");
     vec![
-        Arg::new("for")
-            .long("for")
-            .value_name("AGENT,…")
-            .value_delimiter(',')
-            .action(ArgAction::Append)
-            .required_unless_present("uninstall")
-            .value_parser(Platform::ALL.map(Platform::name))
-            .help("For these agents, beside those of earlier runs"),
+        agents,
         flag("project")
             .conflicts_with("user")
             .help("Into the repository (the default): commit what is written"),
@@ -62,21 +69,24 @@ fn install_arguments() -> Vec<Arg> {
             .conflicts_with("copy")
             .help("One copy, and links to it where an agent looks elsewhere (the default)"),
         flag("copy").help("Copies in place of links, for file systems without links"),
-        Arg::new("explicit-only")
-            .long("explicit-only")
-            .value_name("SKILL,…")
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value(ALL)
-            .value_delimiter(',')
-            .value_parser([ALL].into_iter().chain(pack::SKILLS.map(|one| one.name)).collect::<Vec<_>>())
-            .help("Agents use these skills only when they are named; all of them when none is given"),
+        explicit_only(),
         flag("verifier").help("The read-only agent \"verifier\" as well"),
         flag("plan").help("Say what would be done, and change nothing"),
-        flag("uninstall")
-            .conflicts_with_all(["copy", "link", "explicit-only", "verifier"])
-            .help("Take away what was installed and not edited since; with --for, only for these agents"),
+        uninstall,
     ]
+}
+
+fn explicit_only() -> Arg {
+    let names = pack::SKILLS.map(|skill| skill.name);
+    Arg::new("explicit-only")
+        .long("explicit-only")
+        .value_name("SKILL,…")
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value(ALL)
+        .value_delimiter(',')
+        .value_parser([ALL].into_iter().chain(names).collect::<Vec<_>>())
+        .help("Agents use these skills only when they are named; without names, all of them")
 }
 
 /// Runs the verb that was named.
