@@ -83,3 +83,39 @@ impl Folder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_seen_and_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        folder.write_new("file", b"x").unwrap();
+        folder.new_sub("sub").unwrap();
+        folder.new_link("link", "sub").unwrap();
+        folder.new_link("gone", "nowhere").unwrap();
+        let kinds = ["file", "sub", "link", "gone", "none"].map(|name| folder.kind(name).unwrap());
+        let expected = [Some(Kind::File), Some(Kind::Folder), Some(Kind::Link)];
+        assert_eq!(kinds[..3], expected);
+        assert_eq!(kinds[3..], [Some(Kind::Link), None]);
+        assert_eq!(folder.read_link("gone").unwrap().to_str(), Some("nowhere"));
+        assert!(folder.new_link("file", "sub").is_err());
+        assert!(folder.read_link("file").is_err());
+    }
+
+    #[test]
+    fn only_an_empty_folder_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let inner = folder.new_sub("sub").unwrap();
+        inner.write_new("file", b"x").unwrap();
+        assert!(!folder.remove_if_empty("sub").unwrap());
+        inner.remove("file").unwrap();
+        assert!(folder.remove_if_empty("sub").unwrap());
+        assert!(folder.remove_if_empty("sub").unwrap());
+        folder.new_link("link", "sub").unwrap();
+        assert!(folder.remove_if_empty("link").is_err());
+    }
+}
