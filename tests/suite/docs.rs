@@ -53,6 +53,7 @@ fn every_command_in_the_documents_parses() {
     let mut checked = 0;
     for page in [
         "README.md",
+        "docs/agents.md",
         "docs/approvals.md",
         "docs/audit.md",
         "docs/operating.md",
@@ -61,6 +62,7 @@ fn every_command_in_the_documents_parses() {
         "docs/gates.md",
         "docs/landing.md",
         "docs/risk.md",
+        "docs/skills/TRACE_EVALS_PLAN.md",
     ] {
         for words in commands(page) {
             // The picture of the way through names tools beside what they do.

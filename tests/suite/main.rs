@@ -38,6 +38,8 @@ mod secrets_entrances;
 mod secrets_gates;
 mod secrets_tasks;
 mod signing;
+mod skill_docs;
+mod skill_install;
 mod skill_pack;
 mod strangers;
 mod streams;

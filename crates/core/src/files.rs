@@ -4,7 +4,10 @@
 //! A write is: temporary file in the same folder, sync, rename that refuses an existing target,
 //! sync of the folder. A power cut on ext4, xfs or btrfs then leaves the old or the new state.
 
+mod links;
 mod placing;
+
+pub use links::Kind;
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -16,6 +16,7 @@ mod retry;
 mod rollback;
 mod run;
 mod show;
+mod skills;
 mod status;
 mod stop;
 mod submit;
@@ -83,7 +84,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 18] = [
+const ENTRIES: [Entry; 19] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -185,6 +186,12 @@ const ENTRIES: [Entry; 18] = [
         about: "Rehearse a changed policy, and let it count",
         arguments: policy::arguments,
         work: policy::run,
+    },
+    Entry {
+        name: "skills",
+        about: "Put the skill pack where coding agents look, or check skills",
+        arguments: skills::arguments,
+        work: skills::run,
     },
     Entry {
         name: "audit",
