@@ -217,20 +217,33 @@ impl<'a> Client<'a> {
             idle: Duration::from_secs(self.server.idle_seconds),
         };
         let mut exchange = Exchange::begin(call, bounds);
-        let head = exchange
-            .head()
-            .map_err(|problem| (self.with_start(problem).into(), 0))?;
+        let unspent = |problem: Problem| Failed {
+            is_spent: false,
+            ..Failed::from(problem)
+        };
+        let head = exchange.head().map_err(|problem| {
+            let is_down = problem.code == "MODEL_SERVER_DOWN";
+            let failed = Failed::from(self.with_start(problem));
+            let is_spent = !is_down;
+            (Failed { is_spent, ..failed }, 0)
+        })?;
         if head.status != 200 {
             let said = self.hush(rest(&mut exchange).map_err(|problem| (problem.into(), 0))?);
             let problem = refusal::of_status(&url, &self.server.model, head.status, &said);
-            return Err((problem.into(), head.status));
+            return Err((unspent(problem), head.status));
         }
         let ended = check_kind(&head, &mut exchange)
             .and_then(|()| self.follow(&mut exchange, reading, question))
             .and_then(|()| reading.end());
         let ended = ended.map_err(|problem| {
             let text = reading.text().to_owned();
-            (Failed { problem, text }, 0)
+            let is_spent = true;
+            let failed = Failed {
+                problem,
+                text,
+                is_spent,
+            };
+            (failed, 0)
         })?;
         Ok(Answer {
             text: reading.text().to_owned(),

@@ -85,6 +85,8 @@ pub struct Failed {
     pub problem: Problem,
     /// What had come by then.
     pub text: String,
+    /// Whether the model may have worked on it.
+    pub is_spent: bool,
 }
 
 impl From<Problem> for Failed {
@@ -92,6 +94,7 @@ impl From<Problem> for Failed {
         Self {
             problem,
             text: String::new(),
+            is_spent: true,
         }
     }
 }
