@@ -25,6 +25,7 @@ mod hostile;
 mod judging;
 mod kills;
 mod landing;
+mod models;
 mod moved;
 mod people;
 mod races;
