@@ -289,12 +289,18 @@ fn broken(error: &Error) -> Event {
         Error::Timeout(which) => {
             matches!(which, ureq::Timeout::Connect | ureq::Timeout::Resolve)
         }
-        Error::Io(error) => matches!(
+        // What can go wrong once there is a connection; the rest (no such name, refused, no way there)
+        // comes before it.
+        Error::Io(error) => !matches!(
             error.kind(),
-            ErrorKind::ConnectionRefused
-                | ErrorKind::HostUnreachable
-                | ErrorKind::NetworkUnreachable
-                | ErrorKind::AddrNotAvailable
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+                | ErrorKind::TimedOut
+                | ErrorKind::WouldBlock
+                | ErrorKind::InvalidData
         ),
         _ => false,
     };

@@ -204,7 +204,7 @@ mod tests {
         let text = put_together(&task(), &files).unwrap();
         let (_, rest) = text.split_once("<<<FILE ").unwrap();
         let fence = rest.split(' ').next().unwrap();
-        assert!(fence.len() >= 32, "{fence}");
+        assert!(fence.len() >= 16, "{fence}");
         let inside = text
             .split_once(&format!("<<<FILE {fence} src/a\n"))
             .unwrap()
