@@ -147,13 +147,12 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     /// A code for each way in which a reply is not whole; docs/models.md lists them.
-    pub fn ask(&self, question: &Question<'_>, bounds: &Bounds<'_>) -> Result<Answer, Failed> {
+    pub fn ask(&self, question: &Question<'_>, bounds: &Bounds<'_>) -> Result<Answer, Box<Failed>> {
         let mut waits = WAITS.into_iter();
         loop {
             let failed = match self.try_ask(question, bounds) {
-                Err((failed, 503)) => failed,
-                Err((failed, _)) => return Err(failed),
-                Ok(answer) => return Ok(answer),
+                Err(failed) if failed.is_busy => failed,
+                outcome => return outcome,
             };
             match waits.next() {
                 Some(wait) => self.pause(wait, bounds)?,
@@ -174,11 +173,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    fn try_ask(
-        &self,
-        question: &Question<'_>,
-        bounds: &Bounds<'_>,
-    ) -> Result<Answer, (Failed, u16)> {
+    fn try_ask(&self, question: &Question<'_>, bounds: &Bounds<'_>) -> Result<Answer, Box<Failed>> {
         match self.kind {
             Kind::Ollama => {
                 let body = ollama::body(self.server, question);
@@ -206,7 +201,7 @@ impl<'a> Client<'a> {
         reading: &mut dyn Reading,
         question: &Question<'_>,
         bounds: &Bounds<'_>,
-    ) -> Result<Answer, (Failed, u16)> {
+    ) -> Result<Answer, Box<Failed>> {
         let started = Instant::now();
         let url = format!("{}{path}", self.base);
         let call = Call {
@@ -217,33 +212,27 @@ impl<'a> Client<'a> {
             idle: Duration::from_secs(self.server.idle_seconds),
         };
         let mut exchange = Exchange::begin(call, bounds);
-        let unspent = |problem: Problem| Failed {
-            is_spent: false,
-            ..Failed::from(problem)
-        };
         let head = exchange.head().map_err(|problem| {
             let is_down = problem.code == "MODEL_SERVER_DOWN";
-            let failed = Failed::from(self.with_start(problem));
-            let is_spent = !is_down;
-            (Failed { is_spent, ..failed }, 0)
+            let mut failed: Box<Failed> = self.with_start(problem).into();
+            failed.is_spent = !is_down;
+            failed
         })?;
         if head.status != 200 {
-            let said = self.hush(rest(&mut exchange).map_err(|problem| (problem.into(), 0))?);
-            let problem = refusal::of_status(&url, &self.server.model, head.status, &said);
-            return Err((unspent(problem), head.status));
+            let said = self.hush(rest(&mut exchange)?);
+            let model = &self.server.model;
+            let mut failed: Box<Failed> =
+                refusal::of_status(&url, model, head.status, &said).into();
+            (failed.is_spent, failed.is_busy) = (false, head.status == 503);
+            return Err(failed);
         }
         let ended = check_kind(&head, &mut exchange)
             .and_then(|()| self.follow(&mut exchange, reading, question))
             .and_then(|()| reading.end());
         let ended = ended.map_err(|problem| {
-            let text = reading.text().to_owned();
-            let is_spent = true;
-            let failed = Failed {
-                problem,
-                text,
-                is_spent,
-            };
-            (failed, 0)
+            let mut failed: Box<Failed> = problem.into();
+            reading.text().clone_into(&mut failed.text);
+            failed
         })?;
         Ok(Answer {
             text: reading.text().to_owned(),

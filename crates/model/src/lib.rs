@@ -87,15 +87,18 @@ pub struct Failed {
     pub text: String,
     /// Whether the model may have worked on it.
     pub is_spent: bool,
+    /// Whether the server asked to be asked again.
+    is_busy: bool,
 }
 
-impl From<Problem> for Failed {
+impl From<Problem> for Box<Failed> {
     fn from(problem: Problem) -> Self {
-        Self {
+        Self::new(Failed {
             problem,
             text: String::new(),
             is_spent: true,
-        }
+            is_busy: false,
+        })
     }
 }
 

@@ -41,7 +41,7 @@ fn bounds(stopped: &dyn Fn() -> Option<Problem>) -> Bounds<'_> {
     }
 }
 
-fn ask_with(kind: Kind, server: &ModelServer, bounds: &Bounds<'_>) -> Result<Answer, Failed> {
+fn ask_with(kind: Kind, server: &ModelServer, bounds: &Bounds<'_>) -> Result<Answer, Box<Failed>> {
     let question = Question {
         prompt: PROMPT,
         seed: 7,
@@ -51,7 +51,7 @@ fn ask_with(kind: Kind, server: &ModelServer, bounds: &Bounds<'_>) -> Result<Ans
     Client::new(kind, server).unwrap().ask(&question, bounds)
 }
 
-fn ask(kind: Kind, endpoint: &str) -> Result<Answer, Failed> {
+fn ask(kind: Kind, endpoint: &str) -> Result<Answer, Box<Failed>> {
     ask_with(kind, &configured(endpoint, json!({})), &bounds(&never))
 }
 

@@ -206,11 +206,12 @@ fn check_models(session: &Session, checks: &mut Checks) {
     let Ok(found) = models::check(session) else {
         return;
     };
-    for (name, outcome) in found {
-        match outcome {
-            Ok(text) => checks.add(&name, Health::Good, text),
-            Err(why) => checks.add(&name, Health::Warning, why),
-        }
+    for one in found {
+        let (health, text) = match one.said {
+            Ok(text) => (Health::Good, text),
+            Err(why) => (Health::Warning, why),
+        };
+        checks.add(&one.name, health, text);
     }
 }
 

@@ -10,18 +10,23 @@ use baton_model::{Bounds, Client, Kind, Standing};
 /// How long all the questions to one server may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Asks each server that the policy names; nothing is sent to a host that is not allowed. A text for each:
-/// what it has, or what is wrong and what to do.
-pub(super) fn check(session: &Session) -> Result<Vec<(String, Result<String, String>)>, Problem> {
+/// One server of the policy's, and what it has, or what is wrong and what to do.
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) said: Result<String, String>,
+}
+
+/// Asks each server that the policy names; nothing is sent to a host that is not allowed.
+pub(super) fn check(session: &Session) -> Result<Vec<Found>, Problem> {
     let draft = &session.policy()?.draft;
     let servers = [(Kind::Ollama, &draft.ollama), (Kind::OpenAi, &draft.openai)];
     let named = servers
         .into_iter()
         .filter_map(|(kind, server)| Some((kind, server.as_ref()?)));
     Ok(named
-        .map(|(kind, server)| {
-            let name = format!("draft.{}", kind.name());
-            (name, one(session, kind, server).map_err(|why| said(&why)))
+        .map(|(kind, server)| Found {
+            name: format!("draft.{}", kind.name()),
+            said: one(session, kind, server).map_err(|why| said(&why)),
         })
         .collect())
 }

@@ -101,7 +101,7 @@ impl<'a> Server<'a> {
         prompt: &Prompt,
         before: u64,
         bounds: &Bounds<'_>,
-    ) -> Result<baton_model::Answer, Failed> {
+    ) -> Result<baton_model::Answer, Box<Failed>> {
         let most = self.session.policy()?.caps.max_patch_bytes;
         let (began, told) = (Instant::now(), Cell::new(Instant::now()));
         let progress = |bytes: usize| {
@@ -131,7 +131,7 @@ impl<'a> Server<'a> {
         number: u64,
         reserved: baton_core::store::CallCost,
         time: Duration,
-        asked: &Result<baton_model::Answer, Failed>,
+        asked: &Result<baton_model::Answer, Box<Failed>>,
     ) -> Result<(), Problem> {
         let counted = match asked {
             Ok(answer) => answer.prompt_tokens.zip(answer.output_tokens),
