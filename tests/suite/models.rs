@@ -368,6 +368,24 @@ fn budgets_are_kept_before_a_call_and_over_retries() {
 }
 
 #[test]
+fn what_the_policy_denies_is_shown_to_no_model_also_before_intake() {
+    let server_ = ollama(framed("- two"));
+    let bench = Bench::new();
+    bench.policy(|policy| policy["draft"]["ollama"] = server(&server_.endpoint));
+    bench.write("src/.env", "NAME=value\n");
+    bench.commit("a file of the operator's");
+    let task = json!({"task_id": "T-1", "title": "A change", "goal": "Change it",
+        "scope": {"allow_patch_on_files": ["src/**"], "target_files": ["src/.env"]}});
+    let file = bench.patch_file("task.json", &task.to_string());
+    drop(bench.baton(["submit", file.to_str().unwrap()]));
+    drop(bench.baton(["claim-lock", "--task", "T-1"]));
+    let ran = bench.baton(["patch-draft", "--task", "T-1", "--producer", "ollama"]);
+    assert!(ran.code == 1, "{ran:?}");
+    assert!(ran.stdout.contains("src/.env is denied by"), "{ran:?}");
+    assert!(server_.asked_at("/api/generate").is_empty());
+}
+
+#[test]
 fn what_does_not_fit_into_the_context_is_refused_before_it_is_sent() {
     let server_ = ollama(framed("- two"));
     let mut section = server(&server_.endpoint);

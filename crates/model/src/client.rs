@@ -100,7 +100,7 @@ impl<'a> Client<'a> {
         let wanted = full(&self.server.model);
         let Some(model) = models.iter().find(|model| full(&name(model)) == wanted) else {
             let installed: Vec<_> = models.iter().map(name).collect();
-            return Err(refusal::missing(&self.server.model, &installed));
+            return Err(refusal::missing(self.kind, &self.server.model, &installed));
         };
         let body = json!({"model": self.server.model});
         let shown = self.json("/api/show", Some(&body), bounds)?;
@@ -222,7 +222,7 @@ impl<'a> Client<'a> {
             let said = self.hush(rest(&mut exchange)?);
             let model = &self.server.model;
             let mut failed: Box<Failed> =
-                refusal::of_status(&url, model, head.status, &said).into();
+                refusal::of_status(self.kind, &url, model, head.status, &said).into();
             (failed.is_spent, failed.is_busy) = (false, head.status == 503);
             return Err(failed);
         }
@@ -267,7 +267,13 @@ impl<'a> Client<'a> {
         let said = self.hush(rest(&mut exchange)?);
         if head.status != 200 {
             let model = &self.server.model;
-            return Err(refusal::of_status(&url, model, head.status, &said));
+            return Err(refusal::of_status(
+                self.kind,
+                &url,
+                model,
+                head.status,
+                &said,
+            ));
         }
         match serde_json::from_slice(&said) {
             Ok(value @ Value::Object(_)) => Ok(value),

@@ -4,6 +4,8 @@ use baton_core::masking;
 use baton_core::problem::Problem;
 use serde_json::Value;
 
+use crate::Kind;
+
 /// How much of a server's own words is quoted, in characters.
 const QUOTED: usize = 200;
 
@@ -65,7 +67,7 @@ fn too_large(words: &str) -> Problem {
 }
 
 /// An answer with a status that is not 200.
-pub(crate) fn of_status(url: &str, model: &str, status: u16, body: &[u8]) -> Problem {
+pub(crate) fn of_status(kind: Kind, url: &str, model: &str, status: u16, body: &[u8]) -> Problem {
     if (300..400).contains(&status) {
         let why =
             format!("{url} answered {status} and points elsewhere; redirects are not followed");
@@ -87,7 +89,7 @@ pub(crate) fn of_status(url: &str, model: &str, status: u16, body: &[u8]) -> Pro
     match status {
         401 | 403 => Problem::fail("MODEL_KEY_REFUSED", said)
             .hint("put a valid key where the policy's draft section names it"),
-        404 if words.to_ascii_lowercase().contains("model") => missing(model, &[]),
+        404 if words.to_ascii_lowercase().contains("model") => missing(kind, model, &[]),
         429 => Problem::fail("MODEL_SERVER_BUSY", said).hint("ask again later"),
         503 => Problem::fail("MODEL_SERVER_BUSY", said)
             .hint("ask again when the server has loaded the model or worked off its queue"),
@@ -101,7 +103,7 @@ pub(crate) fn of_status(url: &str, model: &str, status: u16, body: &[u8]) -> Pro
 }
 
 /// The model is not there. `installed` is what is, if it is known.
-pub(crate) fn missing(model: &str, installed: &[String]) -> Problem {
+pub(crate) fn missing(kind: Kind, model: &str, installed: &[String]) -> Problem {
     let shown: Vec<_> = installed
         .iter()
         .take(20)
@@ -115,7 +117,12 @@ pub(crate) fn missing(model: &str, installed: &[String]) -> Problem {
         "MODEL_MISSING",
         format!("the server does not have the model {model}; installed: {shown}"),
     )
-    .hint(format!(
-        "ollama pull {model}; or name one that is there in the policy's draft section"
-    ))
+    .hint(match kind {
+        Kind::Ollama => {
+            format!("ollama pull {model}; or name one that is there in the policy's draft section")
+        }
+        Kind::OpenAi => {
+            "load it there, or name one that is there in the policy's draft section".to_owned()
+        }
+    })
 }

@@ -578,7 +578,7 @@ fn a_server_says_what_it_has() {
     let standing = stand(Kind::OpenAi, &configured(&server.endpoint, json!({}))).unwrap();
     assert_eq!(
         (standing.is_listed, standing.context),
-        (Some(true), Some(2048))
+        (Some(true), Some(32768))
     );
     let other = configured(&server.endpoint, json!({"model": "huge"}));
     assert_eq!(stand(Kind::OpenAi, &other).unwrap().is_listed, Some(false));

@@ -193,7 +193,7 @@ fn obtain(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result
     let repository = session.repository()?;
     let asked = task.task()?;
     let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
-    let prompt = prompt::write(&asked, repository, &base, &policy.caps, producer.room())?;
+    let prompt = prompt::write(&asked, repository, &base, policy, producer.room())?;
     let answer = producer.ask(&prompt)?;
     let mut meta = answer.meta();
     meta.push(("prompt_bytes", prompt.text.len().into()));

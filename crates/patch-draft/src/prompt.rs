@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use baton_core::git::{Oid, Repository};
-use baton_core::policy::Caps;
+use baton_core::policy::Policy;
 use baton_core::problem::Problem;
+use baton_core::rules::{Case, PathRules};
 use baton_core::task::Task;
 use baton_core::{ids, masking};
 
@@ -64,10 +65,10 @@ pub(crate) fn write(
     task: &Task,
     repository: &Repository,
     base: &Oid,
-    caps: &Caps,
+    policy: &Policy,
     room: Option<Room>,
 ) -> Result<Prompt, Problem> {
-    let files = read(task, repository, base, caps)?;
+    let files = read(task, repository, base, policy)?;
     let text = put_together(task, &files)?;
     let text = masking::text(&text).into_owned();
     let tokens = (text.len() as u64).div_ceil(LEAST_BYTES_A_TOKEN);
@@ -82,8 +83,10 @@ fn read(
     task: &Task,
     repository: &Repository,
     base: &Oid,
-    caps: &Caps,
+    policy: &Policy,
 ) -> Result<Vec<Shown>, Problem> {
+    let caps = &policy.caps;
+    let denied = PathRules::compile(&policy.deny_paths, Case::Folded)?;
     let most = usize::try_from(caps.max_context_files).unwrap_or(usize::MAX);
     let limit = usize::try_from(caps.max_file_bytes).unwrap_or(usize::MAX);
     let targets = &task.scope.target_files;
@@ -97,6 +100,11 @@ fn read(
     }
     let (mut files, mut unfit) = (Vec::new(), Vec::new());
     for path in targets {
+        // A task that was not looked at yet may name anything.
+        if let Some(rule) = denied.first_match_folded(path) {
+            unfit.push(format!("{path} is denied by {}", rule.id));
+            continue;
+        }
         if repository.mode_at(base, path)?.is_none() {
             files.push((path.clone(), None));
             continue;

@@ -169,7 +169,7 @@ impl Server {
         Self::new(move |asked| match asked.path.as_str() {
             "/v1/models" => Reply::json(
                 200,
-                &json!({"data": [{"id": "tiny", "meta": {"n_ctx_train": 2048}}]}),
+                &json!({"data": [{"id": "tiny", "meta": {"n_ctx_train": 32768}}]}),
             ),
             "/v1/chat/completions" => complete(asked),
             _ => Reply::json(
