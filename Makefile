@@ -9,7 +9,7 @@ FUZZ := fuzz/libfuzzer
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test test-skills walls quick bench bench-scan bench-gates bench-audit eval-risk fuzz build check fmt install help
+.PHONY: demo test test-model test-skills walls quick bench bench-scan bench-gates bench-audit eval-risk fuzz build check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ test-skills: ## Check the skill pack with the format's reference validator (need
 	python3 -m venv target/skills-venv
 	target/skills-venv/bin/pip install --quiet --disable-pip-version-check skills-ref==0.1.1
 	@for skill in skill-pack/*/SKILL.md; do target/skills-venv/bin/agentskills validate "$${skill%/SKILL.md}" || exit 1; done
+
+# A tiny random model, made on the spot, behind llama.cpp's own server. Needs a network for the packages.
+MODEL_ENV := target/model-env
+test-model: build ## Draft end to end with a real model server
+	@test -x $(MODEL_ENV)/bin/python || python3 -m venv $(MODEL_ENV)
+	@$(MODEL_ENV)/bin/python -c 'import xllamacpp, gguf' 2>/dev/null || $(MODEL_ENV)/bin/pip install --quiet xllamacpp gguf numpy
+	BATON_BIN='$(BIN)/baton' $(MODEL_ENV)/bin/python tests/model/test.py
 
 quick: check ## Format, lints, unit tests of the libraries
 	$(CARGO) test --workspace --lib --locked

@@ -61,6 +61,7 @@ fn every_command_in_the_documents_parses() {
         "docs/verifying.md",
         "docs/gates.md",
         "docs/landing.md",
+        "docs/models.md",
         "docs/risk.md",
         "docs/skills/TRACE_EVALS_PLAN.md",
     ] {

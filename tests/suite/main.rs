@@ -26,6 +26,7 @@ mod hostile;
 mod judging;
 mod kills;
 mod landing;
+mod models;
 mod moved;
 mod people;
 mod races;

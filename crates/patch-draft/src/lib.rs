@@ -1,18 +1,20 @@
-//! S3: gets a proposal, from a file, standard input or a command, and turns it into a candidate.
+//! S3: gets a proposal, from a file, standard input, a command or a model, and turns it into a candidate.
 //!
 //! The text is used once, here: git applies it to the base in an index of our own, and what goes on
 //! is git's own difference of the two trees.
 
+mod opinion;
 mod producer;
 mod prompt;
 mod reply;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use baton_core::audit::Action;
 use baton_core::candidate::{self, Candidate, Proposal, Source};
 use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, Status, ToolClass};
+use baton_core::evidence::OPINION;
 use baton_core::git::{ObjectStore, PersonIdent};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{PatchDraft, Producer, to_map};
@@ -36,7 +38,7 @@ pub const SKILL: Skill = Skill {
     about: "Take a proposed patch and turn it into a candidate",
     examples: [
         "patch-draft --task T-1 --from fix.patch",
-        "patch-draft --task T-1 --producer command",
+        "patch-draft --task T-1 --producer ollama",
     ],
     classes: &[ToolClass::Write],
     action: Action::PatchProposed,
@@ -58,8 +60,9 @@ struct Arguments {
     /// Take the patch from this file; - is standard input
     #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
     from: Option<PathBuf>,
-    /// Ask for the patch: command runs the policy's draft.command with the prompt on its standard input
-    #[arg(long, value_name = "command", value_parser = ["command"])]
+    /// Ask for the patch, as the policy's draft section says: a model server, or a command that reads the
+    /// prompt on its standard input
+    #[arg(long, value_name = "NAME", value_parser = ["ollama", "openai", "command"])]
     producer: Option<String>,
 }
 
@@ -67,9 +70,19 @@ struct Arguments {
 struct Draft {
     text: Vec<u8>,
     source: Source,
-    /// The command that made it, for the report.
+    /// Who made it, for the report.
     model: String,
     inputs_sha256: String,
+    /// What the call was like, if somebody was asked.
+    findings: Vec<Finding>,
+    meta: Vec<(&'static str, Value)>,
+}
+
+impl Draft {
+    /// Whether somebody was asked for it; then all of the reply is kept.
+    fn was_asked_for(&self) -> bool {
+        matches!(self.source, Source::Command | Source::Model)
+    }
 }
 
 fn refused(refused: &Refused<'_>) -> Map<String, Value> {
@@ -131,7 +144,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     let reply = reply::read(&draft.text);
     let kept = |text: &[u8]| masked(session, text);
     // From here on the text is only kept, if at all; the patch goes its own way.
-    if draft.source == Source::Command || reply.is_err() {
+    if draft.was_asked_for() || reply.is_err() {
         draft.text = kept(&draft.text)?;
     }
     match reply.map_err(|problem| keep_refused(task, &draft, problem))? {
@@ -171,14 +184,27 @@ fn obtain(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result
             source,
             model: "none".to_owned(),
             inputs_sha256,
+            findings: Vec::new(),
+            meta: Vec::new(),
         });
     }
-    if policy.draft.command.is_empty() {
-        return Err(Problem::usage(
-            "no patch: pass --from FILE, or set draft.command in POLICY.json and pass --producer command",
-        ));
-    }
-    producer::run(session, task)
+    let name = arguments.producer.as_deref().unwrap_or("command");
+    let producer = producer::Producer::open(session, task, name)?;
+    let repository = session.repository()?;
+    let asked = task.task()?;
+    let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
+    let prompt = prompt::write(&asked, repository, &base, policy, producer.room())?;
+    let answer = producer.ask(&prompt)?;
+    let mut meta = answer.meta();
+    meta.push(("prompt_bytes", prompt.text.len().into()));
+    Ok(Draft {
+        source: producer.source(),
+        inputs_sha256: digest::sha256(prompt.text.as_bytes()),
+        text: answer.text,
+        model: answer.model,
+        findings: answer.findings,
+        meta,
+    })
 }
 
 /// Keeps a reply that could not be used, so that nothing paid for is lost.
@@ -243,7 +269,16 @@ fn propose(
     );
     let mut outcome = Outcome::ok(summary, &data)
         .artifacts(artifacts)
-        .findings(normalized(&proposal));
+        .findings(normalized(&proposal))
+        .findings(draft.findings.clone());
+    let opinion = opinion::read(notes.unwrap_or_default());
+    outcome = outcome.findings(opinion.findings);
+    for (name, value) in draft.meta.iter().cloned() {
+        outcome = outcome.meta(name, value);
+    }
+    if let Some(word) = opinion.word {
+        outcome = outcome.meta(OPINION, word);
+    }
     outcome.inputs_sha256 = Some(draft.inputs_sha256.clone());
     Ok(outcome
         .meta("tree", candidate.tree)
@@ -295,7 +330,7 @@ fn keep_words(
         notes.unwrap_or("No notes came with the patch.")
     );
     let mut kept = vec![task.write_new(ArtifactKind::Other, "rationale.md", words.as_bytes())?];
-    if draft.source == Source::Command {
+    if draft.was_asked_for() {
         kept.push(task.write_next(ArtifactKind::Other, "evidence/reply.txt", &draft.text)?);
     }
     Ok(kept)
@@ -381,11 +416,4 @@ fn producer_of(actor: Actor) -> Producer {
     } else {
         Producer::Human
     }
-}
-
-/// Where a command would be run; only its name is shown.
-fn shown(program: &Path) -> String {
-    program
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

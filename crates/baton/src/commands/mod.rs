@@ -9,6 +9,7 @@ mod demands;
 mod doctor;
 mod explain;
 mod init;
+mod models;
 mod policy;
 mod rebase;
 mod replayed;

@@ -32,8 +32,8 @@ pub(super) struct Arguments {
     /// Take the patch from this file; - is standard input
     #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
     from: Option<PathBuf>,
-    /// Ask the policy's draft.command for the patch
-    #[arg(long, value_name = "command", value_parser = ["command"])]
+    /// Ask for the patch, as the policy's draft section says
+    #[arg(long, value_name = "NAME", value_parser = ["ollama", "openai", "command"])]
     producer: Option<String>,
     /// Decide and record, and stop nothing: the change goes to a person
     #[arg(long)]

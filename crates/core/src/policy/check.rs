@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Access, CheckpointRule, Condition, GateKind, PathRule, Policy, RiskRule, StandingApproval,
-    approval_types, check_gates, landing_types,
+    approval_types, check_gates, draft_types, landing_types,
 };
 use crate::approval;
 use crate::bounds::{self, Checked};
@@ -109,7 +109,7 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     approval_types::check(&policy.approvals)?;
     landing_types::check(&policy.landing)?;
     audit(policy)?;
-    argv("draft.command", &policy.draft.command)
+    draft_types::check(&policy.draft)
 }
 
 fn unique_ids(policy: &Policy) -> Checked {

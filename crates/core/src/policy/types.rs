@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::approval_types::Approvals;
+use super::draft_types::Draft;
 use super::gate_types::Gate;
 use super::landing_types::Landing;
 use super::risk_types::{RiskRule, SecretRules};
@@ -329,14 +330,6 @@ pub struct IsolationRule {
     /// The asserting sentence for minimum E: machines that run gates are thrown away afterwards.
     #[serde(default)]
     pub throwaway: bool,
-}
-
-/// How drafts are made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Draft {
-    /// Program and arguments; empty means none.
-    pub command: Vec<String>,
 }
 
 /// When the log's head is signed.

@@ -3,34 +3,29 @@
 use std::path::Path;
 use std::time::Duration;
 
-use baton_core::candidate::Source;
 use baton_core::problem::Problem;
 use baton_core::process::{self, Ended, Finished, Spec};
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::{Stop, TaskFolder};
-use baton_core::{digest, environment, files, ids, masking};
+use baton_core::{environment, files};
 
-use crate::{Draft, keep_refused, prompt, shown};
+use super::{Answer, keep};
+use crate::prompt::Prompt;
 
 /// Runs the policy's command with the prompt and takes its standard output as the reply.
 ///
 /// # Errors
-/// `DRAFT_FAILED`, `DRAFT_TIMEOUT`, `STOP_PRESENT`, `TOOL_MISSING`, `LIMITS_EXCEEDED`.
-pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem> {
+/// `DRAFT_FAILED`, `DRAFT_TIMEOUT`, `STOP_PRESENT`, `TOOL_MISSING`, `REPLY_CUT`.
+pub(super) fn ask(
+    session: &Session,
+    task: &TaskFolder,
+    prompt: &Prompt,
+) -> Result<Answer, Problem> {
     let policy = session.policy()?;
-    let repository = session.repository()?;
-    let asked = task.task()?;
-    let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
-    let prompt = prompt::write(&asked, repository, &base, &policy.caps, &ids::random_hex()?)?;
-    // A model is somebody else's machine more often than not.
-    let prompt = masking::text(&prompt).into_owned();
+    let program = policy.draft.command.first();
     let model = format!(
         "command:{}",
-        policy
-            .draft
-            .command
-            .first()
-            .map_or_else(String::new, |program| shown(Path::new(program)))
+        program.map_or_else(String::new, |program| shown(Path::new(program)))
     );
     session.tell(&format!("patch-draft: asking {model}"));
     let store = session.store()?;
@@ -44,7 +39,7 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
             .filter_map(|name| environment::read(name).map(|value| (name.into(), value)))
             .chain([("LANG".into(), "C.UTF-8".into())])
             .collect(),
-        input: prompt.clone().into_bytes(),
+        input: prompt.text.clone().into_bytes(),
         timeout: Duration::from_secs(policy.caps.draft_timeout_seconds),
         output_limit: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX),
         all_or_nothing: false,
@@ -52,14 +47,14 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
         memory: None,
     };
     let done = process::run(&spec, &|| store.stop().is_present())?;
-    let draft = Draft {
-        text: done.stdout.bytes.clone(),
-        source: Source::Command,
+    check(&done, store.stop())
+        .map_err(|problem| keep(task, &String::from_utf8_lossy(&done.stdout.bytes), problem))?;
+    Ok(Answer {
+        text: done.stdout.bytes,
         model,
-        inputs_sha256: digest::sha256(prompt.as_bytes()),
-    };
-    check(&done, store.stop()).map_err(|problem| keep_refused(task, &draft, problem))?;
-    Ok(draft)
+        duration: done.duration,
+        ..Answer::default()
+    })
 }
 
 fn check(done: &Finished, stop: Stop) -> Result<(), Problem> {
@@ -93,4 +88,11 @@ fn check(done: &Finished, stop: Stop) -> Result<(), Problem> {
         )
         .hint("run the command by hand with any prompt on its standard input")),
     }
+}
+
+/// Where a command would be run; only its name is shown.
+fn shown(program: &Path) -> String {
+    program
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
