@@ -5,7 +5,7 @@
 
 mod producer;
 mod prompt;
-mod reply;
+pub mod reply;
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ use baton_risk::RuleBook;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
-use crate::reply::Reply;
+use crate::reply::frame::{self, Reply};
 
 /// The skill.
 pub const SKILL: Skill = Skill {
@@ -128,7 +128,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     }
     task.set_unrecorded_aside()?;
     let mut draft = obtain(session, &arguments, task)?;
-    let reply = reply::read(&draft.text);
+    let reply = frame::read(&draft.text);
     let kept = |text: &[u8]| masked(session, text);
     // From here on the text is only kept, if at all; the patch goes its own way.
     if draft.source == Source::Command || reply.is_err() {
@@ -139,7 +139,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
             let notes = kept(notes.as_bytes())?;
             need_input(session, task, &draft, &String::from_utf8_lossy(&notes))
         }
-        Reply::Patch { patch, notes } => {
+        Reply::Patch { patch, notes, .. } => {
             let notes = notes.map(|notes| kept(notes.as_bytes())).transpose()?;
             let notes = notes.map(|notes| String::from_utf8_lossy(&notes).into_owned());
             propose(session, task, &draft, &patch, notes.as_deref())

@@ -18,6 +18,8 @@ pub(crate) enum Reply {
     Patch {
         patch: Vec<u8>,
         notes: Option<String>,
+        /// Whether a frame around it was closed.
+        is_framed: bool,
     },
     /// The proposer cannot go on and asks.
     NeedInput { notes: String },
@@ -40,6 +42,7 @@ pub(crate) fn read(text: &[u8]) -> Result<Reply, Problem> {
         return Ok(Reply::Patch {
             patch: text.to_vec(),
             notes: None,
+            is_framed: false,
         });
     };
     let notes = framed(&lines, BEGIN_NOTES, END_NOTES)?.map(|notes| {
@@ -62,7 +65,11 @@ pub(crate) fn read(text: &[u8]) -> Result<Reply, Problem> {
             notes: notes.unwrap_or_default(),
         });
     }
-    Ok(Reply::Patch { patch, notes })
+    Ok(Reply::Patch {
+        patch,
+        notes,
+        is_framed: true,
+    })
 }
 
 /// The lines between two marker lines; `None` when the first is not there.
@@ -106,7 +113,8 @@ mod tests {
             read(text).unwrap(),
             Reply::Patch {
                 patch: text.to_vec(),
-                notes: None
+                notes: None,
+                is_framed: false,
             }
         );
     }
@@ -117,6 +125,7 @@ mod tests {
         let expected = Reply::Patch {
             patch: b"diff --git a/x b/x\n".to_vec(),
             notes: Some("- why".to_owned()),
+            is_framed: true,
         };
         assert_eq!(read(text).unwrap(), expected);
     }
@@ -155,7 +164,8 @@ mod tests {
             read(text).unwrap(),
             Reply::Patch {
                 patch: b"+---END_PATCH---\n".to_vec(),
-                notes: None
+                notes: None,
+                is_framed: true,
             }
         );
     }
