@@ -1,4 +1,5 @@
-//! Asking a command for a patch: any program that reads the prompt on standard input.
+//! Asking for a reply. A producer takes the prompt's bytes and gives the reply's; everything else, the
+//! prompt, the reading, further calls and the record, is the same for all.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,60 +7,95 @@ use std::time::Duration;
 use baton_core::candidate::Source;
 use baton_core::problem::Problem;
 use baton_core::process::{self, Ended, Finished, Spec};
+use baton_core::report::Call;
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::{Stop, TaskFolder};
-use baton_core::{digest, environment, files, ids, masking};
+use baton_core::{environment, files};
 
-use crate::{Draft, keep_refused, prompt, shown};
+use crate::keep;
 
-/// Runs the policy's command with the prompt and takes its standard output as the reply.
-///
-/// # Errors
-/// `DRAFT_FAILED`, `DRAFT_TIMEOUT`, `STOP_PRESENT`, `TOOL_MISSING`, `LIMITS_EXCEEDED`.
-pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem> {
-    let policy = session.policy()?;
-    let repository = session.repository()?;
-    let asked = task.task()?;
-    let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
-    let prompt = prompt::write(&asked, repository, &base, &policy.caps, &ids::random_hex()?)?;
-    // A model is somebody else's machine more often than not.
-    let prompt = masking::text(&prompt).into_owned();
-    let model = format!(
-        "command:{}",
-        policy
-            .draft
-            .command
-            .first()
-            .map_or_else(String::new, |program| shown(Path::new(program)))
-    );
-    session.tell(&format!("patch-draft: asking {model}"));
-    let store = session.store()?;
-    // The command gets a folder of its own: it sees the prompt and not the repository.
-    let folder = files::temporary_folder("baton-")?;
-    let spec = Spec {
-        argv: policy.draft.command.iter().map(Into::into).collect(),
-        folder: folder.path().to_owned(),
-        environment: [environment::PATH, environment::HOME, environment::USER]
-            .into_iter()
-            .filter_map(|name| environment::read(name).map(|value| (name.into(), value)))
-            .chain([("LANG".into(), "C.UTF-8".into())])
-            .collect(),
-        input: prompt.clone().into_bytes(),
-        timeout: Duration::from_secs(policy.caps.draft_timeout_seconds),
-        output_limit: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX),
-        all_or_nothing: false,
-        merge: false,
-        memory: None,
-    };
-    let done = process::run(&spec, &|| store.stop().is_present())?;
-    let draft = Draft {
-        text: done.stdout.bytes.clone(),
-        source: Source::Command,
-        model,
-        inputs_sha256: digest::sha256(prompt.as_bytes()),
-    };
-    check(&done, store.stop()).map_err(|problem| keep_refused(task, &draft, problem))?;
-    Ok(draft)
+/// What a producer gave.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The reply, as it came.
+    pub(crate) text: Vec<u8>,
+    /// What is known of the call, for the report.
+    pub(crate) call: Call,
+}
+
+/// Something that can be asked for a reply.
+pub(crate) trait Producer {
+    /// What the report calls it.
+    fn model(&self) -> String;
+    /// What the candidate's record calls its source.
+    fn source(&self) -> Source;
+    /// Asks once.
+    ///
+    /// # Errors
+    /// Whatever kept the reply from coming.
+    fn ask(&self, prompt: &[u8]) -> Result<Answer, Problem>;
+}
+
+/// The policy's command: any program that reads the prompt on standard input.
+pub(crate) struct Command<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) task: &'a TaskFolder,
+}
+
+impl Producer for Command<'_> {
+    fn model(&self) -> String {
+        let command = self.session.policy().map(|policy| &policy.draft.command);
+        let program = command.ok().and_then(|command| command.first());
+        // Only its name is shown.
+        let name = program.and_then(|program| Path::new(program).file_name());
+        let name = name.map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        format!("command:{name}")
+    }
+
+    fn source(&self) -> Source {
+        Source::Command
+    }
+
+    /// # Errors
+    /// `DRAFT_FAILED`, `DRAFT_TIMEOUT`, `REPLY_CUT`, `STOP_PRESENT`, `TOOL_MISSING`.
+    fn ask(&self, prompt: &[u8]) -> Result<Answer, Problem> {
+        let policy = self.session.policy()?;
+        let store = self.session.store()?;
+        // The command gets a folder of its own: it sees the prompt and not the repository.
+        let folder = files::temporary_folder("baton-")?;
+        let spec = Spec {
+            argv: policy.draft.command.iter().map(Into::into).collect(),
+            folder: folder.path().to_owned(),
+            environment: [environment::PATH, environment::HOME, environment::USER]
+                .into_iter()
+                .filter_map(|name| environment::read(name).map(|value| (name.into(), value)))
+                .chain([("LANG".into(), "C.UTF-8".into())])
+                .collect(),
+            input: prompt.to_vec(),
+            timeout: Duration::from_secs(policy.caps.draft_timeout_seconds),
+            output_limit: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX),
+            all_or_nothing: false,
+            merge: false,
+            memory: None,
+        };
+        let done = process::run(&spec, &|| store.stop().is_present())?;
+        check(&done, store.stop()).map_err(|problem| {
+            // What a command said before it failed is kept like any reply.
+            match keep::masked(self.session, &done.stdout.bytes) {
+                Ok(text) => keep::refused(self.task, &text, problem),
+                Err(_) => problem,
+            }
+        })?;
+        let millis = u64::try_from(done.duration.as_millis()).unwrap_or(u64::MAX);
+        Ok(Answer {
+            text: done.stdout.bytes,
+            call: Call {
+                model: Some(self.model()),
+                duration_ms: Some(millis),
+                ..Call::default()
+            },
+        })
+    }
 }
 
 fn check(done: &Finished, stop: Stop) -> Result<(), Problem> {

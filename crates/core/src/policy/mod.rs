@@ -24,8 +24,8 @@ pub use landing_types::{
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use types::{
     Access, Actor, ActorMatrix, AuditRules, Caps, CheckpointRule, Condition, DecisionRule, Draft,
-    ExternalException, Grants, Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy,
-    Recovery, StandingApproval, WITNESS_PURPOSE,
+    ExternalException, Fuzzy, Grants, Isolation, IsolationRule, Mode, NeedsApproval, PathRule,
+    Policy, Recovery, StandingApproval, WITNESS_PURPOSE,
 };
 
 use crate::approval::instant;

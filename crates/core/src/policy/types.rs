@@ -337,6 +337,20 @@ pub struct IsolationRule {
 pub struct Draft {
     /// Program and arguments; empty means none.
     pub command: Vec<String>,
+    /// Whether a reply may be mended by repairs that guess.
+    #[serde(default)]
+    pub fuzzy: Fuzzy,
+}
+
+/// Whether repairs that guess may be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fuzzy {
+    /// Never.
+    #[default]
+    Deny,
+    /// With `--fuzz`; the risk is then MEDIUM at least.
+    Allow,
 }
 
 /// When the log's head is signed.

@@ -1,6 +1,7 @@
 //! Reading search-and-replace blocks: a line with the path, then the old lines and the new ones
 //! between three marker lines.
 
+use super::Text;
 use super::model::{Body, Hunk, Kind, Line, Name, Parsed, Section};
 use super::names;
 use super::refusal::{Code, Refusal, Rejected};
@@ -14,9 +15,9 @@ const REPLACE: &[u8] = b">>>>>>> REPLACE";
 ///
 /// # Errors
 /// What is wrong with the reply.
-pub(crate) fn parse<'t>(text: &'t [u8], limits: &Limits) -> Result<Parsed<'t>, Rejected> {
+pub(crate) fn parse<'t>(text: Text<'t>, limits: &Limits) -> Result<Parsed<'t>, Rejected> {
     let mut parsed = Parsed::default();
-    let source = text::read(text, limits, &mut parsed)?;
+    let source = text::read(&text, limits, &mut parsed)?;
     let mut lines = source.lines.iter();
     let mut before: Vec<Numbered<'t>> = Vec::new();
     let mut hunks = 0;

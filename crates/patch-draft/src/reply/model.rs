@@ -115,6 +115,12 @@ pub struct Parsed<'t> {
 }
 
 impl Parsed<'_> {
+    /// The same after a repair of what stood before it.
+    pub(crate) fn after(mut self, repair: Option<Repair>) -> Self {
+        self.repairs.splice(0..0, repair);
+        self
+    }
+
     /// Every path that the reply may mean; which of them it does is for the files to tell.
     #[must_use]
     pub fn paths(&self) -> Vec<&str> {

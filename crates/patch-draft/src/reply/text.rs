@@ -1,5 +1,6 @@
 //! A reply as numbered lines, and what stands around the change: thinking, fences, prose.
 
+use super::Text;
 use super::model::Parsed;
 use super::refusal::{Code, Refusal, shown};
 use super::repair::{Repair, RepairId};
@@ -91,16 +92,17 @@ pub(crate) struct Source<'t> {
 
 /// Takes the text apart, within bounds.
 pub(crate) fn read<'t>(
-    text: &'t [u8],
+    given: &Text<'t>,
     limits: &Limits,
     parsed: &mut Parsed<'t>,
 ) -> Result<Source<'t>, Refusal> {
+    let text = given.bytes;
     if text.len() > limits.bytes {
         let message = format!("{} bytes, at most {} are read", text.len(), limits.bytes);
         return Err(Refusal::new(Code::TooLarge, 0, message));
     }
     if let Some(at) = text.iter().position(|byte| *byte == 0) {
-        let line = 1 + text.iter().take(at).filter(|byte| **byte == b'\n').count();
+        let line = given.first_line + text.iter().take(at).filter(|byte| **byte == b'\n').count();
         return Err(Refusal::new(
             Code::Binary,
             line,
@@ -113,9 +115,9 @@ pub(crate) fn read<'t>(
     if dropped > 0 {
         parsed
             .repairs
-            .push(Repair::new(RepairId::Think, 1, before, b""));
+            .push(Repair::new(RepairId::Think, given.first_line, before, b""));
     }
-    let first = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let first = given.first_line + before.iter().filter(|byte| **byte == b'\n').count();
     let is_ended = kept.ends_with(b"\n");
     let mut lines: Vec<_> = kept.split(|byte| *byte == b'\n').collect();
     if is_ended {

@@ -1,29 +1,26 @@
 //! Reading a unified diff as models write it. The end of a hunk is told by what follows, never by its
 //! counts; whatever could be a change and is not clearly one is refused.
 
+use super::Text;
 use super::model::{Body, Claim, Hunk, Kind, Line, Parsed, Section};
 use super::names::{self, Side};
 use super::refusal::{Code, Refusal, Rejected, shown};
 use super::repair::{Repair, RepairId};
 use super::text::{self, Fence, Limits, Numbered, Source};
 
-/// Reads a diff. `is_closed` says that a frame around the text was closed, so that it is not cut.
+/// Reads a diff.
 ///
 /// # Errors
 /// What is wrong with the reply.
-pub(crate) fn parse<'t>(
-    text: &'t [u8],
-    is_closed: bool,
-    limits: &Limits,
-) -> Result<Parsed<'t>, Rejected> {
+pub(crate) fn parse<'t>(text: Text<'t>, limits: &Limits) -> Result<Parsed<'t>, Rejected> {
     let mut parsed = Parsed::default();
-    let source = text::read(text, limits, &mut parsed)?;
+    let source = text::read(&text, limits, &mut parsed)?;
     let mut reader = Reader {
         source: &source,
         at: 0,
         fence: None,
         fence_noted: false,
-        is_closed,
+        is_closed: text.is_closed,
         open: None,
         parsed,
         hunks: 0,

@@ -1,5 +1,6 @@
 //! Reading whole files: a line with the path, then the file's new text in a fenced block.
 
+use super::Text;
 use super::model::{Body, Kind, Line, Name, Parsed, Section};
 use super::names;
 use super::refusal::{Code, Refusal, Rejected, shown};
@@ -11,12 +12,12 @@ use super::text::{self, Fence, Limits, Numbered};
 /// # Errors
 /// What is wrong with the reply.
 pub(crate) fn parse<'t>(
-    text: &'t [u8],
+    text: Text<'t>,
     offers: &dyn Fn(&str) -> bool,
     limits: &Limits,
 ) -> Result<Parsed<'t>, Rejected> {
     let mut parsed = Parsed::default();
-    let source = text::read(text, limits, &mut parsed)?;
+    let source = text::read(&text, limits, &mut parsed)?;
     let mut lines = source.lines.iter();
     // The lines since the last block.
     let mut before: Vec<Numbered<'t>> = Vec::new();
@@ -109,7 +110,7 @@ fn prose(before: &[Numbered<'_>], written: &[u8], parsed: &mut Parsed<'_>) -> Re
     let count = others.clone().count();
     let is_path = others
         .clone()
-        .last()
+        .next_back()
         .is_some_and(|line| line.plain() == written);
     let rest = others.take(count - usize::from(is_path));
     for line in rest {
