@@ -13,10 +13,12 @@ const MAX_NOTES: usize = 20_000;
 
 /// What a reply says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// A patch, with notes if there were any.
     Patch {
+        /// What is to be read.
         patch: Vec<u8>,
+        /// The words with it.
         notes: Option<String>,
         /// Whether a frame around it was closed.
         is_framed: bool,
@@ -24,7 +26,10 @@ pub(crate) enum Reply {
         first_line: usize,
     },
     /// The proposer cannot go on and asks.
-    NeedInput { notes: String },
+    NeedInput {
+        /// The questions.
+        notes: String,
+    },
 }
 
 /// Reads a reply.

@@ -35,7 +35,7 @@ pub use resolve::{Change, Files, Nearness, Old, Resolved};
 pub use retry::further_prompt;
 pub use text::Limits;
 
-use frame::Reply;
+pub use frame::Reply;
 
 /// A reply, out of its frame.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ pub fn read<'t>(
 ///
 /// # Errors
 /// `REPLY_EMPTY`, `REPLY_CUT`, `REPLY_AMBIGUOUS`.
-pub(crate) fn unframe(text: &[u8]) -> Result<(Reply, Option<Repair>), Rejected> {
+pub fn unframe(text: &[u8]) -> Result<(Reply, Option<Repair>), Rejected> {
     let end = text::thinking(text)?;
     let (before, rest) = text.split_at_checked(end).unwrap_or((text, b""));
     if end == 0 || !frame::is_framed(rest) {

@@ -116,7 +116,8 @@ pub struct Parsed<'t> {
 
 impl Parsed<'_> {
     /// The same after a repair of what stood before it.
-    pub(crate) fn after(mut self, repair: Option<Repair>) -> Self {
+    #[must_use]
+    pub fn after(mut self, repair: Option<Repair>) -> Self {
         self.repairs.splice(0..0, repair);
         self
     }
