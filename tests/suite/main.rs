@@ -29,6 +29,7 @@ mod moved;
 mod people;
 mod races;
 mod rehearsal;
+mod replies;
 mod reviews;
 mod rollback;
 mod schemas;
