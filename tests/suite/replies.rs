@@ -340,7 +340,6 @@ fn a_producer_is_asked_again_with_what_was_wrong() {
     for n in ["1", "2", "3"] {
         std::fs::remove_file(replies.join(format!("prompt.{n}"))).unwrap();
     }
-    bench.baton(["retry", "T-1"]);
     bench.submit("T-2", "src/**");
     bench.baton(["claim-lock", "--task", "T-2"]).expect(0);
     bench.baton(["intake-validate", "--task", "T-2"]).expect(0);

@@ -104,6 +104,9 @@ fn replies_hold_on_damaged_ones() {
     for _ in 0..20_000 {
         let mut bytes = random.pick(&seeds).clone();
         for _ in 0..=random.below(3) {
+            if bytes.is_empty() {
+                break;
+            }
             let at = random.below(bytes.len());
             match random.below(4) {
                 0 => bytes[at] = *random.pick(b"\n\r \t+-@`~<>=\\\0a"),

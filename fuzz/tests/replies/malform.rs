@@ -71,12 +71,7 @@ pub(crate) const ALL: [(&str, Malform); 30] = [
             line.trim_start().starts_with("//") && line.starts_with(' ')
         })
     }),
-    ("outdented", |_, diff| {
-        lines(diff, |line| match line.strip_prefix("     ") {
-            Some(rest) => Some(format!(" {rest}")),
-            None => Some(line.to_owned()),
-        })
-    }),
+    ("outdented", |_, diff| outdented(diff)),
     ("blanks behind context", |random, diff| {
         some(random, diff, ' ', |line| Some(format!("{line}  ")))
     }),
@@ -135,6 +130,37 @@ fn is_extended(line: &str) -> bool {
     ["diff --git ", "index ", "new file mode "]
         .iter()
         .any(|start| line.starts_with(start))
+}
+
+/// Takes four blanks off every line of the hunks that have as many everywhere.
+fn outdented(diff: &str) -> String {
+    let mut parts: Vec<Vec<&str>> = vec![Vec::new()];
+    for line in diff.split_inclusive('\n') {
+        if line.starts_with("@@ -") || line.starts_with("diff --git ") {
+            parts.push(Vec::new());
+        }
+        parts.last_mut().unwrap().push(line);
+    }
+    let shift = |part: Vec<&str>| -> String {
+        let is_deep = |line: &&str| line[1..].starts_with("    ") || line[1..].trim().is_empty();
+        let is_hunk = part.first().is_some_and(|head| head.starts_with("@@ -"));
+        if !is_hunk || !part.iter().skip(1).all(is_deep) {
+            return part.concat();
+        }
+        let body = part
+            .iter()
+            .skip(1)
+            .map(|line| match line[1..].strip_prefix("    ") {
+                Some(rest) => format!("{}{rest}", &line[..1]),
+                None => (*line).to_owned(),
+            });
+        part.iter()
+            .take(1)
+            .map(|head| (*head).to_owned())
+            .chain(body)
+            .collect()
+    };
+    parts.into_iter().map(shift).collect()
 }
 
 /// Changes the two name lines of each section. Only there do they follow an `index` line.

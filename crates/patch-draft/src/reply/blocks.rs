@@ -102,6 +102,7 @@ fn place<'t>(before: &[Numbered<'t>], line: usize, parsed: &mut Parsed<'t>) -> R
         creates: false,
         body: Body::Hunks(Vec::new()),
         fence: (b'`', 0),
+        is_cr: path.text.ends_with(b"\r"),
         repairs: Vec::new(),
     });
     Ok(())

@@ -77,6 +77,10 @@ impl<'s, 'f> Searched<'s, 'f> {
         if old.is_empty() {
             return Ok(self.placed(hunk, 0, Vec::new()));
         }
+        if self.is_loose(hunk, old.len()) {
+            let message = "its header counts other old lines than it shows, and a side of what it adds shows none, so the place cannot be told";
+            return Err(self.refuse(Code::NoAnchor, hunk, message));
+        }
         let exact = self.among(hunk, old.len(), |searched| {
             let ids: Option<Vec<_>> = old
                 .iter()
@@ -98,6 +102,14 @@ impl<'s, 'f> Searched<'s, 'f> {
             return Ok(placed);
         }
         Err(self.not_found(hunk, &old))
+    }
+
+    /// Whether old lines are missing, as the header tells, and may be missing right beside added lines:
+    /// then these would come to stand in another place.
+    fn is_loose(&self, hunk: &Hunk<'_>, shown: usize) -> bool {
+        let is_added = |line: Option<&Line<'_>>| line.is_some_and(|line| line.kind == Kind::Added);
+        let counted = hunk.claim.is_none_or(|claim| claim.old_count <= shown);
+        !counted && (is_added(hunk.lines.first()) || is_added(hunk.lines.last()))
     }
 
     /// The places that a marker of a missing line feed, if there is one, allows.

@@ -88,6 +88,8 @@ pub(crate) struct Section<'t> {
     pub(crate) body: Body<'t>,
     /// Byte and length of the fence around a whole file.
     pub(crate) fence: (u8, usize),
+    /// Whether the lines around its content end with CR LF, so that it came that way with the reply.
+    pub(crate) is_cr: bool,
     /// Repairs of this section, whose path is not known yet.
     pub(crate) repairs: Vec<Repair>,
 }
@@ -110,8 +112,6 @@ pub struct Parsed<'t> {
     pub(crate) repairs: Vec<Repair>,
     /// What is wrong with single sections.
     pub(crate) refusals: Vec<Refusal>,
-    /// Whether every line of the text ends with CR LF.
-    pub(crate) all_cr: bool,
 }
 
 impl Parsed<'_> {

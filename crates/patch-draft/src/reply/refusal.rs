@@ -124,7 +124,7 @@ codes! {
         "The file mixes line ends and the reply does not write them as they are.",
         "let a person make the file's line ends the same first";
     EolUnknown = "REPLY_LINE_ENDS_UNKNOWN",
-        "Every line of the reply ends with CR LF, so whether a new file's lines should cannot be told.",
+        "The lines around a new file end with CR LF as its own do, so whether its own should cannot be told.",
         "answer with plain line feeds";
 }
 

@@ -75,7 +75,6 @@ impl Parsed<'_> {
             files,
             fuzz,
             limits,
-            all_cr: self.all_cr,
             spent: 0,
             repairs: self.repairs,
             refusals: self.refusals,
@@ -146,7 +145,6 @@ struct Work<'a> {
     files: &'a Files,
     fuzz: bool,
     limits: &'a Limits,
-    all_cr: bool,
     spent: usize,
     repairs: Vec<Repair>,
     refusals: Vec<Refusal>,
@@ -273,7 +271,7 @@ impl Work<'_> {
         };
         check_fence(section, path, None)?;
         check_placeholders(lines, None)?;
-        if self.all_cr {
+        if section.is_cr && eol_of(lines.iter()) != Some(Eol::Lf) {
             return Err(Refusal::new(
                 Code::EolUnknown,
                 section.line,
@@ -343,7 +341,7 @@ impl Work<'_> {
         let eol = eol_of(lines.iter());
         let mut plan = EolPlan::new(old.eol, eol);
         // CR LF around the file as well came with the reply; only in it, it is meant.
-        if plan.strip_section && !plan.strip_file && !self.all_cr {
+        if plan.strip_section && !plan.strip_file && !section.is_cr {
             plan = EolPlan::new(old.eol, None);
         }
         if plan.is_repair {

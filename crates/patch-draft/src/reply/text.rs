@@ -127,7 +127,6 @@ pub(crate) fn read<'t>(
         let message = format!("{} lines, at most {} are read", lines.len(), limits.lines);
         return Err(Refusal::new(Code::TooLarge, 0, message));
     }
-    parsed.all_cr = lines.iter().all(|line| line.ends_with(b"\r"));
     let numbered = lines.into_iter().enumerate();
     Ok(Source {
         lines: numbered

@@ -38,6 +38,7 @@ struct Open<'t> {
     header: Option<&'t [u8]>,
     says_new: bool,
     sides: Option<(Side, Side, usize)>,
+    is_cr: bool,
     hunks: Vec<Hunk<'t>>,
     repairs: Vec<Repair>,
 }
@@ -113,6 +114,7 @@ impl<'t> Reader<'_, 't> {
             header: None,
             says_new: false,
             sides: None,
+            is_cr: false,
             hunks: Vec::new(),
             repairs: Vec::new(),
         });
@@ -194,6 +196,7 @@ impl<'t> Reader<'_, 't> {
             let repair = Repair::new(RepairId::DevNull, old.number, old.text, b"--- /dev/null");
             open.repairs.push(repair);
         }
+        open.is_cr = new.text.ends_with(b"\r");
         open.sides = Some((old_side, new_side, old.number));
         Ok(())
     }
@@ -466,6 +469,7 @@ fn section<'t>(mut open: Open<'t>) -> Result<Section<'t>, Refusal> {
         creates: matches!(old, Side::Nothing { .. }) || open.says_new,
         body: Body::Hunks(open.hunks),
         fence: (b'`', 0),
+        is_cr: open.is_cr,
         repairs,
     })
 }

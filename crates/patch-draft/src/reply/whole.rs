@@ -51,6 +51,7 @@ pub(crate) fn parse<'t>(
             creates: false,
             body: Body::Whole(content),
             fence: (fence.byte, fence.length),
+            is_cr: line.text.ends_with(b"\r"),
             repairs: Vec::new(),
         });
     }
