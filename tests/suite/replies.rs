@@ -266,7 +266,7 @@ fn a_guess_stays_one_when_the_change_is_made_anew() {
     bench.baton(["run", "T-1"]).expect(0);
     bench.write("docs.txt", "moved\n");
     bench.commit("the target moves");
-    bench.baton(["approve", "T-1"]);
+    bench.baton(["approve", "T-1"]).expect(0);
     let ran = bench.baton(["run", "T-1"]);
     let folder = ["pr", "work", "done"].map(|state| bench.task(state, "T-1"));
     let folder = folder.into_iter().find(|folder| folder.exists()).unwrap();
