@@ -156,7 +156,7 @@ impl<'s, 'f> Searched<'s, 'f> {
 
     /// Places where all lines fit but for blanks at the end of context lines.
     fn trimmed_places(&mut self, old: &[Line<'_>]) -> Vec<usize> {
-        let key = |line: &[u8]| line.trim_ascii_end().to_vec();
+        let key = |line: &[u8]| unblanked(line).to_vec();
         if self.trimmed.is_none() {
             self.trimmed = Some(Ids::new(self.lines.iter().copied(), key));
         }
@@ -165,7 +165,7 @@ impl<'s, 'f> Searched<'s, 'f> {
         };
         let wanted: Option<Vec<_>> = old
             .iter()
-            .map(|line| ids.id(line.text.trim_ascii_end()))
+            .map(|line| ids.id(unblanked(line.text)))
             .collect();
         let found = wanted.map_or(Vec::new(), |wanted| ids.places(&wanted, MOST_PLACES));
         let fits = |start: &usize| {
@@ -329,4 +329,11 @@ impl<'s, 'f> Searched<'s, 'f> {
             lines: lines.map(|line| shown(line)).collect(),
         }
     }
+}
+
+/// A line without blanks and tabs at its end. A CR is none: where files mix line ends, it counts.
+fn unblanked(line: &[u8]) -> &[u8] {
+    let kept = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
+    line.get(..kept.map_or(0, |last| last + 1))
+        .unwrap_or_default()
 }

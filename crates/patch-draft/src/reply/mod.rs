@@ -9,6 +9,7 @@
 use baton_core::problem::Problem;
 
 mod blocks;
+mod checks;
 pub(crate) mod explain_codes;
 mod file;
 pub(crate) mod frame;
