@@ -102,7 +102,7 @@ class Bench:
 
     def draft(self, code, task):
         self.baton(0, "submit", "--id", task, "--title", "Two", "--goal", "Print two", "--allow", "src/**", "--target", "src/app.sh")
-        return self.baton(code, "run", task, "--producer", "openai")
+        return self.baton(code, "run", task, "--producer", "openai", "--reply-format", "udiff")
 
 
 def codes(envelope):

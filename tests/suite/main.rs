@@ -31,6 +31,7 @@ mod moved;
 mod people;
 mod races;
 mod rehearsal;
+mod replies;
 mod reviews;
 mod rollback;
 mod schemas;

@@ -41,10 +41,9 @@ fn submit(bench: &Bench, id: &str) {
 
 /// A framed reply that makes app.sh print two; `notes` are its notes.
 fn framed(notes: &str) -> String {
-    let patch =
-        Bench::bare().patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+    let file = "src/app.sh\n```sh\necho 2\n```\n";
     format!(
-        "Here you are:\n---BEGIN_PATCH---\n{patch}---END_PATCH---\n---BEGIN_NOTES---\n{notes}\n---END_NOTES---\n"
+        "Here you are:\n---BEGIN_PATCH---\n{file}---END_PATCH---\n---BEGIN_NOTES---\n{notes}\n---END_NOTES---\n"
     )
 }
 
@@ -86,10 +85,11 @@ fn an_ollama_drafts_and_its_reply_becomes_the_candidate() {
     assert_eq!(report["model"], "ollama:tiny");
     let asked = server_.asked_at("/api/generate");
     let prompt = prompt_of(&asked[0]);
-    assert!(
-        prompt.contains("Print two") && prompt.contains("echo 1"),
-        "{prompt}"
-    );
+    for part in ["Print two", "echo 1", "complete new text"] {
+        assert!(prompt.contains(part), "{part}: {prompt}");
+    }
+    assert_eq!(report["reply_format"], "whole");
+    assert_eq!(report["attempts"][0]["call"]["finish"], "stop", "{report}");
     let meta = proposed(&bench)["meta"].clone();
     assert_eq!(meta["model_digest"], "d1g357", "{meta}");
     assert_eq!(meta["server_version"], "0.99.1", "{meta}");

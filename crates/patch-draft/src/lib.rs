@@ -3,33 +3,34 @@
 //! The text is used once, here: git applies it to the base in an index of our own, and what goes on
 //! is git's own difference of the two trees.
 
+mod draft;
+mod keep;
 mod opinion;
 mod producer;
 mod prompt;
-mod reply;
+pub mod reply;
 
 use std::path::PathBuf;
 
 use baton_core::audit::Action;
-use baton_core::candidate::{self, Candidate, Proposal, Source};
+use baton_core::candidate::{self, Candidate, Match, Proposal};
 use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
-use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, Status, ToolClass};
+use baton_core::envelope::{ArtifactKind, Finding, Severity, Status, ToolClass};
 use baton_core::evidence::OPINION;
 use baton_core::git::{ObjectStore, PersonIdent};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{PatchDraft, Producer, to_map};
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
-use baton_core::report::{Report, ReportStatus};
+use baton_core::report::ReportStatus;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
 use baton_core::{clock, digest, ids};
-use baton_risk::RuleBook;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
-use crate::reply::Reply;
+use crate::draft::{Drafted, Ground, Reading, Said};
 
 /// The skill.
 pub const SKILL: Skill = Skill {
@@ -64,25 +65,17 @@ struct Arguments {
     /// prompt on its standard input
     #[arg(long, value_name = "NAME", value_parser = ["ollama", "openai", "command"])]
     producer: Option<String>,
-}
-
-/// What a proposal came as.
-struct Draft {
-    text: Vec<u8>,
-    source: Source,
-    /// Who made it, for the report.
-    model: String,
-    inputs_sha256: String,
-    /// What the call was like, if somebody was asked.
-    findings: Vec<Finding>,
-    meta: Vec<(&'static str, Value)>,
-}
-
-impl Draft {
-    /// Whether somebody was asked for it; then all of the reply is kept.
-    fn was_asked_for(&self) -> bool {
-        matches!(self.source, Source::Command | Source::Model)
-    }
+    /// Ask for the reply in this form and read it so; without it a patch from a file is git's own to read,
+    /// a command answers with udiff, and a model server with whole files while they are small
+    #[arg(long, value_name = "whole|search-replace|udiff", value_parser = ["whole", "search-replace", "udiff"])]
+    reply_format: Option<String>,
+    /// Let repairs guess (indentation, left-out comments, Unicode quotes), where the policy lets them;
+    /// the risk is then MEDIUM at least
+    #[arg(long)]
+    fuzz: bool,
+    /// The patch stems from a reply of which a place was guessed; `baton run` says so
+    #[arg(long, hide = true, requires = "from")]
+    guessed: bool,
 }
 
 fn refused(refused: &Refused<'_>) -> Map<String, Value> {
@@ -139,118 +132,89 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
             ]),
         );
     }
+    let reading = draft::reading(session, &arguments)?;
     task.set_unrecorded_aside()?;
-    let mut draft = obtain(session, &arguments, task)?;
-    let reply = reply::read(&draft.text);
-    let kept = |text: &[u8]| masked(session, text);
-    // From here on the text is only kept, if at all; the patch goes its own way.
-    if draft.was_asked_for() || reply.is_err() {
-        draft.text = kept(&draft.text)?;
-    }
-    match reply.map_err(|problem| keep_refused(task, &draft, problem))? {
-        Reply::NeedInput { notes } => {
-            let notes = kept(notes.as_bytes())?;
-            need_input(session, task, &draft, &String::from_utf8_lossy(&notes))
+    let ground = Ground::new(session, task)?;
+    let mut drafted = obtain(session, &arguments, task, &ground, reading)?;
+    drafted.guessed = arguments.guessed;
+    match drafted.said.take() {
+        Some(Said::NeedInput { notes }) => {
+            let notes = plain(session, &notes)?;
+            need_input(session, task, &drafted, &notes)
         }
-        Reply::Patch { patch, notes } => {
-            let notes = notes.map(|notes| kept(notes.as_bytes())).transpose()?;
-            let notes = notes.map(|notes| String::from_utf8_lossy(&notes).into_owned());
-            propose(session, task, &draft, &patch, notes.as_deref())
+        said => {
+            drafted.said = said;
+            propose(session, task, &drafted, &ground)
         }
     }
 }
 
-/// A text as it may be kept: without what the secret rules know.
-fn masked(session: &Session, text: &[u8]) -> Result<Vec<u8>, Problem> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    baton_risk::masked(&RuleBook::of_session(session)?, text)
+/// Words as they may be kept.
+fn plain(session: &Session, words: &str) -> Result<String, Problem> {
+    let words = keep::masked(session, words.as_bytes())?;
+    Ok(String::from_utf8_lossy(&words).into_owned())
 }
 
-fn obtain(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result<Draft, Problem> {
-    let policy = session.policy()?;
+fn obtain(
+    session: &Session,
+    arguments: &Arguments,
+    task: &TaskFolder,
+    ground: &Ground<'_>,
+    reading: Reading,
+) -> Result<Drafted, Problem> {
     if let Some(path) = &arguments.from {
-        let limit = usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX);
-        let text = session.read_named(path, limit)?;
-        let source = if path.as_os_str() == "-" {
-            Source::Stdin
-        } else {
-            Source::File
-        };
-        let inputs_sha256 = digest::sha256(&text);
-        return Ok(Draft {
-            text,
-            source,
-            model: "none".to_owned(),
-            inputs_sha256,
-            findings: Vec::new(),
-            meta: Vec::new(),
-        });
+        return draft::from_file(session, task, ground, path, reading);
     }
     let name = arguments.producer.as_deref().unwrap_or("command");
     let producer = producer::Producer::open(session, task, name)?;
-    let repository = session.repository()?;
-    let asked = task.task()?;
-    let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
-    let prompt = prompt::write(&asked, repository, &base, policy, producer.room())?;
-    let answer = producer.ask(&prompt)?;
-    let mut meta = answer.meta();
-    meta.push(("prompt_bytes", prompt.text.len().into()));
-    Ok(Draft {
-        source: producer.source(),
-        inputs_sha256: digest::sha256(prompt.text.as_bytes()),
-        text: answer.text,
-        model: answer.model,
-        findings: answer.findings,
-        meta,
-    })
-}
-
-/// Keeps a reply that could not be used, so that nothing paid for is lost.
-fn keep_refused(task: &TaskFolder, draft: &Draft, problem: Problem) -> Problem {
-    match task.write_next(ArtifactKind::Other, "evidence/refused.txt", &draft.text) {
-        Ok(kept) => problem.hint(format!("the text is kept at {}", kept.path)),
-        Err(trouble) => problem.hint(format!("the text could not be kept: {}", trouble.message)),
-    }
+    draft::by_asking(&producer, session, task, ground, reading)
 }
 
 fn propose(
     session: &Session,
     task: &TaskFolder,
-    draft: &Draft,
-    patch: &[u8],
-    notes: Option<&str>,
+    drafted: &Drafted,
+    ground: &Ground<'_>,
 ) -> Result<Outcome, Problem> {
     let policy = session.policy()?;
-    let repository = session.repository()?;
-    let objects = session.store()?.objects(repository)?;
-    let asked = task.task()?;
-    let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
-    let proposal = candidate::propose(&objects, &base, patch, &candidate::limits(policy))
-        .map_err(|problem| keep_refused(task, draft, problem))?;
+    let objects = session.store()?.objects(ground.repository)?;
+    let limits = candidate::limits(policy);
+    let (proposal, notes) = match &drafted.said {
+        Some(Said::Patch { patch, notes }) => (
+            candidate::propose(&objects, &ground.base, patch, &limits),
+            notes,
+        ),
+        Some(Said::Files { resolved, notes }) => {
+            let files = ground.new_files(resolved);
+            (
+                candidate::propose_files(&objects, &ground.base, &files, &limits),
+                notes,
+            )
+        }
+        _ => return Err(Problem::fail("REPLY_EMPTY", "the reply holds no change")),
+    };
+    let notes = notes
+        .as_deref()
+        .map(|notes| plain(session, notes))
+        .transpose()?;
+    let kept = |problem| keep::refused(task, &drafted.text, problem);
+    let proposal = proposal.map_err(kept)?;
     let attempt = task.attempts()? + 1;
-    let candidate = proposal.candidate(
+    let mut candidate = proposal.candidate(
         task.id().as_str(),
         attempt,
-        draft.source,
+        drafted.source,
         session.actor,
         policy,
     );
-    session
-        .check_not_denied(&candidate)
-        .map_err(|problem| keep_refused(task, draft, problem))?;
+    candidate.matched = drafted.matched();
+    session.check_not_denied(&candidate).map_err(kept)?;
     keep_objects(&objects, &proposal, &candidate)?;
     let mut artifacts = task.write_candidate(&candidate, &proposal.patch)?;
-    artifacts.extend(keep_words(task, draft, notes)?);
-    let report = report(
-        session,
-        task,
-        draft,
-        ReportStatus::Proposed,
-        notes.unwrap_or("no notes were given"),
-    )?;
-    artifacts.push(report);
+    artifacts.extend(keep::words(task, drafted, notes.as_deref())?);
+    let words = notes.as_deref().unwrap_or("no notes were given");
+    let report = keep::report(session, task, drafted, ReportStatus::Proposed, words)?;
+    artifacts.push(task.write_new(ArtifactKind::Other, "report.json", &report.to_bytes())?);
     let data = PatchDraft {
         request_id: ids::fresh("REQ", clock::now())?,
         producer: producer_of(session.actor),
@@ -263,27 +227,37 @@ fn propose(
     };
     let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
     let summary = format!(
-        "candidate {} on base {}",
+        "candidate {} on base {}{}",
         short(&candidate.tree),
-        short(&candidate.base)
+        short(&candidate.base),
+        match candidate.matched {
+            Match::Clean => "",
+            Match::Repaired => ", from a reply that was mended",
+            Match::Fuzzy => ", from a reply of which a place was guessed",
+        }
     );
     let mut outcome = Outcome::ok(summary, &data)
         .artifacts(artifacts)
         .findings(normalized(&proposal))
-        .findings(draft.findings.clone());
-    let opinion = opinion::read(notes.unwrap_or_default());
+        .findings(keep::repaired(drafted.repairs()))
+        .findings(drafted.findings.clone());
+    let opinion = opinion::read(notes.as_deref().unwrap_or_default());
     outcome = outcome.findings(opinion.findings);
-    for (name, value) in draft.meta.iter().cloned() {
+    for (name, value) in producer::meta(&drafted.attempts) {
         outcome = outcome.meta(name, value);
+    }
+    if let Some(bytes) = drafted.prompt_bytes {
+        outcome = outcome.meta("prompt_bytes", bytes);
     }
     if let Some(word) = opinion.word {
         outcome = outcome.meta(OPINION, word);
     }
-    outcome.inputs_sha256 = Some(draft.inputs_sha256.clone());
+    outcome.inputs_sha256 = Some(drafted.inputs_sha256.clone());
     Ok(outcome
         .meta("tree", candidate.tree)
         .meta("base", candidate.base)
-        .meta("source", draft.model.clone()))
+        .meta("match", candidate.matched.name())
+        .meta("source", drafted.model.clone()))
 }
 
 fn normalized(proposal: &Proposal) -> Option<Finding> {
@@ -319,62 +293,20 @@ fn keep_objects(
     )
 }
 
-fn keep_words(
-    task: &TaskFolder,
-    draft: &Draft,
-    notes: Option<&str>,
-) -> Result<Vec<Artifact>, Problem> {
-    let words = format!(
-        "# Rationale of {}\n\n{}\n",
-        task.id(),
-        notes.unwrap_or("No notes came with the patch.")
-    );
-    let mut kept = vec![task.write_new(ArtifactKind::Other, "rationale.md", words.as_bytes())?];
-    if draft.was_asked_for() {
-        kept.push(task.write_next(ArtifactKind::Other, "evidence/reply.txt", &draft.text)?);
-    }
-    Ok(kept)
-}
-
-/// The worker's report: what was done, with what, and what comes next.
-fn report(
-    session: &Session,
-    task: &TaskFolder,
-    draft: &Draft,
-    status: ReportStatus,
-    notes: &str,
-) -> Result<Artifact, Problem> {
-    let id = task.id();
-    let next = match status {
-        ReportStatus::Proposed => format!("baton run {id}"),
-        _ => format!("answer in the task and submit it again, or: baton retry {id}"),
-    };
-    let manifest = session.manifest()?;
-    let report = Report::new(
-        id,
-        status,
-        &draft.model,
-        notes,
-        &task.path("draft.patch"),
-        vec![next],
-        &manifest,
-    );
-    task.write_new(ArtifactKind::Other, "report.json", &report.to_bytes())
-}
-
 fn need_input(
     session: &Session,
     task: &TaskFolder,
-    draft: &Draft,
+    drafted: &Drafted,
     notes: &str,
 ) -> Result<Outcome, Problem> {
-    let kept = task.write_next(ArtifactKind::Other, "evidence/reply.txt", &draft.text)?;
+    let kept = task.write_next(ArtifactKind::Other, "evidence/reply.txt", &drafted.text)?;
     let rationale = task.write_new(
         ArtifactKind::Other,
         "rationale.md",
         format!("# More input is needed for {}\n\n{notes}\n", task.id()).as_bytes(),
     )?;
-    let report = report(session, task, draft, ReportStatus::NeedInput, notes)?;
+    let report = keep::report(session, task, drafted, ReportStatus::NeedInput, notes)?;
+    let report = task.write_new(ArtifactKind::Other, "report.json", &report.to_bytes())?;
     let data = PatchDraft {
         request_id: ids::fresh("REQ", clock::now())?,
         producer: producer_of(session.actor),
@@ -396,7 +328,7 @@ fn need_input(
         task.id()
     ));
     outcome.unlock = true;
-    outcome.inputs_sha256 = Some(draft.inputs_sha256.clone());
+    outcome.inputs_sha256 = Some(drafted.inputs_sha256.clone());
     Ok(outcome)
 }
 

@@ -408,7 +408,7 @@ fn caps(policy: &Policy) -> Checked {
             1,
             86_400,
         ),
-        ("caps.draft_retries", caps.draft_retries, 0, 10),
+        ("caps.draft_retries", caps.draft_retries, 0, 2),
         ("caps.max_attempts", caps.max_attempts, 1, 100),
         ("caps.cost_cents", caps.cost_cents, 0, 10_000_000),
         ("caps.tokens_soft", caps.tokens_soft, 1, 100_000_000),

@@ -27,6 +27,20 @@ pub struct Draft {
     /// A server that speaks OpenAI's chat completions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openai: Option<ModelServer>,
+    /// Whether a reply may be mended by repairs that guess.
+    #[serde(default)]
+    pub fuzzy: Fuzzy,
+}
+
+/// Whether repairs that guess may be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fuzzy {
+    /// Never.
+    #[default]
+    Deny,
+    /// With `--fuzz`; the risk is then MEDIUM at least.
+    Allow,
 }
 
 /// A model behind an HTTP interface.

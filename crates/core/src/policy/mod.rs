@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 pub use approval_types::{ApprovalRule, Approvals, TypedCode};
-pub use draft_types::{Draft, Endpoint, MODEL_PURPOSE, ModelServer, Price};
+pub use draft_types::{Draft, Endpoint, Fuzzy, MODEL_PURPOSE, ModelServer, Price};
 pub use gate_types::{Gate, GateKind, Parser, Relax};
 pub use landing_types::{
     Forge, ForgeKind, LANDING_PURPOSE, Landing, Person, Role, Signatory, Signing, TokenSource, Via,

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use baton_core::policy::Policy;
 use baton_core::problem::Problem;
 use baton_core::process::{self, Ended, Finished, Spec};
+use baton_core::report::Call;
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::{Stop, TaskFolder};
 use baton_core::{environment, files};
 
-use super::{Answer, keep};
+use super::{Answer, keep, millis};
 use crate::prompt::Prompt;
 
 /// Runs the policy's command with the prompt and takes its standard output as the reply.
@@ -22,11 +24,7 @@ pub(super) fn ask(
     prompt: &Prompt,
 ) -> Result<Answer, Problem> {
     let policy = session.policy()?;
-    let program = policy.draft.command.first();
-    let model = format!(
-        "command:{}",
-        program.map_or_else(String::new, |program| shown(Path::new(program)))
-    );
+    let model = name(policy);
     session.tell(&format!("patch-draft: asking {model}"));
     let store = session.store()?;
     // The command gets a folder of its own: it sees the prompt and not the repository.
@@ -51,9 +49,12 @@ pub(super) fn ask(
         .map_err(|problem| keep(task, &String::from_utf8_lossy(&done.stdout.bytes), problem))?;
     Ok(Answer {
         text: done.stdout.bytes,
-        model,
-        duration: done.duration,
-        ..Answer::default()
+        call: Call {
+            model: Some(model),
+            duration_ms: Some(millis(done.duration)),
+            ..Call::default()
+        },
+        findings: Vec::new(),
     })
 }
 
@@ -90,9 +91,9 @@ fn check(done: &Finished, stop: Stop) -> Result<(), Problem> {
     }
 }
 
-/// Where a command would be run; only its name is shown.
-fn shown(program: &Path) -> String {
-    program
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+/// What the report calls the command; only its program's name is shown.
+pub(super) fn name(policy: &Policy) -> String {
+    let program = policy.draft.command.first().map(Path::new);
+    let name = program.and_then(Path::file_name).unwrap_or_default();
+    format!("command:{}", name.to_string_lossy())
 }

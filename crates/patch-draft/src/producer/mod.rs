@@ -10,12 +10,14 @@ use baton_core::candidate::Source;
 use baton_core::envelope::{ArtifactKind, Finding};
 use baton_core::masking;
 use baton_core::problem::Problem;
+use baton_core::report::{Attempt, Call};
 use baton_core::session::Session;
 use baton_core::store::TaskFolder;
 use baton_model::Kind;
 use serde_json::{Value, json};
 
-use crate::prompt::{Prompt, Room};
+use crate::prompt::{Form, Prompt, Room};
+use crate::reply::Format;
 use server::Server;
 
 /// Somebody who can be asked.
@@ -27,19 +29,12 @@ pub(crate) enum Producer<'a> {
 }
 
 /// What came of asking.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) text: Vec<u8>,
-    /// Who answered: the command's name, or producer and model.
-    pub(crate) model: String,
-    pub(crate) model_digest: Option<String>,
-    pub(crate) server_version: Option<String>,
-    /// Why the model stopped, in its server's word.
-    pub(crate) finish: Option<String>,
-    pub(crate) prompt_tokens: Option<u64>,
-    pub(crate) output_tokens: Option<u64>,
-    pub(crate) duration: Duration,
-    /// What a person should know of the call.
+    /// What is known of the call.
+    pub(crate) call: Call,
+    /// What a person should know of it.
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -86,6 +81,22 @@ impl<'a> Producer<'a> {
         }
     }
 
+    /// What the report calls it.
+    pub(crate) fn model(&self) -> Result<String, Problem> {
+        match self {
+            Self::Command(session, _) => session.policy().map(command::name),
+            Self::Server(server) => Ok(server.name()),
+        }
+    }
+
+    /// The form that it is asked to answer in, unless a person says otherwise.
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            Self::Command(..) => Form::Is(Format::Udiff),
+            Self::Server(_) => Form::ByFiles,
+        }
+    }
+
     /// Where a candidate of this producer's comes from.
     pub(crate) fn source(&self) -> Source {
         match self {
@@ -107,24 +118,27 @@ impl<'a> Producer<'a> {
     }
 }
 
-impl Answer {
-    /// What the log keeps of the call.
-    pub(crate) fn meta(&self) -> Vec<(&'static str, Value)> {
-        let text = |name, text: &Option<String>| text.clone().map(|text| (name, json!(text)));
-        let count = |name, count: Option<u64>| count.map(|count| (name, json!(count)));
-        let all = [
-            text("model_digest", &self.model_digest),
-            text("server_version", &self.server_version),
-            text("finish", &self.finish),
-            count("prompt_tokens", self.prompt_tokens),
-            count("output_tokens", self.output_tokens),
-            count(
-                "asked_ms",
-                Some(u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX)),
-            ),
-        ];
-        all.into_iter().flatten().collect()
-    }
+/// What the log keeps of the last of some calls, and how many there were.
+pub(crate) fn meta(attempts: &[Attempt]) -> Vec<(&'static str, Value)> {
+    let Some(Attempt { n, call, .. }) = attempts.last() else {
+        return Vec::new();
+    };
+    let text = |name, text: &Option<String>| text.clone().map(|text| (name, json!(text)));
+    let count = |name, count: Option<u64>| count.map(|count| (name, json!(count)));
+    let all = [
+        text("model_digest", &call.model_digest),
+        text("server_version", &call.server_version),
+        text("finish", &call.finish),
+        count("prompt_tokens", call.prompt_tokens),
+        count("output_tokens", call.output_tokens),
+        count("asked_ms", call.duration_ms),
+        count("asked_times", Some(*n)),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Keeps what came of a call that went wrong, so that nothing paid for is lost.

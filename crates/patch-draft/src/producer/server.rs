@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use baton_core::envelope::{Finding, Severity};
 use baton_core::policy::{MODEL_PURPOSE, ModelServer, Price};
 use baton_core::problem::Problem;
+use baton_core::report::Call;
 use baton_core::session::{Session, stop_problem};
 use baton_core::store::{Stop, TaskFolder};
 use baton_model::{Bounds, Client, Failed, Kind, Question, Standing};
 
-use super::{Answer, budget, keep};
+use super::{Answer, budget, keep, millis};
 use crate::prompt::{Prompt, Room};
 
 /// How often somebody who watches is told how far the reply is.
@@ -55,6 +56,11 @@ impl<'a> Server<'a> {
             price,
             client: Client::new(kind, server)?,
         })
+    }
+
+    /// What the report calls it.
+    pub(super) fn name(&self) -> String {
+        format!("{}:{}", self.kind.name(), self.server.model)
     }
 
     pub(super) fn room(&self) -> Room {
@@ -142,7 +148,7 @@ impl<'a> Server<'a> {
             Some((prompt, output)) => budget::cost(self.price, prompt, output, time),
             None => reserved,
         };
-        cost.milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        cost.milliseconds = millis(time);
         self.task.settle_call(number, cost)
     }
 
@@ -189,13 +195,15 @@ impl<'a> Server<'a> {
         }
         Ok(Answer {
             text: answer.text.into_bytes(),
-            model: format!("{}:{}", self.kind.name(), self.server.model),
-            model_digest: standing.digest.clone(),
-            server_version: standing.version.clone().or(answer.server_version),
-            finish: Some(answer.finish),
-            prompt_tokens: answer.prompt_tokens,
-            output_tokens: answer.output_tokens,
-            duration: answer.duration,
+            call: Call {
+                model: Some(self.name()),
+                model_digest: standing.digest.clone(),
+                server_version: standing.version.clone().or(answer.server_version),
+                finish: Some(answer.finish),
+                prompt_tokens: answer.prompt_tokens,
+                output_tokens: answer.output_tokens,
+                duration_ms: Some(millis(answer.duration)),
+            },
             findings,
         })
     }
