@@ -9,10 +9,10 @@ FUZZ := fuzz/libfuzzer
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test walls quick bench bench-scan bench-gates bench-audit eval-risk fuzz build check fmt install help
+.PHONY: demo test test-model test-skills walls quick bench bench-scan bench-gates bench-audit eval-risk fuzz build check fmt install help
 
 help: ## Say what there is
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # cargo build does not build the programs of packages that nothing depends on, so all are named.
 build:
@@ -38,6 +38,20 @@ test: build ## Run every test
 	@command -v python3 >/dev/null || { echo 'python3 is missing: tests attack the walls with it'; exit 1; }
 	@command -v openssl >/dev/null || { echo 'openssl is missing: tests verify signatures with it'; exit 1; }
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))} $(CARGO) test --workspace --locked
+
+# The validator is a program of the format's authors; the lint that runs in `make test` is stricter and needs nothing.
+test-skills: ## Check the skill pack with the format's reference validator (needs Python 3.11 or later)
+	@python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or later with venv is missing: the validator needs it'; exit 1; }
+	python3 -m venv target/skills-venv
+	target/skills-venv/bin/pip install --quiet --disable-pip-version-check skills-ref==0.1.1
+	@for skill in skill-pack/*/SKILL.md; do target/skills-venv/bin/agentskills validate "$${skill%/SKILL.md}" || exit 1; done
+
+# A tiny random model, made on the spot, behind llama.cpp's own server. Needs a network for the packages.
+MODEL_ENV := target/model-env
+test-model: build ## Draft end to end with a real model server
+	@test -x $(MODEL_ENV)/bin/python || python3 -m venv $(MODEL_ENV)
+	@$(MODEL_ENV)/bin/python -c 'import xllamacpp, gguf' 2>/dev/null || $(MODEL_ENV)/bin/pip install --quiet xllamacpp gguf numpy
+	BATON_BIN='$(BIN)/baton' $(MODEL_ENV)/bin/python tests/model/test.py
 
 quick: check ## Format, lints, unit tests of the libraries
 	$(CARGO) test --workspace --lib --locked

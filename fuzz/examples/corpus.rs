@@ -4,6 +4,8 @@
 
 #[path = "../../crates/patch/tests/common/mod.rs"]
 mod common;
+#[path = "../tests/replies/malform.rs"]
+mod malform;
 
 use common::mutate::seeds;
 use common::{Repo, base, cases, findings};
@@ -18,6 +20,7 @@ fn main() {
     let small = ["x", "link", "sub"].map(findings::edit);
     patches.extend(small.map(String::into_bytes));
     write(folder, "reader", &patches);
+    write(folder, "replies", &malform::seeds());
     let names: Vec<Vec<u8>> = base().into_keys().collect();
     write(folder, "quoting", &names);
     write(folder, "paths", &names);

@@ -13,11 +13,13 @@
 mod listing;
 mod names;
 mod reader;
+mod replies;
 mod rules;
 
 pub use listing::raw_listing;
 pub use names::{paths, quoting};
 pub use reader::reader;
+pub use replies::replies;
 pub use rules::rules;
 
 /// Whether a message is bounded and safe to show on a terminal.

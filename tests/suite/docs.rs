@@ -53,6 +53,7 @@ fn every_command_in_the_documents_parses() {
     let mut checked = 0;
     for page in [
         "README.md",
+        "docs/agents.md",
         "docs/approvals.md",
         "docs/audit.md",
         "docs/operating.md",
@@ -60,8 +61,11 @@ fn every_command_in_the_documents_parses() {
         "docs/verifying.md",
         "docs/gates.md",
         "docs/landing.md",
+        "docs/models.md",
         "docs/risk.md",
         "docs/worker.md",
+        "docs/skills/TRACE_EVALS_PLAN.md",
+        "docs/drafting.md",
     ] {
         for words in commands(page) {
             // The picture of the way through names tools beside what they do.
@@ -113,6 +117,37 @@ fn the_quick_start_of_the_readme_works_as_written() {
     }
     assert_eq!(ran, 7);
     assert_eq!(bench.git(&["show", "main:src/app.sh"]), "echo 2");
+}
+
+#[test]
+fn the_reply_of_the_page_becomes_a_candidate() {
+    let bench = Bench::new();
+    let text = std::fs::read_to_string(top().join("docs/drafting.md")).unwrap();
+    let section = text.split("## An example").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
+    let (commands, reply): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("baton "));
+    let reply = reply.join("\n") + "\n";
+    let path = bench.patch_file("reply.txt", &reply);
+    bench.submit("T-1", "src/**");
+    for line in &commands {
+        let mut words = words(line);
+        for word in words.iter_mut().filter(|word| *word == "reply.txt") {
+            *word = path.to_string_lossy().into_owned();
+        }
+        bench.baton(&words[1..]).expect(0);
+    }
+    let patch = std::fs::read_to_string(bench.task("pr", "T-1").join("draft.patch")).unwrap();
+    assert!(patch.ends_with("-echo 1\n+echo 2\n"), "{patch}");
+    assert_eq!(commands.len(), 3);
+}
+
+#[test]
+fn the_page_names_every_repair_and_every_refusal() {
+    let text = std::fs::read_to_string(top().join("docs/drafting.md")).unwrap();
+    for word in patch_draft::reply::words() {
+        assert!(text.contains(word.id), "{}", word.id);
+    }
 }
 
 #[test]

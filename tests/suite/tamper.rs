@@ -280,12 +280,14 @@ fn only_a_person_approves_rejects_and_resumes() {
 
 fn facts() -> impl Strategy<Value = Facts> {
     let list = || prop::collection::vec("[a-z]{1,5}", 0..3);
-    let risk = prop_oneof![
-        Just(RiskLevel::Low),
-        Just(RiskLevel::Medium),
-        Just(RiskLevel::High),
-        Just(RiskLevel::Critical)
-    ];
+    let level = || {
+        prop_oneof![
+            Just(RiskLevel::Low),
+            Just(RiskLevel::Medium),
+            Just(RiskLevel::High),
+            Just(RiskLevel::Critical)
+        ]
+    };
     let isolation = prop_oneof![
         Just(None),
         Just(Some(Isolation::I1)),
@@ -299,20 +301,23 @@ fn facts() -> impl Strategy<Value = Facts> {
         list(),
         list(),
         list(),
-        risk,
+        (level(), level()),
         isolation,
     )
         .prop_map(
-            |(stop, forbidden, secret, unbound, sensitive, gates, risk, isolation)| Facts {
-                stop,
-                forbidden,
-                secret,
-                unbound,
-                sensitive,
-                gates,
-                risk,
-                isolation,
-                shadow: false,
+            |(stop, forbidden, secret, unbound, sensitive, gates, (risk, opinion), isolation)| {
+                Facts {
+                    stop,
+                    forbidden,
+                    secret,
+                    unbound,
+                    sensitive,
+                    gates,
+                    risk,
+                    opinion,
+                    isolation,
+                    shadow: false,
+                }
             },
         )
 }
@@ -327,6 +332,7 @@ fn joined(a: &Facts, b: &Facts) -> Facts {
         sensitive: both(&a.sensitive, &b.sensitive),
         gates: both(&a.gates, &b.gates),
         risk: a.risk.max(b.risk),
+        opinion: a.opinion.max(b.opinion),
         isolation: a.isolation.into_iter().chain(b.isolation).min(),
         shadow: a.shadow || b.shadow,
     }
@@ -341,6 +347,16 @@ proptest! {
         let alone = decide(&policy, &one).decision;
         let both = decide(&policy, &joined(&one, &other)).decision;
         prop_assert!(both >= alone, "{alone:?} fell to {both:?}");
+    }
+
+    #[test]
+    fn an_opinion_never_lowers_the_decision(facts in facts()) {
+        let policy = Policy::parse(include_bytes!("../../ssot/POLICY.json")).unwrap();
+        let without = Facts { opinion: RiskLevel::Low, ..facts.clone() };
+        let (with, without) = (decide(&policy, &facts), decide(&policy, &without));
+        prop_assert!(with.decision >= without.decision);
+        let raised = facts.opinion >= RiskLevel::Medium;
+        prop_assert!(!raised || with.decision >= Decision::PrOnly);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod witnessed;
+mod written;
 
 pub use check::{Checked, MOST_THREADS, States};
 pub use index::Index;
@@ -180,7 +181,7 @@ impl Fields<'_> {
             bounds::text("prev_event_id", previous, 1, 128)?;
         }
         if self.task_id != "-" {
-            TaskId::parse(self.task_id).map_err(|problem| problem.message)?;
+            TaskId::check(self.task_id).map_err(|problem| problem.message)?;
         }
         bounds::text("skill", self.skill, 1, 64)?;
         bounds::text("repo_ref", self.repo_ref, 1, 200)?;

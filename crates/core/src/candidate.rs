@@ -27,6 +27,31 @@ pub enum Source {
     Model,
 }
 
+/// How near a proposal was to what became of it; the higher, the farther.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Match {
+    /// Taken as it was.
+    #[default]
+    Clean,
+    /// Mended without guessing.
+    Repaired,
+    /// A place or a line was guessed, which only a person can judge.
+    Fuzzy,
+}
+
+impl Match {
+    /// The word in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Repaired => "repaired",
+            Self::Fuzzy => "fuzzy",
+        }
+    }
+}
+
 /// The content of a task's `candidate.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +72,10 @@ pub struct Candidate {
     pub patch_sha256: String,
     /// Where the text came from.
     pub source: Source,
+    /// How near the text was to what became of it. The log holds the digest of this record, so whoever
+    /// edits this field away has no candidate any more.
+    #[serde(default, rename = "match")]
+    pub matched: Match,
     /// Who proposed it.
     pub actor: Actor,
     /// SHA-256 of the policy at that time.
@@ -142,6 +171,7 @@ impl Proposal {
             tree: self.tree.to_string(),
             patch_sha256: self.patch_sha256(),
             source,
+            matched: Match::Clean,
             actor,
             policy_sha256: policy.sha256.clone(),
             created_at: clock::rfc3339(clock::now()),
@@ -172,15 +202,7 @@ pub fn propose(
     limits: &Limits,
 ) -> Result<Proposal, Problem> {
     if patch.len() > limits.bytes {
-        return Err(Problem::fail(
-            "PATCH_TOO_LARGE",
-            format!(
-                "the patch has {} bytes, the policy allows {}",
-                patch.len(),
-                limits.bytes
-            ),
-        )
-        .hint("split the change into smaller tasks"));
+        return Err(too_large(patch.len(), limits));
     }
     if patch.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::fail("PATCH_EMPTY", "the patch is empty")
@@ -198,6 +220,84 @@ pub fn propose(
             None => problem,
         })?;
     let tree = store.write_tree(&index)?;
+    compared(store, base, base_tree, tree, normalized, limits)
+}
+
+/// One file of a proposal that is given as new bytes and not as a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFile<'a> {
+    /// Its path.
+    pub path: &'a str,
+    /// Whether it is executable.
+    pub is_executable: bool,
+    /// What it becomes.
+    pub bytes: &'a [u8],
+}
+
+/// Puts new files into an index of our own and derives everything else from git, as [`propose`] does for
+/// a patch.
+///
+/// # Errors
+/// As [`propose`]; `READER_DISAGREES` when git's difference names other paths than these.
+pub fn propose_files(
+    store: &ObjectStore,
+    base: &Oid,
+    files: &[NewFile<'_>],
+    limits: &Limits,
+) -> Result<Proposal, Problem> {
+    let (index, base_tree) = at_one_time(|| store.index_of(base), || store.tree_of(base))?;
+    let entries = files.iter().map(|file| {
+        let mode = if file.is_executable {
+            "100755"
+        } else {
+            "100644"
+        };
+        Ok((mode, store.store_blob(file.bytes)?, file.path))
+    });
+    let entries = entries.collect::<Result<Vec<_>, Problem>>()?;
+    store.put(&index, &entries)?;
+    let tree = store.write_tree(&index)?;
+    let proposal = compared(store, base, base_tree, tree, None, limits)?;
+    let mut given: Vec<&[u8]> = files.iter().map(|file| file.path.as_bytes()).collect();
+    let mut changed: Vec<&[u8]> = proposal.changed.iter().map(Vec::as_slice).collect();
+    given.sort_unstable();
+    changed.sort_unstable();
+    if given != changed {
+        return Err(Problem::zero_stop(
+            "READER_DISAGREES",
+            format!(
+                "{} files were put in and git sees {} that differ",
+                given.len(),
+                changed.len()
+            ),
+        ));
+    }
+    if proposal.patch.len() > limits.bytes {
+        return Err(too_large(proposal.patch.len(), limits));
+    }
+    Ok(proposal)
+}
+
+fn too_large(bytes: usize, limits: &Limits) -> Problem {
+    Problem::fail(
+        "PATCH_TOO_LARGE",
+        format!(
+            "the patch has {bytes} bytes, the policy allows {}",
+            limits.bytes
+        ),
+    )
+    .hint("split the change into smaller tasks")
+}
+
+/// What git says of the difference between the base and a tree.
+fn compared(
+    store: &ObjectStore,
+    base: &Oid,
+    base_tree: Oid,
+    tree: Oid,
+    normalized: Option<String>,
+    limits: &Limits,
+) -> Result<Proposal, Problem> {
     if tree == base_tree {
         return Err(Problem::fail(
             "PATCH_EMPTY",

@@ -27,6 +27,9 @@ pub struct Facts {
     pub gates: Vec<String>,
     /// How risky the scan found it.
     pub risk: RiskLevel,
+    /// How risky whoever proposed it holds it to be. It counts only where it is more than what the scan
+    /// found.
+    pub opinion: RiskLevel,
     /// The weakest isolation that a command gate ran under; `None` when none ran.
     pub isolation: Option<Isolation>,
     /// Answers are recorded and not carried out: the change goes to a person, whatever was found.
@@ -43,6 +46,7 @@ impl Default for Facts {
             sensitive: Vec::new(),
             gates: Vec::new(),
             risk: RiskLevel::Low,
+            opinion: RiskLevel::Low,
             isolation: None,
             shadow: false,
         }
@@ -84,9 +88,7 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Verdict {
             Condition::EvidenceUnbound => reason(&facts.unbound),
             Condition::ProtectedOrLockfile => reason(&facts.sensitive),
             Condition::GateNotPassed => reason(&facts.gates),
-            Condition::RiskMediumOrMore => {
-                (facts.risk >= RiskLevel::Medium).then(|| format!("the scan says {}", facts.risk))
-            }
+            Condition::RiskMediumOrMore => risky(facts),
             Condition::IsolationBelowMinimum => below(facts.isolation, policy.isolation.minimum),
             Condition::Otherwise => {
                 otherwise.push(rule);
@@ -125,6 +127,15 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Verdict {
         would,
         matched,
     }
+}
+
+fn risky(facts: &Facts) -> Option<String> {
+    let (who, level) = if facts.opinion > facts.risk {
+        ("whoever proposed it", facts.opinion)
+    } else {
+        ("the scan", facts.risk)
+    };
+    (level >= RiskLevel::Medium).then(|| format!("{who} says {level}"))
 }
 
 fn reason(found: &[String]) -> Option<String> {

@@ -50,6 +50,8 @@ struct Recorded {
     latest: HashMap<String, String>,
     /// Whether the attempt's last decision was made in shadow mode.
     in_shadow: bool,
+    /// How risky whoever proposed the change holds it to be.
+    opinion: RiskLevel,
     policy_sha256: String,
 }
 
@@ -74,6 +76,7 @@ impl Court<'_> {
             .ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
         let recorded = self.recorded(task)?;
         self.check_record(task, &candidate, &recorded)?;
+        facts.opinion = recorded.opinion;
         let derived = candidate::verify(
             self.repository,
             self.objects,
@@ -116,6 +119,7 @@ impl Court<'_> {
         let mut lines = HashMap::new();
         let mut latest = HashMap::new();
         let (mut in_shadow, mut was_spared) = (false, false);
+        let mut opinion = RiskLevel::Low;
         for (event, _) in &self.store.log()?.events_of(task.id().as_str())? {
             let policy_sha256 = event
                 .meta
@@ -131,11 +135,16 @@ impl Court<'_> {
                 Action::TaskRetried | Action::TaskRebased => {
                     latest.clear();
                     (in_shadow, was_spared) = (false, false);
+                    // A change that is made anew on another base is the same change.
+                    if event.action == Action::TaskRetried {
+                        opinion = RiskLevel::Low;
+                    }
                 }
                 Action::DecisionMade => in_shadow = says_shadow(event),
                 // What was let through at one step is a matter for a person at all that follow.
                 Action::TaskValidated => was_spared |= says_shadow(event),
                 Action::PatchProposed | Action::RiskScanned | Action::GatesFinished => {
+                    opinion = opinion.max(opinion_of(event));
                     latest.insert(event.skill.clone(), event.event_id.clone());
                 }
                 _ => {}
@@ -145,6 +154,7 @@ impl Court<'_> {
             lines,
             latest,
             in_shadow: in_shadow || was_spared,
+            opinion,
             policy_sha256: self.policy.sha256.clone(),
         })
     }
@@ -170,6 +180,15 @@ impl Court<'_> {
         };
         check_bound(task, candidate, draft, recorded)
     }
+}
+
+/// What a proposer's opinion is called in the log.
+pub const OPINION: &str = "opinion";
+
+fn opinion_of(event: &Event) -> RiskLevel {
+    let said = event.meta.get(OPINION).cloned();
+    said.and_then(|level| serde_json::from_value(level).ok())
+        .unwrap_or(RiskLevel::Low)
 }
 
 /// Whether a step was taken in shadow mode, and let something through.

@@ -4,7 +4,10 @@
 //! A write is: temporary file in the same folder, sync, rename that refuses an existing target,
 //! sync of the folder. A power cut on ext4, xfs or btrfs then leaves the old or the new state.
 
+mod links;
 mod placing;
+
+pub use links::Kind;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -383,6 +386,29 @@ fn component(name: &str) -> io::Result<&str> {
 /// `InvalidData` when it is larger, else the system's.
 pub fn read_named(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     read_bounded(File::open(path)?, limit)
+}
+
+/// Reads a file that only its owner may read: no link, no pipe, mode 0600 or less.
+///
+/// # Errors
+/// `PermissionDenied` when others may read it, `InvalidData` when it is larger or no regular file,
+/// else the system's.
+pub fn read_private(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+    let status = file.metadata()?;
+    if !status.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "no regular file",
+        ));
+    }
+    let mode = status.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let why = format!("its mode is {mode:04o}, expected 0600: chmod 600 it");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    read_bounded(file, limit)
 }
 
 /// Reads a stream to its end, at most `limit` bytes.

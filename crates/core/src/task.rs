@@ -25,6 +25,14 @@ impl TaskId {
     /// # Errors
     /// `TASK_ID_INVALID`.
     pub fn parse(text: &str) -> Result<Self, Problem> {
+        Self::check(text).map(|()| Self(text.to_owned()))
+    }
+
+    /// Whether this can name a task.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(crate) fn check(text: &str) -> Result<(), Problem> {
         let begins_well = text
             .bytes()
             .next()
@@ -33,7 +41,7 @@ impl TaskId {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if begins_well && plain && text.len() <= 64 && !text.contains("..") {
-            return Ok(Self(text.to_owned()));
+            return Ok(());
         }
         let shown = masking::excerpt(text, 80);
         Err(Problem::fail(

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use baton_core::audit::Action;
-use baton_core::candidate::{self, Proposal};
+use baton_core::candidate::{self, Match, Proposal};
 use baton_core::digest;
 use baton_core::driver::{Refused, Skill, Upstream};
 use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, ToolClass};
@@ -110,6 +110,7 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
         tree: &new,
         patch: &bytes,
         checkout: Some(session.root()?),
+        matched: candidate.matched,
     };
     let report = baton_risk::scan_candidate(&subject, &book, Some(&scope))?;
     Ok((report, vec![task.candidate_artifact(&candidate)?]))
@@ -137,6 +138,7 @@ fn scan_file(
         tree: &proposal.tree,
         patch: &proposal.patch,
         checkout: Some(session.root()?),
+        matched: Match::Clean,
     };
     let report = baton_risk::scan_candidate(&subject, &book, None)?;
     Ok((report, vec![named(path, &proposal)]))

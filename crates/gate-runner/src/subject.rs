@@ -175,6 +175,10 @@ impl Subject {
             tree: &self.tree,
             patch: &self.patch,
             checkout: Some(session.root()?),
+            matched: self
+                .task
+                .as_ref()
+                .map_or_else(Default::default, |task| task.matched),
         };
         baton_risk::scan_candidate(&subject, book, self.scope.as_ref())
     }

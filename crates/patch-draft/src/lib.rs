@@ -1,33 +1,36 @@
-//! S3: gets a proposal, from a file, standard input or a command, and turns it into a candidate.
+//! S3: gets a proposal, from a file, standard input, a command or a model, and turns it into a candidate.
 //!
 //! The text is used once, here: git applies it to the base in an index of our own, and what goes on
 //! is git's own difference of the two trees.
 
+mod draft;
+mod keep;
+mod opinion;
 mod producer;
 mod prompt;
-mod reply;
+pub mod reply;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use baton_core::audit::Action;
-use baton_core::candidate::{self, Candidate, Proposal, Source};
+use baton_core::candidate::{self, Candidate, Match, Proposal};
 use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
-use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, Status, ToolClass};
+use baton_core::envelope::{ArtifactKind, Finding, Severity, Status, ToolClass};
+use baton_core::evidence::OPINION;
 use baton_core::git::{ObjectStore, PersonIdent};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{PatchDraft, Producer, to_map};
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
-use baton_core::report::{Report, ReportStatus};
+use baton_core::report::ReportStatus;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
 use baton_core::{clock, digest, ids};
-use baton_risk::RuleBook;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
-use crate::reply::Reply;
+use crate::draft::{Drafted, Ground, Reading, Said};
 
 /// The skill.
 pub const SKILL: Skill = Skill {
@@ -36,7 +39,7 @@ pub const SKILL: Skill = Skill {
     about: "Take a proposed patch and turn it into a candidate",
     examples: [
         "patch-draft --task T-1 --from fix.patch",
-        "patch-draft --task T-1 --producer command",
+        "patch-draft --task T-1 --producer ollama",
     ],
     classes: &[ToolClass::Write],
     action: Action::PatchProposed,
@@ -58,18 +61,21 @@ struct Arguments {
     /// Take the patch from this file; - is standard input
     #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
     from: Option<PathBuf>,
-    /// Ask for the patch: command runs the policy's draft.command with the prompt on its standard input
-    #[arg(long, value_name = "command", value_parser = ["command"])]
+    /// Ask for the patch, as the policy's draft section says: a model server, or a command that reads the
+    /// prompt on its standard input
+    #[arg(long, value_name = "NAME", value_parser = ["ollama", "openai", "command"])]
     producer: Option<String>,
-}
-
-/// What a proposal came as.
-struct Draft {
-    text: Vec<u8>,
-    source: Source,
-    /// The command that made it, for the report.
-    model: String,
-    inputs_sha256: String,
+    /// Ask for the reply in this form and read it so; without it a patch from a file is git's own to read,
+    /// a command answers with udiff, and a model server with whole files while they are small
+    #[arg(long, value_name = "whole|search-replace|udiff", value_parser = ["whole", "search-replace", "udiff"])]
+    reply_format: Option<String>,
+    /// Let repairs guess (indentation, left-out comments, Unicode quotes), where the policy lets them;
+    /// the risk is then MEDIUM at least
+    #[arg(long)]
+    fuzz: bool,
+    /// The patch stems from a reply of which a place was guessed; `baton run` says so
+    #[arg(long, hide = true, requires = "from")]
+    guessed: bool,
 }
 
 fn refused(refused: &Refused<'_>) -> Map<String, Value> {
@@ -126,110 +132,90 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
             ]),
         );
     }
+    let reading = draft::reading(session, &arguments)?;
     task.set_unrecorded_aside()?;
-    let mut draft = obtain(session, &arguments, task)?;
-    let reply = reply::read(&draft.text);
-    let kept = |text: &[u8]| masked(session, text);
-    // From here on the text is only kept, if at all; the patch goes its own way.
-    if draft.source == Source::Command || reply.is_err() {
-        draft.text = kept(&draft.text)?;
-    }
-    match reply.map_err(|problem| keep_refused(task, &draft, problem))? {
-        Reply::NeedInput { notes } => {
-            let notes = kept(notes.as_bytes())?;
-            need_input(session, task, &draft, &String::from_utf8_lossy(&notes))
+    let ground = Ground::new(session, task)?;
+    let mut drafted = obtain(session, &arguments, task, &ground, reading)?;
+    drafted.guessed = arguments.guessed;
+    match drafted.said.take() {
+        Some(Said::NeedInput { notes }) => {
+            let notes = plain(session, &notes)?;
+            need_input(session, task, &drafted, &notes)
         }
-        Reply::Patch { patch, notes } => {
-            let notes = notes.map(|notes| kept(notes.as_bytes())).transpose()?;
-            let notes = notes.map(|notes| String::from_utf8_lossy(&notes).into_owned());
-            propose(session, task, &draft, &patch, notes.as_deref())
+        said => {
+            drafted.said = said;
+            propose(session, task, &drafted, &ground)
         }
     }
 }
 
-/// A text as it may be kept: without what the secret rules know.
-fn masked(session: &Session, text: &[u8]) -> Result<Vec<u8>, Problem> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    baton_risk::masked(&RuleBook::of_session(session)?, text)
+/// Words as they may be kept.
+fn plain(session: &Session, words: &str) -> Result<String, Problem> {
+    let words = keep::masked(session, words.as_bytes())?;
+    Ok(String::from_utf8_lossy(&words).into_owned())
 }
 
-fn obtain(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result<Draft, Problem> {
-    let policy = session.policy()?;
+fn obtain(
+    session: &Session,
+    arguments: &Arguments,
+    task: &TaskFolder,
+    ground: &Ground<'_>,
+    reading: Reading,
+) -> Result<Drafted, Problem> {
     if let Some(path) = &arguments.from {
-        let limit = usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX);
-        let text = session.read_named(path, limit)?;
-        let source = if path.as_os_str() == "-" {
-            Source::Stdin
-        } else {
-            Source::File
-        };
-        let inputs_sha256 = digest::sha256(&text);
-        return Ok(Draft {
-            text,
-            source,
-            model: "none".to_owned(),
-            inputs_sha256,
-        });
+        return draft::from_file(session, task, ground, path, reading);
     }
-    if policy.draft.command.is_empty() {
-        return Err(Problem::usage(
-            "no patch: pass --from FILE, or set draft.command in POLICY.json and pass --producer command",
-        ));
-    }
-    producer::run(session, task)
-}
-
-/// Keeps a reply that could not be used, so that nothing paid for is lost.
-fn keep_refused(task: &TaskFolder, draft: &Draft, problem: Problem) -> Problem {
-    // The folder is another's by now.
-    if problem.code == "LEASE_LOST" {
-        return problem;
-    }
-    match task.write_next(ArtifactKind::Other, "evidence/refused.txt", &draft.text) {
-        Ok(kept) => problem.hint(format!("the text is kept at {}", kept.path)),
-        Err(trouble) => problem.hint(format!("the text could not be kept: {}", trouble.message)),
-    }
+    let name = arguments.producer.as_deref().unwrap_or("command");
+    let producer = producer::Producer::open(session, task, name)?;
+    draft::by_asking(&producer, session, task, ground, reading)
 }
 
 fn propose(
     session: &Session,
     task: &TaskFolder,
-    draft: &Draft,
-    patch: &[u8],
-    notes: Option<&str>,
+    drafted: &Drafted,
+    ground: &Ground<'_>,
 ) -> Result<Outcome, Problem> {
     let policy = session.policy()?;
-    let repository = session.repository()?;
-    let objects = session.store()?.objects(repository)?;
-    let asked = task.task()?;
-    let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
-    let proposal = candidate::propose(&objects, &base, patch, &candidate::limits(policy))
-        .map_err(|problem| keep_refused(task, draft, problem))?;
+    let objects = session.store()?.objects(ground.repository)?;
+    let limits = candidate::limits(policy);
+    let (proposal, notes) = match &drafted.said {
+        Some(Said::Patch { patch, notes }) => (
+            candidate::propose(&objects, &ground.base, patch, &limits),
+            notes,
+        ),
+        Some(Said::Files { resolved, notes }) => {
+            let files = ground.new_files(resolved);
+            (
+                candidate::propose_files(&objects, &ground.base, &files, &limits),
+                notes,
+            )
+        }
+        _ => return Err(Problem::fail("REPLY_EMPTY", "the reply holds no change")),
+    };
+    let notes = notes
+        .as_deref()
+        .map(|notes| plain(session, notes))
+        .transpose()?;
+    let kept = |problem| keep::refused(task, &drafted.text, problem);
+    let proposal = proposal.map_err(kept)?;
     let attempt = task.attempts()? + 1;
-    let candidate = proposal.candidate(
+    let mut candidate = proposal.candidate(
         task.id().as_str(),
         attempt,
-        draft.source,
+        drafted.source,
         session.actor,
         policy,
     );
-    session
-        .check_not_denied(&candidate)
-        .map_err(|problem| keep_refused(task, draft, problem))?;
+    candidate.matched = drafted.matched();
+    session.check_not_denied(&candidate).map_err(kept)?;
     session.hold()?;
     keep_objects(&objects, &proposal, &candidate)?;
     let mut artifacts = task.write_candidate(&candidate, &proposal.patch)?;
-    artifacts.extend(keep_words(task, draft, notes)?);
-    let report = report(
-        session,
-        task,
-        draft,
-        ReportStatus::Proposed,
-        notes.unwrap_or("no notes were given"),
-    )?;
-    artifacts.push(report);
+    artifacts.extend(keep::words(task, drafted, notes.as_deref())?);
+    let words = notes.as_deref().unwrap_or("no notes were given");
+    let report = keep::report(session, task, drafted, ReportStatus::Proposed, words)?;
+    artifacts.push(task.write_new(ArtifactKind::Other, "report.json", &report.to_bytes())?);
     let data = PatchDraft {
         request_id: ids::fresh("REQ", clock::now())?,
         producer: producer_of(session.actor),
@@ -242,18 +228,37 @@ fn propose(
     };
     let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
     let summary = format!(
-        "candidate {} on base {}",
+        "candidate {} on base {}{}",
         short(&candidate.tree),
-        short(&candidate.base)
+        short(&candidate.base),
+        match candidate.matched {
+            Match::Clean => "",
+            Match::Repaired => ", from a reply that was mended",
+            Match::Fuzzy => ", from a reply of which a place was guessed",
+        }
     );
     let mut outcome = Outcome::ok(summary, &data)
         .artifacts(artifacts)
-        .findings(normalized(&proposal));
-    outcome.inputs_sha256 = Some(draft.inputs_sha256.clone());
+        .findings(normalized(&proposal))
+        .findings(keep::repaired(drafted.repairs()))
+        .findings(drafted.findings.clone());
+    let opinion = opinion::read(notes.as_deref().unwrap_or_default());
+    outcome = outcome.findings(opinion.findings);
+    for (name, value) in producer::meta(&drafted.attempts) {
+        outcome = outcome.meta(name, value);
+    }
+    if let Some(bytes) = drafted.prompt_bytes {
+        outcome = outcome.meta("prompt_bytes", bytes);
+    }
+    if let Some(word) = opinion.word {
+        outcome = outcome.meta(OPINION, word);
+    }
+    outcome.inputs_sha256 = Some(drafted.inputs_sha256.clone());
     Ok(outcome
         .meta("tree", candidate.tree)
         .meta("base", candidate.base)
-        .meta("source", draft.model.clone()))
+        .meta("match", candidate.matched.name())
+        .meta("source", drafted.model.clone()))
 }
 
 fn normalized(proposal: &Proposal) -> Option<Finding> {
@@ -289,63 +294,21 @@ fn keep_objects(
     )
 }
 
-fn keep_words(
-    task: &TaskFolder,
-    draft: &Draft,
-    notes: Option<&str>,
-) -> Result<Vec<Artifact>, Problem> {
-    let words = format!(
-        "# Rationale of {}\n\n{}\n",
-        task.id(),
-        notes.unwrap_or("No notes came with the patch.")
-    );
-    let mut kept = vec![task.write_new(ArtifactKind::Other, "rationale.md", words.as_bytes())?];
-    if draft.source == Source::Command {
-        kept.push(task.write_next(ArtifactKind::Other, "evidence/reply.txt", &draft.text)?);
-    }
-    Ok(kept)
-}
-
-/// The worker's report: what was done, with what, and what comes next.
-fn report(
-    session: &Session,
-    task: &TaskFolder,
-    draft: &Draft,
-    status: ReportStatus,
-    notes: &str,
-) -> Result<Artifact, Problem> {
-    let id = task.id();
-    let next = match status {
-        ReportStatus::Proposed => format!("baton run {id}"),
-        _ => format!("answer in the task and submit it again, or: baton retry {id}"),
-    };
-    let manifest = session.manifest()?;
-    let report = Report::new(
-        id,
-        status,
-        &draft.model,
-        notes,
-        &task.path("draft.patch"),
-        vec![next],
-        &manifest,
-    );
-    task.write_new(ArtifactKind::Other, "report.json", &report.to_bytes())
-}
-
 fn need_input(
     session: &Session,
     task: &TaskFolder,
-    draft: &Draft,
+    drafted: &Drafted,
     notes: &str,
 ) -> Result<Outcome, Problem> {
     session.hold()?;
-    let kept = task.write_next(ArtifactKind::Other, "evidence/reply.txt", &draft.text)?;
+    let kept = task.write_next(ArtifactKind::Other, "evidence/reply.txt", &drafted.text)?;
     let rationale = task.write_new(
         ArtifactKind::Other,
         "rationale.md",
         format!("# More input is needed for {}\n\n{notes}\n", task.id()).as_bytes(),
     )?;
-    let report = report(session, task, draft, ReportStatus::NeedInput, notes)?;
+    let report = keep::report(session, task, drafted, ReportStatus::NeedInput, notes)?;
+    let report = task.write_new(ArtifactKind::Other, "report.json", &report.to_bytes())?;
     let data = PatchDraft {
         request_id: ids::fresh("REQ", clock::now())?,
         producer: producer_of(session.actor),
@@ -367,7 +330,7 @@ fn need_input(
         task.id()
     ));
     outcome.unlock = true;
-    outcome.inputs_sha256 = Some(draft.inputs_sha256.clone());
+    outcome.inputs_sha256 = Some(drafted.inputs_sha256.clone());
     Ok(outcome)
 }
 
@@ -387,11 +350,4 @@ fn producer_of(actor: Actor) -> Producer {
     } else {
         Producer::Human
     }
-}
-
-/// Where a command would be run; only its name is shown.
-fn shown(program: &Path) -> String {
-    program
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

@@ -121,6 +121,7 @@ mod tests {
             base_tree: "b".repeat(40),
             tree: "c".repeat(40),
             patch_sha256: "d".repeat(64),
+            matched: baton_core::candidate::Match::Clean,
             source: Source::File,
             actor: Actor::Openclaw,
             policy_sha256: "e".repeat(64),

@@ -28,20 +28,11 @@ pub(crate) fn may_leave(landing: &Landing<'_>) -> Result<(), Problem> {
     if let Some(forge) = &landing.policy.forge {
         hosts.push(host_of(forge));
     }
-    let exceptions = &landing.session.policy()?.external_exceptions;
+    let policy = landing.session.policy()?;
     for host in hosts {
-        let named = exceptions
-            .iter()
-            .any(|one| one.host == host && one.purpose == LANDING_PURPOSE);
-        if !named {
-            return Err(Problem::deny(
-                "EXTERNAL_DENIED",
-                format!("the branch would go to {host}, and no external exception of the policy names it"),
-            )
-            .hint(format!(
-                "add the host {host} with the purpose \"{LANDING_PURPOSE}\" to external_exceptions by a reviewed commit, or set landing.push to false"
-            )));
-        }
+        policy
+            .names_host(&host, LANDING_PURPOSE, "the branch")
+            .map_err(|problem| problem.hint("or set landing.push to false"))?;
     }
     Ok(())
 }

@@ -204,6 +204,7 @@ fn scan(
             tree: &tree,
             patch: &patch,
             checkout: None,
+            matched: candidate::Match::Clean,
         };
         baton_risk::scan_candidate(&subject, book, None).map(Some)
     };

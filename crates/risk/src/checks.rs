@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 45] = [
+pub const BUILT_IN: [BuiltIn; 46] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -396,6 +396,12 @@ pub const BUILT_IN: [BuiltIn; 45] = [
         "One file grows by more bytes than caps.max_file_bytes allows.",
     ),
     check(
+        "FUZZY_DRAFT",
+        K::Note,
+        S::Medium,
+        "A place or a line of the proposer's reply was guessed (patch-draft --fuzz), so the change may not be the one that was meant.",
+    ),
+    check(
         "TEXT_ONLY",
         K::Note,
         S::Info,
@@ -407,6 +413,7 @@ pub const BUILT_IN: [BuiltIn; 45] = [
 pub(crate) fn next(rule: &str, kind: HitKind) -> &'static str {
     match rule {
         "SECRET_ALLOWED" | "REACH_EXCEPTED" => "nothing to change; a person looks at it",
+        "FUZZY_DRAFT" => "let a person compare the guessed places with what was asked for",
         "SECRET_REMOVED" => "replace the secret where it counts; taking it out is right",
         _ if kind == K::Hidden && rule.starts_with("PATH_") => {
             "give the file a plain name, which means the same on every system"

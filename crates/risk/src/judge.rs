@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
 
-use baton_core::policy::{LANDING_PURPOSE, RiskKind, Side, WITNESS_PURPOSE};
+use baton_core::policy::{LANDING_PURPOSE, MODEL_PURPOSE, RiskKind, Side, WITNESS_PURPOSE};
 use baton_core::problem::Problem;
 
 use crate::book::RuleBook;
@@ -307,7 +307,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             return Ok(false);
         };
         // Where baton itself sends things is nothing that a change may name.
-        let own = [LANDING_PURPOSE, WITNESS_PURPOSE];
+        let own = [LANDING_PURPOSE, MODEL_PURPOSE, WITNESS_PURPOSE];
         let known = |host: &String| {
             let mut named = exceptions.iter().filter(|one| one.host == *host);
             named.any(|one| !own.contains(&one.purpose.as_str()))

@@ -48,7 +48,7 @@ mod trust;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use baton_core::candidate;
+use baton_core::candidate::{self, Match};
 use baton_core::envelope::{Finding, Signals};
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::outputs::{DiffStats, PolicyFlags, RiskLevel};
@@ -115,6 +115,14 @@ pub fn scan(
     scope: Option<&Scope>,
     origin: &Origin,
 ) -> Result<RiskReport, Problem> {
+    Ok(report(input, hits_of(input, book, scope)?, origin))
+}
+
+fn hits_of(
+    input: &ScanInput<'_>,
+    book: &RuleBook<'_>,
+    scope: Option<&Scope>,
+) -> Result<Vec<Hit>, Problem> {
     let paths = input.files.iter().map(|file| file.section.path());
     let named: Vec<_> = paths
         .map(|path| book.named(path))
@@ -122,7 +130,7 @@ pub fn scan(
     let mut hits = places::scan(input, &named, book, scope)?;
     trust::scan(input, book.policy, &mut hits);
     hits.extend(content::scan(input, &named, book)?);
-    Ok(report(input, hits, origin))
+    Ok(hits)
 }
 
 /// A candidate to be scanned: its trees and its canonical patch.
@@ -140,6 +148,8 @@ pub struct Subject<'a> {
     pub patch: &'a [u8],
     /// The user's checkout, where there is one.
     pub checkout: Option<&'a Path>,
+    /// How near the proposer's text was to the change.
+    pub matched: Match,
 }
 
 /// Scans a candidate: its canonical patch, and from its trees and the checkout what the text does
@@ -167,7 +177,12 @@ pub fn scan_candidate(
         base: subject.base.to_string(),
         tree: subject.tree.to_string(),
     };
-    scan(&input, book, scope, &origin)
+    let mut hits = hits_of(&input, book, scope)?;
+    if subject.matched == Match::Fuzzy {
+        let message = "a place or a line of the reply was guessed; report.json says which";
+        hits.push(Hit::built_in("FUZZY_DRAFT", "the change", message));
+    }
+    Ok(report(&input, hits, &origin))
 }
 
 fn report(input: &ScanInput<'_>, mut hits: Vec<Hit>, origin: &Origin) -> RiskReport {

@@ -1,5 +1,6 @@
 //! A scratch repository with a queue, and a way to run baton's programs on it.
 
+pub(crate) mod model;
 pub(crate) mod server;
 
 use std::ffi::OsStr;

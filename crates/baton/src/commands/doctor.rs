@@ -18,6 +18,7 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::models;
 use crate::reply::Reply;
 
 /// git releases that hold the fixes of CVE-2025-48384 and 48385 and everything before them: the
@@ -79,6 +80,7 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
     checks.of("log", check_log(&session));
     check_queue(&session, &mut checks);
     check_gates(&session, &mut checks);
+    check_models(&session, &mut checks);
     Ok(answer(&checks))
 }
 
@@ -197,6 +199,20 @@ fn check_gates(session: &Session, checks: &mut Checks) {
         checks.add(&gate.id, health, text);
     }
     check_isolation(policy, checks);
+}
+
+/// Whether each model server of the policy answers. Only drafting needs one, so none is bad.
+fn check_models(session: &Session, checks: &mut Checks) {
+    let Ok(found) = models::check(session) else {
+        return;
+    };
+    for one in found {
+        let (health, text) = match one.said {
+            Ok(text) => (Health::Good, text),
+            Err(why) => (Health::Warning, why),
+        };
+        checks.add(&one.name, health, text);
+    }
 }
 
 /// Builds the walls once at each level and says what stands.

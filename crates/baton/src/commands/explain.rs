@@ -3,6 +3,7 @@
 use baton_core::problem::Problem;
 use baton_risk::{Explained, RuleBook};
 use clap::{Arg, ArgMatches, Command};
+use patch_draft::reply;
 use serde_json::json;
 
 use super::{Shared, init};
@@ -38,11 +39,11 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         book => (book?, None),
     };
     let Some(id) = matches.get_one::<String>("rule") else {
-        let names = baton_risk::names(&book);
+        let names = names(&book);
         let reply = Reply::ok(json!({"command": "explain", "status": "OK", "rules": names}));
         return Ok(names.iter().fold(reply, |reply, name| reply.line(name)));
     };
-    match baton_risk::explain(&book, id) {
+    match baton_risk::explain(&book, id).or_else(|| of_reply(id)) {
         Some(explained) => {
             let reply = answer(&explained);
             Ok(note
@@ -51,6 +52,27 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         }
         None => Err(unknown(&book, id)),
     }
+}
+
+/// Every name: those of the rules, then those of what may be wrong with a reply.
+fn names(book: &RuleBook<'_>) -> Vec<String> {
+    let mut names = baton_risk::names(book);
+    names.extend(reply::words().map(|word| word.id.to_owned()));
+    names
+}
+
+/// A repair or a refusal of patch-draft.
+fn of_reply(id: &str) -> Option<Explained> {
+    let word = reply::explain(id)?;
+    Some(Explained {
+        id: word.id.to_owned(),
+        source: "patch-draft",
+        raises: word.raises.to_owned(),
+        reason: word.about.to_owned(),
+        looks_at: "every reply that is read with --reply-format".to_owned(),
+        next: vec![word.next.to_owned()],
+        ..Explained::default()
+    })
 }
 
 fn answer(explained: &Explained) -> Reply {
@@ -93,7 +115,7 @@ fn unknown(book: &RuleBook<'_>, id: &str) -> Problem {
                 .split(['-', '_'])
                 .any(|part| part.len() > 3 && name.contains(part))
     };
-    let close: Vec<_> = baton_risk::names(book)
+    let close: Vec<_> = names(book)
         .into_iter()
         .filter(is_close)
         .take(MOST_OFFERED)

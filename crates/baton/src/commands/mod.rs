@@ -9,6 +9,7 @@ mod demands;
 mod doctor;
 mod explain;
 mod init;
+mod models;
 mod policy;
 mod rebase;
 mod replayed;
@@ -16,6 +17,7 @@ mod retry;
 mod rollback;
 mod run;
 mod show;
+mod skills;
 mod status;
 mod stop;
 mod submit;
@@ -84,7 +86,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 19] = [
+const ENTRIES: [Entry; 20] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -192,6 +194,12 @@ const ENTRIES: [Entry; 19] = [
         about: "Rehearse a changed policy, and let it count",
         arguments: policy::arguments,
         work: policy::run,
+    },
+    Entry {
+        name: "skills",
+        about: "Put the skill pack where coding agents look, or check skills",
+        arguments: skills::arguments,
+        work: skills::run,
     },
     Entry {
         name: "audit",

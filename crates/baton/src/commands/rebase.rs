@@ -3,7 +3,7 @@
 
 use baton_core::approval::Approval;
 use baton_core::audit::{Action, Draft, Event};
-use baton_core::candidate::Candidate;
+use baton_core::candidate::{Candidate, Match};
 use baton_core::digest;
 use baton_core::envelope::{Decision, ToolClass};
 use baton_core::evidence::Court;
@@ -22,6 +22,8 @@ pub(super) struct Again {
     pub(super) patch: Vec<u8>,
     /// Who proposed it.
     pub(super) actor: Actor,
+    /// How near the proposer's text was to it.
+    pub(super) matched: Match,
 }
 
 /// Sets the attempt aside, so that the task is claimed again and its change made anew.
@@ -114,6 +116,7 @@ pub(super) fn again(session: &Session) -> Result<Option<Again>, Problem> {
         Merged::Clean(tree) => Ok(Some(Again {
             patch: objects.patch_between(&objects.tree_of(&tip)?, &tree)?,
             actor: candidate.actor,
+            matched: candidate.matched,
         })),
         Merged::Conflict(paths) => Err(Problem::fail(
             "MERGE_CONFLICT",

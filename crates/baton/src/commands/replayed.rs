@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use baton_core::candidate::{self, Candidate};
+use baton_core::candidate::{self, Candidate, Match};
 use baton_core::decision::Facts;
 use baton_core::envelope::Envelope;
 use baton_core::evidence::{self, Scanned};
@@ -39,6 +39,7 @@ pub(super) struct Replayed {
     patch: Vec<u8>,
     scope: Scope,
     gates: Option<Envelope>,
+    matched: Match,
     changed: Vec<Vec<u8>>,
 }
 
@@ -66,6 +67,7 @@ impl Replayed {
             scope: task.task()?.scope,
             gates: kept.find(|envelope| envelope.skill == "gate-runner"),
             patch,
+            matched: candidate.matched,
         })
     }
 
@@ -78,6 +80,7 @@ impl Replayed {
             tree: &self.tree,
             patch: &self.patch,
             checkout: None,
+            matched: self.matched,
         };
         baton_risk::scan_candidate(&subject, &rules.book, Some(&self.scope))
     }

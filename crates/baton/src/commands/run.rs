@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use baton_core::candidate::Match;
 use baton_core::driver::{self, Done, Skill};
 use baton_core::envelope::{ApprovalState, Decision, Envelope, Status, ToolClass};
 use baton_core::exit;
@@ -32,9 +33,15 @@ pub(super) struct Arguments {
     /// Take the patch from this file; - is standard input
     #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
     from: Option<PathBuf>,
-    /// Ask the policy's draft.command for the patch
-    #[arg(long, value_name = "command", value_parser = ["command"])]
+    /// Ask for the patch, as the policy's draft section says
+    #[arg(long, value_name = "NAME", value_parser = ["ollama", "openai", "command"])]
     producer: Option<String>,
+    /// Read the reply in this form, as patch-draft does
+    #[arg(long, value_name = "whole|search-replace|udiff", value_parser = ["whole", "search-replace", "udiff"])]
+    reply_format: Option<String>,
+    /// Let repairs of the reply guess, where the policy lets them
+    #[arg(long)]
+    fuzz: bool,
     /// Decide and record, and stop nothing: the change goes to a person
     #[arg(long)]
     pub(super) shadow: bool,
@@ -334,17 +341,27 @@ impl<'a> Way<'a> {
         let path = file.path().to_string_lossy().into_owned();
         // The proposer stays who it was.
         let actor = std::mem::replace(&mut self.actor, again.actor.name());
-        let drafted = self.step(&patch_draft::SKILL, &["--from".to_owned(), path]);
+        let mut flags = vec!["--from".to_owned(), path];
+        // What was guessed once stays guessed.
+        if again.matched == Match::Fuzzy {
+            flags.push("--guessed".to_owned());
+        }
+        let drafted = self.step(&patch_draft::SKILL, &flags);
         self.actor = actor;
         drafted
     }
 
     fn draft_flags(&self) -> Vec<String> {
-        match (&self.arguments.from, &self.arguments.producer) {
+        let mut flags = match (&self.arguments.from, &self.arguments.producer) {
             (Some(path), _) => vec!["--from".to_owned(), path.to_string_lossy().into_owned()],
             (None, Some(producer)) => vec!["--producer".to_owned(), producer.clone()],
-            (None, None) => Vec::new(),
+            (None, None) => return Vec::new(),
+        };
+        if let Some(format) = &self.arguments.reply_format {
+            flags.extend(["--reply-format".to_owned(), format.clone()]);
         }
+        flags.extend(self.arguments.fuzz.then(|| "--fuzz".to_owned()));
+        flags
     }
 
     fn decision_allows(&self) -> bool {

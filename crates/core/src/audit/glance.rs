@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::{Action, EventState, EventStatus, Fields, Head, Level, MAX_LINE, broken};
+use super::{Action, EventState, EventStatus, Fields, Head, Level, MAX_LINE, broken, written};
 use crate::envelope::{ApprovalEntry, Artifact, Decision, Finding};
 use crate::policy::Actor;
 use crate::problem::Problem;
@@ -19,43 +19,43 @@ use crate::{digest, wire};
 #[serde(deny_unknown_fields)]
 pub(super) struct Glance<'a> {
     #[serde(borrow)]
-    ts: Text<'a>,
+    pub(super) ts: Text<'a>,
     pub(super) seq: u64,
     #[serde(borrow)]
-    event_id: Text<'a>,
+    pub(super) event_id: Text<'a>,
     #[serde(borrow, deserialize_with = "wire::nullable")]
-    prev_event_id: Option<Text<'a>>,
+    pub(super) prev_event_id: Option<Text<'a>>,
     #[serde(borrow)]
-    prev_sha256: Text<'a>,
+    pub(super) prev_sha256: Text<'a>,
     #[serde(rename = "level")]
-    _level: Level,
+    pub(super) _level: Level,
     #[serde(rename = "actor")]
-    _actor: Actor,
+    pub(super) _actor: Actor,
     pub(super) action: Action,
     #[serde(borrow)]
-    skill: Text<'a>,
+    pub(super) skill: Text<'a>,
     #[serde(rename = "status")]
-    _status: EventStatus,
+    pub(super) _status: EventStatus,
     #[serde(rename = "decision")]
-    _decision: Decision,
+    pub(super) _decision: Decision,
     #[serde(borrow)]
-    task_id: Text<'a>,
-    from_state: EventState,
-    to_state: EventState,
+    pub(super) task_id: Text<'a>,
+    pub(super) from_state: EventState,
+    pub(super) to_state: EventState,
     #[serde(borrow)]
-    repo_ref: Text<'a>,
+    pub(super) repo_ref: Text<'a>,
     #[serde(borrow)]
-    inputs_sha256: Text<'a>,
+    pub(super) inputs_sha256: Text<'a>,
     #[serde(borrow)]
-    outputs_sha256: Text<'a>,
+    pub(super) outputs_sha256: Text<'a>,
     #[serde(rename = "approvals")]
-    _approvals: Vec<ApprovalEntry>,
+    pub(super) _approvals: Vec<ApprovalEntry>,
     #[serde(rename = "artifacts")]
-    _artifacts: Vec<Artifact>,
+    pub(super) _artifacts: Vec<Artifact>,
     #[serde(rename = "findings")]
-    _findings: Vec<Finding>,
+    pub(super) _findings: Vec<Finding>,
     #[serde(rename = "meta")]
-    _meta: AnyObject,
+    pub(super) _meta: AnyObject,
 }
 
 impl<'a> Glance<'a> {
@@ -70,7 +70,8 @@ impl<'a> Glance<'a> {
         }
         // Once for the line is less than once for each of its strings.
         let text = std::str::from_utf8(line).unwrap_or_default();
-        let Ok(glance) = serde_json::from_str::<Self>(text) else {
+        let read = written::read(text).or_else(|| serde_json::from_str(text).ok());
+        let Some(glance) = read else {
             // The slow reader names the field.
             let why = super::Event::parse(line)
                 .err()
@@ -167,7 +168,7 @@ impl<'a> Glance<'a> {
 }
 
 /// A string, borrowed unless it holds escapes.
-struct Text<'a>(Cow<'a, str>);
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -194,7 +195,7 @@ impl<'de> Visitor<'de> for TextVisitor {
 }
 
 /// An object with whatever in it.
-struct AnyObject;
+pub(super) struct AnyObject;
 
 impl<'de> Deserialize<'de> for AnyObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -146,6 +146,38 @@ impl ObjectStore {
         )
     }
 
+    /// Stores a file's bytes as they are.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn store_blob(&self, bytes: &[u8]) -> Result<Oid, Problem> {
+        Oid::parse(
+            &self
+                .call()
+                .args(["hash-object", "-w", "--no-filters", "--stdin"])
+                .input(bytes)
+                .line("storing a file")?,
+        )
+    }
+
+    /// Puts stored files into an index: mode, id and path. A path that would be a folder of another one
+    /// is refused.
+    ///
+    /// # Errors
+    /// `GIT_FAILED`.
+    pub fn put(&self, index: &TemporaryIndex, files: &[(&str, Oid, &str)]) -> Result<(), Problem> {
+        let mut input = Vec::new();
+        for (mode, id, path) in files {
+            input.extend_from_slice(format!("{mode} {id}\t{path}").as_bytes());
+            input.push(0);
+        }
+        self.indexed(index)
+            .args(["update-index", "-z", "--index-info"])
+            .input(input)
+            .output("putting files into the index")
+            .map(drop)
+    }
+
     /// git's own difference of two trees, as the canonical patch.
     ///
     /// # Errors

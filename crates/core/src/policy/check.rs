@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     Access, CheckpointRule, Condition, GateKind, PathRule, Policy, RiskRule, StandingApproval,
-    approval_types, check_gates, landing_types, worker_types,
+    approval_types, check_gates, draft_types, landing_types, worker_types,
 };
 use crate::approval;
 use crate::bounds::{self, Checked};
@@ -109,7 +109,7 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     approval_types::check(&policy.approvals)?;
     landing_types::check(&policy.landing)?;
     audit(policy)?;
-    argv("draft.command", &policy.draft.command)?;
+    draft_types::check(&policy.draft)?;
     worker_types::check(policy)
 }
 
@@ -409,7 +409,7 @@ fn caps(policy: &Policy) -> Checked {
             1,
             86_400,
         ),
-        ("caps.draft_retries", caps.draft_retries, 0, 10),
+        ("caps.draft_retries", caps.draft_retries, 0, 2),
         ("caps.max_attempts", caps.max_attempts, 1, 100),
         ("caps.cost_cents", caps.cost_cents, 0, 10_000_000),
         ("caps.tokens_soft", caps.tokens_soft, 1, 100_000_000),

@@ -263,7 +263,7 @@ fn outside(landing: &Landing) -> Checked {
     self::forge(forge)
 }
 
-fn token_source(field: &str, token: &TokenSource) -> Checked {
+pub(super) fn token_source(field: &str, token: &TokenSource) -> Checked {
     match token {
         TokenSource::Env(name) if is_plain(name, 100, b"_") => Ok(()),
         TokenSource::Env(name) => Err(format!(
@@ -335,14 +335,16 @@ impl TokenSource {
                 .ok_or_else(|| missing(format!("the variable {name}")))?,
             Self::File(path) => {
                 let path = std::path::Path::new(path);
-                let bytes = files::read_named(path, MAX_TOKEN)
+                let bytes = files::read_private(path, MAX_TOKEN)
                     .map_err(|error| missing(format!("{} ({error})", path.display())))?;
                 String::from_utf8(bytes).map_err(|_| missing(path.display().to_string()))?
             }
         };
         let line = text.lines().next().unwrap_or_default().trim().to_owned();
         if line.is_empty() || line.chars().any(|c| !c.is_ascii_graphic()) {
-            return Err(missing("what landing names as its token".to_owned()));
+            return Err(missing(
+                "what the policy names as the place of a token".to_owned(),
+            ));
         }
         Ok(line)
     }

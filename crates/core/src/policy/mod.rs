@@ -7,6 +7,7 @@
 mod approval_types;
 mod check;
 mod check_gates;
+mod draft_types;
 mod gate_types;
 mod landing_types;
 mod render;
@@ -18,13 +19,14 @@ use std::path::Path;
 use std::time::SystemTime;
 
 pub use approval_types::{ApprovalRule, Approvals, TypedCode};
+pub use draft_types::{Draft, Endpoint, Fuzzy, MODEL_PURPOSE, ModelServer, Price};
 pub use gate_types::{Gate, GateKind, Parser, Relax};
 pub use landing_types::{
     Forge, ForgeKind, LANDING_PURPOSE, Landing, Person, Role, Signatory, Signing, TokenSource, Via,
 };
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use types::{
-    Access, Actor, ActorMatrix, AuditRules, Caps, CheckpointRule, Condition, DecisionRule, Draft,
+    Access, Actor, ActorMatrix, AuditRules, Caps, CheckpointRule, Condition, DecisionRule,
     ExternalException, Grants, Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy,
     Recovery, StandingApproval, WITNESS_PURPOSE,
 };
@@ -83,6 +85,46 @@ impl Policy {
             Actor::System => &self.actors.system,
         };
         grants.of(class)
+    }
+
+    /// Whether an actor may send `what` to a host: the matrix must let it do EXTERNAL, and an exception
+    /// must name host and purpose.
+    ///
+    /// # Errors
+    /// `EXTERNAL_DENIED` (a denial).
+    pub fn may_leave(
+        &self,
+        actor: Actor,
+        host: &str,
+        purpose: &str,
+        what: &str,
+    ) -> Result<(), Problem> {
+        if self.access(actor, ToolClass::External) == Access::Deny {
+            let why = format!(
+                "{what} would go to {host}, and the policy's matrix denies EXTERNAL to {}",
+                actor.name()
+            );
+            return Err(Problem::deny("EXTERNAL_DENIED", why).hint(
+                "allow it in actors of POLICY.json by a reviewed commit, or stay on this machine",
+            ));
+        }
+        self.names_host(host, purpose, what)
+    }
+
+    /// Whether an exception of the policy names the host for this purpose.
+    ///
+    /// # Errors
+    /// `EXTERNAL_DENIED` (a denial).
+    pub fn names_host(&self, host: &str, purpose: &str, what: &str) -> Result<(), Problem> {
+        let mut named = self.external_exceptions.iter();
+        if named.any(|one| one.host == host && one.purpose == purpose) {
+            return Ok(());
+        }
+        let why =
+            format!("{what} would go to {host}, and no external exception of the policy names it");
+        Err(Problem::deny("EXTERNAL_DENIED", why).hint(format!(
+            "add the host {host} with the purpose \"{purpose}\" to external_exceptions by a reviewed commit, or stay on this machine"
+        )))
     }
 
     /// Whether an actor may do a thing now, by the matrix and a standing approval.

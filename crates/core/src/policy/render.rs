@@ -40,6 +40,7 @@ impl Policy {
         self.render_gates(&mut text);
         self.render_paths(&mut text);
         self.render_risks(&mut text);
+        self.render_draft(&mut text);
         self.render_caps(&mut text);
         self.render_worker(&mut text);
         self.render_audit(&mut text);
@@ -365,6 +366,42 @@ impl Policy {
                     cell(approval)
                 ),
             ),
+        }
+    }
+
+    fn render_draft(&self, text: &mut String) {
+        text.push_str("## Drafts\n\n");
+        let command = match self.draft.command.as_slice() {
+            [] => "No command drafts changes.".to_owned(),
+            argv => format!(
+                "Asked by `--producer command`: `{}`.",
+                cell(&argv.join(" "))
+            ),
+        };
+        put(text, format_args!("{command}\n\n"));
+        for (name, server) in [
+            ("ollama", &self.draft.ollama),
+            ("openai", &self.draft.openai),
+        ] {
+            let Some(server) = server else { continue };
+            let price = server
+                .price
+                .map_or("no price, so it is not asked".to_owned(), |price| {
+                    format!(
+                        "{} and {} cents for a million tokens in and out",
+                        price.input_cents_per_million, price.output_cents_per_million
+                    )
+                });
+            put(
+                text,
+                format_args!(
+                    "Asked by `--producer {name}`: `{}` at `{}`, {} tokens of context, {} of them for the reply; {price}.\n\n",
+                    cell(&server.model),
+                    cell(&server.endpoint),
+                    server.num_ctx,
+                    server.num_predict
+                ),
+            );
         }
     }
 

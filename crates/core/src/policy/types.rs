@@ -5,10 +5,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::approval_types::Approvals;
+use super::draft_types::Draft;
 use super::gate_types::Gate;
 use super::landing_types::Landing;
 use super::risk_types::{RiskRule, SecretRules};
-use super::worker_types::WorkerRule;
 use crate::envelope::{Decision, ToolClass};
 use crate::wire;
 
@@ -330,17 +330,6 @@ pub struct IsolationRule {
     /// The asserting sentence for minimum E: machines that run gates are thrown away afterwards.
     #[serde(default)]
     pub throwaway: bool,
-}
-
-/// How drafts are made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Draft {
-    /// Program and arguments; empty means none.
-    pub command: Vec<String>,
-    /// Which tasks a worker may take.
-    #[serde(default)]
-    pub worker: WorkerRule,
 }
 
 /// When the log's head is signed.

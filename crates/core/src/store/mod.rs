@@ -5,6 +5,7 @@
 mod agreement;
 mod approvals;
 mod begun;
+mod calls;
 mod claim;
 mod intake;
 mod merge_lock;
@@ -17,6 +18,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use approvals::{Doer, Ledger, RECENT};
 pub use begun::Begun;
+pub use calls::{CallCost, Calls};
 pub use claim::{Claim, Conflict};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 
 use super::broken;
+use super::calls::CALLS;
 use crate::candidate::Candidate;
 use crate::envelope::{self, Artifact, ArtifactKind, Decision, Envelope, QUEUE_ROOT, Status};
 use crate::files::Folder;
@@ -515,7 +516,7 @@ impl TaskFolder {
             .list()
             .map_err(|error| self.trouble(".", &error))?
         {
-            if [TASK_FILE, ATTEMPTS, LOCK_FILE].contains(&entry.name.as_str()) {
+            if [TASK_FILE, ATTEMPTS, LOCK_FILE, CALLS].contains(&entry.name.as_str()) {
                 continue;
             }
             self.folder

@@ -126,6 +126,7 @@ fn one(case: &Case, book: &RuleBook<'_>, store: &ObjectStore, base: &Oid, new: &
             tree: &tree,
             patch: &patch,
             checkout: None,
+            matched: candidate::Match::Clean,
         };
         baton_risk::scan_candidate(&subject, book, scope.as_ref())
     };

@@ -138,3 +138,71 @@ fn a_fresh_rotation_leaves_an_empty_file_and_readers_do_not_mind() {
     assert_eq!(append(&log, "y").seq, 4);
     assert_eq!(place.again().check(2).unwrap().head.seq, 4);
 }
+
+/// The words that every reader takes out of a line.
+fn said(line: &str, glance: &glance::Glance<'_>) -> String {
+    format!(
+        "{} {:?} {} {:?} {} {:?} {:?} {:?}",
+        glance.seq,
+        glance.event_id(),
+        glance.task_id(),
+        glance.prev_event_id(),
+        glance.prev_sha256(),
+        glance.action,
+        glance.moves_to(),
+        glance.head(line.as_bytes())
+    )
+}
+
+/// Lines of our writer are read by a shorter way, and any line the same by both.
+#[test]
+fn both_readers_of_a_line_read_the_same() {
+    use glance::Glance;
+    let place = Place::new(AuditRules::default());
+    append(&place.log, "a \"text\" with escapes \u{e9}");
+    let mut full = Draft::new(Actor::Human, Action::RiskScanned, "diff-risk-scan").unwrap();
+    full = full.task("T-1", Some(State::Work), Some(State::Blocked));
+    full.findings = vec![Finding::new(Severity::Low, "X", "y \"z\"")];
+    place.log.append(full).unwrap();
+    append(&place.log, "third");
+    let lines = place.lines();
+    for line in &lines {
+        let (short, long) = (
+            written::read(line),
+            serde_json::from_str::<Glance<'_>>(line),
+        );
+        assert_eq!(said(line, &short.unwrap()), said(line, &long.unwrap()));
+    }
+    // Whatever one byte is changed to, put in or taken out: what the shorter way takes, the other takes.
+    let mut taken = 0;
+    for line in &lines {
+        for at in 0..line.len() {
+            for byte in [
+                None,
+                Some(b'"'),
+                Some(b'\\'),
+                Some(b'0'),
+                Some(b'9'),
+                Some(b' '),
+                Some(1),
+            ] {
+                for put_in in [false, true] {
+                    let mut changed = line.clone().into_bytes();
+                    let end = if put_in { at } else { at + 1 };
+                    changed.splice(at..end, byte);
+                    let Ok(text) = String::from_utf8(changed) else {
+                        continue;
+                    };
+                    let Some(short) = written::read(&text) else {
+                        continue;
+                    };
+                    let long = serde_json::from_str::<Glance<'_>>(&text);
+                    let long = long.unwrap_or_else(|error| panic!("{error}: {text}"));
+                    assert_eq!(said(&text, &short), said(&text, &long));
+                    taken += 1;
+                }
+            }
+        }
+    }
+    assert!(taken > 1000, "{taken}");
+}

@@ -11,9 +11,8 @@ mod serve;
 use std::path::PathBuf;
 
 use baton_core::audit::{Action, Draft};
-use baton_core::envelope::ToolClass;
 use baton_core::masking;
-use baton_core::policy::{Access, WITNESS_PURPOSE};
+use baton_core::policy::WITNESS_PURPOSE;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use clap::Subcommand;
@@ -180,22 +179,5 @@ fn may_leave(session: &Session, place: &Place) -> Result<(), Problem> {
         return Ok(());
     };
     let policy = session.policy()?;
-    if policy.access(session.actor, ToolClass::External) == Access::Deny {
-        return Err(Problem::deny(
-            "EXTERNAL_DENIED",
-            format!("the policy's matrix denies EXTERNAL to {}", session.actor.name()),
-        )
-        .hint("allow it in actors of POLICY.json by a reviewed commit, or hand checkpoints to a folder"));
-    }
-    let mut named = policy.external_exceptions.iter();
-    if named.any(|one| one.host == host && one.purpose == WITNESS_PURPOSE) {
-        return Ok(());
-    }
-    Err(Problem::deny(
-        "EXTERNAL_DENIED",
-        format!("checkpoints would go to {host}, and no external exception of the policy names it"),
-    )
-    .hint(format!(
-        "add the host {host} with the purpose \"{WITNESS_PURPOSE}\" to external_exceptions by a reviewed commit"
-    )))
+    policy.may_leave(session.actor, &host, WITNESS_PURPOSE, "checkpoints")
 }

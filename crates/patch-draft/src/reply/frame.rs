@@ -13,14 +13,23 @@ const MAX_NOTES: usize = 20_000;
 
 /// What a reply says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// A patch, with notes if there were any.
     Patch {
+        /// What is to be read.
         patch: Vec<u8>,
+        /// The words with it.
         notes: Option<String>,
+        /// Whether a frame around it was closed.
+        is_framed: bool,
+        /// Where it begins, from 1.
+        first_line: usize,
     },
     /// The proposer cannot go on and asks.
-    NeedInput { notes: String },
+    NeedInput {
+        /// The questions.
+        notes: String,
+    },
 }
 
 /// Reads a reply.
@@ -36,13 +45,15 @@ pub(crate) fn read(text: &[u8]) -> Result<Reply, Problem> {
         return Err(empty());
     }
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
-    let Some(patch) = framed(&lines, BEGIN_PATCH, END_PATCH)? else {
+    let Some((first_line, patch)) = framed(&lines, BEGIN_PATCH, END_PATCH)? else {
         return Ok(Reply::Patch {
             patch: text.to_vec(),
             notes: None,
+            is_framed: false,
+            first_line: 1,
         });
     };
-    let notes = framed(&lines, BEGIN_NOTES, END_NOTES)?.map(|notes| {
+    let notes = framed(&lines, BEGIN_NOTES, END_NOTES)?.map(|(_, notes)| {
         String::from_utf8_lossy(&notes)
             .trim()
             .chars()
@@ -62,11 +73,22 @@ pub(crate) fn read(text: &[u8]) -> Result<Reply, Problem> {
             notes: notes.unwrap_or_default(),
         });
     }
-    Ok(Reply::Patch { patch, notes })
+    Ok(Reply::Patch {
+        patch,
+        notes,
+        is_framed: true,
+        first_line,
+    })
+}
+
+/// Whether a text holds a frame.
+pub(crate) fn is_framed(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.any(|line| line.trim_ascii_end() == BEGIN_PATCH)
 }
 
 /// The lines between two marker lines; `None` when the first is not there.
-fn framed(lines: &[&[u8]], begin: &[u8], end: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
+fn framed(lines: &[&[u8]], begin: &[u8], end: &[u8]) -> Result<Option<(usize, Vec<u8>)>, Problem> {
     let places = |marker: &[u8]| -> Vec<usize> {
         let is_marker = |line: &[u8]| line.trim_ascii_end() == marker;
         lines
@@ -79,9 +101,10 @@ fn framed(lines: &[&[u8]], begin: &[u8], end: &[u8]) -> Result<Option<Vec<u8>>, 
     let name = String::from_utf8_lossy(begin).into_owned();
     match (places(begin).as_slice(), places(end).as_slice()) {
         ([], []) => Ok(None),
-        ([from], [to]) if from < to => {
-            Ok(Some(lines.get(from + 1..*to).unwrap_or_default().concat()))
-        }
+        ([from], [to]) if from < to => Ok(Some((
+            from + 2,
+            lines.get(from + 1..*to).unwrap_or_default().concat(),
+        ))),
         ([_], []) => Err(Problem::fail(
             "REPLY_CUT",
             format!("the reply has {name} and not its end; it was cut off"),
@@ -106,7 +129,9 @@ mod tests {
             read(text).unwrap(),
             Reply::Patch {
                 patch: text.to_vec(),
-                notes: None
+                notes: None,
+                is_framed: false,
+                first_line: 1,
             }
         );
     }
@@ -117,6 +142,8 @@ mod tests {
         let expected = Reply::Patch {
             patch: b"diff --git a/x b/x\n".to_vec(),
             notes: Some("- why".to_owned()),
+            is_framed: true,
+            first_line: 3,
         };
         assert_eq!(read(text).unwrap(), expected);
     }
@@ -155,7 +182,9 @@ mod tests {
             read(text).unwrap(),
             Reply::Patch {
                 patch: b"+---END_PATCH---\n".to_vec(),
-                notes: None
+                notes: None,
+                is_framed: true,
+                first_line: 2,
             }
         );
     }

@@ -3,35 +3,28 @@
 use std::path::Path;
 use std::time::Duration;
 
-use baton_core::candidate::Source;
+use baton_core::policy::Policy;
 use baton_core::problem::Problem;
 use baton_core::process::{self, Ended, Finished, Spec};
+use baton_core::report::Call;
 use baton_core::session::Session;
 use baton_core::store::TaskFolder;
-use baton_core::{digest, environment, files, ids, masking};
+use baton_core::{environment, files};
 
-use crate::{Draft, keep_refused, prompt, shown};
+use super::{Answer, keep, millis};
+use crate::prompt::Prompt;
 
 /// Runs the policy's command with the prompt and takes its standard output as the reply.
 ///
 /// # Errors
-/// `DRAFT_FAILED`, `DRAFT_TIMEOUT`, `STOP_PRESENT`, `TOOL_MISSING`, `LIMITS_EXCEEDED`.
-pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem> {
+/// `DRAFT_FAILED`, `DRAFT_TIMEOUT`, `STOP_PRESENT`, `TOOL_MISSING`, `REPLY_CUT`.
+pub(super) fn ask(
+    session: &Session,
+    task: &TaskFolder,
+    prompt: &Prompt,
+) -> Result<Answer, Problem> {
     let policy = session.policy()?;
-    let repository = session.repository()?;
-    let asked = task.task()?;
-    let base = repository.commit(asked.base.as_deref().unwrap_or(&policy.landing.target))?;
-    let prompt = prompt::write(&asked, repository, &base, &policy.caps, &ids::random_hex()?)?;
-    // A model is somebody else's machine more often than not.
-    let prompt = masking::text(&prompt).into_owned();
-    let model = format!(
-        "command:{}",
-        policy
-            .draft
-            .command
-            .first()
-            .map_or_else(String::new, |program| shown(Path::new(program)))
-    );
+    let model = name(policy);
     session.tell(&format!("patch-draft: asking {model}"));
     // The command gets a folder of its own: it sees the prompt and not the repository.
     let folder = files::temporary_folder("baton-")?;
@@ -43,7 +36,7 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
             .filter_map(|name| environment::read(name).map(|value| (name.into(), value)))
             .chain([("LANG".into(), "C.UTF-8".into())])
             .collect(),
-        input: prompt.clone().into_bytes(),
+        input: prompt.text.clone().into_bytes(),
         timeout: Duration::from_secs(policy.caps.draft_timeout_seconds),
         output_limit: usize::try_from(policy.caps.max_patch_bytes).unwrap_or(usize::MAX),
         all_or_nothing: false,
@@ -51,14 +44,17 @@ pub(crate) fn run(session: &Session, task: &TaskFolder) -> Result<Draft, Problem
         memory: None,
     };
     let done = process::run(&spec, &|| session.halted().is_some())?;
-    let draft = Draft {
-        text: done.stdout.bytes.clone(),
-        source: Source::Command,
-        model,
-        inputs_sha256: digest::sha256(prompt.as_bytes()),
-    };
-    check(&done, session).map_err(|problem| keep_refused(task, &draft, problem))?;
-    Ok(draft)
+    check(&done, session)
+        .map_err(|problem| keep(task, &String::from_utf8_lossy(&done.stdout.bytes), problem))?;
+    Ok(Answer {
+        text: done.stdout.bytes,
+        call: Call {
+            model: Some(model),
+            duration_ms: Some(millis(done.duration)),
+            ..Call::default()
+        },
+        findings: Vec::new(),
+    })
 }
 
 fn check(done: &Finished, session: &Session) -> Result<(), Problem> {
@@ -93,4 +89,11 @@ fn check(done: &Finished, session: &Session) -> Result<(), Problem> {
         )
         .hint("run the command by hand with any prompt on its standard input")),
     }
+}
+
+/// What the report calls the command; only its program's name is shown.
+pub(super) fn name(policy: &Policy) -> String {
+    let program = policy.draft.command.first().map(Path::new);
+    let name = program.and_then(Path::file_name).unwrap_or_default();
+    format!("command:{}", name.to_string_lossy())
 }
