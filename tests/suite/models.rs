@@ -98,6 +98,29 @@ fn an_ollama_drafts_and_its_reply_becomes_the_candidate() {
 }
 
 #[test]
+fn a_worker_asks_a_model_server() {
+    for (format, file) in [
+        (&[][..], "src/app.sh\n```sh\necho 2\n```\n"),
+        (
+            &["--reply-format", "search-replace"],
+            "src/app.sh\n<<<<<<< SEARCH\necho 1\n=======\necho 2\n>>>>>>> REPLACE\n",
+        ),
+    ] {
+        let server_ = ollama(format!("---BEGIN_PATCH---\n{file}---END_PATCH---\n"));
+        let bench = bench_with("ollama", server(&server_.endpoint));
+        let owner = ["--owner", "worker@box"];
+        let claim = ["claim-lock", "--task", "T-1"];
+        bench.baton([&claim[..], &owner].concat()).expect(0);
+        let line = ["worker", "--once", "--producer", "ollama"];
+        let done = bench.baton([&line[..], &owner, format].concat()).expect(0);
+        assert_eq!(done["drafted"], 1, "{done}");
+        let patch = bench.task("claimed", "T-1").join("draft.patch");
+        let patch = std::fs::read_to_string(patch).unwrap();
+        assert!(patch.contains("-echo 1\n+echo 2\n"), "{patch}");
+    }
+}
+
+#[test]
 fn a_chat_server_drafts_with_a_key_that_nobody_sees() {
     const KEY: &str = "topsecretwordofours";
     let text = framed("- two");

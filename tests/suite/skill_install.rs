@@ -32,7 +32,7 @@ fn skills_are_installed_and_taken_away_in_a_repository() {
         bench.baton(install).expect(0)["steps"],
         Value::Array(Vec::new())
     );
-    bench.baton(["skills", "lint", ".agents/skills"]).expect(0);
+    bench.baton(["skills", "lint"]).expect(0);
     std::fs::write(&skill, "edited").unwrap();
     for line in [&install[..], &["skills", "install", "--uninstall"]] {
         assert_eq!(bench.baton(line).expect(1)["code"], "SKILLS_CONFLICT");

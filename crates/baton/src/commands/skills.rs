@@ -20,12 +20,12 @@ pub(super) fn arguments(command: Command) -> Command {
     let folder = Arg::new("dir")
         .value_name("DIR")
         .value_parser(value_parser!(PathBuf))
-        .default_value(".")
+        .default_value(".agents/skills")
         .help("A skill, or a folder of skills");
     let lint = Command::new("lint")
         .about("Check skills against what every agent's parser takes")
         .after_help(
-            "Examples:\n  baton skills lint\n  baton skills lint .agents/skills/gate-runner\n\n\
+            "Examples:\n  baton skills lint\n  baton skills lint .claude/skills/mine\n\n\
              Exit codes:\n  0 no findings  1 findings, or no skill there  2 usage error",
         )
         .arg(folder);
@@ -100,7 +100,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 
 fn check(matches: &ArgMatches) -> Result<Reply, Problem> {
     let folder = matches.get_one::<PathBuf>("dir").cloned();
-    let linted = lint::folder(&folder.unwrap_or_else(|| PathBuf::from(".")))?;
+    let linted = lint::folder(&folder.unwrap_or_default())?;
     let findings: Vec<_> = linted
         .findings
         .iter()

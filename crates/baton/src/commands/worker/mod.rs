@@ -49,6 +49,9 @@ struct Arguments {
     /// Whom to ask for patches, as the policy's draft section says
     #[arg(long, value_name = "NAME", default_value = "command", value_parser = ["ollama", "openai", "command"])]
     producer: String,
+    /// Ask for replies in this form, as patch-draft does
+    #[arg(long, value_name = "whole|search-replace|udiff", value_parser = ["whole", "search-replace", "udiff"])]
+    reply_format: Option<String>,
     /// The worker's name, by which tasks are handed to it (default: BATON_OWNER, else worker@host)
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
@@ -332,7 +335,10 @@ impl<'a> Worker<'a> {
         if let Some(done) = checked.filter(|done| done.envelope.status != Status::Ok) {
             return Ok(done);
         }
-        let flags = ["--task", id, "--producer", &self.arguments.producer];
+        let mut flags = vec!["--task", id, "--producer", &self.arguments.producer];
+        if let Some(format) = &self.arguments.reply_format {
+            flags.extend(["--reply-format", format]);
+        }
         self.step(&patch_draft::SKILL, "openclaw", &flags, upstream)
     }
 
