@@ -254,6 +254,8 @@ impl<'t> Reader<'_, 't> {
             let number = open.hunks.len() + 1;
             repairs.iter_mut().for_each(|repair| repair.hunk = number);
             open.repairs.extend(repairs);
+            // A line that names a file may have been written anew on the way.
+            open.is_cr |= head.text.ends_with(b"\r");
             open.hunks.push(hunk);
         }
         Ok(())

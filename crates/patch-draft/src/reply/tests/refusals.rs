@@ -314,6 +314,11 @@ fn table() -> Vec<(Format, String, &'static str)> {
             "--- /dev/null\r\n+++ b/src/n\r\n@@ -0,0 +1 @@\r\n+x\r\n".into(),
             "REPLY_LINE_ENDS_UNKNOWN",
         ),
+        (
+            U,
+            "--- /dev/null\n+++ b/src/n\n@@ -0,0 +1 @@\r\n+x\r\n".into(),
+            "REPLY_LINE_ENDS_UNKNOWN",
+        ),
     ];
     cases
 }
