@@ -13,6 +13,8 @@ use crate::malform::ALL;
 
 /// How many commits of this repository's own history are looked at.
 const COMMITS: usize = 40;
+/// The last of them, so that the same commits are tried each time.
+const LAST: &str = "a11a629e1a752fbe8cab7098e76047e61f36a030";
 
 /// What takes lines away. With wrong counts, or without any, the rest may say another change just as well.
 const LOSSY: [&str; 6] = [
@@ -104,10 +106,10 @@ fn own_history() -> Vec<Commit> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let top = git(folder, &["rev-parse", "--show-toplevel"]).unwrap_or_default();
     let top = String::from_utf8(top).unwrap();
-    // Sources that were unpacked from an archive have no history.
+    // Sources that were unpacked from an archive have no history, and a shallow clone has not all of it.
     let Some(log) = git(
         Path::new(top.trim_end()),
-        &["log", "--no-merges", "--format=%H %P", "-n", "400"],
+        &["log", "--no-merges", "--format=%H %P", "-n", "400", LAST],
     ) else {
         return Vec::new();
     };

@@ -31,17 +31,24 @@ pub(crate) const ALL: [(&str, Malform); 30] = [
     ("named hunk heads", |_, diff| {
         headers(diff, |_| "@@ fn main".to_owned())
     }),
-    ("fence", |_, diff| format!("```diff\n{diff}```\n")),
+    ("fence", |_, diff| {
+        let diff = ended(diff);
+        format!("```diff\n{diff}```\n")
+    }),
     ("fence and prose", |_, diff| {
+        let diff = ended(diff);
         format!("Here you are:\n\n```diff\n{diff}```\n\nIt:\n- works\n")
     }),
     ("prose", |_, diff| {
+        let diff = ended(diff);
         format!("Here you are:\n\n{diff}\nThat is it, and it works.\n")
     }),
     ("bullet", |_, diff| {
+        let diff = ended(diff);
         format!("{diff}- handles the new case as well\n- and the old one\n")
     }),
     ("blank-led line", |_, diff| {
+        let diff = ended(diff);
         format!("{diff} This handles the new case as well.\n")
     }),
     ("no prefixes", |_, diff| bare_names(diff)),
@@ -85,7 +92,14 @@ pub(crate) const ALL: [(&str, Malform); 30] = [
     ("cut", |random, diff| cut(random, diff)),
 ];
 
+/// With its last line ended, so that what follows is no part of it.
+fn ended(diff: &str) -> String {
+    let end = if diff.ends_with('\n') { "" } else { "\n" };
+    format!("{diff}{end}")
+}
+
 fn framed(diff: &str) -> String {
+    let diff = ended(diff);
     format!("---BEGIN_PATCH---\n{diff}---END_PATCH---\n---BEGIN_NOTES---\n- x\n---END_NOTES---\n")
 }
 
