@@ -11,7 +11,7 @@ use baton_core::session::Session;
 use baton_core::store::TaskFolder;
 use baton_core::{environment, files};
 
-use super::{Answer, keep, millis};
+use super::{Answer, kept, millis};
 use crate::prompt::Prompt;
 
 /// Runs the policy's command with the prompt and takes its standard output as the reply.
@@ -45,7 +45,7 @@ pub(super) fn ask(
     };
     let done = process::run(&spec, &|| session.halted().is_some())?;
     check(&done, session)
-        .map_err(|problem| keep(task, &String::from_utf8_lossy(&done.stdout.bytes), problem))?;
+        .map_err(|problem| kept(task, &String::from_utf8_lossy(&done.stdout.bytes), problem))?;
     Ok(Answer {
         text: done.stdout.bytes,
         call: Call {

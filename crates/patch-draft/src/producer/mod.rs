@@ -7,7 +7,7 @@ mod server;
 use std::time::Duration;
 
 use baton_core::candidate::Source;
-use baton_core::envelope::{ArtifactKind, Finding};
+use baton_core::envelope::Finding;
 use baton_core::masking;
 use baton_core::problem::Problem;
 use baton_core::report::{Attempt, Call};
@@ -16,7 +16,7 @@ use baton_core::store::TaskFolder;
 use baton_model::Kind;
 use serde_json::{Value, json};
 
-use crate::keep::LEASE_LOST;
+use crate::keep;
 use crate::prompt::{Form, Prompt, Room};
 use crate::reply::Format;
 use server::Server;
@@ -143,14 +143,9 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Keeps what came of a call that went wrong, so that nothing paid for is lost.
-fn keep(task: &TaskFolder, text: &str, problem: Problem) -> Problem {
-    // After a lost lease the folder is another's.
-    if text.is_empty() || problem.code == LEASE_LOST {
-        return problem;
-    }
-    let text = masking::text(text);
-    match task.write_next(ArtifactKind::Other, "evidence/refused.txt", text.as_bytes()) {
-        Ok(kept) => problem.hint(format!("what had come is kept at {}", kept.path)),
-        Err(trouble) => problem.hint(format!("what had come is lost: {}", trouble.message)),
+fn kept(task: &TaskFolder, text: &str, problem: Problem) -> Problem {
+    match masking::text(text) {
+        text if text.is_empty() => problem,
+        text => keep::refused(task, text.as_bytes(), problem),
     }
 }

@@ -11,7 +11,7 @@ use baton_core::session::Session;
 use baton_core::store::TaskFolder;
 use baton_model::{Bounds, Client, Failed, Kind, Question, Standing};
 
-use super::{Answer, budget, keep, millis};
+use super::{Answer, budget, kept, millis};
 use crate::keep::LEASE_LOST;
 use crate::prompt::{Prompt, Room};
 
@@ -98,7 +98,7 @@ impl<'a> Server<'a> {
         if !matches!(&asked, Err(failed) if failed.problem.code == LEASE_LOST) {
             self.settle(number, reserved, began.elapsed(), &asked)?;
         }
-        let answer = asked.map_err(|failed| keep(self.task, &failed.text, failed.problem))?;
+        let answer = asked.map_err(|failed| kept(self.task, &failed.text, failed.problem))?;
         self.answered(answer, &standing)
     }
 
