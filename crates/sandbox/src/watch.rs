@@ -16,10 +16,10 @@ use crate::profile::Limits;
 /// How often memory and processes are looked at. Ten times rarer let the sum reach twice its limit
 /// before the kill.
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
-/// How often the tree is measured when nothing hints at growth.
-const MEASURE: Duration = Duration::from_secs(2);
-/// How often the free space of the file system is asked for.
-const HINT: Duration = Duration::from_millis(50);
+/// How often the tree is measured at most, and the free space of its file system asked for.
+const MEASURE: Duration = Duration::from_millis(50);
+/// A walk takes at most this share of the time, however large the tree is.
+const SHARE: u32 = 20;
 
 /// An entry counts with at least this, though an empty file takes no block: about what its inode
 /// and its name take.
@@ -45,7 +45,7 @@ pub(crate) struct Watch {
     next_hint: Instant,
     next_measure: Instant,
     /// A measure that is being taken: a large tree must not keep us from looking.
-    running: Option<(Instant, Receiver<Measure>)>,
+    running: Option<Receiver<Measure>>,
     pub(crate) peaks: Peaks,
 }
 
@@ -114,28 +114,28 @@ impl Watch {
         self.disk(&processes)
     }
 
-    /// A measure of the tree costs a walk, so the free space of its file system says when.
+    /// A measure of the tree costs a walk, so a large one is walked rarely, or when the free space of
+    /// its file system hints at growth. Others fill and empty it too: it is no more than a hint.
     fn disk(&mut self, processes: &[Pid]) -> Option<&'static str> {
         let now = Instant::now();
         if now < self.next_hint {
             return None;
         }
-        self.next_hint = now + HINT;
+        self.next_hint = now + MEASURE;
         let free = free_bytes(&self.tree);
         let gone = match (self.free_at_start, free) {
             (Some(before), Some(now)) => before.saturating_sub(now),
             _ => 0,
         };
         let hinted = gone > self.limits.tree_growth_bytes;
-        let Some((began, receiver)) = &self.running else {
+        let Some(receiver) = &self.running else {
             if hinted || now >= self.next_measure {
-                self.running = Some((now, measure_aside(&self.tree)));
+                self.running = Some(measure_aside(&self.tree));
             }
             return None;
         };
         let measure = receiver.try_recv().ok()?;
-        // A walk takes at most a twentieth of the time, however large the tree is.
-        self.next_measure = now + MEASURE.max(began.elapsed() * 20);
+        self.next_measure = now + MEASURE.max(measure.took * SHARE);
         self.running = None;
         let used = measure.bytes.saturating_add(nameless_bytes(processes));
         let growth = used.saturating_sub(self.at_start);
@@ -161,6 +161,7 @@ struct Measure {
     bytes: u64,
     /// Whether every folder could be read: a gate may close one, or nest them too deep for a path.
     whole: bool,
+    took: Duration,
 }
 
 fn measure_aside(tree: &Path) -> Receiver<Measure> {
@@ -174,6 +175,7 @@ fn measure_aside(tree: &Path) -> Receiver<Measure> {
 }
 
 fn measure(tree: &Path) -> Measure {
+    let began = Instant::now();
     let mut bytes = 0_u64;
     let mut whole = true;
     let mut open = vec![tree.to_path_buf()];
@@ -195,7 +197,11 @@ fn measure(tree: &Path) -> Measure {
             }
         }
     }
-    Measure { bytes, whole }
+    Measure {
+        bytes,
+        whole,
+        took: began.elapsed(),
+    }
 }
 
 /// What open files without a name take: a walk does not see them.

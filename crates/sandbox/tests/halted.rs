@@ -34,7 +34,10 @@ fn a_stop_while_the_walls_are_built_leaves_nobody() {
     assert!(outcome.is_err() || outcome.is_ok_and(|outcome| outcome.log.text().is_empty()));
     let begun = Instant::now();
     while sleeps("7301") || sleeps("7302") {
-        assert!(begun.elapsed() < Duration::from_secs(2), "somebody is left");
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "somebody is left"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

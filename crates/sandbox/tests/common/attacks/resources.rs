@@ -64,7 +64,7 @@ f.flush(); won()
         Wins,
         Py("
 for i in range(160): open('f%d' % i, 'wb').write(os.urandom(1 << 20))
-time.sleep(.5); won()
+time.sleep(1.5); won()
 "),
     ),
     (
@@ -74,7 +74,7 @@ time.sleep(.5); won()
 k = []
 for i in range(100):
     f = open('f', 'wb'); os.unlink('f'); f.write(os.urandom(1 << 20)); f.flush(); k.append(f)
-time.sleep(.5); won()
+time.sleep(1.5); won()
 "),
     ),
     (
@@ -140,7 +140,7 @@ time.sleep(.2); won()
         Py("
 os.mkdir('shut'); k = [open('shut/f%d' % i, 'wb', 0) for i in range(100)]; os.chmod('shut', 0)
 for f in k: f.write(os.urandom(1 << 20))
-time.sleep(.5); won()
+time.sleep(1.5); won()
 "),
     ),
     (
@@ -149,7 +149,7 @@ time.sleep(.5); won()
         Py("
 for i in range(30): os.mkdir('d' * 200); os.chdir('d' * 200)
 for i in range(100): open('f%d' % i, 'wb').write(os.urandom(1 << 20))
-time.sleep(.5); won()
+time.sleep(1.5); won()
 "),
     ),
     (
