@@ -45,13 +45,19 @@ test: tools ## Run every test
 	@for folder in "$$TMPDIR" $(MEMORY) /tmp; do [ -w "$$folder" ] && break; done; \
 	export TMPDIR="$$folder" RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))}; \
 	$(CARGO) test --workspace --tests --locked
+	@if $(MAKE) --no-print-directory $(VALIDATOR) >/dev/null 2>&1; then $(MAKE) --no-print-directory test-skills; \
+	else echo 'Not run: the reference validator of skills cannot be installed here (make test-skills says why)'; fi
 
-# The validator is a program of the format's authors; the lint that runs in `make test` is stricter and needs nothing.
-test-skills: ## Check the skill pack with the format's reference validator (needs Python 3.11 or later)
-	@python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or later with venv is missing: the validator needs it'; exit 1; }
+# The validator is a program of the format's authors, in Python 3.11 or later; the lint that is a test is
+# stricter and needs nothing.
+VALIDATOR := target/skills-venv/bin/agentskills
+$(VALIDATOR):
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 	python3 -m venv target/skills-venv
 	target/skills-venv/bin/pip install --quiet --disable-pip-version-check skills-ref==0.1.1
-	@for skill in skill-pack/*/SKILL.md; do target/skills-venv/bin/agentskills validate "$${skill%/SKILL.md}" || exit 1; done
+
+test-skills: $(VALIDATOR) ## Check the skill pack with the format's reference validator
+	@for skill in skill-pack/*/SKILL.md; do $(VALIDATOR) validate "$${skill%/SKILL.md}" || exit 1; done
 
 # A tiny random model, made on the spot, behind llama.cpp's own server. Needs a network for the packages.
 MODEL_ENV := target/model-env

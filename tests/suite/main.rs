@@ -41,6 +41,7 @@ mod secrets_entrances;
 mod secrets_gates;
 mod secrets_tasks;
 mod signing;
+mod signing_keys;
 mod skill_docs;
 mod skill_install;
 mod skill_pack;

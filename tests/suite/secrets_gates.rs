@@ -105,6 +105,54 @@ fn reports_of_tests_and_what_is_made_of_them() {
     }
 }
 
+/// A branch for review tells its reviewers which tests failed, and how.
+#[test]
+fn the_description_of_a_branch_that_leaves_the_machine() {
+    let bench = Bench::new();
+    let remote = bench.scratch("remote.git");
+    let remote = remote.to_str().unwrap();
+    bench.git(&["init", "-q", "--bare", remote]);
+    bench.git(&["remote", "add", "origin", &format!("file://{remote}")]);
+    let failed: String = tokens()
+        .iter()
+        .map(|token| format!("test {token} ... FAILED\n"))
+        .collect();
+    let count = tokens().len();
+    let printed = format!(
+        "running {count} tests\n{failed}\ntest result: FAILED. 0 passed; {count} failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
+    );
+    bench.write("printed", &printed);
+    bench.write(
+        "Makefile",
+        "check:\n\t@true\ntest:\n\t@cat printed; false\n",
+    );
+    bench.commit("a suite that fails before and after");
+    bench.policy(|policy| {
+        policy["actors"]["human"]["EXTERNAL"] = "allow".into();
+        policy["external_exceptions"] = json!([
+            {"id": "out", "host": "localhost", "purpose": "landing", "reason": "reviews"}
+        ]);
+        policy["landing"]["push"] = true.into();
+        policy["landing"]["remote"] = "origin".into();
+    });
+    bench.submit("T-1", "**");
+    let patch =
+        bench.patch(|root| std::fs::write(root.join("Cargo.lock"), "version = 4\n").unwrap());
+    let mut said = vec![run(&bench, "T-1", &patch)];
+    said.push(bench.baton(["approve", "T-1"]));
+    let landed = bench.baton(["run", "T-1"]);
+    assert_eq!(landed.code, 0, "{}{}", landed.stdout, landed.stderr);
+    said.push(landed);
+    let described = bench.task("done", "T-1").join("evidence/review.md");
+    let described = std::fs::read_to_string(described).unwrap();
+    assert!(described.contains("| G5 |"), "{described}");
+    let sent = bench.git(&["--git-dir", remote, "log", "-1", "--format=%B", "baton/T-1"]);
+    for (line, secret) in planted() {
+        assert!(!sent.contains(&secret), "the pushed commit holds {line}");
+    }
+    check(&bench, said, "T-1", "a branch for review");
+}
+
 #[test]
 fn what_a_prompt_shows_of_the_repository() {
     let bench = Bench::new();

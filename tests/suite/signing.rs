@@ -59,7 +59,7 @@ fn two(bench: &Bench) -> String {
     format!("{ADA} {ada}\n{BOB} namespaces=\"{NAMESPACE},git\" {bob}\n")
 }
 
-fn sign(bench: &Bench, name: &str, key: &str) -> Ran {
+pub(crate) fn sign(bench: &Bench, name: &str, key: &str) -> Ran {
     let key = bench.scratch(key);
     bench.baton([
         "approve",

@@ -168,7 +168,8 @@ fn end(status: WaitStatus) -> End {
     }
 }
 
-/// Counts what is left; below level I3 also kills it, at I3 our own end does.
+/// Counts what is left; below level I3 also kills it, at I3 our own end does. The caller has just seen
+/// a child, and one that forks and ends all the time may be missed by a look at the table.
 #[cfg(target_os = "linux")]
 fn left(plan: &StagePlan) -> u64 {
     use crate::level::Level;
@@ -176,7 +177,7 @@ fn left(plan: &StagePlan) -> u64 {
     use rustix::process::{Signal, kill_process};
 
     let us = rustix::process::getpid();
-    let count = descendants(us).len() as u64;
+    let count = (descendants(us).len() as u64).max(1);
     if plan.level == Level::I3 {
         return count;
     }
