@@ -11,7 +11,7 @@ use baton_transparency::{Checkpoint, check_inclusion, inclusion, leaf_hash};
 
 use super::checkpoint::rewritten;
 use super::glance::Glance;
-use super::index::Index;
+use super::index::{Index, Indexed};
 use super::segments::{Parts, SEGMENTS, Tail, segment_name};
 use super::{
     Action, Draft, Event, FILE, Head, Level, Log, MAX_LINE, Receipt, broken, write_failed,
@@ -38,13 +38,22 @@ impl Log {
         self.check_synced()?;
         self.signing_key()?;
         let lock = self.lock()?;
-        let mut end = self.open_checked()?;
+        let first = match self.rules().checkpoint {
+            CheckpointRule::Append => Indexed::Whole,
+            CheckpointRule::Every(_) => Indexed::Nearly,
+        };
+        let mut end = self.open_checked(first)?;
         if end.parts.active().length >= self.rules().segment_bytes {
+            end = self.open_checked(Indexed::Whole)?;
             self.rotate(&end)?;
-            end = self.open_checked()?;
+            end = self.open_checked(first)?;
+        }
+        let is_due = self.signed_with(end.tail.head.seq + 1).is_some();
+        if is_due && first == Indexed::Nearly {
+            end = self.open_checked(Indexed::Whole)?;
         }
         let file = end.parts.active().file;
-        let receipt = end.write(draft)?;
+        let receipt = end.write(draft, is_due)?;
         // Let others write while this line goes to the disk: a sync covers all earlier bytes.
         drop(lock);
         self.make_durable(&file, receipt.seq)?;
@@ -56,26 +65,37 @@ impl Log {
     fn make_durable(&self, file: &File, seq: u64) -> Result<(), Problem> {
         match self.rules().checkpoint {
             CheckpointRule::Append => self.seal(seq).map(drop),
-            CheckpointRule::Every(lines) => {
+            CheckpointRule::Every(_) => {
                 self.sync(file)?;
-                let last = self.seen().as_ref().map_or(0, |seen| seen.checkpoint.size);
                 // Others may have signed since, or are at it.
-                if let Some(before) = seq.checked_sub(lines).filter(|before| last <= *before) {
-                    self.seal_if_free(before + 1)?;
+                match self.signed_with(seq) {
+                    Some(least) => self.seal_if_free(least),
+                    None => Ok(()),
                 }
-                Ok(())
             }
         }
     }
 
-    /// The end of the log, fit to be written to: a torn last line cut off, the index brought up to it,
-    /// and the signed head held against it. An index that does not match is made anew from the lines
+    /// Up to which line a head must be signed when line `seq` is written, if it is its turn.
+    fn signed_with(&self, seq: u64) -> Option<u64> {
+        match self.rules().checkpoint {
+            CheckpointRule::Append => Some(seq),
+            CheckpointRule::Every(lines) => {
+                let last = self.seen().as_ref().map_or(0, |seen| seen.checkpoint.size);
+                let before = seq.checked_sub(lines).filter(|before| last <= *before);
+                before.map(|before| before + 1)
+            }
+        }
+    }
+
+    /// The end of the log, fit to be written to: a torn last line cut off, the index brought up to it
+    /// as far as it is asked for, and the signed head held against it. An index that does not match is made anew from the lines
     /// before anybody is accused, and the log says so. The caller holds the append lock.
-    pub(super) fn open_checked(&self) -> Result<End, Problem> {
-        let mut end = self.open_end()?;
+    pub(super) fn open_checked(&self, indexed: Indexed) -> Result<End, Problem> {
+        let mut end = self.open_end(indexed)?;
         if end.tail.torn > 0 {
             self.cut_torn(&end)?;
-            end = self.open_end()?;
+            end = self.open_end(indexed)?;
         }
         // Once is enough: whoever signs the next head holds it against this one first.
         let seen = self.seen().clone();
@@ -89,6 +109,9 @@ impl Log {
                 "it ends at line {}, and its signed head says {size}",
                 end.tail.head.seq
             )));
+        }
+        if end.index.leaves()? < size {
+            end = self.open_end(Indexed::Whole)?;
         }
         let holds = |end: &End| {
             self.check_root(&sealed, &end.index)?;
@@ -107,16 +130,16 @@ impl Log {
             self.remember(sealed);
         }
         if end.was_wrong {
-            end.write(note(Action::IndexRebuilt)?)?;
-            end = self.open_end()?;
+            end.write(note(Action::IndexRebuilt)?, true)?;
+            end = self.open_end(indexed)?;
         }
         Ok(end)
     }
 
-    fn open_end(&self) -> Result<End, Problem> {
+    fn open_end(&self, indexed: Indexed) -> Result<End, Problem> {
         let parts = self.parts_to_write()?;
         let tail = parts.tail()?;
-        let (index, was_wrong) = self.current_index(&parts, &tail)?;
+        let (index, was_wrong) = self.current_index(&parts, &tail, indexed)?;
         Ok(End {
             parts,
             tail,
@@ -146,7 +169,7 @@ impl Log {
             .meta("torn_bytes", end.tail.torn)
             .meta("torn_sha256", sha256)
             .meta("kept_as", format!("{QUEUE_ROOT}/audit/{aside}"));
-        end.write(draft).map(drop)
+        end.write(draft, false).map(drop)
     }
 
     /// Closes the file that is appended to and begins an empty one. Each step leaves something that the
@@ -192,11 +215,11 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Writes one line.
-    fn write(&self, draft: Draft) -> Result<Receipt, Problem> {
+    /// Writes one line, and its hashes where the index holds all before it.
+    fn write(&self, draft: Draft, to_index: bool) -> Result<Receipt, Problem> {
         write_linked(
             &self.parts.active().file,
-            &self.index,
+            to_index.then_some(&self.index),
             &self.tail.head,
             draft,
         )
@@ -205,6 +228,7 @@ impl End {
     /// Whether the lines after the signed ones are chained to them, and in the index as they are.
     fn unsigned_match(&self, signed: &Checkpoint) -> Result<(), Problem> {
         let (mut head, size) = (Head::empty(), signed.size);
+        let indexed = self.index.leaves()?;
         self.parts.forwards(size.max(1), |line| {
             let glance = Glance::parse(line, head.seq.max(size) + 1)?;
             // The tree vouches for the last signed line, and that line for its successor.
@@ -215,7 +239,7 @@ impl End {
             } else {
                 glance.follows(&head)?;
             }
-            if self.index.leaf(glance.seq)? != leaf_hash(line) {
+            if glance.seq <= indexed && self.index.leaf(glance.seq)? != leaf_hash(line) {
                 return Err(broken(glance.seq, "the index has another hash for it"));
             }
             head = glance.head(line);
@@ -232,7 +256,7 @@ fn note(action: Action) -> Result<Draft, Problem> {
 
 fn write_linked(
     mut file: &File,
-    index: &Index,
+    index: Option<&Index>,
     head: &Head,
     draft: Draft,
 ) -> Result<Receipt, Problem> {
@@ -240,7 +264,9 @@ fn write_linked(
     let before = file.metadata().map_err(|error| write_failed(&error))?.len();
     let body = line.bytes.strip_suffix(b"\n").unwrap_or(&line.bytes);
     let written = match file.write(&line.bytes) {
-        Ok(count) if count == line.bytes.len() => index.push(head.seq, body),
+        Ok(count) if count == line.bytes.len() => {
+            index.map_or(Ok(()), |index| index.push(head.seq, body))
+        }
         Ok(_) => Err(write_failed(&io::ErrorKind::StorageFull.into())),
         Err(error) => Err(write_failed(&error)),
     };

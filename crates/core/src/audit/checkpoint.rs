@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use baton_transparency::{Checkpoint, SignedNote, VerifyingKey, root};
 use rustix::fs::{FlockOperation, OFlags};
 
-use super::index::Index;
+use super::index::{Index, Indexed};
 use super::kept::Locked;
 use super::segments::{open_active, unopened};
 use super::{Log, path, write_failed};
@@ -151,7 +151,7 @@ impl Log {
         self.signing_key()?;
         {
             let _lock = self.lock()?;
-            self.open_checked()?;
+            self.open_checked(Indexed::Whole)?;
         }
         self.seal(self.head()?.seq)?;
         self.folder.sync().map_err(|error| write_failed(&error))?;

@@ -1,6 +1,6 @@
 //! The tree's hashes in a flat file, so that a root or a proof costs a logarithmic number of reads. It
-//! is written after each line and never synced: whatever is wrong with it can be made again from the
-//! lines, and nothing in it counts unless a signed root says the same.
+//! is brought up to the lines before a head over them is signed, and never synced: whatever is wrong with
+//! it can be made again from the lines, and nothing in it counts unless a signed root says the same.
 
 use std::fs::File;
 use std::io;
@@ -24,8 +24,20 @@ const FRESH: &str = ".tmp-hashes";
 const RECORD: u64 = 32;
 /// More lines than this are hashed in one pass over the whole log.
 const MOST_BEHIND: u64 = 100_000;
+/// So many lines may wait for their hashes. Written with each line they would cost as much as the line:
+/// a sync of one file makes ext4 write down what became of the other one too.
+const MOST_WAITING: u64 = 64;
 /// What is written at once when the index is made anew, in bytes.
 const BLOCK: usize = 1 << 20;
+
+/// How much of the log the index has to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Indexed {
+    /// Every line.
+    Whole,
+    /// All but the last few, which no signed head covers.
+    Nearly,
+}
 
 /// The open index.
 #[derive(Debug)]
@@ -145,20 +157,28 @@ impl Log {
         }
     }
 
-    /// The index, brought to the log's end. Says whether it had to be made anew because it did not
-    /// match. The caller holds the append lock.
+    /// The index, brought to the log's end or near it. Says whether it had to be made anew because it did
+    /// not match. The caller holds the append lock.
     pub(super) fn current_index(
         &self,
         parts: &Parts,
         tail: &Tail,
+        wanted: Indexed,
     ) -> Result<(Index, bool), Problem> {
         let Some(index) = self.open_index(OFlags::RDWR)? else {
             return Ok((self.rebuild_index(parts, tail.head.seq)?, false));
         };
+        let leaves = index.leaves()?;
+        let waiting = tail.head.seq.checked_sub(leaves);
+        if wanted == Indexed::Nearly
+            && waiting.is_some_and(|lines| (1..MOST_WAITING).contains(&lines))
+        {
+            return Ok((index, false));
+        }
         if index.ends_with(tail)? {
             return Ok((index, false));
         }
-        let has = index.leaves()?.min(tail.head.seq);
+        let has = leaves.min(tail.head.seq);
         if tail.head.seq - has > MOST_BEHIND {
             return Ok((self.rebuild_index(parts, tail.head.seq)?, false));
         }
