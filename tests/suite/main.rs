@@ -49,6 +49,8 @@ mod streams;
 mod support;
 mod tamper;
 mod walls;
+mod watchdog;
+mod wedges;
 mod witnesses;
 mod worker;
 mod worker_grants;

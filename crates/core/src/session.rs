@@ -21,7 +21,7 @@ use crate::policy::{Actor, Mode, Policy};
 use crate::problem::Problem;
 use crate::signers::Signers;
 use crate::state::State;
-use crate::store::{MergeLock, Stop, Store, TaskFolder};
+use crate::store::{Held, MergeLock, Stop, Store, TaskFolder};
 use crate::task::TaskId;
 use crate::{clock, files, masking};
 
@@ -94,6 +94,8 @@ pub struct Session {
     task: OnceCell<OpenTask>,
     merge_lock: OnceCell<MergeLock>,
     approvals: RefCell<Vec<ApprovalEntry>>,
+    /// The task kept from everybody else until this run is recorded.
+    held: RefCell<Option<Held>>,
     caller: Option<Rc<dyn Caller>>,
 }
 
@@ -112,6 +114,7 @@ impl Session {
             task: OnceCell::new(),
             merge_lock: OnceCell::new(),
             approvals: RefCell::new(Vec::new()),
+            held: RefCell::new(None),
             caller: None,
         }
     }
@@ -339,18 +342,21 @@ impl Session {
         }
         let folder = self.store()?.task(&self.task_id()?)?;
         let fence = folder.lease()?.map(|lease| lease.fence);
-        if let Some(claimed) = self.upstream_fence() {
+        let called = self.caller.as_ref().and_then(|caller| caller.fence());
+        for claimed in self.upstream_fence().into_iter().chain(called) {
             folder.check_fence(Some(claimed))?;
         }
         self.set_task(folder, fence)
     }
 
-    /// Makes a task that the skill found itself the task at hand.
+    /// Makes a task that the skill found itself the task at hand. What is written into it from here on
+    /// needs the same fencing number.
     ///
     /// # Errors
     /// Never; the result fits into a chain of questions.
     pub fn set_task(&self, folder: TaskFolder, fence: Option<u64>) -> Result<&TaskFolder, Problem> {
         let before = folder.state();
+        folder.bind(fence);
         Ok(&self
             .task
             .get_or_init(|| OpenTask {
@@ -398,12 +404,8 @@ impl Session {
         if classes.iter().any(|class| *class != ToolClass::Read) {
             self.check_accepted()?;
         }
-        let now = clock::now();
         for class in classes.iter().copied() {
-            let grant = self.caller.as_ref().and_then(|caller| caller.grant());
-            let only = grant.filter(|_| class == ToolClass::Move);
-            let policy = self.policy()?;
-            let entry = policy.authorize_by(self.actor, class, now, only.as_deref());
+            let entry = self.standing(class)?;
             let refused =
                 (entry.state != ApprovalState::Approved).then(|| not_approved(self.actor, &entry));
             self.add_approval(entry);
@@ -412,6 +414,18 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The standing approval that speaks for the actor and the class now, or why none does. A caller that
+    /// was granted moves by one alone moves by no other.
+    ///
+    /// # Errors
+    /// As [`Self::policy`].
+    pub fn standing(&self, class: ToolClass) -> Result<ApprovalEntry, Problem> {
+        let grant = self.caller.as_ref().and_then(|caller| caller.grant());
+        let only = grant.filter(|_| class == ToolClass::Move);
+        let policy = self.policy()?;
+        Ok(policy.authorize_by(self.actor, class, clock::now(), only.as_deref()))
     }
 
     fn check_accepted(&self) -> Result<(), Problem> {
