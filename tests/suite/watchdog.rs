@@ -35,7 +35,9 @@ pub(crate) fn edit_lock(bench: &Bench, state: &str, id: &str, edit: impl FnOnce(
 
 /// Makes time pass for a lock.
 pub(crate) fn lapse(bench: &Bench, state: &str, id: &str) {
-    edit_lock(bench, state, id, |held| held["lease_until"] = "2026-01-01T00:00:00Z".into());
+    edit_lock(bench, state, id, |held| {
+        held["lease_until"] = "2026-01-01T00:00:00Z".into()
+    });
 }
 
 /// Makes time pass for a task that rests.
@@ -53,7 +55,9 @@ pub(crate) fn put_back(bench: &Bench, id: &str, from: &str, to: &str) {
 
 fn whats(said: &Value) -> Vec<&str> {
     let acts = said["acts"].as_array().unwrap();
-    acts.iter().map(|act| act["what"].as_str().unwrap()).collect()
+    acts.iter()
+        .map(|act| act["what"].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -61,24 +65,47 @@ fn a_claim_whose_lease_is_over_goes_back_to_the_inbox_and_rests() {
     let bench = Bench::new();
     bench.submit("T-1", "src/**");
     claim(&bench, "T-1");
-    assert_eq!(whats(&watchdog(&bench, &[]).expect(0)), [""; 0], "it is held");
+    assert_eq!(
+        whats(&watchdog(&bench, &[]).expect(0)),
+        [""; 0],
+        "it is held"
+    );
     lapse(&bench, "claimed", "T-1");
     let planned = watchdog(&bench, &["--plan"]).expect(0);
     assert_eq!(whats(&planned), ["RECLAIMED"]);
-    assert!(bench.task("claimed", "T-1").is_dir(), "a plan changes nothing");
+    assert!(
+        bench.task("claimed", "T-1").is_dir(),
+        "a plan changes nothing"
+    );
     assert_eq!(count(&bench, "T-1", "TASK_RECLAIMED"), 0);
     let said = watchdog(&bench, &[]).expect(0);
     assert_eq!(whats(&said), ["RECLAIMED"]);
     assert!(!lock(&bench, "inbox", "T-1").exists());
     let event = events(&bench, "T-1").pop().unwrap();
-    assert_eq!((&event["actor"], &event["meta"]["reason"]), (&json!("system"), &json!("LEASE_OVER")));
-    assert_eq!((&event["from_state"], &event["to_state"]), (&json!("claimed"), &json!("inbox")));
-    assert!(event["approvals"].to_string().contains("standing=standing-move"), "{event}");
+    assert_eq!(
+        (&event["actor"], &event["meta"]["reason"]),
+        (&json!("system"), &json!("LEASE_OVER"))
+    );
+    assert_eq!(
+        (&event["from_state"], &event["to_state"]),
+        (&json!("claimed"), &json!("inbox"))
+    );
+    assert!(
+        event["approvals"]
+            .to_string()
+            .contains("standing=standing-move"),
+        "{event}"
+    );
     let time = |text: &Value| clock::parse_rfc3339(text.as_str().unwrap()).unwrap();
-    let rest = time(&event["meta"]["not_before"]).duration_since(time(&event["ts"])).unwrap();
+    let rest = time(&event["meta"]["not_before"])
+        .duration_since(time(&event["ts"]))
+        .unwrap();
     assert!((50..=75).contains(&rest.as_secs()), "{rest:?}");
     // It rests for those who take what is next, and a person may take it by name.
-    assert_eq!(bench.baton(["claim-lock", "--next"]).findings(), ["TASK_NOT_FOUND"]);
+    assert_eq!(
+        bench.baton(["claim-lock", "--next"]).findings(),
+        ["TASK_NOT_FOUND"]
+    );
     let by_name = bench.copy();
     claim(&by_name, "T-1");
     rested(&bench, "T-1");
@@ -93,7 +120,11 @@ fn a_task_that_nobody_comes_back_from_goes_to_a_person_at_max_attempts() {
     for round in 1..=2 {
         claim(&bench, "T-1");
         lapse(&bench, "claimed", "T-1");
-        assert_eq!(whats(&watchdog(&bench, &[]).expect(0)), ["RECLAIMED"], "round {round}");
+        assert_eq!(
+            whats(&watchdog(&bench, &[]).expect(0)),
+            ["RECLAIMED"],
+            "round {round}"
+        );
         rested(&bench, "T-1");
     }
     claim(&bench, "T-1");
@@ -102,9 +133,15 @@ fn a_task_that_nobody_comes_back_from_goes_to_a_person_at_max_attempts() {
     assert!(!lock(&bench, "blocked", "T-1").exists());
     let report = bench.task("blocked", "T-1").join("incident/incident.md");
     let report = std::fs::read_to_string(report).unwrap();
-    assert!(report.contains("ATTEMPTS_SPENT") && report.contains("try 3 of 3"), "{report}");
+    assert!(
+        report.contains("ATTEMPTS_SPENT") && report.contains("try 3 of 3"),
+        "{report}"
+    );
     let last = events(&bench, "T-1").pop().unwrap();
-    assert_eq!((&last["action"], &last["actor"]), (&json!("INCIDENT_RAISED"), &json!("system")));
+    assert_eq!(
+        (&last["action"], &last["actor"]),
+        (&json!("INCIDENT_RAISED"), &json!("system"))
+    );
     // A person puts it back, and the count begins anew.
     bench.baton(["retry", "T-1"]).expect(0);
     claim(&bench, "T-1");
@@ -119,7 +156,11 @@ fn a_worker_that_was_killed_is_seen_at_once_and_a_claim_by_hand_is_not() {
     hand_over(&bench, "T-1");
     let mut child = start(&bench, &["--once"]);
     until("the command runs", || mark(&bench, "at").exists());
-    assert_eq!(whats(&watchdog(&bench, &[]).expect(0)), [""; 0], "it is at work");
+    assert_eq!(
+        whats(&watchdog(&bench, &[]).expect(0)),
+        [""; 0],
+        "it is at work"
+    );
     child.kill().unwrap();
     child.wait().unwrap();
     std::fs::write(mark(&bench, "go"), "").unwrap();
@@ -197,13 +238,21 @@ fn a_move_that_a_crash_cut_in_two_is_completed_or_taken_back() {
             action: "MOVE_UNDONE",
             state: "inbox",
         },
-        Cut { make: validated, what: "COMPLETED", action: "MOVE_COMPLETED", state: "work" },
+        Cut {
+            make: validated,
+            what: "COMPLETED",
+            action: "MOVE_COMPLETED",
+            state: "work",
+        },
         Cut {
             make: |bench| {
                 claim(bench, "T-1");
                 bench.baton(["intake-validate", "--task", "T-1"]).expect(0);
                 let kept = bench.task("work", "T-1").join("envelopes");
-                let last = std::fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).max();
+                let last = std::fs::read_dir(&kept)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path())
+                    .max();
                 std::fs::remove_file(last.unwrap()).unwrap();
                 put_back(bench, "T-1", "work", "claimed");
             },
@@ -214,7 +263,14 @@ fn a_move_that_a_crash_cut_in_two_is_completed_or_taken_back() {
         Cut {
             make: |bench| {
                 claim(bench, "T-1");
-                let line = ["claim-lock", "--task", "T-1", "--owner", "anna", "--release"];
+                let line = [
+                    "claim-lock",
+                    "--task",
+                    "T-1",
+                    "--owner",
+                    "anna",
+                    "--release",
+                ];
                 bench.baton(line).expect(0);
                 put_back(bench, "T-1", "inbox", "claimed");
             },
@@ -224,9 +280,12 @@ fn a_move_that_a_crash_cut_in_two_is_completed_or_taken_back() {
         },
         Cut {
             make: |bench| {
-                let text = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
+                let text = bench
+                    .patch(|root| std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap());
                 let path = bench.patch_file("x.patch", &text);
-                bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]).expect(0);
+                bench
+                    .baton(["run", "T-1", "--from", path.to_str().unwrap()])
+                    .expect(0);
                 bench.baton(["retry", "T-1"]).expect(0);
                 put_back(bench, "T-1", "inbox", "pr");
                 let task = bench.task("pr", "T-1");
@@ -243,15 +302,29 @@ fn a_move_that_a_crash_cut_in_two_is_completed_or_taken_back() {
         bench.submit("T-1", "src/**");
         (cut.make)(&bench);
         assert_ne!(bench.baton(["audit", "verify"]).code, 0, "cut {at}");
-        assert_eq!(whats(&watchdog(&bench, &[]).expect(0)), [cut.what], "cut {at}");
+        assert_eq!(
+            whats(&watchdog(&bench, &[]).expect(0)),
+            [cut.what],
+            "cut {at}"
+        );
         assert!(bench.task(cut.state, "T-1").is_dir(), "cut {at}");
         let last = events(&bench, "T-1").pop().unwrap();
-        assert_eq!((&last["action"], &last["actor"]), (&json!(cut.action), &json!("system")), "cut {at}");
+        assert_eq!(
+            (&last["action"], &last["actor"]),
+            (&json!(cut.action), &json!("system")),
+            "cut {at}"
+        );
         if cut.state == "inbox" {
             assert!(!lock(&bench, "inbox", "T-1").exists(), "cut {at}");
-            bench.baton(["claim-lock", "--task", "T-1", "--owner", "bert"]).expect(0);
+            bench
+                .baton(["claim-lock", "--task", "T-1", "--owner", "bert"])
+                .expect(0);
         }
-        assert_eq!(whats(&watchdog(&bench, &[]).expect(0)), [""; 0], "cut {at}: done twice");
+        assert_eq!(
+            whats(&watchdog(&bench, &[]).expect(0)),
+            [""; 0],
+            "cut {at}: done twice"
+        );
         bench.baton(["audit", "verify"]).expect(0);
     }
 }
@@ -281,15 +354,26 @@ fn four_watchdogs_at_once_do_everything_once() {
     let children: Vec<_> = (0..4)
         .map(|_| {
             let mut command = bench.command(["watchdog", "--once"]);
-            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
         })
         .collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
-    assert_eq!(whats(&watchdog(&bench, &[]).expect(0)), [""; 0], "something was left");
+    assert_eq!(
+        whats(&watchdog(&bench, &[]).expect(0)),
+        [""; 0],
+        "something was left"
+    );
     for (at, id) in ids.iter().enumerate() {
-        let (reclaimed, undone) = (count(&bench, id, "TASK_RECLAIMED"), count(&bench, id, "MOVE_UNDONE"));
+        let (reclaimed, undone) = (
+            count(&bench, id, "TASK_RECLAIMED"),
+            count(&bench, id, "MOVE_UNDONE"),
+        );
         let expected = if at % 3 == 0 { (0, 1) } else { (1, 0) };
         assert_eq!((reclaimed, undone), expected, "{id}");
         assert!(bench.task("inbox", id).is_dir(), "{id}");
@@ -301,7 +385,12 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
     let mut all: Vec<_> = files
-        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                std::fs::read(entry.path()).unwrap(),
+            )
+        })
         .collect();
     all.sort();
     all
@@ -317,7 +406,17 @@ fn an_owner_who_finishes_late_changes_nothing_for_the_next_one() {
     for round in 0..ROUNDS {
         let id = format!("T-{round}");
         bench.submit(&id, "src/**");
-        bench.baton(["claim-lock", "--task", &id, "--owner", "anna", "--lease", "1ms"]).expect(0);
+        bench
+            .baton([
+                "claim-lock",
+                "--task",
+                &id,
+                "--owner",
+                "anna",
+                "--lease",
+                "1ms",
+            ])
+            .expect(0);
         let both = Barrier::new(2);
         let task = TaskId::parse(&id).unwrap();
         let (moved, seen) = std::thread::scope(|scope| {
@@ -328,11 +427,15 @@ fn an_owner_who_finishes_late_changes_nothing_for_the_next_one() {
         let folder = bench.task("claimed", &id);
         assert!(folder.is_dir(), "{id}: the late owner moved it");
         assert_eq!(contents(&folder), seen, "{id}: the late owner changed it");
-        let held: Value = serde_json::from_slice(&std::fs::read(folder.join(".lock")).unwrap()).unwrap();
+        let held: Value =
+            serde_json::from_slice(&std::fs::read(folder.join(".lock")).unwrap()).unwrap();
         assert_eq!(held["owner"], "bert", "{id}");
         if moved { before += 1 } else { after += 1 }
     }
-    assert!(after > 0, "the owner was never late: {before} of {ROUNDS} came first");
+    assert!(
+        after > 0,
+        "the owner was never late: {before} of {ROUNDS} came first"
+    );
 }
 
 /// Goes on until it is refused; says whether its first move was made.
@@ -376,7 +479,15 @@ fn next_owner(bench: &Bench, id: &TaskId, both: &Barrier) -> Vec<(String, Vec<u8
         };
         watch.pass(&|| Ok(())).unwrap();
     }
-    let line = ["claim-lock", "--task", id.as_str(), "--owner", "bert", "--lease", "1h"];
+    let line = [
+        "claim-lock",
+        "--task",
+        id.as_str(),
+        "--owner",
+        "bert",
+        "--lease",
+        "1h",
+    ];
     bench.baton(line).expect(0);
     contents(&bench.task("claimed", id.as_str()))
 }
@@ -404,9 +515,17 @@ fn a_worker_does_the_same_by_its_grant_and_without_one_not_at_all() {
     assert_eq!(said["drafted"], 0, "it rests: {said}");
     let event = events(&granted, "T-1").pop().unwrap();
     assert_eq!(event["action"], "TASK_RECLAIMED", "{event}");
-    assert!(event["approvals"].to_string().contains("standing=worker-move"), "{event}");
+    assert!(
+        event["approvals"]
+            .to_string()
+            .contains("standing=worker-move"),
+        "{event}"
+    );
     let lines = std::fs::read_to_string(granted.queue().join("audit/events.ndjson")).unwrap();
-    assert!(!lines.contains("TASK_NOT_FOUND"), "it asked for a task that rests");
+    assert!(
+        !lines.contains("TASK_NOT_FOUND"),
+        "it asked for a task that rests"
+    );
     granted.baton(["audit", "verify"]).expect(0);
 }
 

@@ -22,11 +22,21 @@ struct Case {
 }
 
 const fn case(code: &'static str, next: &'static str, inject: fn(&Bench) -> Kept) -> Case {
-    Case { code, task: Some("T-1"), next, inject }
+    Case {
+        code,
+        task: Some("T-1"),
+        next,
+        inject,
+    }
 }
 
 const fn of_queue(code: &'static str, next: &'static str, inject: fn(&Bench) -> Kept) -> Case {
-    Case { code, task: None, next, inject }
+    Case {
+        code,
+        task: None,
+        next,
+        inject,
+    }
 }
 
 fn submitted(bench: &Bench) {
@@ -71,7 +81,9 @@ fn of_the_queue() -> Vec<Case> {
         }),
         of_queue("QUEUE_BUSY", "fuser", |bench| {
             let file = File::open(bench.queue().join("keys/.mutex"));
-            let file = file.or_else(|_| File::create(bench.queue().join("keys/.mutex"))).unwrap();
+            let file = file
+                .or_else(|_| File::create(bench.queue().join("keys/.mutex")))
+                .unwrap();
             flock(&file, FlockOperation::LockExclusive).unwrap();
             Some(file)
         }),
@@ -103,7 +115,9 @@ fn of_locks() -> Vec<Case> {
         }),
         case("LEASE_ENDLESS", "ask anna", |bench| {
             claimed(bench);
-            edit_lock(bench, "claimed", "T-1", |held| held["lease_until"] = "2999-01-01T00:00:00Z".into());
+            edit_lock(bench, "claimed", "T-1", |held| {
+                held["lease_until"] = "2999-01-01T00:00:00Z".into()
+            });
             None
         }),
         case("LOCK_BROKEN", "look at", |bench| {
@@ -165,7 +179,11 @@ fn of_places() -> Vec<Case> {
             submitted(bench);
             let copy = bench.task("done", "T-1");
             std::fs::create_dir(&copy).unwrap();
-            std::fs::copy(bench.task("inbox", "T-1").join("task.json"), copy.join("task.json")).unwrap();
+            std::fs::copy(
+                bench.task("inbox", "T-1").join("task.json"),
+                copy.join("task.json"),
+            )
+            .unwrap();
             None
         }),
     ]
@@ -179,13 +197,17 @@ fn of_waiting() -> Vec<Case> {
                 policy["caps"]["max_attempts"] = 1.into();
             });
             submitted(bench);
-            bench.baton(["claim-lock", "--task", "T-1", "--owner", NAME]).expect(0);
+            bench
+                .baton(["claim-lock", "--task", "T-1", "--owner", NAME])
+                .expect(0);
             worker::worker(bench, &["--once"]).expect(1);
             None
         }),
         case("HEAD_WAITS", "baton run T-1", |bench| {
             submitted(bench);
-            let task = File::options().append(true).open(bench.task("inbox", "T-1").join("task.json"));
+            let task = File::options()
+                .append(true)
+                .open(bench.task("inbox", "T-1").join("task.json"));
             let long_ago = SystemTime::now() - Duration::from_secs(86_400);
             task.unwrap().set_modified(long_ago).unwrap();
             None
@@ -205,7 +227,10 @@ fn of_waiting() -> Vec<Case> {
 #[test]
 fn each_wedge_is_named_by_its_own_code_with_what_to_run_next() {
     let fresh = Bench::new();
-    assert_eq!(fresh.baton(["doctor", "--queue"]).expect(0)["stuck"], json!([]));
+    assert_eq!(
+        fresh.baton(["doctor", "--queue"]).expect(0)["stuck"],
+        json!([])
+    );
     let mut told = Vec::new();
     for case in cases() {
         let bench = fresh.copy();
@@ -217,8 +242,13 @@ fn each_wedge_is_named_by_its_own_code_with_what_to_run_next() {
             }
             let ran = bench.baton(line);
             let said = ran.json();
-            let stuck = said["stuck"].as_array().unwrap_or_else(|| panic!("{}: {said}", case.code));
-            let codes: Vec<_> = stuck.iter().map(|one| one["code"].as_str().unwrap()).collect();
+            let stuck = said["stuck"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{}: {said}", case.code));
+            let codes: Vec<_> = stuck
+                .iter()
+                .map(|one| one["code"].as_str().unwrap())
+                .collect();
             assert_eq!(codes, [case.code], "{line:?}: {said}");
             assert_eq!(stuck[0]["task_id"].as_str(), case.task, "{said}");
             let next = stuck[0]["next"].as_str().unwrap();
@@ -244,8 +274,16 @@ fn what_is_stuck_is_said_with_the_time_since_when() {
     let said = bench.baton(["status"]);
     let stuck = &said.expect(0)["stuck"][0];
     assert_eq!(stuck["since"], "2026-01-01T00:00:00Z");
-    assert!(said.stderr.contains("stuck: T-1 LEASE_OVER, for "), "{}", said.stderr);
-    assert!(said.stderr.contains("next: baton watchdog --once"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("stuck: T-1 LEASE_OVER, for "),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr.contains("next: baton watchdog --once"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]

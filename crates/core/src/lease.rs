@@ -54,7 +54,10 @@ impl Holder<'_> {
     #[must_use]
     pub fn lease(self, fence: u64, now: SystemTime, length: Duration) -> Lease {
         let lease = Lease::new(self.name, fence, now, length);
-        Lease { of_process: self.of_process, ..lease }
+        Lease {
+            of_process: self.of_process,
+            ..lease
+        }
     }
 }
 
@@ -232,14 +235,21 @@ mod tests {
     #[test]
     fn a_process_s_own_lease_ends_with_it_where_its_pid_can_be_looked_at() {
         let now = clock::now();
-        let holder = Holder { name: "me", of_process: true };
+        let holder = Holder {
+            name: "me",
+            of_process: true,
+        };
         let mut lease = holder.lease(7, now, Duration::from_secs(60));
         assert_eq!(lease.staleness(now), None);
         lease.pid_start = Some(u64::MAX);
         assert_eq!(lease.staleness(now), Some(Stale::OwnerDead));
         assert!(lease.is_free_for("other", now));
         lease.pid_namespace = Some(1);
-        assert_eq!(lease.staleness(now), None, "another namespace's pid says nothing");
+        assert_eq!(
+            lease.staleness(now),
+            None,
+            "another namespace's pid says nothing"
+        );
         let later = now + Duration::from_secs(61);
         assert_eq!(lease.staleness(later), Some(Stale::LeaseOver));
     }

@@ -65,7 +65,11 @@ impl Checks {
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
     let queue = Arg::new("queue").long("queue").action(ArgAction::SetTrue);
-    command.arg(queue.help("Check the log and the queue only: what is stuck, since when, and what to run next"))
+    command.arg(
+        queue.help(
+            "Check the log and the queue only: what is stuck, since when, and what to run next",
+        ),
+    )
 }
 
 /// Runs every check; ends with 1 when one is bad.
@@ -190,7 +194,11 @@ fn check_queue(session: &Session, said: Option<&States>, checks: &mut Checks) ->
     }
     let now = clock::now();
     for one in &found {
-        let health = if one.broken { Health::Bad } else { Health::Warning };
+        let health = if one.broken {
+            Health::Bad
+        } else {
+            Health::Warning
+        };
         let name = one.task_id.as_deref().unwrap_or("queue");
         let line = one.line(now);
         let line = line.strip_prefix(&format!("{name} ")).unwrap_or(&line);
@@ -297,8 +305,9 @@ fn answer(checks: &Checks, found: &[Wedge]) -> Reply {
         .map(|(name, health, text)| json!({"check": name, "health": word(*health), "text": text}))
         .collect();
     let status = if bad == 0 { "OK" } else { "FAIL" };
-    let mut reply = Reply::ok(json!({"command": "doctor", "status": status, "checks": list, "stuck": found}))
-        .code(u8::from(bad > 0));
+    let mut reply =
+        Reply::ok(json!({"command": "doctor", "status": status, "checks": list, "stuck": found}))
+            .code(u8::from(bad > 0));
     for (name, health, text) in &checks.0 {
         reply = reply.line(format!("{:<5} {name}: {text}", word(*health)));
     }

@@ -56,7 +56,14 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
         reply = reply.line(line);
     }
     // What waits for people, and what nobody holds, the list above says already.
-    let said = ["STOP_ON", "PERSON_WAITED_FOR", "READY_TO_LAND", "DENIED", "NO_CANDIDATE", "UNHELD"];
+    let said = [
+        "STOP_ON",
+        "PERSON_WAITED_FOR",
+        "READY_TO_LAND",
+        "DENIED",
+        "NO_CANDIDATE",
+        "UNHELD",
+    ];
     for one in found.iter().filter(|one| !said.contains(&one.code)) {
         reply = reply.line(format!("stuck: {}", one.line(now)));
     }

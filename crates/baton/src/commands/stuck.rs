@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use baton_core::accepted;
 use baton_core::audit::States;
+use baton_core::clock;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Wedge, wedge};
 use baton_core::task::TaskId;
-use baton_core::clock;
 
 use super::status;
 
@@ -33,12 +33,20 @@ pub(super) fn find(
         Ok(policy.caps.max_attempts)
     });
     if let Err(problem) = &policy {
-        let next = problem.hints.first().cloned().unwrap_or_else(|| "baton doctor".to_owned());
+        let next = problem
+            .hints
+            .first()
+            .cloned()
+            .unwrap_or_else(|| "baton doctor".to_owned());
         found.push(wedge("POLICY_STOPS", None, problem.message.clone(), next).broken());
     }
     let most = policy.unwrap_or(u64::MAX);
     found.extend(store.wedges(said, most, patience, clock::now()));
-    let is_told = |one: &Wedge| found.iter().any(|other: &Wedge| other.task_id == one.task_id);
+    let is_told = |one: &Wedge| {
+        found
+            .iter()
+            .any(|other: &Wedge| other.task_id == one.task_id)
+    };
     let people = waiting_for_people(session)?.into_iter();
     let people: Vec<_> = people.filter(|one| !is_told(one)).collect();
     found.extend(people);

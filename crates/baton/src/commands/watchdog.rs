@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use baton_core::caller::Caller;
 use baton_core::driver;
 use baton_core::envelope::{
-    Artifact, ArtifactKind, AuditRef, Envelope, Finding, SCHEMA_ID, SCHEMA_VERSION, Severity, Status,
-    TaskRef, ToolClass,
+    Artifact, ArtifactKind, AuditRef, Envelope, Finding, SCHEMA_ID, SCHEMA_VERSION, Severity,
+    Status, TaskRef, ToolClass,
 };
 use baton_core::outputs::{ClaimLock, ClaimResult, to_map};
 use baton_core::policy::Actor;
@@ -61,8 +61,10 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let named = shared.actor.clone();
     let named = named.or_else(|| environment::read_text(environment::ACTOR));
     if named.is_some_and(|named| named != Actor::System.name()) {
-        return Err(Problem::usage("a watchdog acts as system and as nobody else")
-            .hint("leave --actor and BATON_ACTOR out"));
+        return Err(
+            Problem::usage("a watchdog acts as system and as nobody else")
+                .hint("leave --actor and BATON_ACTOR out"),
+        );
     }
     if arguments.once || arguments.plan {
         let round = pass(shared, arguments.plan, arguments.patience, None)?;
@@ -92,7 +94,9 @@ fn watch(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
                 (last, said) = (round, None);
                 passes += 1;
             }
-            Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => return Err(problem),
+            Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
+                return Err(problem);
+            }
             Err(problem) => {
                 // STOP is said once, not at each pass.
                 if said.as_ref() != Some(&problem.code) {
@@ -159,7 +163,9 @@ pub(super) fn pass(
     }
     round.stuck = stuck::find(&session, None, patience)?;
     if !plan {
-        let noted = watch.store.note_stall(&round.stuck, patience, watch.now, &watch.approvals)?;
+        let noted = watch
+            .store
+            .note_stall(&round.stuck, patience, watch.now, &watch.approvals)?;
         round.stalled_since = noted;
     }
     for act in &round.acts {
@@ -181,8 +187,12 @@ fn block(shared: &Shared, spent: &Spent, caller: Option<Rc<dyn Caller>>) -> Resu
     let done = driver::invoke_for(&incident_brief::SKILL, line, envelope, caller)?;
     match done.envelope.status {
         Status::Ok => Ok(()),
-        _ => Err(Problem::fail("INCIDENT_FAILED", done.envelope.summary)
-            .hint(format!("baton show {}; the next pass tries again", spent.id))),
+        _ => Err(
+            Problem::fail("INCIDENT_FAILED", done.envelope.summary).hint(format!(
+                "baton show {}; the next pass tries again",
+                spent.id
+            )),
+        ),
     }
 }
 
@@ -206,7 +216,11 @@ fn cause(spent: &Spent) -> Result<Envelope, Problem> {
         summary: format!("nobody came back from it: {}", spent.why),
         task: TaskRef::new(id, Some(spent.state), Some(spent.state)),
         signals: None,
-        findings: vec![Finding::new(Severity::High, "ATTEMPTS_SPENT", spent.why.clone())],
+        findings: vec![Finding::new(
+            Severity::High,
+            "ATTEMPTS_SPENT",
+            spent.why.clone(),
+        )],
         artifacts: vec![Artifact::new(ArtifactKind::LockFile, lock_path, note)],
         approvals: Vec::new(),
         audit: AuditRef {
@@ -232,10 +246,18 @@ impl Round {
     fn lines(&self) -> Vec<String> {
         let acts = self.acts.iter().map(|act| {
             let what = serde_json::to_value(act.what).unwrap_or_default();
-            let rests = act.not_before.as_ref().map(|at| format!(", rests until {at}"));
+            let rests = act
+                .not_before
+                .as_ref()
+                .map(|at| format!(", rests until {at}"));
             let what = what.as_str().unwrap_or_default();
             let (from, to) = (act.from, act.to);
-            format!("{} {what}: {from} to {to}: {}{}", act.task_id, act.why, rests.unwrap_or_default())
+            format!(
+                "{} {what}: {from} to {to}: {}{}",
+                act.task_id,
+                act.why,
+                rests.unwrap_or_default()
+            )
         });
         let trouble = self.trouble.iter();
         let trouble = trouble.map(|(id, problem)| format!("{id} could not be helped: {problem}"));
@@ -246,7 +268,11 @@ impl Round {
         let trouble = self.trouble.iter().map(|(id, problem)| {
             json!({"task_id": id, "code": problem.code, "message": problem.message, "next": problem.hints})
         });
-        let status = if self.is_bad() { Status::Fail } else { Status::Ok };
+        let status = if self.is_bad() {
+            Status::Fail
+        } else {
+            Status::Ok
+        };
         let json = json!({
             "command": "watchdog", "status": status, "ended_by": ended_by, "passes": passes,
             "counts": self.counts, "acts": self.acts, "trouble": trouble.collect::<Vec<Value>>(),
@@ -256,6 +282,9 @@ impl Round {
         reply.always_json = true;
         let now = clock::now();
         let stuck = self.stuck.iter().map(|one| format!("  {}", one.line(now)));
-        self.lines().into_iter().chain(stuck).fold(reply, Reply::line)
+        self.lines()
+            .into_iter()
+            .chain(stuck)
+            .fold(reply, Reply::line)
     }
 }

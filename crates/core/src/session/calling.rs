@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::Session;
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::store::Held;
 use crate::terminal;
 
 impl Session {

@@ -50,7 +50,8 @@ impl Attempts {
                 self
             }
             _ => {
-                let rests = |to| matches!(to, State::Inbox | State::Pr | State::Done | State::Blocked);
+                let rests =
+                    |to| matches!(to, State::Inbox | State::Pr | State::Done | State::Blocked);
                 if event.moves_to().is_some_and(rests) {
                     self.open = None;
                 }
@@ -62,7 +63,10 @@ impl Attempts {
 
 /// Whether a claim goes on with the one before: in the same name, or by the worker it was handed to.
 fn goes_on(before: &str, owner: &str) -> bool {
-    owner == before || owner.strip_prefix(before).is_some_and(|rest| rest.starts_with('/'))
+    owner == before
+        || owner
+            .strip_prefix(before)
+            .is_some_and(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -100,10 +104,36 @@ mod tests {
             (vec![claim("a"), claim("b")], (1, 2)),
             (vec![claim("w"), claim("w/1"), release()], (0, 0)),
             (vec![claim("w/1"), claim("w/2")], (1, 2)),
-            (vec![claim("a"), event(Action::LeaseReleased, &[(FAILED, "X")], None)], (1, 1)),
-            (vec![claim("a"), event(Action::TaskReclaimed, &[], Some(State::Inbox)), claim("b")], (1, 2)),
-            (vec![claim("a"), event(Action::DecisionMade, &[], Some(State::Pr))], (0, 0)),
-            (vec![claim("a"), claim("b"), event(Action::TaskRetried, &[], Some(State::Inbox))], (0, 0)),
+            (
+                vec![
+                    claim("a"),
+                    event(Action::LeaseReleased, &[(FAILED, "X")], None),
+                ],
+                (1, 1),
+            ),
+            (
+                vec![
+                    claim("a"),
+                    event(Action::TaskReclaimed, &[], Some(State::Inbox)),
+                    claim("b"),
+                ],
+                (1, 2),
+            ),
+            (
+                vec![
+                    claim("a"),
+                    event(Action::DecisionMade, &[], Some(State::Pr)),
+                ],
+                (0, 0),
+            ),
+            (
+                vec![
+                    claim("a"),
+                    claim("b"),
+                    event(Action::TaskRetried, &[], Some(State::Inbox)),
+                ],
+                (0, 0),
+            ),
         ];
         for (at, (events, expected)) in cases.into_iter().enumerate() {
             let got = Attempts::of(&events);

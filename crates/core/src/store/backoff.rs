@@ -41,7 +41,11 @@ impl Backoff {
         let step = STEPS.get(at).or(STEPS.last()).copied().unwrap_or_default() * 1000;
         let chance = u64::from(u16::from_le_bytes(ids::random_bytes::<2>()?));
         let length = step + step * JITTER * chance / (100 * u64::from(u16::MAX));
-        Ok(Self::until(now + Duration::from_millis(length), failed, reason))
+        Ok(Self::until(
+            now + Duration::from_millis(length),
+            failed,
+            reason,
+        ))
     }
 
     pub(super) fn until(not_before: SystemTime, failed: u64, reason: &str) -> Self {
@@ -104,9 +108,18 @@ mod tests {
         let now = clock::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
         for (failed, least) in [(1, 60), (2, 180), (3, 600), (4, 600), (u64::MAX, 600)] {
             let lengths: Vec<_> = (0..50).map(|_| length(failed, now)).collect();
-            let (least, most) = (Duration::from_secs(least), Duration::from_secs(least * 5 / 4));
-            assert!(lengths.iter().all(|length| (least..=most).contains(length)), "{lengths:?}");
-            assert!(lengths.iter().any(|length| *length != lengths[0]), "no chance in it");
+            let (least, most) = (
+                Duration::from_secs(least),
+                Duration::from_secs(least * 5 / 4),
+            );
+            assert!(
+                lengths.iter().all(|length| (least..=most).contains(length)),
+                "{lengths:?}"
+            );
+            assert!(
+                lengths.iter().any(|length| *length != lengths[0]),
+                "no chance in it"
+            );
         }
     }
 

@@ -126,7 +126,10 @@ impl Store {
         }
         let fence = self.next_fence(held.as_ref().map_or(0, |held| held.fence))?;
         // A worker's own: it ends with the worker.
-        let holder = Holder { name: owner, of_process: true };
+        let holder = Holder {
+            name: owner,
+            of_process: true,
+        };
         let lease = holder.lease(fence, now, length);
         let written = task.folder().replace(LOCK_FILE, &lease.to_bytes());
         written.map_err(|error| broken(LOCK_FILE, &error))?;
@@ -200,7 +203,8 @@ impl Store {
     pub fn has_next(&self, now: SystemTime) -> Result<bool, Problem> {
         let inbox = self.state_folder(State::Inbox)?;
         let entries = inbox.list().map_err(|error| broken("inbox", &error))?;
-        let is_loose = |entry: &crate::files::Entry| !entry.is_folder && entry.name.ends_with(".json");
+        let is_loose =
+            |entry: &crate::files::Entry| !entry.is_folder && entry.name.ends_with(".json");
         Ok(entries.iter().any(is_loose) || !self.waiting_in_order(now)?.is_empty())
     }
 

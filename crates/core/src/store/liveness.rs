@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::mending::{self, Place};
 use super::{Attempts, Stop, Store, TaskFolder};
 use crate::audit::{Action, Draft, Event, Level, States};
+use crate::clock;
 use crate::envelope::ApprovalEntry;
 use crate::lease::Lease;
 use crate::outputs::TaskEntry;
@@ -18,7 +19,6 @@ use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::TaskId;
-use crate::clock;
 
 /// No policy gives a lease for longer than a day; an end that lies further ahead was written by hand, or
 /// by a clock that was wrong.
@@ -48,7 +48,12 @@ pub struct Wedge {
 
 /// Makes one that is no defect.
 #[must_use]
-pub fn wedge(code: &'static str, task: Option<&str>, why: impl Into<String>, next: impl Into<String>) -> Wedge {
+pub fn wedge(
+    code: &'static str,
+    task: Option<&str>,
+    why: impl Into<String>,
+    next: impl Into<String>,
+) -> Wedge {
     Wedge {
         code,
         task_id: task.map(str::to_owned),
@@ -77,10 +82,20 @@ impl Wedge {
     /// In one line for people.
     #[must_use]
     pub fn line(&self, now: SystemTime) -> String {
-        let about = self.task_id.as_ref().map(|id| format!("{id} ")).unwrap_or_default();
+        let about = self
+            .task_id
+            .as_ref()
+            .map(|id| format!("{id} "))
+            .unwrap_or_default();
         let since = self.since.as_deref().and_then(clock::parse_rfc3339);
         let since = since.map(|since| format!(", for {}", clock::age(since, now)));
-        format!("{about}{}{}: {}; next: {}", self.code, since.unwrap_or_default(), self.why, self.next)
+        format!(
+            "{about}{}{}: {}; next: {}",
+            self.code,
+            since.unwrap_or_default(),
+            self.why,
+            self.next
+        )
     }
 }
 
@@ -137,7 +152,15 @@ impl Store {
         }
         if self.is_mutex_kept() {
             let why = "a process sits on .autodev_queue/keys/.mutex and does not go on";
-            found.push(wedge("QUEUE_BUSY", None, why, "fuser -v .autodev_queue/keys/.mutex").broken());
+            found.push(
+                wedge(
+                    "QUEUE_BUSY",
+                    None,
+                    why,
+                    "fuser -v .autodev_queue/keys/.mutex",
+                )
+                .broken(),
+            );
         }
         match self.merge_lease() {
             Err(problem) => found.push(of_problem("LOCK_BROKEN", None, &problem)),
@@ -178,7 +201,10 @@ impl Store {
             Err(problem) => return vec![of_problem("TASK_BROKEN", Some(id), &problem)],
         };
         let since = entry.updated_at.clone();
-        let mut found: Vec<Wedge> = self.of_lock(&task, since.as_ref(), now).into_iter().collect();
+        let mut found: Vec<Wedge> = self
+            .of_lock(&task, since.as_ref(), now)
+            .into_iter()
+            .collect();
         let Some(histories) = histories else {
             return found;
         };
@@ -196,12 +222,19 @@ impl Store {
         if !asked(is_free) {
             let why = "a process is in the middle of a change and does not go on";
             let next = format!("fuser -v .autodev_queue/{}/{id}", task.state());
-            return Some(wedge("TASK_BUSY", Some(id), why, next).since(since.cloned()).broken());
+            return Some(
+                wedge("TASK_BUSY", Some(id), why, next)
+                    .since(since.cloned())
+                    .broken(),
+            );
         }
         let lease = match task.lease() {
             Ok(lease) => lease?,
             Err(problem) => {
-                let next = format!("look at {}, and remove it when nobody works", task.path(".lock"));
+                let next = format!(
+                    "look at {}, and remove it when nobody works",
+                    task.path(".lock")
+                );
                 let broken = wedge("LOCK_BROKEN", Some(id), problem.message, next);
                 return Some(broken.since(since.cloned()).broken());
             }
@@ -215,12 +248,19 @@ impl Store {
             return Vec::new();
         };
         let entries = inbox.entries(usize::MAX).ok().flatten().unwrap_or_default();
-        let is_link = |kind| kind != rustix::fs::FileType::Directory && kind != rustix::fs::FileType::RegularFile;
+        let is_link = |kind| {
+            kind != rustix::fs::FileType::Directory && kind != rustix::fs::FileType::RegularFile
+        };
         let odd = entries.into_iter().filter(|(_, kind)| is_link(*kind));
         odd.map(|(name, _)| {
             let name = String::from_utf8_lossy(&name).escape_debug().to_string();
             let why = format!("inbox/{name} is no file and no folder, so it is never taken in");
-            wedge("LOOSE_REFUSED", None, why, "baton submit --file FILE, and remove it")
+            wedge(
+                "LOOSE_REFUSED",
+                None,
+                why,
+                "baton submit --file FILE, and remove it",
+            )
         })
         .collect()
     }
@@ -273,7 +313,9 @@ impl Store {
         if let Some(first) = found.first() {
             let head = first.task_id.clone().unwrap_or_else(|| "-".to_owned());
             draft = draft.meta("code", first.code).meta("head", head);
-            draft = draft.meta("why", first.why.clone()).meta("next", first.next.clone());
+            draft = draft
+                .meta("why", first.why.clone())
+                .meta("next", first.next.clone());
         }
         draft.level = Level::Warn;
         draft.approvals = approvals.to_vec();
@@ -335,7 +377,10 @@ fn of_lease(id: &str, state: State, lease: &Lease, now: SystemTime) -> Option<We
     let watchdog = "baton watchdog --once";
     let since = Some(lease.claimed_at.clone());
     if state == State::Inbox && (lease.is_claimant_gone() || lease.staleness(now).is_some()) {
-        let why = format!("{} claimed it and was gone before it was moved", lease.owner);
+        let why = format!(
+            "{} claimed it and was gone before it was moved",
+            lease.owner
+        );
         return Some(wedge("CLAIM_CUT_OFF", Some(id), why, watchdog).since(since));
     }
     if !matches!(state, State::Claimed | State::Work) {
@@ -343,21 +388,36 @@ fn of_lease(id: &str, state: State, lease: &Lease, now: SystemTime) -> Option<We
     }
     if let Some(stale) = lease.staleness(now) {
         let (why, since) = match stale {
-            crate::lease::Stale::OwnerDead => {
-                (format!("process {} of {} held it and is gone", lease.pid, lease.owner), since)
-            }
-            crate::lease::Stale::LeaseOver => {
-                (format!("the lease of {} is over", lease.owner), Some(lease.lease_until.clone()))
-            }
+            crate::lease::Stale::OwnerDead => (
+                format!(
+                    "process {} of {} held it and is gone",
+                    lease.pid, lease.owner
+                ),
+                since,
+            ),
+            crate::lease::Stale::LeaseOver => (
+                format!("the lease of {} is over", lease.owner),
+                Some(lease.lease_until.clone()),
+            ),
         };
         return Some(wedge(stale.code(), Some(id), why, watchdog).since(since));
     }
     if lease.is_over(now + LONGEST_LEASE) {
         return None;
     }
-    let why = format!("{} holds it until {}, longer than any policy lets", lease.owner, lease.lease_until);
-    let next = format!("ask {}; then claim-lock --task {id} --release --owner {}", lease.owner, lease.owner);
-    Some(wedge("LEASE_ENDLESS", Some(id), why, next).since(since).broken())
+    let why = format!(
+        "{} holds it until {}, longer than any policy lets",
+        lease.owner, lease.lease_until
+    );
+    let next = format!(
+        "ask {}; then claim-lock --task {id} --release --owner {}",
+        lease.owner, lease.owner
+    );
+    Some(
+        wedge("LEASE_ENDLESS", Some(id), why, next)
+            .since(since)
+            .broken(),
+    )
 }
 
 /// A task that does not lie where the log says.
@@ -373,12 +433,17 @@ fn of_place(task: &TaskFolder, events: &[Event]) -> Option<Wedge> {
             let code = match half.way {
                 mending::Way::SetAside(_) => "RETRY_CUT_OFF",
                 // The lock of the claim says it better.
-                mending::Way::Undo if lies == State::Inbox && task.lease().is_ok_and(|it| it.is_some()) => {
+                mending::Way::Undo
+                    if lies == State::Inbox && task.lease().is_ok_and(|it| it.is_some()) =>
+                {
                     return None;
                 }
                 _ => "MOVE_CUT_OFF",
             };
-            let why = format!("the log says {}, it lies in {lies}: a run ended in between", half.said);
+            let why = format!(
+                "the log says {}, it lies in {lies}: a run ended in between",
+                half.said
+            );
             Some(wedge(code, Some(id), why, half.way.next(id)))
         }
         Place::Elsewhere(said) => {
@@ -388,7 +453,9 @@ fn of_place(task: &TaskFolder, events: &[Event]) -> Option<Wedge> {
         }
         Place::Unknown => {
             let why = format!("it lies in {lies}, and the log knows no such task");
-            let next = format!("take .autodev_queue/{lies}/{id} away, then: baton submit --file task.json");
+            let next = format!(
+                "take .autodev_queue/{lies}/{id} away, then: baton submit --file task.json"
+            );
             Some(wedge("TASK_UNKNOWN", Some(id), why, next).broken())
         }
     }
@@ -409,8 +476,11 @@ fn of_tries(
     }
     let failed = Attempts::of(events).failed;
     if failed >= most {
-        let why = format!("it was tried {failed} times, so no worker takes it; a person has to look");
-        return Some(wedge("ATTEMPTS_SPENT", Some(id), why, format!("baton retry {id}")).since(since));
+        let why =
+            format!("it was tried {failed} times, so no worker takes it; a person has to look");
+        return Some(
+            wedge("ATTEMPTS_SPENT", Some(id), why, format!("baton retry {id}")).since(since),
+        );
     }
     let why = "nobody holds it: a worker or a person has to go on";
     Some(wedge("UNHELD", Some(id), why, format!("baton run {id}")).since(since))
@@ -425,7 +495,10 @@ fn twice(id: &str, first: State, second: State) -> Wedge {
 
 /// Tasks of the log that lie nowhere.
 fn gone(said: &States, seen: &HashMap<&str, State>) -> Vec<Wedge> {
-    let mut ids: Vec<_> = said.keys().filter(|id| !seen.contains_key(id.as_str())).collect();
+    let mut ids: Vec<_> = said
+        .keys()
+        .filter(|id| !seen.contains_key(id.as_str()))
+        .collect();
     ids.sort();
     let gone = ids.into_iter().map(|id| {
         let state = said.get(id).map(|state| state.name()).unwrap_or_default();

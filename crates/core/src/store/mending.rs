@@ -99,5 +99,7 @@ pub(super) fn place(task: &TaskFolder, events: &[Event]) -> Result<Place, Proble
 /// Whether the step's own envelope lies with the task, so that the step is whole but for the move.
 fn is_kept(task: &TaskFolder, event_id: &str) -> Result<bool, Problem> {
     let kept = task.envelopes()?;
-    Ok(kept.iter().any(|kept| kept.envelope.audit.event_id == event_id))
+    Ok(kept
+        .iter()
+        .any(|kept| kept.envelope.audit.event_id == event_id))
 }

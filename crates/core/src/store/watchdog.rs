@@ -12,13 +12,13 @@ use super::mending::{self, Half, Place, Way};
 use super::task_folder::LOCK_FILE;
 use super::{Attempts, Backoff, Held, Store, TaskFolder, broken};
 use crate::audit::{Action, Draft, Event, Level};
+use crate::clock;
 use crate::envelope::ApprovalEntry;
 use crate::lease::{Holder, Lease};
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::TaskId;
-use crate::clock;
 
 /// The states that a task may be stuck in. Nothing leaves `done`.
 const OPEN: [State; 5] = [
@@ -207,20 +207,33 @@ impl Watch<'_> {
         patrol: &mut Patrol,
     ) -> Result<(), Problem> {
         let (id, from) = (task.id().clone(), task.state());
-        let code = lease.staleness(self.now).map_or("LEASE_OVER", |stale| stale.code());
+        let code = lease
+            .staleness(self.now)
+            .map_or("LEASE_OVER", |stale| stale.code());
         // The claim that is open counts, whether or not its line is there.
         let failed = Attempts::of(events).failed + 1;
         let who = match code {
             "OWNER_DEAD" => format!("process {} of {} is gone", lease.pid, lease.owner),
-            _ => format!("the lease of {} is over since {}", lease.owner, lease.lease_until),
+            _ => format!(
+                "the lease of {} is over since {}",
+                lease.owner, lease.lease_until
+            ),
         };
         let why = format!("{who}; try {failed} of {}", self.max_attempts);
         let is_spent = failed >= self.max_attempts;
-        let to = if is_spent { State::Blocked } else { State::Inbox };
+        let to = if is_spent {
+            State::Blocked
+        } else {
+            State::Inbox
+        };
         let backoff = Backoff::after(failed, code, self.now)?;
         let act = Act {
             task_id: id.to_string(),
-            what: if is_spent { What::Spent } else { What::Reclaimed },
+            what: if is_spent {
+                What::Spent
+            } else {
+                What::Reclaimed
+            },
             from,
             to,
             why: why.clone(),
@@ -230,7 +243,12 @@ impl Watch<'_> {
             patrol.acts.push(act);
             return Ok(());
         }
-        let draft = self.draft(Action::TaskReclaimed, &id, from, if is_spent { from } else { to })?;
+        let draft = self.draft(
+            Action::TaskReclaimed,
+            &id,
+            from,
+            if is_spent { from } else { to },
+        )?;
         let draft = draft
             .meta("reason", code)
             .meta("owner", lease.owner.clone())
@@ -238,12 +256,18 @@ impl Watch<'_> {
             .meta("failed_tries", failed);
         if is_spent {
             let lease = self.take(&task, lease, draft)?;
-            patrol.spent.push(Spent { id, state: from, lease, why });
+            patrol.spent.push(Spent {
+                id,
+                state: from,
+                lease,
+                why,
+            });
         } else {
             let draft = draft.meta("not_before", backoff.not_before.clone());
             self.store.log()?.append(draft)?;
             task.write_backoff(&backoff)?;
-            self.store.transition(&mut task, State::Inbox, Some(lease.fence), true)?;
+            self.store
+                .transition(&mut task, State::Inbox, Some(lease.fence), true)?;
         }
         patrol.acts.push(act);
         Ok(())
@@ -252,9 +276,14 @@ impl Watch<'_> {
     /// Puts the watchdog's own lock in place of the stale one: from now on its owner changes nothing.
     fn take(&self, task: &TaskFolder, stale: &Lease, draft: Draft) -> Result<Lease, Problem> {
         let name = format!("watchdog@{}", crate::ids::host());
-        let holder = Holder { name: &name, of_process: true };
+        let holder = Holder {
+            name: &name,
+            of_process: true,
+        };
         let lease = holder.lease(self.store.next_fence(stale.fence)?, self.now, self.length);
-        self.store.log()?.append(draft.meta("new_fence", lease.fence))?;
+        self.store
+            .log()?
+            .append(draft.meta("new_fence", lease.fence))?;
         let written = task.folder().replace(LOCK_FILE, &lease.to_bytes());
         written.map_err(|error| broken(LOCK_FILE, &error))?;
         Ok(lease)
@@ -268,14 +297,19 @@ impl Watch<'_> {
             what: What::Unlocked,
             from: state,
             to: state,
-            why: format!("{} claimed it and was gone before it was moved", lease.owner),
+            why: format!(
+                "{} claimed it and was gone before it was moved",
+                lease.owner
+            ),
             not_before: None,
         };
         if self.plan {
             return Ok(act);
         }
         let draft = self.draft(Action::LeaseReleased, task.id(), state, state)?;
-        let draft = draft.meta("reason", "CLAIM_CUT_OFF").meta("fence", lease.fence);
+        let draft = draft
+            .meta("reason", "CLAIM_CUT_OFF")
+            .meta("fence", lease.fence);
         self.store.log()?.append(draft)?;
         self.store.unlock(task)?;
         Ok(act)
@@ -300,7 +334,9 @@ impl Watch<'_> {
             false => (Action::MoveCompleted, "completes", said),
         };
         let draft = self.draft(action, &id, said, to)?;
-        self.store.log()?.append(draft.meta(key, half.event_id.clone()))?;
+        self.store
+            .log()?
+            .append(draft.meta(key, half.event_id.clone()))?;
         match half.way {
             // A lock in the inbox is that of the claim that never was.
             Way::Undo if lies == State::Inbox => self.store.unlock(&task)?,
@@ -350,7 +386,9 @@ impl Watch<'_> {
                 };
                 if !self.plan {
                     let draft = self.draft(Action::MoveCompleted, &TaskId::parse(&id)?, to, to)?;
-                    self.store.log()?.append(draft.meta("dropped", from.name()))?;
+                    self.store
+                        .log()?
+                        .append(draft.meta("dropped", from.name()))?;
                     self.store.drop_name(&id, from)?;
                 }
                 patrol.acts.push(act);

@@ -327,7 +327,9 @@ impl<'a> Worker<'a> {
         let caller = Rc::clone(&self.hand) as Rc<dyn Caller>;
         match watchdog::pass(self.shared, false, stuck::PATIENCE, Some(caller)) {
             Ok(round) => round.tell(),
-            Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => return Err(problem),
+            Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
+                return Err(problem);
+            }
             Err(problem) => terminal::complain("baton worker", &problem),
         }
         Ok(())

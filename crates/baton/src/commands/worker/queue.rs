@@ -63,12 +63,7 @@ pub(super) fn waiting(session: &Session, name: &str) -> Result<Waiting, Problem>
     Ok(waiting)
 }
 
-fn free(
-    session: &Session,
-    name: &str,
-    id: &str,
-    since: String,
-) -> Result<Option<Free>, Problem> {
+fn free(session: &Session, name: &str, id: &str, since: String) -> Result<Option<Free>, Problem> {
     let id = TaskId::parse(id)?;
     let store = session.store()?;
     let task = match store.task(&id) {
@@ -108,7 +103,11 @@ fn attempts(session: &Session, id: &TaskId) -> Result<Attempts, Problem> {
 fn tries_left_open(session: &Session, id: &TaskId, name: &str) -> Result<u64, Problem> {
     let attempts = attempts(session, id)?;
     let handed_over = attempts.open.as_deref() == Some(name);
-    Ok(if handed_over { attempts.failed } else { attempts.with_open() })
+    Ok(if handed_over {
+        attempts.failed
+    } else {
+        attempts.with_open()
+    })
 }
 
 /// Takes the first of these that is still free.
