@@ -27,6 +27,7 @@ mod hostile;
 mod judging;
 mod kills;
 mod landing;
+mod late;
 mod models;
 mod moved;
 mod people;

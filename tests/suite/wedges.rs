@@ -67,13 +67,13 @@ fn of_the_queue() -> Vec<Case> {
             bench.baton(["stop"]).expect(0);
             None
         }),
-        of_queue("POLICY_STOPS", "baton policy", |bench| {
+        of_queue("POLICY_STOPS", "see what", |bench| {
             let path = bench.root().join(".autodev_ssot/POLICY.json");
             let text = std::fs::read_to_string(&path).unwrap();
             std::fs::write(path, text + "\n").unwrap();
             None
         }),
-        of_queue("LOG_BROKEN", "compare", |bench| {
+        of_queue("LOG_BROKEN", "the lines are", |bench| {
             let path = bench.queue().join("audit/events.ndjson");
             let text = std::fs::read_to_string(&path).unwrap();
             std::fs::write(path, text.replacen("INFO", "WARN", 1)).unwrap();

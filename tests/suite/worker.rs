@@ -58,11 +58,11 @@ pub(crate) fn start(bench: &Bench, flags: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-fn end(child: Child) -> Ran {
+pub(crate) fn end(child: Child) -> Ran {
     ran(child.wait_with_output().unwrap())
 }
 

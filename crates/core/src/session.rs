@@ -4,6 +4,7 @@
 
 mod calling;
 mod landing;
+mod rights;
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
@@ -11,10 +12,9 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::accepted;
 use crate::caller::Caller;
 use crate::candidate::Candidate;
-use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
+use crate::envelope::{ApprovalEntry, ArtifactKind, Envelope, NO_TASK};
 use crate::git::Repository;
 use crate::manifest::{Manifest, SSOT};
 use crate::policy::{Actor, Mode, Policy};
@@ -23,7 +23,7 @@ use crate::signers::Signers;
 use crate::state::State;
 use crate::store::{Held, MergeLock, Stop, Store, TaskFolder};
 use crate::task::TaskId;
-use crate::{clock, files, masking};
+use crate::{files, masking};
 
 /// The largest policy or manifest that is read, in bytes.
 const MAX_SSOT_BYTES: usize = 4 << 20;
@@ -395,46 +395,6 @@ impl Session {
         Ok(candidate)
     }
 
-    /// Asks the policy whether the actor may do these things; the answers go into the envelope. Beside a
-    /// queue only a policy that a person accepted allows more than reading.
-    ///
-    /// # Errors
-    /// `APPROVAL_REQUIRED` (a denial) naming the class and what to do, `POLICY_NOT_ACCEPTED`.
-    pub fn authorize(&self, classes: &[ToolClass]) -> Result<(), Problem> {
-        if classes.iter().any(|class| *class != ToolClass::Read) {
-            self.check_accepted()?;
-        }
-        for class in classes.iter().copied() {
-            let entry = self.standing(class)?;
-            let refused =
-                (entry.state != ApprovalState::Approved).then(|| not_approved(self.actor, &entry));
-            self.add_approval(entry);
-            if let Some(problem) = refused {
-                return Err(problem);
-            }
-        }
-        Ok(())
-    }
-
-    /// The standing approval that speaks for the actor and the class now, or why none does. A caller that
-    /// was granted moves by one alone moves by no other.
-    ///
-    /// # Errors
-    /// As [`Self::policy`].
-    pub fn standing(&self, class: ToolClass) -> Result<ApprovalEntry, Problem> {
-        let grant = self.caller.as_ref().and_then(|caller| caller.grant());
-        let only = grant.filter(|_| class == ToolClass::Move);
-        let policy = self.policy()?;
-        Ok(policy.authorize_by(self.actor, class, clock::now(), only.as_deref()))
-    }
-
-    fn check_accepted(&self) -> Result<(), Problem> {
-        match self.store_if_any()? {
-            Some(store) => accepted::check(store.root(), self.policy()?),
-            None => Ok(()),
-        }
-    }
-
     /// Puts an approval's state into the envelope.
     pub fn add_approval(&self, entry: ApprovalEntry) {
         self.approvals.borrow_mut().push(entry);
@@ -472,12 +432,6 @@ impl Session {
     pub(crate) fn open_task_mut(&mut self) -> Option<&mut OpenTask> {
         self.task.get_mut()
     }
-}
-
-fn not_approved(actor: Actor, entry: &ApprovalEntry) -> Problem {
-    let note = entry.note.clone().unwrap_or_default();
-    Problem::deny("APPROVAL_REQUIRED", format!("{} may not do {}: {note}", actor.name(), entry.tool_class))
-        .hint(format!("act as somebody the policy allows (--actor NAME), or change {SSOT}/POLICY.json by a reviewed commit"))
 }
 
 /// The problem that every effect meets while STOP is on.

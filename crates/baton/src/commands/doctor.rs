@@ -78,7 +78,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let mut checks = Checks(Vec::new());
     if matches.get_flag("queue") {
         let said = check_log(&session, &mut checks);
-        let found = check_queue(&session, said.as_ref(), &mut checks);
+        let found = check_queue(&session, said, &mut checks);
         return Ok(answer(&checks, &found));
     }
     check_git(&session, &mut checks);
@@ -91,7 +91,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     );
     check_drift(&session, &mut checks);
     let said = check_log(&session, &mut checks);
-    let found = check_queue(&session, said.as_ref(), &mut checks);
+    let found = check_queue(&session, said, &mut checks);
     check_gates(&session, &mut checks);
     check_models(&session, &mut checks);
     Ok(answer(&checks, &found))
@@ -154,46 +154,50 @@ fn check_drift(session: &Session, checks: &mut Checks) {
 }
 
 /// Gives where the log says that each task lies.
-fn check_log(session: &Session, checks: &mut Checks) -> Option<States> {
+fn check_log(session: &Session, checks: &mut Checks) -> Result<States, Problem> {
     let checked = session
         .store()
         .and_then(|store| store.log())
         .and_then(|log| log.check(0));
-    let (text, states) = match checked {
-        Ok(checked) => {
-            let (lines, signed) = (checked.head.seq, &checked.checkpoint);
-            let by = format!("{} of them signed by {}", signed.size, signed.origin);
-            let text = format!("{}: {lines} lines, every link right, {by}", audit::path());
-            (Ok(text), Some(checked.states))
-        }
-        Err(problem) => (Err(problem), None),
-    };
-    checks.of("log", text);
-    states
+    let text = checked.as_ref().map(|checked| {
+        let (lines, signed) = (checked.head.seq, &checked.checkpoint);
+        let by = format!("{} of them signed by {}", signed.size, signed.origin);
+        format!("{}: {lines} lines, every link right, {by}", audit::path())
+    });
+    checks.of("log", text.map_err(Clone::clone));
+    checked.map(|checked| checked.states)
 }
 
 /// Names everything that keeps the queue from moving, and gives it.
-fn check_queue(session: &Session, said: Option<&States>, checks: &mut Checks) -> Vec<Wedge> {
-    let counted = session.store().and_then(|store| store.scan(&State::ALL));
-    let (_, tasks) = match counted {
-        Ok(scanned) => scanned,
+fn check_queue(
+    session: &Session,
+    said: Result<States, Problem>,
+    checks: &mut Checks,
+) -> Vec<Wedge> {
+    let looked = session.store().and_then(|store| {
+        let (_, tasks) = store.scan(&State::ALL)?;
+        let found = stuck::find(session, said.as_ref().ok(), stuck::PATIENCE)?;
+        Ok((tasks.len(), found))
+    });
+    let (tasks, mut found) = match looked {
+        Ok(looked) => looked,
         Err(problem) => {
             checks.of("queue", Err(problem));
             return Vec::new();
         }
     };
-    let found = match stuck::find(session, said, stuck::PATIENCE) {
-        Ok(found) => found,
-        Err(problem) => {
-            checks.of("queue", Err(problem));
-            return Vec::new();
-        }
-    };
+    // Reading all of it finds what the way to the tasks' own lines does not come by.
+    if let Err(problem) = said
+        && !found.iter().any(|one| one.code == "LOG_BROKEN")
+    {
+        found.insert(0, stuck::of_problem("LOG_BROKEN", &problem));
+    }
     if !found.iter().any(|one| one.code == "STOP_ON") {
         checks.add("STOP", Health::Good, "is off");
     }
     let now = clock::now();
-    for one in &found {
+    // Of a broken log it was said above.
+    for one in found.iter().filter(|one| one.code != "LOG_BROKEN") {
         let health = if one.broken {
             Health::Bad
         } else {
@@ -204,7 +208,7 @@ fn check_queue(session: &Session, said: Option<&States>, checks: &mut Checks) ->
         let line = line.strip_prefix(&format!("{name} ")).unwrap_or(&line);
         checks.add(name, health, line);
     }
-    checks.add("queue", Health::Good, format!("{} tasks", tasks.len()));
+    checks.add("queue", Health::Good, format!("{tasks} tasks"));
     found
 }
 

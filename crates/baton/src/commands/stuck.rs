@@ -33,12 +33,7 @@ pub(super) fn find(
         Ok(policy.caps.max_attempts)
     });
     if let Err(problem) = &policy {
-        let next = problem
-            .hints
-            .first()
-            .cloned()
-            .unwrap_or_else(|| "baton doctor".to_owned());
-        found.push(wedge("POLICY_STOPS", None, problem.message.clone(), next).broken());
+        found.push(of_problem("POLICY_STOPS", problem));
     }
     let most = policy.unwrap_or(u64::MAX);
     found.extend(store.wedges(said, most, patience, clock::now()));
@@ -73,4 +68,11 @@ fn waiting_for_people(session: &Session) -> Result<Vec<Wedge>, Problem> {
         found.push(one.since(entry.updated_at));
     }
     Ok(found)
+}
+
+/// A problem that stops the whole queue.
+pub(super) fn of_problem(code: &'static str, problem: &Problem) -> Wedge {
+    let next = problem.hints.first().cloned();
+    let next = next.unwrap_or_else(|| "baton doctor".to_owned());
+    wedge(code, None, problem.message.clone(), next).broken()
 }

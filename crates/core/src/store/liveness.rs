@@ -2,7 +2,6 @@
 //! that goes on from there. Only looked at, never changed, and one trouble never hides another.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
@@ -10,12 +9,10 @@ use serde::Serialize;
 
 use super::mending::{self, Place};
 use super::{Attempts, Stop, Store, TaskFolder};
-use crate::audit::{Action, Draft, Event, Level, States};
+use crate::audit::{Event, States};
 use crate::clock;
-use crate::envelope::ApprovalEntry;
 use crate::lease::Lease;
 use crate::outputs::TaskEntry;
-use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::TaskId;
@@ -281,63 +278,6 @@ impl Store {
         let next = format!("baton run {id}");
         Some(wedge("HEAD_WAITS", Some(id.as_str()), why, next).since(Some(clock::rfc3339(since))))
     }
-
-    /// Writes one line when tasks wait and nothing has moved for as long as `patience`; once, until
-    /// something moves again. Gives the time since when.
-    ///
-    /// # Errors
-    /// `QUEUE_BROKEN`, and those of the log.
-    pub fn note_stall(
-        &self,
-        found: &[Wedge],
-        patience: Duration,
-        now: SystemTime,
-        approvals: &[ApprovalEntry],
-    ) -> Result<Option<String>, Problem> {
-        let (counts, _) = self.scan(&[State::Inbox, State::Claimed, State::Work, State::Pr])?;
-        let waiting = counts.inbox + counts.claimed + counts.work + counts.pr;
-        if waiting == 0 {
-            return Ok(None);
-        }
-        let _mutex = self.mutex()?;
-        let Some(since) = self.last_move()? else {
-            return Ok(None);
-        };
-        let is_long = clock::parse_rfc3339(&since)
-            .is_some_and(|since| now.duration_since(since).unwrap_or_default() >= patience);
-        if !is_long {
-            return Ok(None);
-        }
-        let mut draft = Draft::new(Actor::System, Action::QueueStalled, "baton")?;
-        draft = draft.meta("since", since.clone()).meta("waiting", waiting);
-        if let Some(first) = found.first() {
-            let head = first.task_id.clone().unwrap_or_else(|| "-".to_owned());
-            draft = draft.meta("code", first.code).meta("head", head);
-            draft = draft
-                .meta("why", first.why.clone())
-                .meta("next", first.next.clone());
-        }
-        draft.level = Level::Warn;
-        draft.approvals = approvals.to_vec();
-        self.log()?.append(draft)?;
-        Ok(Some(since))
-    }
-
-    /// When something moved last; nothing when a stall is on record since.
-    fn last_move(&self) -> Result<Option<String>, Problem> {
-        let mut last = None;
-        self.log()?.back(|seen| {
-            if seen.action() == Action::QueueStalled {
-                return Ok(ControlFlow::Break(()));
-            }
-            if !is_a_move(seen.action()) {
-                return Ok(ControlFlow::Continue(()));
-            }
-            last = Some(seen.event()?.ts);
-            Ok(ControlFlow::Break(()))
-        })?;
-        Ok(last)
-    }
 }
 
 /// Whether something asked for comes within half a second.
@@ -348,23 +288,6 @@ fn asked(mut is_free: impl FnMut() -> bool) -> bool {
         }
         is_free()
     })
-}
-
-/// Looking, refusing and keeping the log move nothing.
-fn is_a_move(action: Action) -> bool {
-    !matches!(
-        action,
-        Action::Error
-            | Action::StopDetected
-            | Action::EnvelopeRecorded
-            | Action::EventRecorded
-            | Action::LogRepaired
-            | Action::IndexRebuilt
-            | Action::LogSealed
-            | Action::WitnessAdded
-            | Action::WitnessRemoved
-            | Action::WitnessAsked
-    )
 }
 
 fn of_problem(code: &'static str, task: Option<&str>, problem: &Problem) -> Wedge {

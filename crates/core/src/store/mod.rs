@@ -15,6 +15,7 @@ mod liveness;
 mod mending;
 mod merge_lock;
 mod set_aside;
+mod stall;
 mod submit;
 mod task_folder;
 mod watchdog;

@@ -439,3 +439,32 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No folder can be given a second name at will, so the names here are a file's.
+    #[test]
+    fn of_two_names_of_one_thing_the_earlier_goes_and_of_two_things_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::create(folder.path()).unwrap();
+        let path =
+            |state: &str, id: &str| folder.path().join(".autodev_queue").join(state).join(id);
+        std::fs::write(path("claimed", "T-1"), "one").unwrap();
+        std::fs::hard_link(path("claimed", "T-1"), path("inbox", "T-1")).unwrap();
+        std::fs::write(path("claimed", "T-2"), "two").unwrap();
+        std::fs::write(path("inbox", "T-2"), "two").unwrap();
+        let is_one = |id| store.is_one(id, State::Inbox, State::Claimed).unwrap();
+        assert!(is_one("T-1") && !is_one("T-2") && !is_one("T-3"));
+        store.drop_name("T-1", State::Inbox).unwrap();
+        assert!(!path("inbox", "T-1").exists());
+        assert_eq!(std::fs::read(path("claimed", "T-1")).unwrap(), b"one");
+        assert_eq!(
+            std::fs::read_dir(folder.path().join(".autodev_queue/inbox"))
+                .unwrap()
+                .count(),
+            1
+        );
+    }
+}
