@@ -64,6 +64,7 @@ fn every_command_in_the_documents_parses() {
         "docs/models.md",
         "docs/risk.md",
         "docs/worker.md",
+        "docs/watchdog.md",
         "docs/skills/TRACE_EVALS_PLAN.md",
         "docs/drafting.md",
     ] {

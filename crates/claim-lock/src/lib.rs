@@ -7,7 +7,7 @@ use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
 use baton_core::envelope::{
     Artifact, ArtifactKind, Finding, QUEUE_ROOT, Severity, Status, ToolClass,
 };
-use baton_core::lease::Lease;
+use baton_core::lease::{Holder, Lease};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{ClaimLock, ClaimResult, to_map};
 use baton_core::problem::Problem;
@@ -102,11 +102,15 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
 fn claim(session: &Session, next: bool, owner: &str, length: Duration) -> Result<Outcome, Problem> {
     let store = session.store()?;
     let now = clock::now();
+    let holder = Holder {
+        name: owner,
+        of_process: session.has_caller(),
+    };
     let attempt = if next {
-        store.lock_next(owner, length, now, session.actor)?
+        store.lock_next(holder, length, now, session.actor)?
     } else {
         store.take_in_loose_files(session.actor)?;
-        store.lock(&session.task_id()?, owner, length, now)?
+        store.lock(&session.task_id()?, holder, length, now)?
     };
     match attempt {
         Ok(claim) => claimed(session, claim),

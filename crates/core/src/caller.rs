@@ -8,6 +8,9 @@ pub trait Caller {
     /// something outside, so a lease can be renewed here.
     fn halt(&self) -> Option<Problem>;
 
+    /// The fencing number by which the caller holds the task, once it holds one.
+    fn fence(&self) -> Option<u64>;
+
     /// Makes sure that the task stays the caller's for long enough to write results.
     ///
     /// # Errors

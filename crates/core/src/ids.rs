@@ -90,6 +90,14 @@ pub fn process_start(pid: u32) -> Option<u64> {
     stat_field(&pid.to_string(), 22)
 }
 
+/// The process namespace of this process, by its inode; absent where the system has none.
+#[must_use]
+pub fn pid_namespace() -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?;
+    Some(namespace.ino())
+}
+
 /// Field `number`, counted from 1 as the manual does, of `/proc/PROCESS/stat`; one after the name.
 fn stat_field(process: &str, number: usize) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;

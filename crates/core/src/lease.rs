@@ -26,12 +26,59 @@ pub struct Lease {
     pub pid: u32,
     /// When that process started, in ticks since boot; absent where the system does not tell.
     pub pid_start: Option<u64>,
+    /// The process namespace that the pid counts in; absent where the system does not tell.
+    #[serde(default)]
+    pub pid_namespace: Option<u64>,
+    /// Whether the task is held by that very process, as a worker holds it, and by nobody after it.
+    #[serde(default)]
+    pub of_process: bool,
     /// When it was claimed, RFC 3339.
     pub claimed_at: String,
     /// When the lease ends, RFC 3339.
     pub lease_until: String,
     /// Rises with every claim of the task; a write with an older number is refused.
     pub fence: u64,
+}
+
+/// Who takes a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Holder<'a> {
+    /// The name that renewing and releasing ask for.
+    pub name: &'a str,
+    /// Whether this process holds it itself, so that the lease ends with the process.
+    pub of_process: bool,
+}
+
+impl Holder<'_> {
+    /// Their lease, from now on.
+    #[must_use]
+    pub fn lease(self, fence: u64, now: SystemTime, length: Duration) -> Lease {
+        let lease = Lease::new(self.name, fence, now, length);
+        Lease {
+            of_process: self.of_process,
+            ..lease
+        }
+    }
+}
+
+/// Why nobody works under a lease any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// The process that held it is gone.
+    OwnerDead,
+    /// Its time is over, or its machine was started anew.
+    LeaseOver,
+}
+
+impl Stale {
+    /// The code by which it is named everywhere.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::OwnerDead => "OWNER_DEAD",
+            Self::LeaseOver => "LEASE_OVER",
+        }
+    }
 }
 
 impl Lease {
@@ -46,6 +93,8 @@ impl Lease {
             boot_id: ids::boot_id(),
             pid,
             pid_start: ids::process_start(pid),
+            pid_namespace: ids::pid_namespace(),
+            of_process: false,
             claimed_at: clock::rfc3339(now),
             lease_until: clock::rfc3339(now + length),
             fence,
@@ -82,24 +131,46 @@ impl Lease {
     /// the process that claimed for it, so a dead process says nothing; a living one is at work.
     #[must_use]
     pub fn is_in_living_hands(&self) -> bool {
-        let here = self.host == ids::host() && self.boot_id == ids::boot_id();
         let running = ids::process_start(self.pid);
-        here && self.pid != std::process::id() && running.is_some() && running == self.pid_start
+        let is_other = !self.is_of_this_process();
+        self.is_here() && is_other && running.is_some() && running == self.pid_start
     }
 
-    /// Whether the process that took the lease is known to be gone: same machine, same boot, and no
-    /// process of that id and start.
+    /// Whether the process that took the lease is known to be gone: same machine, same boot, same
+    /// namespace, and no process of that id and start.
     #[must_use]
     pub fn is_claimant_gone(&self) -> bool {
-        let here = self.host == ids::host() && self.boot_id == ids::boot_id();
-        here && self.pid_start.is_some() && ids::process_start(self.pid) != self.pid_start
+        let known = self.is_here() && self.pid_start.is_some();
+        known && ids::process_start(self.pid) != self.pid_start
     }
 
-    /// Whether a worker of this name may take the task: the lease has ended, or somebody claimed the task
+    /// Whether its pid means the same process to us.
+    fn is_here(&self) -> bool {
+        let same_boot = self.host == ids::host() && self.boot_id == ids::boot_id();
+        same_boot && self.pid_namespace == ids::pid_namespace()
+    }
+
+    /// Whether this process took it.
+    #[must_use]
+    pub fn is_of_this_process(&self) -> bool {
+        self.is_here() && self.pid == std::process::id()
+    }
+
+    /// Why nobody works under it any more, if that is so: its process, where it is a process's, is
+    /// gone, or its time or its boot is over.
+    #[must_use]
+    pub fn staleness(&self, now: SystemTime) -> Option<Stale> {
+        if self.of_process && self.is_claimant_gone() {
+            return Some(Stale::OwnerDead);
+        }
+        self.is_over(now).then_some(Stale::LeaseOver)
+    }
+
+    /// Whether a worker of this name may take the task: the lease is stale, or somebody claimed the task
     /// in the worker's name and is not at work on it. What a worker itself holds carries a longer name.
     #[must_use]
     pub fn is_free_for(&self, name: &str, now: SystemTime) -> bool {
-        self.is_over(now) || (self.owner == name && !self.is_in_living_hands())
+        self.staleness(now).is_some() || (self.owner == name && !self.is_in_living_hands())
     }
 
     /// Whether the lease has ended, or its machine was started anew since.
@@ -159,6 +230,38 @@ mod tests {
             !lease.is_free_for("me", now),
             "another process of that name held it, and a dead pid frees nothing"
         );
+    }
+
+    #[test]
+    fn a_process_s_own_lease_ends_with_it_where_its_pid_can_be_looked_at() {
+        let now = clock::now();
+        let holder = Holder {
+            name: "me",
+            of_process: true,
+        };
+        let mut lease = holder.lease(7, now, Duration::from_secs(60));
+        assert_eq!(lease.staleness(now), None);
+        lease.pid_start = Some(u64::MAX);
+        assert_eq!(lease.staleness(now), Some(Stale::OwnerDead));
+        assert!(lease.is_free_for("other", now));
+        lease.pid_namespace = Some(1);
+        assert_eq!(
+            lease.staleness(now),
+            None,
+            "another namespace's pid says nothing"
+        );
+        let later = now + Duration::from_secs(61);
+        assert_eq!(lease.staleness(later), Some(Stale::LeaseOver));
+    }
+
+    #[test]
+    fn a_lock_from_before_there_were_namespaces_in_it_is_still_read() {
+        let mut old = serde_json::to_value(lease(Duration::ZERO)).unwrap();
+        let fields = old.as_object_mut().unwrap();
+        fields.remove("pid_namespace");
+        fields.remove("of_process");
+        let read = Lease::parse(old.to_string().as_bytes()).unwrap();
+        assert!(!read.of_process && !read.is_claimant_gone());
     }
 
     #[test]

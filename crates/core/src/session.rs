@@ -4,6 +4,7 @@
 
 mod calling;
 mod landing;
+mod rights;
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
@@ -11,19 +12,18 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::accepted;
 use crate::caller::Caller;
 use crate::candidate::Candidate;
-use crate::envelope::{ApprovalEntry, ApprovalState, ArtifactKind, Envelope, NO_TASK, ToolClass};
+use crate::envelope::{ApprovalEntry, ArtifactKind, Envelope, NO_TASK};
 use crate::git::Repository;
 use crate::manifest::{Manifest, SSOT};
 use crate::policy::{Actor, Mode, Policy};
 use crate::problem::Problem;
 use crate::signers::Signers;
 use crate::state::State;
-use crate::store::{MergeLock, Stop, Store, TaskFolder};
+use crate::store::{Held, MergeLock, Stop, Store, TaskFolder};
 use crate::task::TaskId;
-use crate::{clock, files, masking};
+use crate::{files, masking};
 
 /// The largest policy or manifest that is read, in bytes.
 const MAX_SSOT_BYTES: usize = 4 << 20;
@@ -94,6 +94,8 @@ pub struct Session {
     task: OnceCell<OpenTask>,
     merge_lock: OnceCell<MergeLock>,
     approvals: RefCell<Vec<ApprovalEntry>>,
+    /// The task kept from everybody else until this run is recorded.
+    held: RefCell<Option<Held>>,
     caller: Option<Rc<dyn Caller>>,
 }
 
@@ -112,6 +114,7 @@ impl Session {
             task: OnceCell::new(),
             merge_lock: OnceCell::new(),
             approvals: RefCell::new(Vec::new()),
+            held: RefCell::new(None),
             caller: None,
         }
     }
@@ -339,18 +342,21 @@ impl Session {
         }
         let folder = self.store()?.task(&self.task_id()?)?;
         let fence = folder.lease()?.map(|lease| lease.fence);
-        if let Some(claimed) = self.upstream_fence() {
+        let called = self.caller.as_ref().and_then(|caller| caller.fence());
+        for claimed in self.upstream_fence().into_iter().chain(called) {
             folder.check_fence(Some(claimed))?;
         }
         self.set_task(folder, fence)
     }
 
-    /// Makes a task that the skill found itself the task at hand.
+    /// Makes a task that the skill found itself the task at hand. What is written into it from here on
+    /// needs the same fencing number.
     ///
     /// # Errors
     /// Never; the result fits into a chain of questions.
     pub fn set_task(&self, folder: TaskFolder, fence: Option<u64>) -> Result<&TaskFolder, Problem> {
         let before = folder.state();
+        folder.bind(fence);
         Ok(&self
             .task
             .get_or_init(|| OpenTask {
@@ -387,38 +393,6 @@ impl Session {
         })?;
         self.check_not_denied(&candidate)?;
         Ok(candidate)
-    }
-
-    /// Asks the policy whether the actor may do these things; the answers go into the envelope. Beside a
-    /// queue only a policy that a person accepted allows more than reading.
-    ///
-    /// # Errors
-    /// `APPROVAL_REQUIRED` (a denial) naming the class and what to do, `POLICY_NOT_ACCEPTED`.
-    pub fn authorize(&self, classes: &[ToolClass]) -> Result<(), Problem> {
-        if classes.iter().any(|class| *class != ToolClass::Read) {
-            self.check_accepted()?;
-        }
-        let now = clock::now();
-        for class in classes.iter().copied() {
-            let grant = self.caller.as_ref().and_then(|caller| caller.grant());
-            let only = grant.filter(|_| class == ToolClass::Move);
-            let policy = self.policy()?;
-            let entry = policy.authorize_by(self.actor, class, now, only.as_deref());
-            let refused =
-                (entry.state != ApprovalState::Approved).then(|| not_approved(self.actor, &entry));
-            self.add_approval(entry);
-            if let Some(problem) = refused {
-                return Err(problem);
-            }
-        }
-        Ok(())
-    }
-
-    fn check_accepted(&self) -> Result<(), Problem> {
-        match self.store_if_any()? {
-            Some(store) => accepted::check(store.root(), self.policy()?),
-            None => Ok(()),
-        }
     }
 
     /// Puts an approval's state into the envelope.
@@ -458,12 +432,6 @@ impl Session {
     pub(crate) fn open_task_mut(&mut self) -> Option<&mut OpenTask> {
         self.task.get_mut()
     }
-}
-
-fn not_approved(actor: Actor, entry: &ApprovalEntry) -> Problem {
-    let note = entry.note.clone().unwrap_or_default();
-    Problem::deny("APPROVAL_REQUIRED", format!("{} may not do {}: {note}", actor.name(), entry.tool_class))
-        .hint(format!("act as somebody the policy allows (--actor NAME), or change {SSOT}/POLICY.json by a reviewed commit"))
 }
 
 /// The problem that every effect meets while STOP is on.

@@ -356,7 +356,7 @@ pub(crate) fn by_asking(
         if left == 0 || room.is_some_and(|room| !next.fits(room)) {
             return Err(give_up(session, task, &drafted, keep::problem(&rejected)));
         }
-        session.hold()?;
+        let _held = session.hold()?;
         task.write_next(ArtifactKind::Other, "evidence/refused.txt", &drafted.text)?;
     }
     Err(Problem::fail(Code::Empty.as_str(), "nobody was asked"))

@@ -209,7 +209,7 @@ fn propose(
     );
     candidate.matched = drafted.matched();
     session.check_not_denied(&candidate).map_err(kept)?;
-    session.hold()?;
+    session.hold_on()?;
     keep_objects(&objects, &proposal, &candidate)?;
     let mut artifacts = task.write_candidate(&candidate, &proposal.patch)?;
     artifacts.extend(keep::words(task, drafted, notes.as_deref())?);
@@ -300,7 +300,7 @@ fn need_input(
     drafted: &Drafted,
     notes: &str,
 ) -> Result<Outcome, Problem> {
-    session.hold()?;
+    session.hold_on()?;
     let kept = task.write_next(ArtifactKind::Other, "evidence/reply.txt", &drafted.text)?;
     let rationale = task.write_new(
         ArtifactKind::Other,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use baton_core::audit;
+use baton_core::audit::{self, States};
 use baton_core::clock;
 use baton_core::git::Repository;
 use baton_core::manifest::SSOT;
@@ -10,15 +10,13 @@ use baton_core::policy::{Gate, Isolation, Mode, Policy};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::Stop;
-use baton_core::task::TaskId;
+use baton_core::store::Wedge;
 use baton_risk::RuleBook;
 use baton_sandbox::Sandbox;
-use clap::ArgMatches;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::Shared;
-use super::models;
+use super::{Shared, models, stuck};
 use crate::reply::Reply;
 
 /// git releases that hold the fixes of CVE-2025-48384 and 48385 and everything before them: the
@@ -64,10 +62,25 @@ impl Checks {
     }
 }
 
+/// Adds the flags.
+pub(super) fn arguments(command: Command) -> Command {
+    let queue = Arg::new("queue").long("queue").action(ArgAction::SetTrue);
+    command.arg(
+        queue.help(
+            "Check the log and the queue only: what is stuck, since when, and what to run next",
+        ),
+    )
+}
+
 /// Runs every check; ends with 1 when one is bad.
-pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
+pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let session = shared.session(None)?;
     let mut checks = Checks(Vec::new());
+    if matches.get_flag("queue") {
+        let said = check_log(&session, &mut checks);
+        let found = check_queue(&session, said, &mut checks);
+        return Ok(answer(&checks, &found));
+    }
     check_git(&session, &mut checks);
     checks.of("policy", check_policy(&session));
     checks.of(
@@ -77,11 +90,11 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
             .map(|_| format!("{SSOT}/MANIFEST.json is valid")),
     );
     check_drift(&session, &mut checks);
-    checks.of("log", check_log(&session));
-    check_queue(&session, &mut checks);
+    let said = check_log(&session, &mut checks);
+    let found = check_queue(&session, said, &mut checks);
     check_gates(&session, &mut checks);
     check_models(&session, &mut checks);
-    Ok(answer(&checks))
+    Ok(answer(&checks, &found))
 }
 
 fn check_git(session: &Session, checks: &mut Checks) {
@@ -140,55 +153,63 @@ fn check_drift(session: &Session, checks: &mut Checks) {
     }
 }
 
-fn check_log(session: &Session) -> Result<String, Problem> {
-    let checked = session.store()?.log()?.check(0)?;
-    Ok(format!(
-        "{}: {} lines, every link right, {} of them signed by {}",
-        audit::path(),
-        checked.head.seq,
-        checked.checkpoint.size,
-        checked.checkpoint.origin
-    ))
+/// Gives where the log says that each task lies.
+fn check_log(session: &Session, checks: &mut Checks) -> Result<States, Problem> {
+    let checked = session
+        .store()
+        .and_then(|store| store.log())
+        .and_then(|log| log.check(0));
+    let text = checked.as_ref().map(|checked| {
+        let (lines, signed) = (checked.head.seq, &checked.checkpoint);
+        let by = format!("{} of them signed by {}", signed.size, signed.origin);
+        format!("{}: {lines} lines, every link right, {by}", audit::path())
+    });
+    checks.of("log", text.map_err(Clone::clone));
+    checked.map(|checked| checked.states)
 }
 
-fn check_queue(session: &Session, checks: &mut Checks) {
-    let store = match session.store() {
-        Ok(store) => store,
-        Err(problem) => return checks.of("queue", Err(problem)),
-    };
-    match store.stop() {
-        Stop::Absent => checks.add("STOP", Health::Good, "is off"),
-        Stop::Present(why) => checks.add(
-            "STOP",
-            Health::Warning,
-            format!("{why}; lift it with: baton resume"),
-        ),
-    }
-    let (_, tasks) = match store.scan(&State::ALL) {
-        Ok(scanned) => scanned,
-        Err(problem) => return checks.of("queue", Err(problem)),
-    };
-    let now = clock::now();
-    for entry in &tasks {
-        let Ok(id) = TaskId::parse(&entry.task_id) else {
-            continue;
-        };
-        let lease = store.task(&id).and_then(|task| task.lease());
-        match lease {
-            Err(problem) if problem.code != "TASK_NOT_FOUND" => {
-                checks.add(&entry.task_id, Health::Bad, problem.message)
-            }
-            Ok(Some(lease)) if lease.is_over(now) => {
-                let next = format!(
-                    "the lease of {} is over since {}; take over with: claim-lock --task {id}, or start again with: baton retry {id}",
-                    lease.owner, lease.lease_until
-                );
-                checks.add(&entry.task_id, Health::Warning, next);
-            }
-            _ => {}
+/// Names everything that keeps the queue from moving, and gives it.
+fn check_queue(
+    session: &Session,
+    said: Result<States, Problem>,
+    checks: &mut Checks,
+) -> Vec<Wedge> {
+    let looked = session.store().and_then(|store| {
+        let (_, tasks) = store.scan(&State::ALL)?;
+        let found = stuck::find(session, said.as_ref().ok(), stuck::PATIENCE)?;
+        Ok((tasks.len(), found))
+    });
+    let (tasks, mut found) = match looked {
+        Ok(looked) => looked,
+        Err(problem) => {
+            checks.of("queue", Err(problem));
+            return Vec::new();
         }
+    };
+    // Reading all of it finds what the way to the tasks' own lines does not come by.
+    if let Err(problem) = said
+        && !found.iter().any(|one| one.code == "LOG_BROKEN")
+    {
+        found.insert(0, stuck::of_problem("LOG_BROKEN", &problem));
     }
-    checks.add("queue", Health::Good, format!("{} tasks", tasks.len()));
+    if !found.iter().any(|one| one.code == "STOP_ON") {
+        checks.add("STOP", Health::Good, "is off");
+    }
+    let now = clock::now();
+    // Of a broken log it was said above.
+    for one in found.iter().filter(|one| one.code != "LOG_BROKEN") {
+        let health = if one.broken {
+            Health::Bad
+        } else {
+            Health::Warning
+        };
+        let name = one.task_id.as_deref().unwrap_or("queue");
+        let line = one.line(now);
+        let line = line.strip_prefix(&format!("{name} ")).unwrap_or(&line);
+        checks.add(name, health, line);
+    }
+    checks.add("queue", Health::Good, format!("{tasks} tasks"));
+    found
 }
 
 fn check_gates(session: &Session, checks: &mut Checks) {
@@ -276,7 +297,7 @@ fn gate_health(gate: &Gate, policy: &Policy, root: &Path) -> (Health, String) {
     }
 }
 
-fn answer(checks: &Checks) -> Reply {
+fn answer(checks: &Checks, found: &[Wedge]) -> Reply {
     let bad = checks
         .0
         .iter()
@@ -288,8 +309,9 @@ fn answer(checks: &Checks) -> Reply {
         .map(|(name, health, text)| json!({"check": name, "health": word(*health), "text": text}))
         .collect();
     let status = if bad == 0 { "OK" } else { "FAIL" };
-    let mut reply = Reply::ok(json!({"command": "doctor", "status": status, "checks": list}))
-        .code(u8::from(bad > 0));
+    let mut reply =
+        Reply::ok(json!({"command": "doctor", "status": status, "checks": list, "stuck": found}))
+            .code(u8::from(bad > 0));
     for (name, health, text) in &checks.0 {
         reply = reply.line(format!("{:<5} {name}: {text}", word(*health)));
     }

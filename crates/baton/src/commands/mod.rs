@@ -17,13 +17,16 @@ mod retry;
 mod rollback;
 mod run;
 mod show;
+mod signals;
 mod skills;
 mod status;
 mod stop;
+mod stuck;
 mod submit;
 mod tip;
 mod unchecked;
 mod verify;
+mod watchdog;
 mod withdraw;
 mod worker;
 
@@ -86,7 +89,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 20] = [
+const ENTRIES: [Entry; 21] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -96,7 +99,7 @@ const ENTRIES: [Entry; 20] = [
     Entry {
         name: "doctor",
         about: "Check this machine, the queue, the policy and the log",
-        arguments: |c| c,
+        arguments: doctor::arguments,
         work: doctor::run,
     },
     Entry {
@@ -122,6 +125,12 @@ const ENTRIES: [Entry; 20] = [
         about: "Draft for one task after the other, as openclaw, until told to end",
         arguments: worker::arguments,
         work: worker::run,
+    },
+    Entry {
+        name: "watchdog",
+        about: "Take tasks back from owners who are gone, and finish what a crash cut in two",
+        arguments: watchdog::arguments,
+        work: watchdog::run,
     },
     Entry {
         name: "status",

@@ -4,11 +4,10 @@ use baton_core::audit::{Action, Draft};
 use baton_core::clock;
 use baton_core::envelope::ToolClass;
 use baton_core::environment;
-use baton_core::lease::Lease;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::{Store, TaskFolder};
+use baton_core::store::TaskFolder;
 use clap::{ArgMatches, Command};
 use serde_json::json;
 
@@ -76,6 +75,8 @@ pub(super) fn put_back(
         )
         .hint("baton submit makes a new task"));
     }
+    // From the look at the lock to the move, nobody else changes either.
+    let _held = task.hold()?;
     let lease = task.lease()?;
     if let Some(lease) = lease.as_ref().filter(|lease| !lease.is_over(clock::now()))
         && (lease.is_in_living_hands() || lease.owner != environment::default_owner())
@@ -94,70 +95,20 @@ pub(super) fn put_back(
         .task(&id, Some(from), Some(State::Inbox))
         .meta("attempt_set_aside", number);
     store.log()?.append(more(draft))?;
-    set_aside(store, task, number, lease)
-}
-
-/// Does what the log line says already.
-fn set_aside(
-    store: &Store,
-    task: &mut TaskFolder,
-    number: u32,
-    lease: Option<Lease>,
-) -> Result<(), Problem> {
-    let from = task.state();
-    let fence = lease.map(|lease| lease.fence);
-    task.set_attempt_aside(number)?;
-    // Whoever sees a task in the inbox may claim it, so its old lock must not come along.
-    task.check_fence(fence)?;
-    store.unlock(task)?;
-    if from != State::Inbox {
-        store.transition(task, State::Inbox, None)?;
-    }
-    Ok(())
+    store.set_aside(task, number)
 }
 
 /// Finishes what a run that was killed recorded and did not do: an attempt that lies half here and
 /// half under `attempts/` is nothing that could be gone on with.
 pub(super) fn finish_cut_off(session: &Session) -> Result<(), Problem> {
-    if cut_off(session)?.is_none() {
+    let (store, id) = (session.store()?, session.task_id()?);
+    if store.cut_off(&id)?.is_none() {
         return Ok(());
     }
     // The one who sets it aside may just be at it; then there is nothing to finish afterwards.
     session.merge_lock()?;
-    match cut_off(session)? {
-        Some((mut task, number)) => {
-            let lease = task.lease()?;
-            set_aside(session.store()?, &mut task, number, lease)
-        }
+    match store.cut_off(&id)? {
+        Some((mut task, number)) => store.set_aside(&mut task, number),
         None => Ok(()),
     }
-}
-
-/// Whether a run that was killed has left half of an attempt set aside.
-pub(super) fn is_cut_off(session: &Session) -> Result<bool, Problem> {
-    Ok(cut_off(session)?.is_some())
-}
-
-/// The task, and the number of the attempt that the log says is set aside, when nothing was done with
-/// the task since and it is not in the inbox.
-fn cut_off(session: &Session) -> Result<Option<(TaskFolder, u32)>, Problem> {
-    let id = session.task_id()?;
-    let store = session.store()?;
-    if matches!(store.find(&id)?, None | Some(State::Inbox)) {
-        return Ok(None);
-    }
-    let mut number = None;
-    for (event, _) in store.log()?.events_of(id.as_str())? {
-        let begins = matches!(event.action, Action::TaskRetried | Action::TaskRebased);
-        let goes_on = matches!(event.action, Action::TaskClaimed | Action::TaskBlocked);
-        if begins || goes_on {
-            let said = event.meta.get("attempt_set_aside").and_then(|n| n.as_u64());
-            number = said.filter(|_| begins);
-        }
-    }
-    let Some(number) = number.and_then(|number| u32::try_from(number).ok()) else {
-        return Ok(None);
-    };
-    let task = store.task(&id)?;
-    Ok((task.state() != State::Inbox).then_some((task, number)))
 }

@@ -137,8 +137,8 @@ impl<'a> Way<'a> {
         let mut left = self.session()?.policy()?.landing.max_rebases;
         loop {
             let went = match self.state()? {
-                None | Some(State::Inbox) => self.claim()? && self.work(false)?,
-                Some(State::Claimed | State::Work) => self.hold()? && self.work(true)?,
+                None | Some(State::Inbox) => self.claim()? && self.work()?,
+                Some(State::Claimed | State::Work) => self.hold()? && self.work()?,
                 Some(State::Pr) => true,
                 Some(state @ (State::Done | State::Blocked)) => return Err(self.at_rest(state)),
             };
@@ -244,11 +244,12 @@ impl<'a> Way<'a> {
         }
     }
 
-    fn work(&mut self, resumed: bool) -> Result<bool, Problem> {
+    fn work(&mut self) -> Result<bool, Problem> {
         if !self.step(&intake_validate::SKILL, &[])? {
             return Ok(false);
         }
-        let drafted = resumed && self.session()?.task()?.has_recorded_draft()?;
+        // A task that was given back, or taken from an owner who is gone, comes with what it has.
+        let drafted = self.session()?.task()?.has_recorded_draft()?;
         if !drafted && !self.draft()? {
             return Ok(false);
         }

@@ -8,12 +8,12 @@ use baton_core::problem::Problem;
 use baton_core::quorum::Purpose;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::{Stop, TaskFolder};
+use baton_core::store::{Stop, TaskFolder, Wedge, wedge};
 use baton_core::task::TaskId;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, stuck};
 use crate::reply::Reply;
 
 /// Lists every task that is not done, with what it waits for.
@@ -44,8 +44,9 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
         "inbox {}  claimed {}  work {}  pr {}  done {}  blocked {}",
         counts.inbox, counts.claimed, counts.work, counts.pr, counts.done, counts.blocked
     );
+    let found = stuck::find(&session, None, stuck::PATIENCE)?;
     let mut reply = Reply::ok(
-        json!({"command": "status", "status": "OK", "stop": stop, "counts": counts, "tasks": Value::Array(tasks)}),
+        json!({"command": "status", "status": "OK", "stop": stop, "counts": counts, "tasks": Value::Array(tasks), "stuck": found}),
     );
     if let Some(why) = stop {
         reply = reply.line(format!("STOP is on: {why}; lift it with: baton resume"));
@@ -53,6 +54,18 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
     reply = reply.line(summary);
     for line in lines {
         reply = reply.line(line);
+    }
+    // What waits for people, and what nobody holds, the list above says already.
+    let said = [
+        "STOP_ON",
+        "PERSON_WAITED_FOR",
+        "READY_TO_LAND",
+        "DENIED",
+        "NO_CANDIDATE",
+        "UNHELD",
+    ];
+    for one in found.iter().filter(|one| !said.contains(&one.code)) {
+        reply = reply.line(format!("stuck: {}", one.line(now)));
     }
     Ok(reply)
 }
@@ -64,7 +77,7 @@ fn waits_for(session: &Session, id: &str, state: State) -> String {
         .and_then(|task| match state {
             State::Inbox => Ok(format!("a worker: baton run {id}")),
             State::Claimed | State::Work => in_hand(&task),
-            State::Pr => for_approval(session, &task),
+            State::Pr => in_pr(session, &task).map(|one| one.why),
             State::Blocked => why_blocked(&task),
             State::Done => Ok("nothing".to_owned()),
         });
@@ -93,10 +106,14 @@ fn in_hand(task: &TaskFolder) -> Result<String, Problem> {
     })
 }
 
-fn for_approval(session: &Session, task: &TaskFolder) -> Result<String, Problem> {
+/// What a task in `pr` waits for: a person, or somebody to land it.
+pub(super) fn in_pr(session: &Session, task: &TaskFolder) -> Result<Wedge, Problem> {
     let id = task.id();
+    let named = Some(id.as_str());
+    let one = |code, why: String, next: String| Ok(wedge(code, named, why, next));
     let Some(candidate) = task.candidate()? else {
-        return Ok("a candidate; baton retry it".to_owned());
+        let why = "a candidate; baton retry it".to_owned();
+        return one("NO_CANDIDATE", why, format!("baton retry {id}"));
     };
     let ledger = session.store()?.ledger(&candidate)?;
     if ledger
@@ -104,15 +121,17 @@ fn for_approval(session: &Session, task: &TaskFolder) -> Result<String, Problem>
         .iter()
         .any(|one| one.verdict == Verdict::Denied)
     {
-        return Ok(format!("nothing: a person denied it; baton retry {id}"));
+        let why = format!("nothing: a person denied it; baton retry {id}");
+        return one("DENIED", why, format!("baton retry {id}"));
     }
     let (what, class) = match task.recorded_decision()? {
         Some(Decision::AutoMerge) => ("AUTO_MERGE", ToolClass::Merge),
         _ => ("PR_ONLY", ToolClass::Pr),
     };
     let ask = format!("a person's approval ({what}): baton show {id}; baton approve {id}");
+    let approve = format!("baton approve {id}");
     if ledger.given.is_empty() && ledger.revoked.is_empty() {
-        return Ok(ask);
+        return one("PERSON_WAITED_FOR", ask, approve);
     }
     let answer = session.quorum_of(task, &candidate, class, Purpose::Finish)?;
     let by: Vec<_> = answer
@@ -122,14 +141,15 @@ fn for_approval(session: &Session, task: &TaskFolder) -> Result<String, Problem>
         .collect();
     let by = by.join(", ");
     if answer.is_enough() {
-        return Ok(format!("landing, approved by {by}: baton run {id}"));
+        let why = format!("landing, approved by {by}: baton run {id}");
+        return one("READY_TO_LAND", why, format!("baton run {id}"));
     }
     let more = match (answer.counted.is_empty(), answer.refused.is_empty()) {
         (false, _) => format!("; by now {by}, but {}", answer.says()),
         (true, false) => format!("; {}", answer.refused.join("; ")),
         (true, true) => String::new(),
     };
-    Ok(format!("{ask}{more}"))
+    one("PERSON_WAITED_FOR", format!("{ask}{more}"), approve)
 }
 
 fn why_blocked(task: &TaskFolder) -> Result<String, Problem> {

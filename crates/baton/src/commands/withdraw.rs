@@ -93,12 +93,12 @@ fn block(session: &Session) -> Result<bool, Problem> {
     if !from.may_move_to(State::Blocked) {
         return Ok(false);
     }
+    let _held = task.hold()?;
     let fence = task.lease()?.map(|lease| lease.fence);
     let draft = Draft::new(session.actor, Action::TaskBlocked, "baton")?
         .task(task.id().as_str(), Some(from), Some(State::Blocked))
         .meta("reason", "a person denied the candidate");
     store.log()?.append(draft)?;
-    store.transition(&mut task, State::Blocked, fence)?;
-    store.unlock(&task)?;
+    store.transition(&mut task, State::Blocked, fence, true)?;
     Ok(true)
 }

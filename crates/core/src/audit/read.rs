@@ -1,6 +1,7 @@
 //! Looking things up without reading the whole log: from the signed head backwards along the chain, or
 //! one line by its place in the tree.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use baton_transparency::{Checkpoint, TreeRange, check_inclusion, inclusion, leaf_hash};
@@ -167,6 +168,36 @@ impl Log {
         })?;
         events.reverse();
         Ok(events)
+    }
+
+    /// The events of several tasks, each in order from the last time that it was submitted, in one walk.
+    ///
+    /// # Errors
+    /// As [`Self::back`].
+    pub fn histories(
+        &self,
+        mut ids: HashSet<String>,
+    ) -> Result<HashMap<String, Vec<Event>>, Problem> {
+        let mut histories: HashMap<String, Vec<Event>> = HashMap::new();
+        if ids.is_empty() {
+            return Ok(histories);
+        }
+        self.back(|seen| {
+            let id = seen.task_id();
+            if ids.contains(id) {
+                let event = seen.event()?;
+                histories.entry(id.to_owned()).or_default().push(event);
+                if seen.begins(id) {
+                    ids.remove(id);
+                }
+            }
+            Ok(match ids.is_empty() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        })?;
+        histories.values_mut().for_each(|events| events.reverse());
+        Ok(histories)
     }
 
     /// Line `seq`, shown to be in the signed tree or chained to it; `None` when the log is shorter.

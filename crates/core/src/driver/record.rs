@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::problem::Problem;
 use crate::session::{self, Session};
 use crate::state::State;
-use crate::store::{Doer, Stop, Store};
+use crate::store::{Doer, Held, Stop, Store};
 use crate::{clock, exit, ids, masking};
 
 /// Turns the work into an envelope: recorded, moved, kept.
@@ -26,9 +26,19 @@ pub(super) fn finish(
         // The rules that mask what is said are the policy's, and the work may have ended before it.
         let _ = session.policy();
     }
-    let (outcome, problem) = match worked {
+    let (mut outcome, mut problem) = match worked {
         Ok(outcome) => (outcome, None),
         Err(problem) => (refusal(skill, session, &problem), Some(problem)),
+    };
+    // From here on nobody else changes the task's lock or moves it: what the log is told is what is done.
+    let _held = match hold(session, &outcome) {
+        Ok(held) => held,
+        Err(lost) => {
+            undo(session);
+            outcome = refusal(skill, session, &lost);
+            problem = Some(lost);
+            None
+        }
     };
     let recorded = record(skill, session, &outcome, arguments);
     let (envelope, mut hints) = match recorded {
@@ -49,6 +59,24 @@ pub(super) fn finish(
         envelope,
         hints,
     }
+}
+
+/// Keeps the task at hand from everybody else, and makes sure that it is still this run's.
+fn hold(session: &Session, outcome: &Outcome) -> Result<Option<Held>, Problem> {
+    let open = session.open_task();
+    let Some(open) = open.filter(|_| !session.is_plan() && !is_lost(outcome)) else {
+        return Ok(None);
+    };
+    if outcome.transition.is_some() && open.folder.state() == State::Pr {
+        // Nobody takes a task away from under a landing.
+        session.merge_lock()?;
+    }
+    open.folder.guard().map(Some)
+}
+
+/// Whoever lost the lease writes nothing any more: the folder is another's.
+fn is_lost(outcome: &Outcome) -> bool {
+    outcome.findings.iter().any(|one| one.code == "LEASE_LOST")
 }
 
 /// The outcome that stands for a problem.
@@ -126,12 +154,9 @@ fn record(
         .inspect_err(|_| undo(session))?;
     envelope.artifacts.push(receipt.artifact());
     // Kept before the move, so that a kill in between leaves no task without its last result.
-    // Whoever lost the lease writes nothing any more: the folder is another's.
-    let is_lost = outcome.findings.iter().any(|one| one.code == "LEASE_LOST");
-    if let Some(open) = session.open_task().filter(|_| !is_lost) {
-        open.folder.keep_envelope(&envelope)?;
-    }
-    if let Err(problem) = act(session, outcome) {
+    let open = session.open_task().filter(|_| !is_lost(outcome));
+    let kept = open.map_or(Ok(()), |open| open.folder.keep_envelope(&envelope));
+    if let Err(problem) = kept.and_then(|()| act(session, outcome)) {
         if let Some(open) = session.open_task() {
             open.folder.undo_lock();
         }
@@ -170,27 +195,16 @@ fn act(session: &mut Session, outcome: &Outcome) -> Result<(), Problem> {
         return Ok(());
     };
     let fence = open.fence;
-    if open.folder.state() == State::Pr {
-        // Nobody takes a task away from under a landing.
-        session.merge_lock()?;
-    }
     // The store is opened apart from the task so that both can be held at once.
     let root = session.root()?.to_owned();
     let store = Store::open(&root)?;
     let Some(open) = session.open_task_mut() else {
         return Ok(());
     };
-    if outcome.unlock && to == State::Inbox {
-        // Whoever sees a task in the inbox may claim it, so its old lock must not come along.
-        open.folder.check_fence(fence)?;
-        store.unlock(&open.folder)?;
-        open.fence = None;
-        return store.transition(&mut open.folder, to, None);
-    }
-    store.transition(&mut open.folder, to, fence)?;
+    store.transition(&mut open.folder, to, fence, outcome.unlock)?;
     if outcome.unlock {
-        store.unlock(&open.folder)?;
         open.fence = None;
+        open.folder.bind(None);
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 
-use super::{FILE_MODE, Folder, component};
+use super::{FILE_MODE, FOLDER, Folder, component};
 use crate::ids;
 
 impl Folder {
@@ -81,6 +82,18 @@ impl Folder {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, component(name)?, flags, FILE_MODE)?;
         Ok(File::from(fd))
+    }
+
+    /// Locks the folder itself against everybody else who asks, until the descriptor is closed. The lock is
+    /// the inode's and goes along when the folder is moved.
+    ///
+    /// # Errors
+    /// `WouldBlock` while another has it, else the system's.
+    pub(crate) fn hold(&self) -> io::Result<OwnedFd> {
+        // A description of its own: locks of one and the same would not keep each other out.
+        let fd = rustix::fs::openat(&self.fd, ".", FOLDER, Mode::empty())?;
+        rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(fd)
     }
 
     /// Gives a file another name in the same folder, in place of what has that name; nothing is synced.

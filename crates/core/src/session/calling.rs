@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::Session;
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::store::Held;
 use crate::terminal;
 
 impl Session {
@@ -20,27 +21,47 @@ impl Session {
     /// ten times a second while something outside is waited for.
     #[must_use]
     pub fn halted(&self) -> Option<Problem> {
-        let caller = self.caller.as_ref();
+        // Whoever keeps the task from everybody else keeps it from the caller's renewal too.
+        let is_held = self.held.borrow().is_some();
+        let caller = self.caller.as_ref().filter(|_| !is_held);
         self.check_stop()
             .err()
             .or_else(|| caller.and_then(|caller| caller.halt()))
     }
 
     /// Makes sure, before results are written, that nothing halted the work and that the task is still
-    /// held as it was at the start.
+    /// held as it was at the start; it stays so as long as the answer is kept.
     ///
     /// # Errors
     /// `LEASE_LOST`, `STOP_PRESENT`, and what the caller says.
-    pub fn hold(&self) -> Result<(), Problem> {
+    pub fn hold(&self) -> Result<Option<Held>, Problem> {
         if let Some(problem) = self.halted() {
             return Err(problem);
         }
         let Some(open) = self.task.get() else {
-            return Ok(());
+            return Ok(None);
         };
-        open.folder.check_fence(open.fence)?;
-        let caller = self.caller.as_ref();
-        caller.map_or(Ok(()), |caller| caller.hold())
+        // The caller renews the lease, so it comes before everybody is kept out.
+        if let Some(caller) = &self.caller {
+            caller.hold()?;
+        }
+        open.folder.guard().map(Some)
+    }
+
+    /// The same, until this run is recorded: what it writes and its line in the log are one act.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub fn hold_on(&self) -> Result<(), Problem> {
+        let held = self.hold()?;
+        self.held.replace(held);
+        Ok(())
+    }
+
+    /// Whether another program runs the skill in process and answers for it meanwhile.
+    #[must_use]
+    pub fn has_caller(&self) -> bool {
+        self.caller.is_some()
     }
 
     /// Says how a model's reply gets on: how many tokens there are, and how many come in a second.

@@ -27,8 +27,9 @@ impl TaskFolder {
     /// earlier runs left theirs. What lies there already is never opened.
     ///
     /// # Errors
-    /// `IO_ERROR`, `FILE_EXISTS` after ten thousand runs.
+    /// `IO_ERROR`, `FILE_EXISTS` after ten thousand runs, and as [`TaskFolder::guard`].
     pub fn begin_log(&self, stem: &str) -> Result<Begun, Problem> {
+        let _held = self.guard()?;
         let trouble = |error: &io::Error| Problem::io(self.path(EVIDENCE), error);
         let folder = self
             .folder()
@@ -65,6 +66,7 @@ impl TaskFolder {
         bytes: &[u8],
     ) -> Result<Artifact, Problem> {
         let path = self.path(&format!("{EVIDENCE}/{}", begun.name));
+        let _held = self.guard()?;
         begun
             .file
             .write_all(bytes)

@@ -9,14 +9,14 @@ use serde::Deserialize;
 use super::task_folder::LOCK_FILE;
 use super::{Store, TaskFolder, broken};
 use crate::envelope::ArtifactKind;
-use crate::lease::Lease;
+use crate::lease::{Holder, Lease};
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::{self, Priority, TaskId};
 
-/// Serialises takeovers and intake; claims of free tasks do not need it.
-const MUTEX: &str = ".mutex";
+/// Serialises intake, approvals and landings. A task's own lock is kept by holding the task.
+pub(super) const MUTEX: &str = ".mutex";
 
 /// A task that the caller holds by now.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Store {
     pub fn lock(
         &self,
         id: &TaskId,
-        owner: &str,
+        holder: Holder<'_>,
         length: Duration,
         now: SystemTime,
     ) -> Result<Result<Claim, Conflict>, Problem> {
@@ -71,42 +71,27 @@ impl Store {
         if matches!(task.state(), State::Done | State::Blocked) {
             return Ok(Err(Conflict::NotFound));
         }
-        let lease = Lease::new(owner, self.next_fence(0)?, now, length);
-        if task.lease()?.is_none() {
-            match task.write_new(ArtifactKind::LockFile, LOCK_FILE, &lease.to_bytes()) {
-                Ok(_) => return Ok(Ok(Claim { task, lease })),
-                Err(problem) if problem.code == "FILE_EXISTS" => {}
-                // The folder moved away under us: somebody else was quicker.
-                Err(problem) if self.find(id)? == Some(task.state()) => return Err(problem),
-                Err(_) => return Ok(Err(Conflict::NotFound)),
-            }
-        }
-        self.take_over(task, owner, length, now)
-    }
-
-    fn take_over(
-        &self,
-        task: TaskFolder,
-        owner: &str,
-        length: Duration,
-        now: SystemTime,
-    ) -> Result<Result<Claim, Conflict>, Problem> {
-        let _mutex = self.mutex()?;
-        let Some(held) = task.lease()? else {
+        let _held = task.hold()?;
+        if !self.lies_there(&task)? {
+            // The folder moved away under us: somebody else was quicker.
             return Ok(Err(Conflict::NotFound));
+        }
+        let Some(held) = task.lease()? else {
+            let lease = holder.lease(self.next_fence(0)?, now, length);
+            task.write_new(ArtifactKind::LockFile, LOCK_FILE, &lease.to_bytes())?;
+            return Ok(Ok(Claim { task, lease }));
         };
         // A lock in the inbox lasts from its making to the move right after; when its maker is gone in
         // between, the claim never was.
-        // Where the task lies is asked last: a claimer that is gone moves nothing any more.
-        let never_was = held.is_claimant_gone() && self.find(task.id())? == Some(State::Inbox);
-        if !held.is_over(now) && !never_was {
+        let never_was = held.is_claimant_gone() && task.state() == State::Inbox;
+        if held.staleness(now).is_none() && !never_was {
             return Ok(Err(Conflict::Held {
                 owner: held.owner,
                 until: held.lease_until,
                 lock_path: task.path(LOCK_FILE),
             }));
         }
-        let lease = Lease::new(owner, self.next_fence(held.fence)?, now, length);
+        let lease = holder.lease(self.next_fence(held.fence)?, now, length);
         task.folder()
             .replace(LOCK_FILE, &lease.to_bytes())
             .map_err(|error| broken(LOCK_FILE, &error))?;
@@ -126,7 +111,6 @@ impl Store {
         length: Duration,
         record: impl FnOnce(&TaskFolder, &Lease) -> Result<(), Problem>,
     ) -> Result<Option<Claim>, Problem> {
-        let _mutex = self.mutex()?;
         let now = crate::clock::now();
         let task = match self.task(id) {
             Ok(task) if matches!(task.state(), State::Claimed | State::Work) => task,
@@ -134,24 +118,21 @@ impl Store {
             Err(problem) if problem.code == "TASK_NOT_FOUND" => return Ok(None),
             Err(problem) => return Err(problem),
         };
+        let _held = task.hold()?;
         let held = task.lease()?;
-        if held
-            .as_ref()
-            .is_some_and(|held| !held.is_free_for(name, now))
-        {
+        let is_free = |held: &Lease| held.is_free_for(name, now);
+        if !self.lies_there(&task)? || !held.as_ref().is_none_or(is_free) {
             return Ok(None);
         }
         let fence = self.next_fence(held.as_ref().map_or(0, |held| held.fence))?;
-        let lease = Lease::new(owner, fence, now, length);
-        let written = match held {
-            Some(_) => task.folder().replace(LOCK_FILE, &lease.to_bytes()),
-            None => task.folder().write_new(LOCK_FILE, &lease.to_bytes()),
+        // A worker's own: it ends with the worker.
+        let holder = Holder {
+            name: owner,
+            of_process: true,
         };
-        match written {
-            // One who claims a free task does not ask for the mutex.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            written => written.map_err(|error| broken(LOCK_FILE, &error))?,
-        }
+        let lease = holder.lease(fence, now, length);
+        let written = task.folder().replace(LOCK_FILE, &lease.to_bytes());
+        written.map_err(|error| broken(LOCK_FILE, &error))?;
         if let Err(problem) = record(&task, &lease) {
             self.unlock(&task)?;
             return Err(problem);
@@ -170,7 +151,7 @@ impl Store {
         lease: &Lease,
         record: impl FnOnce() -> Result<(), Problem>,
     ) -> Result<bool, Problem> {
-        let _mutex = self.mutex()?;
+        let _held = task.hold()?;
         let held = task.lease()?;
         if held.is_none_or(|held| held.owner != lease.owner || held.fence != lease.fence) {
             return Ok(false);
@@ -193,20 +174,21 @@ impl Store {
         Ok((self.log()?.head()?.seq + 1).max(next))
     }
 
-    /// Locks the task that is next in order: P0 before P1 before P2, the oldest first.
+    /// Locks the task that is next in order: P0 before P1 before P2, the oldest first; none that waits
+    /// after a try that went wrong.
     ///
     /// # Errors
     /// As [`Self::lock`].
     pub fn lock_next(
         &self,
-        owner: &str,
+        holder: Holder<'_>,
         length: Duration,
         now: SystemTime,
         actor: Actor,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         self.take_in_loose_files(actor)?;
-        for id in self.waiting_in_order()? {
-            match self.lock(&id, owner, length, now)? {
+        for (id, _) in self.waiting_in_order(now)? {
+            match self.lock(&id, holder, length, now)? {
                 Ok(claim) if claim.task.state() == State::Inbox => return Ok(Ok(claim)),
                 _ => {}
             }
@@ -214,7 +196,23 @@ impl Store {
         Ok(Err(Conflict::NotFound))
     }
 
-    fn waiting_in_order(&self) -> Result<Vec<TaskId>, Problem> {
+    /// Whether there is anything in the inbox that may be claimed now.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn has_next(&self, now: SystemTime) -> Result<bool, Problem> {
+        let inbox = self.state_folder(State::Inbox)?;
+        let entries = inbox.list().map_err(|error| broken("inbox", &error))?;
+        let is_loose =
+            |entry: &crate::files::Entry| !entry.is_folder && entry.name.ends_with(".json");
+        Ok(entries.iter().any(is_loose) || !self.waiting_in_order(now)?.is_empty())
+    }
+
+    /// The tasks of the inbox that may be claimed now, each with the time since when it waits.
+    pub(super) fn waiting_in_order(
+        &self,
+        now: SystemTime,
+    ) -> Result<Vec<(TaskId, SystemTime)>, Problem> {
         let inbox = self.state_folder(State::Inbox)?;
         let mut waiting = Vec::new();
         for entry in inbox.list().map_err(|error| broken("inbox", &error))? {
@@ -229,12 +227,16 @@ impl Store {
             };
             let order = folder.read("task.json", task::MAX_BYTES).ok();
             let order = order.and_then(|bytes| serde_json::from_slice::<Order>(&bytes).ok());
+            if super::backoff::of_folder(&folder).is_some_and(|backoff| backoff.is_on(now)) {
+                continue;
+            }
             // A task that cannot be read is still claimed, so that intake can say what is wrong.
             let priority = order.map_or_else(Priority::default, |order| order.priority);
             waiting.push((priority, since, id));
         }
         waiting.sort();
-        Ok(waiting.into_iter().map(|(_, _, id)| id).collect())
+        let waiting = waiting.into_iter();
+        Ok(waiting.map(|(_, since, id)| (id, since)).collect())
     }
 
     /// Extends the caller's own lease.
@@ -248,9 +250,11 @@ impl Store {
         length: Duration,
         now: SystemTime,
     ) -> Result<Lease, Problem> {
-        let _mutex = self.mutex()?;
+        let _held = task.hold()?;
         let held = own_lease(task, owner)?;
         let mut lease = Lease::new(owner, held.fence, now, length);
+        // Who else renews in the holder's name does not hold it with a process of its own.
+        lease.of_process = held.of_process && held.is_of_this_process();
         lease.claimed_at = held.claimed_at;
         task.folder()
             .replace(LOCK_FILE, &lease.to_bytes())
@@ -277,7 +281,7 @@ impl Store {
         }
     }
 
-    /// Holds off takeovers and intake by others until dropped.
+    /// Holds off intake, approvals and landings by others until dropped.
     pub(super) fn mutex(&self) -> Result<std::fs::File, Problem> {
         let file = self
             .folder("keys")?

@@ -102,7 +102,7 @@ impl Store {
         .hint("nothing was moved; run it again"))
     }
 
-    fn merge_lease(&self) -> Result<Option<Lease>, Problem> {
+    pub(super) fn merge_lease(&self) -> Result<Option<Lease>, Problem> {
         match self.queue.read(FILE, lease::MAX_BYTES) {
             Ok(bytes) => Lease::parse(&bytes).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -4,25 +4,38 @@
 
 mod agreement;
 mod approvals;
+mod attempts;
+mod backoff;
 mod begun;
 mod calls;
 mod claim;
+mod hold;
 mod intake;
+mod liveness;
+mod mending;
 mod merge_lock;
+mod set_aside;
+mod stall;
 mod submit;
 mod task_folder;
+mod watchdog;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 pub use approvals::{Doer, Ledger, RECENT};
+pub use attempts::{Attempts, FAILED};
+pub use backoff::Backoff;
 pub use begun::Begun;
 pub use calls::{CallCost, Calls};
 pub use claim::{Claim, Conflict};
+pub use hold::Held;
+pub use liveness::{Wedge, wedge};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;
 pub use task_folder::{KeptEnvelope, TaskFolder};
+pub use watchdog::{Act, Patrol, Spent, Watch, What};
 
 use crate::audit::Log;
 use crate::clock;
@@ -315,7 +328,8 @@ impl Store {
         .hint("baton status lists the tasks; baton submit makes one"))
     }
 
-    /// Moves a task that the caller holds to another state.
+    /// Moves a task that the caller holds to another state, and takes its lock off where `unlock` says so.
+    /// The fencing number is looked at, and the task moved, while nobody else can change either.
     ///
     /// # Errors
     /// `STATE_RULE`, `LEASE_LOST` when the lock's fencing number is another one by now,
@@ -325,15 +339,26 @@ impl Store {
         task: &mut TaskFolder,
         to: State,
         fence: Option<u64>,
+        unlock: bool,
     ) -> Result<(), Problem> {
-        let from = task.state();
-        if !from.may_move_to(to) {
-            return Err(Problem::fail(
-                "STATE_RULE",
-                format!("task {} cannot move from {from} to {to}", task.id()),
-            ));
-        }
+        let _held = task.hold()?;
         task.check_fence(fence)?;
+        // Whoever sees a task in the inbox may claim it, so its old lock must not come along.
+        if unlock && to == State::Inbox {
+            self.check_move(task, to)?;
+            self.unlock(task)?;
+        }
+        self.relocate(task, to)?;
+        if unlock && to != State::Inbox {
+            self.unlock(task)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a task that the caller keeps from everybody else, whoever's lock it has.
+    pub(super) fn relocate(&self, task: &mut TaskFolder, to: State) -> Result<(), Problem> {
+        self.check_move(task, to)?;
+        let from = task.state();
         let (source, target) = (self.state_folder(from)?, self.state_folder(to)?);
         let id = task.id().clone();
         source
@@ -354,6 +379,20 @@ impl Store {
             .map_err(|error| broken(id.as_str(), &error))?;
         task.moved(to, folder);
         Ok(())
+    }
+
+    /// Whether the task may move there, and still lies where it was opened.
+    fn check_move(&self, task: &TaskFolder, to: State) -> Result<(), Problem> {
+        let (id, from) = (task.id(), task.state());
+        if !from.may_move_to(to) {
+            let why = format!("task {id} cannot move from {from} to {to}");
+            return Err(Problem::fail("STATE_RULE", why));
+        }
+        if self.lies_there(task)? {
+            return Ok(());
+        }
+        let why = format!("task {id} is not in {from} any more; somebody moved it");
+        Err(Problem::fail("LEASE_LOST", why))
     }
 }
 

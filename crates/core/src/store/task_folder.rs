@@ -1,10 +1,12 @@
 //! One task's folder: its files, read within bounds and written once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
+use std::sync::{Arc, Mutex};
 
 use super::broken;
 use super::calls::CALLS;
+use super::hold::Depth;
 use crate::candidate::Candidate;
 use crate::envelope::{self, Artifact, ArtifactKind, Decision, Envelope, QUEUE_ROOT, Status};
 use crate::files::Folder;
@@ -30,6 +32,9 @@ pub struct TaskFolder {
     state: State,
     folder: Folder,
     written: RefCell<Vec<(Option<String>, String)>>,
+    depth: Arc<Mutex<Depth>>,
+    /// The fencing number that this run's writes need; none of its own until it is bound to one.
+    bound: Cell<Option<Option<u64>>>,
 }
 
 /// An envelope that a skill kept in the task's folder.
@@ -48,7 +53,23 @@ impl TaskFolder {
             state,
             folder,
             written: RefCell::new(Vec::new()),
+            depth: Arc::default(),
+            bound: Cell::new(None),
         }
+    }
+
+    /// From now on nothing is written here unless the lock has this fencing number, or there is none
+    /// where this is `None`.
+    pub fn bind(&self, fence: Option<u64>) {
+        self.bound.set(Some(fence));
+    }
+
+    pub(super) fn bound(&self) -> Option<Option<u64>> {
+        self.bound.get()
+    }
+
+    pub(super) fn depth(&self) -> &Arc<Mutex<Depth>> {
+        &self.depth
     }
 
     pub(super) fn moved(&mut self, state: State, folder: Folder) {
@@ -166,13 +187,14 @@ impl TaskFolder {
     /// Writes a file that must not exist yet and names it as an artifact with its SHA-256.
     ///
     /// # Errors
-    /// `FILE_EXISTS`, `IO_ERROR`.
+    /// `FILE_EXISTS`, `IO_ERROR`, and as [`Self::guard`].
     pub fn write_new(
         &self,
         kind: ArtifactKind,
         name: &str,
         bytes: &[u8],
     ) -> Result<Artifact, Problem> {
+        let _held = self.guard()?;
         let (sub, file) = match name.split_once('/') {
             Some((sub, file)) => (Some(sub.to_owned()), file),
             None => (None, name),
@@ -254,6 +276,8 @@ impl TaskFolder {
 
     /// Takes back what this run wrote, because it could not be recorded.
     pub fn undo_writes(&self) {
+        // What another has taken by now is another's, whoever wrote it first.
+        let Ok(_held) = self.guard() else { return };
         for (sub, file) in self.written.borrow_mut().drain(..).rev() {
             let removed = match sub {
                 Some(sub) => self
@@ -269,6 +293,7 @@ impl TaskFolder {
 
     /// Takes back a lock that this run wrote, because the move that it was for did not happen.
     pub fn undo_lock(&self) {
+        let Ok(_held) = self.guard() else { return };
         let mut written = self.written.borrow_mut();
         if let Some(at) = written
             .iter()
@@ -361,8 +386,9 @@ impl TaskFolder {
     /// Moves what a killed run drafted and never recorded into `unrecorded/`.
     ///
     /// # Errors
-    /// `FILE_UNREADABLE`.
+    /// `FILE_UNREADABLE`, and as [`Self::guard`].
     pub fn set_unrecorded_aside(&self) -> Result<(), Problem> {
+        let _held = self.guard()?;
         for name in [CANDIDATE_FILE, PATCH_FILE, "rationale.md", "report.json"] {
             let trouble = |error: io::Error| self.trouble(name, &error);
             if !self.folder.exists(name).map_err(trouble)? {
@@ -415,8 +441,9 @@ impl TaskFolder {
     /// Keeps an envelope as `envelopes/NN-<skill>.json`.
     ///
     /// # Errors
-    /// `IO_ERROR`.
+    /// `IO_ERROR`, and as [`Self::guard`].
     pub fn keep_envelope(&self, envelope: &Envelope) -> Result<(), Problem> {
+        let _held = self.guard()?;
         let mut bytes = serde_json::to_vec(envelope)
             .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
         bytes.push(b'\n');

@@ -14,11 +14,11 @@ use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::Claim;
+use baton_core::store::{Claim, FAILED};
 use baton_core::task::TaskId;
 use baton_core::terminal;
 
-use super::signals::Signals;
+use crate::commands::signals::Signals;
 
 /// How often the lock is looked at while somebody drafts.
 const LOOK: Duration = Duration::from_secs(1);
@@ -128,9 +128,6 @@ impl Hand {
     }
 }
 
-/// What `meta` of a release says when the try counts: the code of what went wrong.
-pub(super) const FAILED: &str = "failed";
-
 impl Held {
     fn event(&self, action: Action, state: State) -> Result<Draft, Problem> {
         let mut draft = event(&self.id, action, state, &self.lease)?;
@@ -217,6 +214,10 @@ impl Caller for Hand {
         }
         self.draw(held);
         held.lost.clone()
+    }
+
+    fn fence(&self) -> Option<u64> {
+        self.held.borrow().as_ref().map(|held| held.lease.fence)
     }
 
     fn hold(&self) -> Result<(), Problem> {

@@ -2,7 +2,6 @@
 
 mod hand;
 mod queue;
-mod signals;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -22,12 +21,14 @@ use serde_json::json;
 
 use self::hand::Hand;
 use self::queue::Taken;
-use self::signals::Signals;
-use super::Shared;
+use super::signals::Signals;
+use super::{Shared, stuck, watchdog};
 use crate::reply::Reply;
 
 /// How long to wait before an empty queue is looked at again.
 const POLL: Duration = Duration::from_secs(2);
+/// How often the queue is gone through for claims that nobody comes back from.
+const PATROL: Duration = Duration::from_secs(60);
 /// How long to wait between two questions whether STOP is lifted.
 const STOPPED: Duration = Duration::from_millis(500);
 /// How long a wait may keep a signal waiting.
@@ -103,6 +104,8 @@ struct Worker<'a> {
     taken: u64,
     failures: u32,
     is_stop_said: bool,
+    /// When the queue was gone through last, as the watchdog does.
+    patrolled: Option<Instant>,
 }
 
 /// Works until something ends it.
@@ -158,6 +161,7 @@ impl<'a> Worker<'a> {
             taken: 0,
             failures: 0,
             is_stop_said: false,
+            patrolled: None,
         })
     }
 
@@ -279,7 +283,8 @@ impl<'a> Worker<'a> {
         }
         self.is_stop_said = false;
         self.check_policy(&session)?;
-        let waiting = queue::waiting(self.shared, &session, &self.name)?;
+        self.patrol()?;
+        let waiting = queue::waiting(&session, &self.name)?;
         self.left = waiting.left;
         let (again, new): (Vec<_>, Vec<_>) =
             waiting.free.into_iter().partition(|one| one.tries > 0);
@@ -295,11 +300,39 @@ impl<'a> Worker<'a> {
             return Ok(Round::Nothing);
         };
         self.hand.hold_on(self.session(), &taken.claim)?;
+        if taken.claim.task.has_recorded_draft()? {
+            // Out of the inbox with what an owner who is gone had drafted: `baton run` goes on from there.
+            self.counts.released += 1;
+            self.hand.let_go("it has a draft already", None)?;
+            return Ok(Round::Worked {
+                code: 0,
+                failed: false,
+            });
+        }
         let worked = self.work(&taken);
         let settled = worked.and_then(|done| self.settle(&taken, &done));
         // A task in the hand that went no way at all is given back.
         self.hand.let_go("the worker could not go on", None)?;
         settled
+    }
+
+    /// Between two tasks, once a minute, does what `baton watchdog` does: by the grant alone that the policy
+    /// gives this worker for moves, so without one not at all.
+    fn patrol(&mut self) -> Result<(), Problem> {
+        let is_due = self.patrolled.is_none_or(|last| last.elapsed() >= PATROL);
+        if self.hand.grant().is_none() || !is_due {
+            return Ok(());
+        }
+        self.patrolled = Some(Instant::now());
+        let caller = Rc::clone(&self.hand) as Rc<dyn Caller>;
+        match watchdog::pass(self.shared, false, stuck::PATIENCE, Some(caller)) {
+            Ok(round) => round.tell(),
+            Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
+                return Err(problem);
+            }
+            Err(problem) => terminal::complain("baton worker", &problem),
+        }
+        Ok(())
     }
 
     /// Has the task checked, and drafts.
@@ -405,7 +438,7 @@ impl<'a> Worker<'a> {
     fn look_again(&mut self) {
         let session = self.session();
         // Only for the answer; what cannot be looked at was complained of already.
-        if let Ok(waiting) = queue::waiting(self.shared, &session, &self.name) {
+        if let Ok(waiting) = queue::waiting(&session, &self.name) {
             self.left = waiting.left;
         }
     }

@@ -13,11 +13,11 @@ use baton_core::envelope::{Envelope, Status};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::Claim;
+use baton_core::store::{Attempts, Claim};
 use baton_core::task::{Priority, TaskId};
 
-use super::hand::{self, FAILED, Hand};
-use crate::commands::{Shared, retry};
+use super::hand::{self, Hand};
+use crate::commands::Shared;
 
 /// What lies in claimed and work and waits for a draft.
 #[derive(Default)]
@@ -45,13 +45,13 @@ pub(super) struct Taken {
 }
 
 /// Looks through claimed and work. Trouble with one task must not hide the others.
-pub(super) fn waiting(shared: &Shared, session: &Session, name: &str) -> Result<Waiting, Problem> {
+pub(super) fn waiting(session: &Session, name: &str) -> Result<Waiting, Problem> {
     let mut waiting = Waiting::default();
     let most = session.policy()?.caps.max_attempts;
     let (_, entries) = session.store()?.scan(&[State::Claimed, State::Work])?;
     for entry in entries {
         let since = entry.updated_at.unwrap_or_default();
-        match free(shared, session, name, &entry.task_id, since) {
+        match free(session, name, &entry.task_id, since) {
             Ok(Some(free)) if free.tries < most => waiting.free.push(free),
             Ok(None) => {}
             Ok(Some(_)) | Err(_) => {
@@ -63,13 +63,7 @@ pub(super) fn waiting(shared: &Shared, session: &Session, name: &str) -> Result<
     Ok(waiting)
 }
 
-fn free(
-    shared: &Shared,
-    session: &Session,
-    name: &str,
-    id: &str,
-    since: String,
-) -> Result<Option<Free>, Problem> {
+fn free(session: &Session, name: &str, id: &str, since: String) -> Result<Option<Free>, Problem> {
     let id = TaskId::parse(id)?;
     let store = session.store()?;
     let task = match store.task(&id) {
@@ -82,8 +76,8 @@ fn free(
     {
         return Ok(None);
     }
-    // What a killed run has half set aside is finished by a person's next run.
-    if retry::is_cut_off(&shared.session(Some(id.as_str()))?)? {
+    // What a killed run has half set aside is finished by the watchdog, or a person's next run.
+    if store.cut_off(&id)?.is_some() {
         return Ok(None);
     }
     // A task that cannot be read is taken all the same, so that the check can say what is wrong.
@@ -91,24 +85,29 @@ fn free(
         .task()
         .map_or_else(|_| Priority::default(), |task| task.priority);
     Ok(Some(Free {
-        tries: tries(session, &id)?,
+        tries: tries_left_open(session, &id, name)?,
         priority,
         since,
         id,
     }))
 }
 
-/// How often workers tried this attempt of the task and failed.
-fn tries(session: &Session, id: &TaskId) -> Result<u64, Problem> {
-    let mut tries = 0;
-    for (event, _) in session.store()?.log()?.events_of(id.as_str())? {
-        match event.action {
-            Action::TaskRetried | Action::TaskRebased => tries = 0,
-            Action::LeaseReleased if event.meta.contains_key(FAILED) => tries += 1,
-            _ => {}
-        }
-    }
-    Ok(tries)
+/// How often this attempt of the task was tried.
+fn attempts(session: &Session, id: &TaskId) -> Result<Attempts, Problem> {
+    let events = session.store()?.log()?.events_of(id.as_str())?;
+    Ok(Attempts::of(events.iter().map(|(event, _)| event)))
+}
+
+/// The same with a claim that somebody never came back from; one that was made in the worker's name is
+/// no try yet.
+fn tries_left_open(session: &Session, id: &TaskId, name: &str) -> Result<u64, Problem> {
+    let attempts = attempts(session, id)?;
+    let handed_over = attempts.open.as_deref() == Some(name);
+    Ok(if handed_over {
+        attempts.failed
+    } else {
+        attempts.with_open()
+    })
 }
 
 /// Takes the first of these that is still free.
@@ -146,8 +145,7 @@ pub(super) fn claim(
     hand: &Rc<Hand>,
 ) -> Result<Option<Taken>, Problem> {
     // Asked first, as a claim that finds nothing leaves a line in the log.
-    let (counts, _) = session.store()?.scan(&[State::Inbox])?;
-    if counts.inbox == 0 {
+    if !session.store()?.has_next(clock::now())? {
         return Ok(None);
     }
     let mut line = command_line(shared, "claim-lock", "system");
@@ -177,7 +175,7 @@ pub(super) fn claim(
     Ok(Some(Taken {
         claim: Claim { task, lease },
         upstream: Some(envelope),
-        tries: tries(session, &id)?,
+        tries: attempts(session, &id)?.failed,
     }))
 }
 

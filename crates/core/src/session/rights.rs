@@ -1,0 +1,56 @@
+//! What the policy lets the actor do.
+
+use super::Session;
+use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
+use crate::manifest::SSOT;
+use crate::policy::Actor;
+use crate::problem::Problem;
+use crate::{accepted, clock};
+
+impl Session {
+    /// Asks the policy whether the actor may do these things; the answers go into the envelope. Beside a
+    /// queue only a policy that a person accepted allows more than reading.
+    ///
+    /// # Errors
+    /// `APPROVAL_REQUIRED` (a denial) naming the class and what to do, `POLICY_NOT_ACCEPTED`.
+    pub fn authorize(&self, classes: &[ToolClass]) -> Result<(), Problem> {
+        if classes.iter().any(|class| *class != ToolClass::Read) {
+            self.check_accepted()?;
+        }
+        for class in classes.iter().copied() {
+            let entry = self.standing(class)?;
+            let refused =
+                (entry.state != ApprovalState::Approved).then(|| not_approved(self.actor, &entry));
+            self.add_approval(entry);
+            if let Some(problem) = refused {
+                return Err(problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// The standing approval that speaks for the actor and the class now, or why none does. A caller that
+    /// was granted moves by one alone moves by no other.
+    ///
+    /// # Errors
+    /// As [`Self::policy`].
+    pub fn standing(&self, class: ToolClass) -> Result<ApprovalEntry, Problem> {
+        let grant = self.caller.as_ref().and_then(|caller| caller.grant());
+        let only = grant.filter(|_| class == ToolClass::Move);
+        let policy = self.policy()?;
+        Ok(policy.authorize_by(self.actor, class, clock::now(), only.as_deref()))
+    }
+
+    pub(super) fn check_accepted(&self) -> Result<(), Problem> {
+        match self.store_if_any()? {
+            Some(store) => accepted::check(store.root(), self.policy()?),
+            None => Ok(()),
+        }
+    }
+}
+
+fn not_approved(actor: Actor, entry: &ApprovalEntry) -> Problem {
+    let note = entry.note.clone().unwrap_or_default();
+    Problem::deny("APPROVAL_REQUIRED", format!("{} may not do {}: {note}", actor.name(), entry.tool_class))
+        .hint(format!("act as somebody the policy allows (--actor NAME), or change {SSOT}/POLICY.json by a reviewed commit"))
+}

@@ -1,0 +1,433 @@
+//! What keeps the queue from moving: each thing with a code of its own, since when, why, and the command
+//! that goes on from there. Only looked at, never changed, and one trouble never hides another.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
+
+use super::mending::{self, Place};
+use super::{Attempts, Stop, Store, TaskFolder};
+use crate::audit::{Event, States};
+use crate::clock;
+use crate::lease::Lease;
+use crate::outputs::TaskEntry;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::task::TaskId;
+
+/// No policy gives a lease for longer than a day; an end that lies further ahead was written by hand, or
+/// by a clock that was wrong.
+const LONGEST_LEASE: Duration = Duration::from_secs(2 * 86_400);
+/// So often, and so long apart, is a lock asked for before somebody is said to sit on it.
+const ASKS: u32 = 50;
+const BETWEEN: Duration = Duration::from_millis(10);
+
+/// One thing that keeps a task, or the whole queue, from going on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wedge {
+    /// What it is; part of the public interface.
+    pub code: &'static str,
+    /// The task, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// Since when, RFC 3339, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Why, in one sentence that names who or what is waited for.
+    pub why: String,
+    /// The command to run next.
+    pub next: String,
+    /// Whether something is wrong, and not just slow or waiting.
+    pub broken: bool,
+}
+
+/// Makes one that is no defect.
+#[must_use]
+pub fn wedge(
+    code: &'static str,
+    task: Option<&str>,
+    why: impl Into<String>,
+    next: impl Into<String>,
+) -> Wedge {
+    Wedge {
+        code,
+        task_id: task.map(str::to_owned),
+        since: None,
+        why: why.into(),
+        next: next.into(),
+        broken: false,
+    }
+}
+
+impl Wedge {
+    /// The same with the time since when.
+    #[must_use]
+    pub fn since(mut self, since: Option<String>) -> Self {
+        self.since = since;
+        self
+    }
+
+    /// The same as a defect.
+    #[must_use]
+    pub fn broken(mut self) -> Self {
+        self.broken = true;
+        self
+    }
+
+    /// In one line for people.
+    #[must_use]
+    pub fn line(&self, now: SystemTime) -> String {
+        let about = self
+            .task_id
+            .as_ref()
+            .map(|id| format!("{id} "))
+            .unwrap_or_default();
+        let since = self.since.as_deref().and_then(clock::parse_rfc3339);
+        let since = since.map(|since| format!(", for {}", clock::age(since, now)));
+        format!(
+            "{about}{}{}: {}; next: {}",
+            self.code,
+            since.unwrap_or_default(),
+            self.why,
+            self.next
+        )
+    }
+}
+
+impl Store {
+    /// Everything that keeps the queue from moving. `said` is where the log says that each task lies, if
+    /// the caller has read all of it; only then missing tasks are seen. `patience` is how long a task may
+    /// wait in the inbox before that is worth a word.
+    #[must_use]
+    pub fn wedges(
+        &self,
+        said: Option<&States>,
+        most_tries: u64,
+        patience: Duration,
+        now: SystemTime,
+    ) -> Vec<Wedge> {
+        let mut found = Vec::new();
+        self.look_at_switches(&mut found, now);
+        let entries = match self.scan(&State::ALL) {
+            Ok((_, entries)) => entries,
+            Err(problem) => {
+                found.push(of_problem("QUEUE_BROKEN", None, &problem));
+                return found;
+            }
+        };
+        let open = entries.iter().filter(|entry| entry.state != State::Done);
+        let ids: HashSet<String> = open.map(|entry| entry.task_id.clone()).collect();
+        let histories = match self.log().and_then(|log| log.histories(ids)) {
+            Ok(histories) => Some(histories),
+            Err(problem) => {
+                found.push(of_problem("LOG_BROKEN", None, &problem));
+                None
+            }
+        };
+        let mut seen: HashMap<&str, State> = HashMap::new();
+        for entry in &entries {
+            if let Some(first) = seen.insert(&entry.task_id, entry.state) {
+                found.push(twice(&entry.task_id, first, entry.state));
+            }
+        }
+        for entry in entries.iter().filter(|entry| entry.state != State::Done) {
+            found.extend(self.of_task(entry, histories.as_ref(), most_tries, now));
+        }
+        found.extend(said.map(|said| gone(said, &seen)).unwrap_or_default());
+        found.extend(self.of_links());
+        found.extend(self.of_head(patience, now));
+        found
+    }
+
+    /// What stops everything: the kill switch, a dead landing, somebody who sits on a lock.
+    fn look_at_switches(&self, found: &mut Vec<Wedge>, now: SystemTime) {
+        if let Stop::Present(why) = self.stop() {
+            let since = self.queue.modified(super::STOP).ok().map(clock::rfc3339);
+            found.push(wedge("STOP_ON", None, why, "baton resume").since(since));
+        }
+        if self.is_mutex_kept() {
+            let why = "a process sits on .autodev_queue/keys/.mutex and does not go on";
+            found.push(
+                wedge(
+                    "QUEUE_BUSY",
+                    None,
+                    why,
+                    "fuser -v .autodev_queue/keys/.mutex",
+                )
+                .broken(),
+            );
+        }
+        match self.merge_lease() {
+            Err(problem) => found.push(of_problem("LOCK_BROKEN", None, &problem)),
+            Ok(Some(lease)) if lease.is_over(now) || lease.is_claimant_gone() => {
+                let why = format!("a landing of {} ended in the middle", lease.owner);
+                let left = wedge("LANDING_LEFT", None, why, "baton run --all");
+                found.push(left.since(Some(lease.claimed_at)));
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn is_mutex_kept(&self) -> bool {
+        let Ok(keys) = self.folder("keys") else {
+            return false;
+        };
+        let Ok(file) = keys.lock_file(super::claim::MUTEX) else {
+            return false;
+        };
+        let is_free = || flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        !asked(is_free)
+    }
+
+    fn of_task(
+        &self,
+        entry: &TaskEntry,
+        histories: Option<&HashMap<String, Vec<Event>>>,
+        most_tries: u64,
+        now: SystemTime,
+    ) -> Vec<Wedge> {
+        let id = entry.task_id.as_str();
+        let task = match TaskId::parse(id).and_then(|id| self.task(&id)) {
+            Ok(task) => task,
+            // A loose file, a task that went away meanwhile, or one that lies in two states.
+            Err(problem) if ["TASK_NOT_FOUND", "QUEUE_BROKEN"].contains(&problem.code.as_str()) => {
+                return Vec::new();
+            }
+            Err(problem) => return vec![of_problem("TASK_BROKEN", Some(id), &problem)],
+        };
+        let since = entry.updated_at.clone();
+        let mut found: Vec<Wedge> = self
+            .of_lock(&task, since.as_ref(), now)
+            .into_iter()
+            .collect();
+        let Some(histories) = histories else {
+            return found;
+        };
+        let events = histories.get(id).map(Vec::as_slice).unwrap_or_default();
+        match of_place(&task, events) {
+            Some(one) => found.push(one.since(since)),
+            None => found.extend(of_tries(&task, events, most_tries, found.is_empty(), since)),
+        }
+        found
+    }
+
+    fn of_lock(&self, task: &TaskFolder, since: Option<&String>, now: SystemTime) -> Option<Wedge> {
+        let id = task.id().as_str();
+        let is_free = || !matches!(task.hold_if_free(), Ok(None));
+        if !asked(is_free) {
+            let why = "a process is in the middle of a change and does not go on";
+            let next = format!("fuser -v .autodev_queue/{}/{id}", task.state());
+            return Some(
+                wedge("TASK_BUSY", Some(id), why, next)
+                    .since(since.cloned())
+                    .broken(),
+            );
+        }
+        let lease = match task.lease() {
+            Ok(lease) => lease?,
+            Err(problem) => {
+                let next = format!(
+                    "look at {}, and remove it when nobody works",
+                    task.path(".lock")
+                );
+                let broken = wedge("LOCK_BROKEN", Some(id), problem.message, next);
+                return Some(broken.since(since.cloned()).broken());
+            }
+        };
+        of_lease(id, task.state(), &lease, now)
+    }
+
+    /// Links in the inbox are never taken in.
+    fn of_links(&self) -> Vec<Wedge> {
+        let Ok(inbox) = self.state_folder(State::Inbox) else {
+            return Vec::new();
+        };
+        let entries = inbox.entries(usize::MAX).ok().flatten().unwrap_or_default();
+        let is_link = |kind| {
+            kind != rustix::fs::FileType::Directory && kind != rustix::fs::FileType::RegularFile
+        };
+        let odd = entries.into_iter().filter(|(_, kind)| is_link(*kind));
+        odd.map(|(name, _)| {
+            let name = String::from_utf8_lossy(&name).escape_debug().to_string();
+            let why = format!("inbox/{name} is no file and no folder, so it is never taken in");
+            wedge(
+                "LOOSE_REFUSED",
+                None,
+                why,
+                "baton submit --file FILE, and remove it",
+            )
+        })
+        .collect()
+    }
+
+    /// The task that is next, when nobody has picked it for too long.
+    fn of_head(&self, patience: Duration, now: SystemTime) -> Option<Wedge> {
+        let waiting = self.waiting_in_order(now).ok()?;
+        let is_free = |id: &TaskId| {
+            let lease = self.task(id).and_then(|task| task.lease());
+            matches!(lease, Ok(None))
+        };
+        let count = waiting.len();
+        let (id, since) = waiting.into_iter().find(|(id, _)| is_free(id))?;
+        if now.duration_since(since).unwrap_or_default() < patience {
+            return None;
+        }
+        let why = format!("it is next of {count} in the inbox, and no worker picks it");
+        let next = format!("baton run {id}");
+        Some(wedge("HEAD_WAITS", Some(id.as_str()), why, next).since(Some(clock::rfc3339(since))))
+    }
+}
+
+/// Whether something asked for comes within half a second.
+fn asked(mut is_free: impl FnMut() -> bool) -> bool {
+    (0..ASKS).any(|at| {
+        if at > 0 {
+            std::thread::sleep(BETWEEN);
+        }
+        is_free()
+    })
+}
+
+fn of_problem(code: &'static str, task: Option<&str>, problem: &Problem) -> Wedge {
+    let next = problem.hints.first().cloned();
+    let next = next.unwrap_or_else(|| "baton doctor".to_owned());
+    wedge(code, task, problem.message.clone(), next).broken()
+}
+
+fn of_lease(id: &str, state: State, lease: &Lease, now: SystemTime) -> Option<Wedge> {
+    let watchdog = "baton watchdog --once";
+    let since = Some(lease.claimed_at.clone());
+    if state == State::Inbox && (lease.is_claimant_gone() || lease.staleness(now).is_some()) {
+        let why = format!(
+            "{} claimed it and was gone before it was moved",
+            lease.owner
+        );
+        return Some(wedge("CLAIM_CUT_OFF", Some(id), why, watchdog).since(since));
+    }
+    if !matches!(state, State::Claimed | State::Work) {
+        return None;
+    }
+    if let Some(stale) = lease.staleness(now) {
+        let (why, since) = match stale {
+            crate::lease::Stale::OwnerDead => (
+                format!(
+                    "process {} of {} held it and is gone",
+                    lease.pid, lease.owner
+                ),
+                since,
+            ),
+            crate::lease::Stale::LeaseOver => (
+                format!("the lease of {} is over", lease.owner),
+                Some(lease.lease_until.clone()),
+            ),
+        };
+        return Some(wedge(stale.code(), Some(id), why, watchdog).since(since));
+    }
+    if lease.is_over(now + LONGEST_LEASE) {
+        return None;
+    }
+    let why = format!(
+        "{} holds it until {}, longer than any policy lets",
+        lease.owner, lease.lease_until
+    );
+    let next = format!(
+        "ask {}; then claim-lock --task {id} --release --owner {}",
+        lease.owner, lease.owner
+    );
+    Some(
+        wedge("LEASE_ENDLESS", Some(id), why, next)
+            .since(since)
+            .broken(),
+    )
+}
+
+/// A task that does not lie where the log says.
+fn of_place(task: &TaskFolder, events: &[Event]) -> Option<Wedge> {
+    let (id, lies) = (task.id().as_str(), task.state());
+    let place = match mending::place(task, events) {
+        Ok(place) => place,
+        Err(problem) => return Some(of_problem("TASK_BROKEN", Some(id), &problem)),
+    };
+    match place {
+        Place::Agreed => None,
+        Place::Half(half) => {
+            let code = match half.way {
+                mending::Way::SetAside(_) => "RETRY_CUT_OFF",
+                // The lock of the claim says it better.
+                mending::Way::Undo
+                    if lies == State::Inbox && task.lease().is_ok_and(|it| it.is_some()) =>
+                {
+                    return None;
+                }
+                _ => "MOVE_CUT_OFF",
+            };
+            let why = format!(
+                "the log says {}, it lies in {lies}: a run ended in between",
+                half.said
+            );
+            Some(wedge(code, Some(id), why, half.way.next(id)))
+        }
+        Place::Elsewhere(said) => {
+            let why = format!("it lies in {lies}, the log says {said}, and no step made that move");
+            let next = format!("mv .autodev_queue/{lies}/{id} .autodev_queue/{said}/{id}");
+            Some(wedge("FOLDER_MOVED", Some(id), why, next).broken())
+        }
+        Place::Unknown => {
+            let why = format!("it lies in {lies}, and the log knows no such task");
+            let next = format!(
+                "take .autodev_queue/{lies}/{id} away, then: baton submit --file task.json"
+            );
+            Some(wedge("TASK_UNKNOWN", Some(id), why, next).broken())
+        }
+    }
+}
+
+/// A task in claimed or work that nobody holds.
+fn of_tries(
+    task: &TaskFolder,
+    events: &[Event],
+    most: u64,
+    is_alone: bool,
+    since: Option<String>,
+) -> Option<Wedge> {
+    let id = task.id().as_str();
+    let in_hand = matches!(task.state(), State::Claimed | State::Work);
+    if !in_hand || !is_alone || !task.lease().is_ok_and(|lease| lease.is_none()) {
+        return None;
+    }
+    let failed = Attempts::of(events).failed;
+    if failed >= most {
+        let why =
+            format!("it was tried {failed} times, so no worker takes it; a person has to look");
+        return Some(
+            wedge("ATTEMPTS_SPENT", Some(id), why, format!("baton retry {id}")).since(since),
+        );
+    }
+    let why = "nobody holds it: a worker or a person has to go on";
+    Some(wedge("UNHELD", Some(id), why, format!("baton run {id}")).since(since))
+}
+
+/// A task under two names.
+fn twice(id: &str, first: State, second: State) -> Wedge {
+    let why = format!("it lies in {first} and in {second}: one folder is another's, or a copy");
+    let next = format!("baton watchdog --once, or move .autodev_queue/{first}/{id} away");
+    wedge("TASK_TWICE", Some(id), why, next).broken()
+}
+
+/// Tasks of the log that lie nowhere.
+fn gone(said: &States, seen: &HashMap<&str, State>) -> Vec<Wedge> {
+    let mut ids: Vec<_> = said
+        .keys()
+        .filter(|id| !seen.contains_key(id.as_str()))
+        .collect();
+    ids.sort();
+    let gone = ids.into_iter().map(|id| {
+        let state = said.get(id).map(|state| state.name()).unwrap_or_default();
+        let why = format!("the log says that it lies in {state}, and it lies nowhere");
+        let next = "put the folder back from a copy, or submit the task again";
+        wedge("TASK_GONE", Some(id), why, next).broken()
+    });
+    gone.collect()
+}
