@@ -1,6 +1,7 @@
 //! Every order in which claimers, a watchdog, a clock and kills can meet over one task, explored to the
-//! end. The steps are those of `store/claim.rs` and of `Store::transition`: what is one step here is one
-//! call of the system there, and a kill can come between any two.
+//! end. The steps are those of `store/claim.rs`, `store/watchdog.rs` and `Store::transition`: what is one
+//! step here is one call of the system there, and a kill can come between any two. The mutex is the hold
+//! on the task's folder.
 
 #![allow(
     clippy::indexing_slicing,
