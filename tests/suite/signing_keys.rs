@@ -117,7 +117,7 @@ impl Token {
         format!("{kind} {}", BASE64.encode(&self.public()))
     }
 
-    fn sign(&self, statement: &[u8], flags: u8) -> String {
+    fn sign(&self, statement: &[u8]) -> String {
         let head = [string(NAMESPACE.as_bytes()), string(b""), string(b"sha512")].concat();
         let message = [
             b"SSHSIG".to_vec(),
@@ -128,13 +128,13 @@ impl Token {
         let counter = 7_u32.to_be_bytes();
         let signed = [
             &Sha256::digest(APPLICATION)[..],
-            &[flags],
+            &[TOUCHED],
             &counter,
             &Sha256::digest(&message)[..],
         ]
         .concat();
         let signature = string(&self.0.sign(&signed).to_bytes());
-        let signature = [string(KIND), signature, vec![flags], counter.to_vec()].concat();
+        let signature = [string(KIND), signature, vec![TOUCHED], counter.to_vec()].concat();
         let blob = [
             b"SSHSIG".to_vec(),
             1_u32.to_be_bytes().to_vec(),
@@ -157,7 +157,7 @@ impl Token {
 }
 
 #[test]
-fn a_security_token_counts_where_it_was_touched() {
+fn a_security_token_signs_like_any_other_key() {
     let token = Token(SigningKey::from_bytes(&[7; 32]));
     let other = Token(SigningKey::from_bytes(&[8; 32]));
     let bench = waiting(json!([rule(json!({}))]), |bench| {
@@ -177,20 +177,19 @@ fn a_security_token_counts_where_it_was_touched() {
         plant(&fresh, &approval);
         fresh
     };
-    let by = |token: &Token, flags: u8| {
-        let signature = token.sign(&given.statement(), flags);
+    let by = |token: &Token| {
+        let signature = token.sign(&given.statement());
         with(&|one| one.signature = Some(signature.clone()))
     };
     for refused in [
-        by(&other, TOUCHED),
-        by(&token, 0),
+        by(&other),
         with(&|one| {
-            one.signature = Some(token.sign(&given.statement(), TOUCHED));
+            one.signature = Some(token.sign(&given.statement()));
             "another".clone_into(&mut one.reason);
         }),
     ] {
         let said = does_not_land(&refused);
         assert!(said.contains("signature that does not count"), "{said}");
     }
-    lands(&by(&token, TOUCHED));
+    lands(&by(&token));
 }
