@@ -27,8 +27,9 @@ const SETUP: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_millis(50);
 /// How long reading and dying may go on after the main process ended.
 const DRAIN: Duration = Duration::from_millis(500);
-/// How much longer the keeper may take to count what is left.
-const COUNTING: Duration = Duration::from_millis(100);
+/// How much longer the keeper may take to count what is left. It takes microseconds, once a busy machine
+/// lets it; killed before, it would leave a leak uncounted.
+const COUNTING: Duration = Duration::from_secs(5);
 /// How long a kill may take before it counts as failed.
 const DYING: Duration = Duration::from_secs(2);
 

@@ -60,8 +60,12 @@ fn walk(
     report: &mut Report<'_>,
 ) -> Result<(), Problem> {
     let folder = Folder::open(path).map_err(io(path))?;
-    for entry in std::fs::read_dir(path).map_err(io(path))? {
-        let name = entry.map_err(io(path))?.file_name();
+    let entries = std::fs::read_dir(path).map_err(io(path))?;
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let mut names: Vec<_> = names.collect::<Result<_, _>>().map_err(io(path))?;
+    // What is left unread of too large a skill is the same everywhere, and never the skill itself.
+    names.sort_by_key(|name| (name != SKILL, name.clone()));
+    for name in names {
         let shown = format!("{prefix}{}", name.to_string_lossy());
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let Some(name) = name.to_str().filter(|name| name.chars().all(plain)) else {
