@@ -79,7 +79,7 @@ fn each_rule_finds_what_breaks_it_and_nothing_else_does() {
         (
             "TREE_SIZE",
             codes(|skill| {
-                (0..100).for_each(|n| std::fs::write(skill.join(format!("f{n}")), "").unwrap());
+                (0..100).for_each(|n| std::fs::write(skill.join(format!("z{n}")), "").unwrap());
             }),
         ),
         (
