@@ -10,6 +10,7 @@ mod view;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use baton_core::store::{Driver, database};
 use baton_core::{driver, masking, terminal};
 use clap::Command;
 
@@ -19,6 +20,7 @@ pub use registry::SKILLS;
 #[must_use]
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     masking::begin(baton_risk::MASKER);
+    database::begin(&STORES);
     let named = arguments.get(1).and_then(|name| name.to_str());
     if let Some(skill) = SKILLS.into_iter().find(|skill| Some(skill.name) == named) {
         return driver::main_with(skill, arguments.into_iter().skip(1).collect());
@@ -29,6 +31,9 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     };
     manual::print(&command(), &matches).unwrap_or_else(|| commands::run(&matches))
 }
+
+/// The databases that may hold a queue.
+const STORES: [Driver; 2] = [baton_sqlite::DRIVER, baton_postgres::DRIVER];
 
 /// The whole command line.
 #[must_use]

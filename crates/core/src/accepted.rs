@@ -14,7 +14,7 @@ use crate::files::{self, Folder};
 use crate::manifest::SSOT;
 use crate::policy::{self, Policy};
 use crate::problem::Problem;
-use crate::store::Store;
+use crate::store::{Directory, Store};
 use crate::{bounds, clock, wire};
 
 /// The record's file name, beside the policy.
@@ -163,7 +163,7 @@ pub fn keep(store: &Store, policy: &Policy, bytes: &[u8], beside: &Path) -> Resu
     put(&folder, POLICY, bytes).map_err(failed)
 }
 
-fn put(folder: &Folder, path: &str, bytes: &[u8]) -> io::Result<()> {
+fn put(folder: &Directory, path: &str, bytes: &[u8]) -> io::Result<()> {
     if let Some((first, rest)) = path.split_once('/') {
         return put(&folder.sub_or_new(first)?, rest, bytes);
     }
@@ -178,7 +178,7 @@ fn put(folder: &Folder, path: &str, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// `POLICY_MISSING`.
 pub fn folder(store: &Store, sha256: &str) -> Result<Folder, Problem> {
-    store.policies()?.sub(sha256).map_err(|error| {
+    store.policy_folder(sha256, POLICY)?.map_err(|error| {
         Problem::fail(
             "POLICY_MISSING",
             format!("the policy {sha256} is not kept in the queue: {error}"),

@@ -13,6 +13,7 @@ mod keys;
 mod log;
 mod read;
 mod segments;
+mod shared;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -95,6 +96,7 @@ pub enum Action {
     MoveCompleted,
     MoveUndone,
     QueueStalled,
+    QueueCopied,
     LogRepaired,
     IndexRebuilt,
     LogSealed,

@@ -4,12 +4,14 @@
 //! else. A skill says what it found and where the task should go; the driver writes the log line
 //! first, then moves the task, then prints.
 
+mod hand_over;
 mod record;
 
 use std::any::Any;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -140,6 +142,8 @@ pub fn main_with(skill: &Skill, arguments: Vec<OsString>) -> ExitCode {
     if matches.get_flag("schema") {
         return print_schema(skill);
     }
+    let repo = matches.get_one::<PathBuf>("repo").map(PathBuf::as_path);
+    hand_over::if_needed(skill, repo, &arguments);
     match run(skill, &matches, &arguments, Input::Process, None) {
         Ok(done) => print(
             &done,

@@ -370,7 +370,7 @@ fn open_walled(folder: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedF
 }
 
 /// Refuses a name that is not one path component.
-fn component(name: &str) -> io::Result<&str> {
+pub(crate) fn component(name: &str) -> io::Result<&str> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

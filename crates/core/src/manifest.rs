@@ -1,16 +1,21 @@
 //! `MANIFEST.json`: where things lie, and the guard rails, as the brief fixes them.
 
+use std::io;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::audit;
 use crate::envelope::QUEUE_ROOT;
 use crate::problem::Problem;
-use crate::store::STOP;
-use crate::{bounds, wire};
+use crate::store::{STOP, database};
+use crate::{bounds, files, wire};
 
 /// Where the single source of truth lies.
 pub const SSOT: &str = ".autodev_ssot";
+/// What a manifest says of a queue in folders.
+pub const FOLDERS: &str = "folder";
 const CODE: &str = "MANIFEST_INVALID";
 const MAX_BYTES: usize = 1 << 20;
 
@@ -73,6 +78,9 @@ pub struct Manifest {
     pub guardrails: Guardrails,
     pub roles: Map<String, Value>,
     pub audit: AuditSettings,
+    /// Where the queue lies: `folder`, or the address of a database. Without it, in folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }
 
 impl Manifest {
@@ -93,6 +101,7 @@ impl Manifest {
         bounds::text("project_name", &self.project_name, 1, 200)?;
         bounds::text("stage_current", &self.stage_current, 1, 64)?;
         bounds::text("stage_next", &self.stage_next, 1, 64)?;
+        self.store.as_deref().map_or(Ok(()), check_store)?;
         for (field, got, expected) in [
             (
                 "paths.queue_dir",
@@ -234,4 +243,61 @@ fn check_duties(role: &str, duties: &Value) -> bounds::Checked {
     } else {
         Err(expected())
     }
+}
+/// An address that a manifest may hold: it is committed, so no password is in it.
+fn check_store(address: &str) -> bounds::Checked {
+    bounds::text("store", address, 1, 1024)?;
+    let after = |scheme: &str| {
+        address
+            .strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty())
+    };
+    if address != FOLDERS && !after("sqlite:") && !after("postgres://") {
+        return Err(format!(
+            "store is \"{}\", expected folder, sqlite:PATH or postgres://USER@HOST/DATABASE",
+            address.escape_debug()
+        ));
+    }
+    let is_shown = database::shown(address) == address.split('?').next().unwrap_or(address);
+    if !is_shown || address.contains("password=") {
+        return Err(
+            "store holds a password, and is committed: expected it in PGPASSWORD or in a \
+                    password file"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// The address of the database that holds the queue of the repository at `root`; `None` where it lies in
+/// folders. A repository with no manifest has its queue in folders.
+///
+/// # Errors
+/// `MANIFEST_INVALID`.
+pub fn store_of(root: &Path) -> Result<Option<String>, Problem> {
+    #[derive(Deserialize)]
+    struct Pointer {
+        #[serde(default)]
+        store: Option<String>,
+    }
+    let bytes = match files::read_named(&root.join(SSOT).join("MANIFEST.json"), MAX_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Problem::fail(CODE, format!("manifest: {error}"))),
+    };
+    let pointer: Pointer = serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::fail(CODE, format!("manifest: {error}")))?;
+    let Some(address) = pointer.store.filter(|address| address != FOLDERS) else {
+        return Ok(None);
+    };
+    check_address(&address)?;
+    Ok(Some(address))
+}
+
+/// Refuses an address that no manifest may hold.
+///
+/// # Errors
+/// `MANIFEST_INVALID`.
+pub fn check_address(address: &str) -> Result<(), Problem> {
+    check_store(address).map_err(|why| Problem::fail(CODE, format!("manifest: {why}")))
 }

@@ -7,12 +7,11 @@ use std::ops::ControlFlow;
 
 use baton_core::audit::Action;
 use baton_core::digest;
-use baton_core::files::Folder;
 use baton_core::git::Oid;
 use baton_core::policy::{Gate, Isolation};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
-use baton_core::store::RECENT;
+use baton_core::store::{Directory, RECENT};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -44,7 +43,7 @@ pub(crate) struct Entry {
 
 /// The kept results of a queue.
 pub(crate) struct Cache {
-    folder: Option<Folder>,
+    folder: Option<Directory>,
     /// The digest of each entry by its key, from the log.
     recorded: HashMap<String, String>,
 }

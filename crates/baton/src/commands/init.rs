@@ -8,7 +8,7 @@ use baton_core::accepted::{self, Accepted};
 use baton_core::audit::{self, Action, Draft, Level};
 use baton_core::clock;
 use baton_core::digest;
-use baton_core::manifest::SSOT;
+use baton_core::manifest::{self, SSOT};
 use baton_core::policy::{Isolation, Policy};
 use baton_core::problem::Problem;
 use baton_core::store::Store;
@@ -35,6 +35,9 @@ struct Arguments {
     /// Land on this branch (default: the one that is checked out)
     #[arg(long, value_name = "BRANCH")]
     target: Option<String>,
+    /// Keep the queue there: folder, sqlite:PATH or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "ADDRESS")]
+    store: Option<String>,
     /// Lower the isolation that gates need in order to be run, by name: I3, I2 or I1
     #[arg(long, value_name = "LEVEL", value_parser = ["I3", "I2", "I1"])]
     minimum_isolation: Option<String>,
@@ -69,9 +72,10 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         &policy.render_markdown(),
         &mut written,
     )?;
+    let manifest = manifest(&folder, arguments.store.as_deref())?;
     for (name, text) in [
         (SECRET_RULES_NAME, SECRET_RULES),
-        ("MANIFEST.json", MANIFEST),
+        ("MANIFEST.json", &*manifest),
         ("BATON_CURRENT.md", BATON_CURRENT),
         ("AUDIT_SCHEMA.json", AUDIT_SCHEMA),
     ] {
@@ -151,6 +155,27 @@ fn fresh_policy(
     }
     detect::gates(session.root()?, &mut policy.gates);
     Ok(policy)
+}
+
+/// The manifest, with the store that was asked for. One that is there already decides.
+fn manifest(folder: &Path, store: Option<&str>) -> Result<String, Problem> {
+    let Some(store) = store else {
+        return Ok(MANIFEST.to_owned());
+    };
+    manifest::check_address(store)?;
+    let path = folder.join("MANIFEST.json");
+    if path.symlink_metadata().is_ok() {
+        let there = manifest::store_of(folder.parent().unwrap_or(folder))?;
+        let there = there.unwrap_or_else(|| manifest::FOLDERS.to_owned());
+        if there != store {
+            let why = format!("{SSOT}/MANIFEST.json keeps the queue at {there}, not at {store}");
+            return Err(Problem::fail("STORE_OTHER", why)
+                .hint("move a queue with: baton store copy --to ADDRESS"));
+        }
+    }
+    let store = serde_json::to_string(store).unwrap_or_default();
+    let field = format!("  \"store\": {store},\n  \"paths\": {{");
+    Ok(MANIFEST.replacen("  \"paths\": {", &field, 1))
 }
 
 fn write_new(

@@ -21,6 +21,7 @@ mod signals;
 mod skills;
 mod status;
 mod stop;
+mod store;
 mod stuck;
 mod submit;
 mod tip;
@@ -89,7 +90,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 21] = [
+const ENTRIES: [Entry; 22] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -131,6 +132,12 @@ const ENTRIES: [Entry; 21] = [
         about: "Take tasks back from owners who are gone, and finish what a crash cut in two",
         arguments: watchdog::arguments,
         work: watchdog::run,
+    },
+    Entry {
+        name: "store",
+        about: "Say where the queue is kept, bring its tables up to date, copy it to another place",
+        arguments: store::arguments,
+        work: store::run,
     },
     Entry {
         name: "status",

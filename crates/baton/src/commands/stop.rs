@@ -1,10 +1,11 @@
 //! `baton stop` and `baton resume`: the kill switch.
 
 use baton_core::audit::{Action, Draft, Level};
-use baton_core::clock;
+use baton_core::envelope::Status;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::store::Store;
+use baton_core::{clock, exit};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
@@ -26,9 +27,14 @@ pub(super) fn arguments(command: Command) -> Command {
 /// because a log that cannot be written must not keep anybody from stopping.
 pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let session = shared.session(None)?;
-    let store = session.store()?;
     let reason = reason(&session, matches);
     let by = operator(&session).unwrap_or_else(|_| session.actor.name().to_owned());
+    let store = match session.store() {
+        Err(problem) if problem.code == "STORE_UNREACHABLE" => {
+            return here(&session, &by, &reason, &problem);
+        }
+        store => store?,
+    };
     let fresh = switch_on(&session, store, &by, &reason)?;
     let said = if fresh {
         "STOP is on: everything halts"
@@ -42,6 +48,23 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
     )
 }
 
+/// The database cannot be reached: this machine at least halts, and the exit code says that others do not.
+fn here(session: &Session, by: &str, reason: &str, why: &Problem) -> Result<Reply, Problem> {
+    let fresh = Store::stop_here(session.root()?, &text(by, reason))?;
+    let reply = json!({"command": "stop", "status": "PARTIAL", "stop": true, "was_on": !fresh,
+        "everywhere": false, "why": why.message});
+    Ok(Reply::ok(reply)
+        .code(exit::code(Status::Partial, None))
+        .line("STOP is on for this machine alone")
+        .line(format!("  {}", why.message))
+        .line("  run baton stop again when the store can be reached: nothing is recorded yet"))
+}
+
+fn text(by: &str, reason: &str) -> String {
+    let at = clock::rfc3339(clock::now());
+    format!("{}\n", json!({"by": by, "at": at, "reason": reason}))
+}
+
 /// Switches STOP on and records it; says whether it was off before.
 pub(super) fn switch_on(
     session: &Session,
@@ -49,11 +72,7 @@ pub(super) fn switch_on(
     by: &str,
     reason: &str,
 ) -> Result<bool, Problem> {
-    let text = format!(
-        "{}\n",
-        json!({"by": by, "at": clock::rfc3339(clock::now()), "reason": reason})
-    );
-    let fresh = store.set_stop(&text)?;
+    let fresh = store.set_stop(&text(by, reason))?;
     let mut draft = Draft::new(session.actor, Action::StopSet, "baton")?
         .meta("by", by)
         .meta("reason", reason)

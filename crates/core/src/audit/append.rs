@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use baton_transparency::{Checkpoint, check_inclusion, inclusion, leaf_hash};
@@ -13,12 +14,14 @@ use super::checkpoint::rewritten;
 use super::glance::Glance;
 use super::index::{Index, Indexed};
 use super::segments::{Parts, SEGMENTS, Tail, segment_name};
+use super::shared::publish;
 use super::{
     Action, Draft, Event, FILE, Head, Level, Log, MAX_LINE, Receipt, broken, write_failed,
 };
 use crate::envelope::QUEUE_ROOT;
 use crate::policy::{Actor, CheckpointRule};
 use crate::problem::Problem;
+use crate::store::database::Database;
 use crate::{clock, digest, masking};
 
 /// An empty log file that waits to take the place of a full one.
@@ -145,6 +148,7 @@ impl Log {
             tail,
             index,
             was_wrong,
+            shared: self.shared.clone(),
         })
     }
 
@@ -212,17 +216,18 @@ pub(super) struct End {
     index: Index,
     /// Whether the index had to be made anew because it did not match.
     was_wrong: bool,
+    shared: Option<Arc<dyn Database>>,
 }
 
 impl End {
     /// Writes one line, and its hashes where the index holds all before it.
     fn write(&self, draft: Draft, to_index: bool) -> Result<Receipt, Problem> {
-        write_linked(
-            &self.parts.active().file,
-            to_index.then_some(&self.index),
-            &self.tail.head,
-            draft,
-        )
+        let line = event_line(linked(&self.tail.head, draft))?;
+        if let Some(database) = &self.shared {
+            publish(database.as_ref(), self.tail.head.seq + 1, line.body())?;
+        }
+        let index = to_index.then_some(&self.index);
+        write_line(&self.parts.active().file, index, &self.tail.head, line)
     }
 
     /// Whether the lines after the signed ones are chained to them, and in the index as they are.
@@ -254,15 +259,14 @@ fn note(action: Action) -> Result<Draft, Problem> {
     Ok(draft)
 }
 
-fn write_linked(
+fn write_line(
     mut file: &File,
     index: Option<&Index>,
     head: &Head,
-    draft: Draft,
+    line: Line,
 ) -> Result<Receipt, Problem> {
-    let line = event_line(linked(head, draft))?;
     let before = file.metadata().map_err(|error| write_failed(&error))?.len();
-    let body = line.bytes.strip_suffix(b"\n").unwrap_or(&line.bytes);
+    let body = line.body();
     let written = match file.write(&line.bytes) {
         Ok(count) if count == line.bytes.len() => {
             index.map_or(Ok(()), |index| index.push(head.seq, body))
@@ -310,6 +314,13 @@ fn linked(head: &Head, draft: Draft) -> Event {
 struct Line {
     event_id: String,
     bytes: Vec<u8>,
+}
+
+impl Line {
+    /// The line without its end.
+    fn body(&self) -> &[u8] {
+        self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes)
+    }
 }
 
 /// Serialises an event. A line that would be too long loses findings, worst kept first, and says

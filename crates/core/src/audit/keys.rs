@@ -2,6 +2,7 @@
 //! beside the policy, so that whoever changes the queue cannot also change whom it is checked against.
 
 use std::io;
+use std::sync::Arc;
 
 use baton_transparency::{KeyKind, SigningKey, VerifyingKey};
 
@@ -12,12 +13,15 @@ use crate::files::Folder;
 use crate::ids;
 use crate::manifest::SSOT;
 use crate::problem::Problem;
+use crate::store::Directory;
 
 /// The file of the public keys in the single source of truth, one a line: each copy of a repository
 /// that has a queue has a log and a key of its own.
 pub const PUBLIC_KEYS: &str = "LOG_KEY.pub";
 /// The secret key's name in the `audit` folder.
 pub(super) const SECRET_KEY: &str = "signing.key";
+/// The folder of what belongs to the log in a database.
+const AUDIT: &str = "audit";
 /// The largest key file that is read, in bytes.
 const MAX_BYTES: usize = 256 << 10;
 
@@ -133,10 +137,13 @@ impl Log {
     /// whether anything was made. Only `init` does that.
     pub(super) fn make_key(&self) -> Result<bool, Problem> {
         let failed = |what: String| move |error: io::Error| Problem::io(what, &error);
-        let (key, is_new) = match self.secret_key()? {
-            Some(key) => (key, false),
-            None => (fresh_key()?, true),
+        let here = self.secret_key()?;
+        let is_new = here.is_none();
+        let key = match here {
+            Some(key) => key,
+            None => self.shared_key()?.map_or_else(fresh_key, Ok)?,
         };
+        self.share_key(&key)?;
         if is_new {
             let text = key.to_secret_text() + "\n";
             let made = self.folder.write_new_secret(SECRET_KEY, text.as_bytes());
@@ -159,6 +166,44 @@ impl Log {
         let written = folder.replace(PUBLIC_KEYS, text.as_bytes());
         written.map_err(failed(public_keys_path()))?;
         Ok(true)
+    }
+}
+
+/// Where the queue lies in a database, its key does too: every machine signs heads of one and the same log.
+impl Log {
+    fn shared_key(&self) -> Result<Option<SigningKey>, Problem> {
+        let Some(database) = &self.shared else {
+            return Ok(None);
+        };
+        let audit = Directory::in_database(Arc::clone(database)).sub(AUDIT);
+        let bytes = match audit.and_then(|audit| audit.read(SECRET_KEY, MAX_BYTES)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Problem::io("the store's key", &error)),
+        };
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        let key = SigningKey::parse(text.trim_end());
+        key.map(Some)
+            .map_err(|error| Problem::fail("LOG_KEY_INVALID", format!("the store's key: {error}")))
+    }
+
+    fn share_key(&self, key: &SigningKey) -> Result<(), Problem> {
+        let Some(database) = &self.shared else {
+            return Ok(());
+        };
+        let text = key.to_secret_text() + "\n";
+        let audit = Directory::in_database(Arc::clone(database)).sub_or_new(AUDIT);
+        match audit.and_then(|audit| audit.write_new(SECRET_KEY, text.as_bytes())) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let theirs = self.shared_key()?;
+                match theirs.filter(|theirs| theirs.verifying_key() != key.verifying_key()) {
+                    Some(theirs) => Err(foreign(theirs.verifying_key())),
+                    None => Ok(()),
+                }
+            }
+            Err(error) => Err(Problem::io("the store's key", &error)),
+        }
     }
 }
 

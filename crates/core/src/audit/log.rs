@@ -13,11 +13,13 @@ use super::checkpoint::Sealed;
 use super::index::{self, Index};
 use super::kept::{Kept, Lock, Locked};
 use super::segments::{Parts, SEGMENTS, open_active, unopened};
+use super::shared::Writing;
 use super::{FILE, path};
 use crate::files::Folder;
 use crate::manifest::SSOT;
 use crate::policy::AuditRules;
 use crate::problem::Problem;
+use crate::store::database::Database;
 
 const LOCK: &str = ".lock";
 
@@ -45,6 +47,8 @@ pub struct Log {
     /// Where the public keys lie.
     pub(super) ssot: PathBuf,
     rules: Mutex<AuditRules>,
+    /// Where the lines lie, when not in the folder alone.
+    pub(super) shared: Option<Arc<dyn Database>>,
     pub(super) key: OnceLock<SigningKey>,
     /// The checkpoint that was read last.
     seen: Mutex<Option<Sealed>>,
@@ -68,6 +72,7 @@ impl Log {
             folder,
             ssot: root.join(SSOT),
             rules: Mutex::default(),
+            shared: None,
             key: OnceLock::new(),
             seen: Mutex::default(),
             segments: OnceLock::new(),
@@ -119,6 +124,7 @@ impl Log {
     /// # Errors
     /// `LOG_MISSING`, `LOG_BROKEN`.
     pub fn head(&self) -> Result<Head, Problem> {
+        self.refresh()?;
         Ok(self.parts()?.tail()?.head)
     }
 
@@ -152,11 +158,14 @@ impl Log {
     /// writes.
     pub(super) fn at_rest(&self) -> Result<(Parts, Option<Index>, u64), Problem> {
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-        let _lock = match self.try_lock() {
+        let lock = match self.try_lock() {
             Ok(lock) => Some(lock),
             Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => None,
             Err(error) => return Err(Problem::io("audit lock", &error)),
         };
+        if let Some(lock) = &lock {
+            self.pull(lock)?;
+        }
         let index = self.open_index(OFlags::RDONLY)?;
         let leaves = index.as_ref().map_or(Ok(0), Index::leaves)?;
         Ok((self.parts()?, index, leaves))
@@ -167,12 +176,12 @@ impl Log {
         Ok(self.at_rest()?.0)
     }
 
-    pub(super) fn lock(&self) -> Result<Locked<'_>, Problem> {
-        self.try_lock()
-            .map_err(|error| Problem::io("audit lock", &error))
+    pub(super) fn lock(&self) -> Result<Writing<'_>, Problem> {
+        let here = self.try_lock();
+        self.write_lock(here.map_err(|error| Problem::io("audit lock", &error))?)
     }
 
-    fn try_lock(&self) -> io::Result<Locked<'_>> {
+    pub(super) fn try_lock(&self) -> io::Result<Locked<'_>> {
         self.lock
             .take(&self.folder, LOCK, FlockOperation::LockExclusive)
     }

@@ -330,15 +330,15 @@ fn listed(task: &TaskFolder) -> Result<Vec<String>, Problem> {
         Err(error) => return Err(trouble(&error)),
     };
     let most = 2 * MOST_FILES;
-    let entries = folder.entries(most).map_err(|error| trouble(&error))?;
-    let entries = entries.ok_or_else(|| {
+    let found = folder.names(most).map_err(|error| trouble(&error))?;
+    let found = found.ok_or_else(|| {
         let path = task.path(FOLDER);
         Problem::fail(CODE, format!("{path} holds more than {most} files"))
     })?;
-    let mut names: Vec<_> = entries
+    let mut names: Vec<_> = found
         .iter()
-        .filter(|(name, _)| !name.starts_with(b".tmp-"))
-        .map(|(name, _)| visible_line(&String::from_utf8_lossy(&visible(name))))
+        .filter(|name| !name.starts_with(b".tmp-"))
+        .map(|name| visible_line(&String::from_utf8_lossy(&visible(name))))
         .map(|name| format!("{FOLDER}/{name}"))
         .collect();
     names.sort_unstable();

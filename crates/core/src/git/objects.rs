@@ -46,6 +46,15 @@ impl ObjectStore {
         Ok(store)
     }
 
+    /// Whether an object lies here by itself, and not in a pack or in the user's own store.
+    #[must_use]
+    pub fn has_own(&self, id: &Oid) -> bool {
+        let name = id.as_str();
+        let (first, rest) = name.split_at_checked(2).unwrap_or((name, ""));
+        let path = self.folder.join("objects").join(first).join(rest);
+        path.is_file()
+    }
+
     /// Makes a store in a temporary folder, for work that leaves nothing behind.
     ///
     /// # Errors

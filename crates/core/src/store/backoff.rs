@@ -4,8 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{TaskFolder, broken};
-use crate::files::Folder;
+use super::{Directory, TaskFolder, broken};
 use crate::problem::Problem;
 use crate::{clock, ids, wire};
 
@@ -68,7 +67,7 @@ impl Backoff {
 }
 
 /// What lies in a task's folder; what cannot be read holds nobody up.
-pub(super) fn of_folder(folder: &Folder) -> Option<Backoff> {
+pub(super) fn of_folder(folder: &Directory) -> Option<Backoff> {
     let bytes = folder.read(FILE, MAX_BYTES).ok()?;
     wire::parse(&bytes, MAX_BYTES, FILE, "BACKOFF_BROKEN").ok()
 }

@@ -1,12 +1,10 @@
 //! Files whose name is taken before their content is known: the log of a gate is, before the gate starts.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 
-use super::TaskFolder;
+use super::{Started, TaskFolder};
 use crate::digest;
 use crate::envelope::{Artifact, ArtifactKind};
-use crate::files::Folder;
 use crate::problem::Problem;
 
 /// Where evidence lies in a task's folder.
@@ -17,9 +15,7 @@ const MOST: u32 = 10_000;
 /// A file of the evidence that is there, empty, and ours to fill.
 #[derive(Debug)]
 pub struct Begun {
-    folder: Folder,
-    name: String,
-    file: File,
+    started: Started,
 }
 
 impl TaskFolder {
@@ -40,10 +36,10 @@ impl TaskFolder {
                 1 => format!("{stem}.log"),
                 number => format!("{stem}.{number}.log"),
             };
-            match folder.new_file(&name) {
-                Ok(file) => {
+            match folder.start(&name) {
+                Ok(started) => {
                     self.remember(EVIDENCE, &name);
-                    return Ok(Begun { folder, name, file });
+                    return Ok(Begun { started });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(trouble(&error)),
@@ -61,17 +57,15 @@ impl TaskFolder {
     /// `IO_ERROR`.
     pub fn fill(
         &self,
-        mut begun: Begun,
+        begun: Begun,
         kind: ArtifactKind,
         bytes: &[u8],
     ) -> Result<Artifact, Problem> {
-        let path = self.path(&format!("{EVIDENCE}/{}", begun.name));
+        let path = self.path(&format!("{EVIDENCE}/{}", begun.started.name()));
         let _held = self.guard()?;
         begun
-            .file
-            .write_all(bytes)
-            .and_then(|()| begun.file.sync_all())
-            .and_then(|()| begun.folder.sync())
+            .started
+            .fill(bytes)
             .map_err(|error| Problem::io(&path, &error))?;
         let sha256 = digest::sha256(bytes);
         Ok(Artifact::new(kind, path, format!("sha256={sha256}")))
@@ -82,8 +76,9 @@ impl TaskFolder {
     /// # Errors
     /// `IO_ERROR`.
     pub fn give_back(&self, begun: &Begun) -> Result<(), Problem> {
-        self.forget(EVIDENCE, &begun.name);
-        let removed = begun.folder.remove(&begun.name);
-        removed.map_err(|error| Problem::io(self.path(&begun.name), &error))
+        let name = begun.started.name();
+        self.forget(EVIDENCE, name);
+        let removed = begun.started.give_back();
+        removed.map_err(|error| Problem::io(self.path(name), &error))
     }
 }

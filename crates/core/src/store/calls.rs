@@ -134,11 +134,16 @@ mod tests {
     use super::*;
     use crate::files::Folder;
     use crate::state::State;
+    use crate::store::Directory;
     use crate::task::TaskId;
 
     fn task(folder: &std::path::Path) -> TaskFolder {
         let folder = Folder::open(folder).unwrap();
-        TaskFolder::new(TaskId::parse("T-1").unwrap(), State::Work, folder)
+        TaskFolder::new(
+            TaskId::parse("T-1").unwrap(),
+            State::Work,
+            Directory::Disk(folder),
+        )
     }
 
     fn cost(tokens: u64) -> CallCost {

@@ -3,11 +3,10 @@
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 
 use super::task_folder::LOCK_FILE;
-use super::{Store, TaskFolder, broken};
+use super::{Lock, Store, TaskFolder, broken};
 use crate::envelope::ArtifactKind;
 use crate::lease::{Holder, Lease};
 use crate::policy::Actor;
@@ -282,14 +281,9 @@ impl Store {
     }
 
     /// Holds off intake, approvals and landings by others until dropped.
-    pub(super) fn mutex(&self) -> Result<std::fs::File, Problem> {
-        let file = self
-            .folder("keys")?
-            .lock_file(MUTEX)
-            .map_err(|error| broken(MUTEX, &error))?;
-        flock(&file, FlockOperation::LockExclusive)
-            .map_err(|error| broken(MUTEX, &error.into()))?;
-        Ok(file)
+    pub(super) fn mutex(&self) -> Result<Lock, Problem> {
+        let lock = self.folder("keys")?.lock(MUTEX);
+        lock.map_err(|error| broken(MUTEX, &error))
     }
 }
 

@@ -1,13 +1,12 @@
 //! One task, kept from everybody else: its lock is made, changed and taken off, its results are written
-//! and its folder is moved only by who holds the folder itself (an flock on its inode, which goes along
-//! with every rename). So a fencing number that was looked at stays what it was until the act is done.
+//! and its folder is moved only by who holds the folder itself (on disk an flock on its inode, which
+//! goes along with every rename). So a fencing number that was looked at stays what it was until the act is done.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Store, TaskFolder, broken};
+use super::{Lock, Store, TaskFolder, broken};
 use crate::problem::Problem;
 
 /// How long to wait for somebody who is in the middle of a change; each takes some milliseconds.
@@ -17,7 +16,7 @@ const POLL: Duration = Duration::from_millis(2);
 /// What the task folders of one run share: the lock, and how often it was taken.
 #[derive(Debug, Default)]
 pub(super) struct Depth {
-    file: Option<OwnedFd>,
+    lock: Option<Lock>,
     count: u32,
 }
 
@@ -31,7 +30,7 @@ impl Drop for Held {
         let mut depth = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         depth.count = depth.count.saturating_sub(1);
         if depth.count == 0 {
-            depth.file = None;
+            depth.lock = None;
         }
     }
 }
@@ -62,9 +61,9 @@ impl TaskFolder {
     /// `QUEUE_BROKEN`.
     pub fn hold_if_free(&self) -> Result<Option<Held>, Problem> {
         let mut depth = self.depth().lock().unwrap_or_else(PoisonError::into_inner);
-        if depth.file.is_none() {
+        if depth.lock.is_none() {
             match self.folder().hold() {
-                Ok(file) => depth.file = Some(file),
+                Ok(lock) => depth.lock = Some(lock),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(broken(self.id().as_str(), &error)),
             }
@@ -97,10 +96,8 @@ impl Store {
         let name = task.id().as_str();
         let own = task.folder().identity();
         let own = own.map_err(|error| broken(name, &error))?;
-        match self.state_folder(task.state())?.stat(name) {
-            Ok(there) => Ok((there.st_dev, there.st_ino) == own),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(broken(name, &error)),
-        }
+        let there = self.state_folder(task.state())?.identity_of(name);
+        let there = there.map_err(|error| broken(name, &error))?;
+        Ok(there == Some(own))
     }
 }

@@ -1,8 +1,7 @@
 //! Taking in loose task files: `inbox/<name>.json` becomes `inbox/<TASK_ID>/task.json`.
 
-use super::{Store, broken};
+use super::{Directory, Store, broken};
 use crate::audit::{Action, Draft, Level};
-use crate::files::Folder;
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
@@ -34,7 +33,7 @@ impl Store {
         Ok(())
     }
 
-    fn take_in(&self, inbox: &Folder, name: &str, actor: Actor) -> Result<(), Problem> {
+    fn take_in(&self, inbox: &Directory, name: &str, actor: Actor) -> Result<(), Problem> {
         let Ok(bytes) = inbox.read(name, task::MAX_BYTES) else {
             return self.block_unread(inbox, name, actor);
         };
@@ -68,7 +67,7 @@ impl Store {
 
     fn block_loose(
         &self,
-        inbox: &Folder,
+        inbox: &Directory,
         name: &str,
         bytes: &[u8],
         why: &str,
@@ -91,7 +90,7 @@ impl Store {
     }
 
     /// A file that cannot be read, or is too large to be a task, is moved as it is: its bytes stay.
-    fn block_unread(&self, inbox: &Folder, name: &str, actor: Actor) -> Result<(), Problem> {
+    fn block_unread(&self, inbox: &Directory, name: &str, actor: Actor) -> Result<(), Problem> {
         let id = format!("INVALID-{}", ids::random_hex()?);
         let why = format!("{name} cannot be read or is too large; it is kept as loose.json");
         let mut draft = Draft::new(actor, Action::TaskBlocked, "claim-lock")?

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use super::mending::{self, Place};
@@ -174,10 +173,10 @@ impl Store {
         let Ok(keys) = self.folder("keys") else {
             return false;
         };
-        let Ok(file) = keys.lock_file(super::claim::MUTEX) else {
-            return false;
+        let is_free = || match keys.lock_if_free(super::claim::MUTEX) {
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+            Ok(_) => true,
         };
-        let is_free = || flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
         !asked(is_free)
     }
 
@@ -244,13 +243,9 @@ impl Store {
         let Ok(inbox) = self.state_folder(State::Inbox) else {
             return Vec::new();
         };
-        let entries = inbox.entries(usize::MAX).ok().flatten().unwrap_or_default();
-        let is_link = |kind| {
-            kind != rustix::fs::FileType::Directory && kind != rustix::fs::FileType::RegularFile
-        };
-        let odd = entries.into_iter().filter(|(_, kind)| is_link(*kind));
-        odd.map(|(name, _)| {
-            let name = String::from_utf8_lossy(&name).escape_debug().to_string();
+        let odd = inbox.odd_names().unwrap_or_default().into_iter();
+        odd.map(|name| {
+            let name = name.escape_debug().to_string();
             let why = format!("inbox/{name} is no file and no folder, so it is never taken in");
             wedge(
                 "LOOSE_REFUSED",

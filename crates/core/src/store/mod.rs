@@ -1,14 +1,19 @@
-//! The queue on disk, and the only way to it: tasks, locks, artifacts, approvals, STOP and log.
+//! The queue, and the only way to it: tasks, locks, artifacts, approvals, STOP and log.
 //!
-//! Skills name tasks and artifacts; where these lie is known here alone.
+//! Skills name tasks and artifacts; where these lie, in folders on disk or in a database, is known here alone:
+//! the rules stand over [`Directory`], and [`database`] says what a database must be able to do.
 
 mod agreement;
 mod approvals;
 mod attempts;
 mod backoff;
 mod begun;
+mod bring;
 mod calls;
 mod claim;
+mod copy;
+pub mod database;
+mod directory;
 mod hold;
 mod intake;
 mod liveness;
@@ -22,7 +27,7 @@ mod watchdog;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use approvals::{Doer, Ledger, RECENT};
 pub use attempts::{Attempts, FAILED};
@@ -30,6 +35,9 @@ pub use backoff::Backoff;
 pub use begun::Begun;
 pub use calls::{CallCost, Calls};
 pub use claim::{Claim, Conflict};
+pub use copy::Copied;
+pub use database::{Database, Driver};
+pub use directory::{Directory, Identity, Lock, Started};
 pub use hold::Held;
 pub use liveness::{Wedge, wedge};
 pub use merge_lock::MergeLock;
@@ -42,6 +50,7 @@ use crate::clock;
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
 use crate::git::{ObjectStore, Repository};
+use crate::manifest;
 use crate::outputs::{Counts, TaskEntry};
 use crate::policy::AuditRules;
 use crate::problem::Problem;
@@ -55,7 +64,10 @@ pub const STOP: &str = "STOP";
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    queue: Folder,
+    /// What is this machine's own: its copy of the log, the private objects, a STOP for it alone.
+    local: Folder,
+    queue: Directory,
+    database: Option<Arc<dyn Database>>,
     log: OnceLock<Log>,
     audit: Mutex<AuditRules>,
 }
@@ -85,24 +97,29 @@ impl Store {
     /// link, or unreadable.
     pub fn open(root: &Path) -> Result<Self, Problem> {
         let path = root.join(QUEUE_ROOT);
-        let queue = Folder::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Problem::fail(
-                "QUEUE_MISSING",
-                format!("there is no {QUEUE_ROOT} in {}", root.display()),
-            )
-            .hint("run: baton init"),
-            _ => broken(QUEUE_ROOT, &error),
-        })?;
-        Ok(Self::at(root, queue))
+        let local = Folder::open(&path).map_err(|error| missing(root, &error))?;
+        Self::at(root, local, manifest::store_of(root)?)
     }
 
-    fn at(root: &Path, queue: Folder) -> Self {
-        Self {
+    fn at(root: &Path, local: Folder, address: Option<String>) -> Result<Self, Problem> {
+        let database = address.map(|address| database::connect(&address, root));
+        let database = database.transpose()?;
+        let queue = match &database {
+            Some(database) => Directory::in_database(Arc::clone(database)),
+            None => Directory::Disk(
+                local
+                    .sub_self()
+                    .map_err(|error| broken(QUEUE_ROOT, &error))?,
+            ),
+        };
+        Ok(Self {
             root: root.to_owned(),
+            local,
             queue,
+            database,
             log: OnceLock::new(),
             audit: Mutex::default(),
-        }
+        })
     }
 
     /// Makes the queue's folders, an empty log and its key, whose public half goes beside the policy.
@@ -111,21 +128,28 @@ impl Store {
     /// # Errors
     /// `IO_ERROR`, `QUEUE_BROKEN`, and those of [`Log::create`].
     pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
+        Self::create_at(root, manifest::store_of(root)?)
+    }
+
+    fn create_at(root: &Path, address: Option<String>) -> Result<(Self, bool), Problem> {
         let top = Folder::open(root).map_err(|error| Problem::io(root.display(), &error))?;
-        let queue = top
+        let local = top
             .sub_or_new(QUEUE_ROOT)
             .map_err(|error| broken(QUEUE_ROOT, &error))?;
-        for state in State::ALL {
-            queue
-                .sub_or_new(state.name())
-                .map_err(|error| broken(state.name(), &error))?;
+        local
+            .sub_or_new("audit")
+            .map_err(|error| broken("audit", &error))?;
+        if let Some(address) = &address {
+            database::migrate(address, root)?;
         }
-        for name in ["approved", "audit", "keys"] {
-            queue
+        let store = Self::at(root, local, address)?;
+        let states = State::ALL.into_iter().map(State::name);
+        for name in states.chain(["approved", "keys"]) {
+            store
+                .queue
                 .sub_or_new(name)
                 .map_err(|error| broken(name, &error))?;
         }
-        let store = Self::at(root, queue);
         let made = store.log()?.create()?;
         Ok((store, made))
     }
@@ -136,6 +160,12 @@ impl Store {
         &self.root
     }
 
+    /// The queue's top folder, for who copies a queue or packs a part of it.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.queue
+    }
+
     /// The log.
     ///
     /// # Errors
@@ -144,7 +174,12 @@ impl Store {
         if let Some(log) = self.log.get() {
             return Ok(log);
         }
-        let log = Log::new(self.folder("audit")?, &self.root);
+        let folder = self.local.sub("audit");
+        let log = Log::new(folder.map_err(|error| broken("audit", &error))?, &self.root);
+        let log = match &self.database {
+            Some(database) => log.with_lines_of(Arc::clone(database)),
+            None => log,
+        };
         log.set_rules(*self.audit.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(self.log.get_or_init(|| log))
     }
@@ -157,24 +192,28 @@ impl Store {
         }
     }
 
-    /// The private object store.
+    /// The private object store of this machine, with the candidates of all open tasks.
     ///
     /// # Errors
-    /// `GIT_FAILED`.
+    /// `GIT_FAILED`, `QUEUE_BROKEN`.
     pub fn objects(&self, repository: &Repository) -> Result<ObjectStore, Problem> {
-        let path = self.queue.path().join("git");
+        let path = self.local.path().join("git");
         if path.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
             let error = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(broken("git", &error));
         }
-        ObjectStore::open(&path, repository)
+        let objects = ObjectStore::open(&path, repository)?;
+        if self.database.is_some() {
+            self.bring_candidates(&objects)?;
+        }
+        Ok(objects)
     }
 
     /// Where gates' results lie that may be used again; made on first use.
     ///
     /// # Errors
     /// `QUEUE_BROKEN`.
-    pub fn results(&self) -> Result<Folder, Problem> {
+    pub fn results(&self) -> Result<Directory, Problem> {
         let made = self.queue.sub_or_new("results");
         made.map_err(|error| broken("results", &error))
     }
@@ -183,16 +222,42 @@ impl Store {
     ///
     /// # Errors
     /// `QUEUE_BROKEN`.
-    pub fn policies(&self) -> Result<Folder, Problem> {
+    pub fn policies(&self) -> Result<Directory, Problem> {
         let made = self.queue.sub_or_new("policies");
         made.map_err(|error| broken("policies", &error))
     }
 
-    fn folder(&self, name: &str) -> Result<Folder, Problem> {
+    /// A kept policy's folder on this machine, fetched when the queue lies in a database. `last` is the file
+    /// that is written last: where it is, all are.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`; the inner one when there is no such policy.
+    pub(crate) fn policy_folder(
+        &self,
+        sha256: &str,
+        last: &str,
+    ) -> Result<io::Result<Folder>, Problem> {
+        if self.database.is_none() {
+            let kept = self.local.sub("policies");
+            return Ok(kept.and_then(|kept| kept.sub(sha256)));
+        }
+        let kept = self.policies()?.sub(sha256);
+        let here = self.local.sub_or_new("policies");
+        let here = here.map_err(|error| broken("policies", &error))?;
+        Ok(kept.and_then(|kept| {
+            let here = here.sub_or_new(sha256)?;
+            if !here.exists(last)? {
+                kept.copy_to(&here, last)?;
+            }
+            Ok(here)
+        }))
+    }
+
+    fn folder(&self, name: &str) -> Result<Directory, Problem> {
         self.queue.sub(name).map_err(|error| broken(name, &error))
     }
 
-    fn state_folder(&self, state: State) -> Result<Folder, Problem> {
+    fn state_folder(&self, state: State) -> Result<Directory, Problem> {
         self.folder(state.name())
     }
 
@@ -200,7 +265,12 @@ impl Store {
     /// every error that keeps us from knowing.
     #[must_use]
     pub fn stop(&self) -> Stop {
-        match self.queue.exists(STOP) {
+        // Where the queue is shared, one that lies here halts this machine alone, whatever can be reached.
+        let here = match &self.database {
+            Some(_) => self.local.exists(STOP),
+            None => Ok(false),
+        };
+        match here.and_then(|here| Ok(here || self.queue.exists(STOP)?)) {
             Ok(false) => Stop::Absent,
             Ok(true) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} is there")),
             Err(error) => {
@@ -209,16 +279,22 @@ impl Store {
         }
     }
 
+    /// Switches STOP on for this machine alone: the queue's database cannot be reached, and halting must not
+    /// depend on it.
+    ///
+    /// # Errors
+    /// `QUEUE_MISSING`, `IO_ERROR`.
+    pub fn stop_here(root: &Path, text: &str) -> Result<bool, Problem> {
+        let local = Folder::open(&root.join(QUEUE_ROOT)).map_err(|error| missing(root, &error))?;
+        switch(local.write_new(STOP, text.as_bytes()))
+    }
+
     /// Switches STOP on, with who and why in it. Already on is fine.
     ///
     /// # Errors
     /// `IO_ERROR`.
     pub fn set_stop(&self, text: &str) -> Result<bool, Problem> {
-        match self.queue.write_new(STOP, text.as_bytes()) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(Problem::io(STOP, &error)),
-        }
+        switch(self.queue.write_new(STOP, text.as_bytes()))
     }
 
     /// Lifts STOP. Says whether it was there.
@@ -226,12 +302,17 @@ impl Store {
     /// # Errors
     /// `IO_ERROR`.
     pub fn lift_stop(&self) -> Result<bool, Problem> {
-        match self.queue.remove(STOP) {
+        let lifted = |removed: io::Result<()>| match removed {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Problem::io(STOP, &error)
                 .hint("look at what lies there under that name and remove it by hand")),
-        }
+        };
+        let here = match &self.database {
+            Some(_) => lifted(self.local.remove(STOP))?,
+            None => false,
+        };
+        Ok(lifted(self.queue.remove(STOP))? || here)
     }
 
     /// Lists the tasks of the given states, by state and then by name, and counts them. Loose task
@@ -394,6 +475,22 @@ impl Store {
         let why = format!("task {id} is not in {from} any more; somebody moved it");
         Err(Problem::fail("LEASE_LOST", why))
     }
+}
+
+fn switch(written: io::Result<()>) -> Result<bool, Problem> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Problem::io(STOP, &error)),
+    }
+}
+
+fn missing(root: &Path, error: &io::Error) -> Problem {
+    if error.kind() != io::ErrorKind::NotFound {
+        return broken(QUEUE_ROOT, error);
+    }
+    let why = format!("there is no {QUEUE_ROOT} in {}", root.display());
+    Problem::fail("QUEUE_MISSING", why).hint("run: baton init")
 }
 
 fn broken(what: &str, error: &io::Error) -> Problem {

@@ -5,8 +5,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, broken};
-use crate::files::Folder;
+use super::{Directory, Store, broken};
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::{Task, TaskId};
@@ -94,7 +93,7 @@ impl Store {
     #[expect(clippy::unused_self, reason = "only a store makes task folders")]
     pub(super) fn put_into(
         &self,
-        target: &Folder,
+        target: &Directory,
         name: &str,
         bytes: &[u8],
     ) -> Result<(), Problem> {

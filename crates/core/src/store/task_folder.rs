@@ -4,12 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::broken;
 use super::calls::CALLS;
 use super::hold::Depth;
+use super::{Directory, broken};
 use crate::candidate::Candidate;
 use crate::envelope::{self, Artifact, ArtifactKind, Decision, Envelope, QUEUE_ROOT, Status};
-use crate::files::Folder;
 use crate::lease::{self, Lease};
 use crate::problem::Problem;
 use crate::state::State;
@@ -30,7 +29,7 @@ const MAX_FILE: usize = 256 << 20;
 pub struct TaskFolder {
     id: TaskId,
     state: State,
-    folder: Folder,
+    folder: Directory,
     written: RefCell<Vec<(Option<String>, String)>>,
     depth: Arc<Mutex<Depth>>,
     /// The fencing number that this run's writes need; none of its own until it is bound to one.
@@ -47,7 +46,7 @@ pub struct KeptEnvelope {
 }
 
 impl TaskFolder {
-    pub(super) fn new(id: TaskId, state: State, folder: Folder) -> Self {
+    pub(super) fn new(id: TaskId, state: State, folder: Directory) -> Self {
         Self {
             id,
             state,
@@ -72,12 +71,12 @@ impl TaskFolder {
         &self.depth
     }
 
-    pub(super) fn moved(&mut self, state: State, folder: Folder) {
+    pub(super) fn moved(&mut self, state: State, folder: Directory) {
         self.state = state;
         self.folder = folder;
     }
 
-    pub(crate) fn folder(&self) -> &Folder {
+    pub(crate) fn folder(&self) -> &Directory {
         &self.folder
     }
 
@@ -99,7 +98,7 @@ impl TaskFolder {
         format!("{QUEUE_ROOT}/{}/{}/{name}", self.state.name(), self.id)
     }
 
-    fn place(&self, name: &str) -> Result<(Option<Folder>, String), Problem> {
+    fn place(&self, name: &str) -> Result<(Option<Directory>, String), Problem> {
         let Some((folder, file)) = name.split_once('/') else {
             return Ok((None, name.to_owned()));
         };
@@ -510,7 +509,7 @@ impl TaskFolder {
         Ok(last.and_then(|kept| kept.envelope.decision))
     }
 
-    fn kept_envelope(&self, folder: &Folder, name: &str) -> Result<KeptEnvelope, Problem> {
+    fn kept_envelope(&self, folder: &Directory, name: &str) -> Result<KeptEnvelope, Problem> {
         let shown = format!("{ENVELOPES}/{name}");
         let bytes = folder
             .read(name, envelope::MAX_BYTES)

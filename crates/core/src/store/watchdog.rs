@@ -416,12 +416,9 @@ enum Need {
 impl Store {
     /// Whether the two states hold one and the same thing under the task's name.
     fn is_one(&self, id: &str, one: State, other: State) -> Result<bool, Problem> {
-        let identity = |state: State| -> Result<Option<(u64, u64)>, Problem> {
-            match self.state_folder(state)?.stat(id) {
-                Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(broken(id, &error)),
-            }
+        let identity = |state: State| {
+            let found = self.state_folder(state)?.identity_of(id);
+            found.map_err(|error| broken(id, &error))
         };
         let (one, other) = (identity(one)?, identity(other)?);
         Ok(one.is_some() && one == other)

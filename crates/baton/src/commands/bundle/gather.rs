@@ -7,6 +7,7 @@ use baton_core::files::Folder;
 use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_core::store::Directory;
 use serde_json::Value;
 
 /// The most that goes into a bundle beside the base's files, in bytes.
@@ -25,8 +26,8 @@ pub(super) fn files(session: &Session) -> Result<Vec<(String, Vec<u8>)>, Problem
     let root = session.root()?;
     let failed = |error: io::Error| Problem::io("bundle", &error);
     let ssot = Folder::open(&root.join(SSOT)).map_err(failed)?;
-    gathered.folder(&ssot, SSOT, DEEPEST)?;
-    let queue = Folder::open(&root.join(QUEUE_ROOT)).map_err(failed)?;
+    gathered.folder(&Directory::Disk(ssot), SSOT, DEEPEST)?;
+    let queue = store.directory();
     let inside = |path: &str, gathered: &mut Gathered| {
         let mut folder = queue.sub(path.split('/').next().unwrap_or_default());
         for part in path.split('/').skip(1) {
@@ -63,7 +64,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn folder(&mut self, folder: &Folder, path: &str, deep: usize) -> Result<(), Problem> {
+    fn folder(&mut self, folder: &Directory, path: &str, deep: usize) -> Result<(), Problem> {
         let failed = |error: io::Error| Problem::io(path, &error);
         let mut entries = folder.list().map_err(failed)?;
         entries.sort_by(|a, b| a.name.cmp(&b.name));

@@ -16,6 +16,8 @@ use super::format::{Header, MAX_BYTES, broken};
 const MOST_FILES: usize = 20_000;
 /// The most that its files may be together, in bytes.
 const MOST: u64 = 256 << 20;
+/// The largest manifest that is read, in bytes.
+const MOST_MANIFEST: usize = 1 << 20;
 /// The most parts of a path.
 const DEEPEST: usize = 12;
 
@@ -85,5 +87,22 @@ fn fill(root: &Path) -> Result<(), Problem> {
     for name in states.chain(["approved", "audit", "keys", "policies"]) {
         queue.sub_or_new(name).map_err(failed)?;
     }
-    Ok(())
+    lies_here(root)
+}
+
+/// What a bundle's manifest says of the store is where its maker's queue lies; its files are all here, and
+/// nothing that a stranger wrote names a database to connect to.
+fn lies_here(root: &Path) -> Result<(), Problem> {
+    let path = root.join(SSOT).join("MANIFEST.json");
+    let Ok(bytes) = files::read_named(&path, MOST_MANIFEST) else {
+        return Ok(());
+    };
+    let manifest: Option<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_slice(&bytes).ok();
+    let Some(mut fields) = manifest.filter(|fields| fields.contains_key("store")) else {
+        return Ok(());
+    };
+    fields.remove("store");
+    let text = serde_json::to_vec_pretty(&fields).unwrap_or_default();
+    std::fs::write(&path, text).map_err(|error| Problem::io(SSOT, &error))
 }

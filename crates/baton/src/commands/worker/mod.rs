@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use baton_core::caller::Caller;
 use baton_core::driver::{self, Done, Skill};
-use baton_core::envelope::{ApprovalState, Envelope, QUEUE_ROOT, Status, ToolClass};
+use baton_core::envelope::{ApprovalState, Envelope, Status, ToolClass};
 use baton_core::policy::{Actor, Claims};
 use baton_core::problem::{Kind, Problem};
 use baton_core::session::{Common, Session};
 use baton_core::state::State;
-use baton_core::{clock, environment, exit, ids, masking, terminal};
+use baton_core::{clock, environment, exit, files, ids, masking, terminal};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use serde_json::json;
 
@@ -349,12 +349,11 @@ impl<'a> Worker<'a> {
             // Without MOVE it is checked where it lies.
             (None, State::Claimed) => {
                 upstream = None;
-                let root = self.session().root()?.to_owned();
-                let file = root
-                    .join(QUEUE_ROOT)
-                    .join("claimed")
-                    .join(id)
-                    .join("task.json");
+                // A copy: the queue may lie where there are no files.
+                let folder = files::temporary_folder("baton-worker-")?;
+                let file = folder.path().join("task.json");
+                let bytes = taken.claim.task.task_bytes()?;
+                std::fs::write(&file, bytes).map_err(|error| Problem::io("task.json", &error))?;
                 let file = file.to_string_lossy().into_owned();
                 Some(self.step(
                     &intake_validate::SKILL,

@@ -1,0 +1,166 @@
+//! One queue in another store: copied while everything halts, compared byte for byte, the log with it.
+
+use std::io;
+use std::path::Path;
+
+use super::{Directory, Store, broken, database};
+use crate::files::Folder;
+use crate::manifest::FOLDERS;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::{envelope, manifest};
+
+/// The largest file of a queue, in bytes: what evidence may be.
+const LARGEST: usize = 256 << 20;
+/// Folders of the queue beside those of the states. The log is copied line by line.
+const MORE: [&str; 4] = ["approved", "keys", "policies", "results"];
+
+/// What was copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Tasks, in whatever state.
+    pub tasks: u64,
+    /// Files, those of the tasks included.
+    pub files: u64,
+    /// Lines of the log.
+    pub lines: u64,
+}
+
+impl Store {
+    /// The queue of the repository at `root` as it lies at an address, whatever the manifest says.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_at(root: &Path, address: &str) -> Result<Self, Problem> {
+        let local = Folder::open(&root.join(envelope::QUEUE_ROOT));
+        let local = local.map_err(|error| super::missing(root, &error))?;
+        Self::at(root, local, named(address)?)
+    }
+
+    /// Copies this queue to another address, where there must be none, and compares every byte. The caller
+    /// has seen to it that everything halts.
+    ///
+    /// # Errors
+    /// `STORE_NOT_EMPTY`, `STORE_DIFFERS`, `QUEUE_BROKEN`, and those of the log.
+    pub fn copy_to(&self, address: &str) -> Result<Copied, Problem> {
+        let _mutex = self.mutex()?;
+        let head = self.log()?.head()?;
+        let (target, _) = Self::create_at(&self.root, named(address)?)?;
+        let is_used = |name: &str| -> Result<bool, Problem> {
+            let listed = target.folder(name)?.list();
+            Ok(!listed.map_err(|error| broken(name, &error))?.is_empty())
+        };
+        for name in states().chain(["approved"]) {
+            if is_used(name)? {
+                let why = format!("there is a queue at {} already", database::shown(address));
+                return Err(Problem::fail("STORE_NOT_EMPTY", why)
+                    .hint("name an empty database; nothing is overwritten"));
+            }
+        }
+        if let Some(database) = &target.database {
+            self.log()?.give_lines(database.as_ref())?;
+        }
+        let mut copied = Copied {
+            lines: head.seq,
+            ..Copied::default()
+        };
+        for name in states().chain(MORE) {
+            let failed = |error: io::Error| broken(name, &error);
+            let from = self.queue.sub_or_new(name).map_err(failed)?;
+            let to = target.queue.sub_or_new(name).map_err(failed)?;
+            let files = tree(&from, &to).map_err(failed)?;
+            compare(&from, &to, name)?;
+            copied.files += files;
+            if State::from_name(name).is_some() {
+                copied.tasks += from.list().map_err(failed)?.len() as u64;
+            }
+        }
+        if target.log()?.head()? == head {
+            return Ok(copied);
+        }
+        Err(differs("the log"))
+    }
+}
+
+/// The address of a database; `None` for folders.
+fn named(address: &str) -> Result<Option<String>, Problem> {
+    manifest::check_address(address)?;
+    Ok(Some(address.to_owned()).filter(|address| address != FOLDERS))
+}
+
+fn states() -> impl Iterator<Item = &'static str> {
+    State::ALL.into_iter().map(State::name)
+}
+
+/// Copies a tree in the order of age, which is the order of tasks that wait; says how many files it had.
+fn tree(from: &Directory, to: &Directory) -> io::Result<u64> {
+    let mut entries = Vec::new();
+    for entry in from
+        .list()?
+        .into_iter()
+        .filter(|entry| !is_lock(&entry.name))
+    {
+        let task = from
+            .sub(&entry.name)
+            .and_then(|task| task.modified("task.json"));
+        let since = task.or_else(|_| from.modified(&entry.name))?;
+        entries.push((since, entry));
+    }
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut files = 0;
+    for (_, entry) in entries {
+        if entry.is_folder {
+            files += tree(&from.sub(&entry.name)?, &to.sub_or_new(&entry.name)?)?;
+            continue;
+        }
+        let bytes = from.read(&entry.name, LARGEST)?;
+        match to.write_new(&entry.name, &bytes) {
+            // Another accepted policy, or what a copy that was cut off left: compared below.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            written => written?,
+        }
+        files += 1;
+    }
+    Ok(files)
+}
+
+/// Locks that live and die with processes.
+fn is_lock(name: &str) -> bool {
+    name == super::claim::MUTEX
+}
+
+fn compare(from: &Directory, to: &Directory, path: &str) -> Result<(), Problem> {
+    let failed = |error: io::Error| broken(path, &error);
+    let names = |folder: &Directory| -> io::Result<Vec<(String, bool)>> {
+        let listed = folder.list()?.into_iter();
+        let listed = listed.filter(|entry| !is_lock(&entry.name));
+        let mut names: Vec<_> = listed.map(|entry| (entry.name, entry.is_folder)).collect();
+        names.sort();
+        Ok(names)
+    };
+    let (ours, theirs) = (names(from).map_err(failed)?, names(to).map_err(failed)?);
+    if ours != theirs {
+        return Err(differs(path));
+    }
+    for (name, is_folder) in ours {
+        let path = format!("{path}/{name}");
+        if is_folder {
+            let inner = (
+                from.sub(&name).map_err(failed)?,
+                to.sub(&name).map_err(failed)?,
+            );
+            compare(&inner.0, &inner.1, &path)?;
+        } else if from.read(&name, LARGEST).map_err(failed)?
+            != to.read(&name, LARGEST).map_err(failed)?
+        {
+            return Err(differs(&path));
+        }
+    }
+    Ok(())
+}
+
+fn differs(what: &str) -> Problem {
+    let why = format!("{what} is not the same in both stores after the copy");
+    Problem::fail("STORE_DIFFERS", why)
+        .hint("somebody wrote meanwhile, or the new store had something already: begin again with an empty one")
+}

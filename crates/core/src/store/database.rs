@@ -1,0 +1,266 @@
+//! What a database must be able to do to hold a queue, and how a program that links a driver makes it
+//! known. The rules of the queue are not here: they stand once, over [`super::Directory`].
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::problem::Problem;
+
+/// The number of the queue's top folder in every database.
+pub const ROOT: i64 = 1;
+/// The lock under which lines are added to the log; no entry has this number.
+pub const LOG_LOCK: i64 = 0;
+
+/// One entry of a folder in a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number, which it keeps wherever it is moved; no other entry ever gets it.
+    pub id: i64,
+    /// True for a folder, false for a file.
+    pub is_folder: bool,
+    /// When it was made or written.
+    pub modified: SystemTime,
+}
+
+/// A lock in a database: dropped, or its process or connection ended, it is free.
+pub type DatabaseLock = Box<dyn Any + Send + Sync>;
+
+/// A database that holds a queue: folders and files in a tree, each change durable and whole when the call
+/// returns, and the lines of the log. Names were checked by the caller: one path component, UTF-8.
+///
+/// Errors are the kinds that a file system gives: `NotFound`, `AlreadyExists`, `NotADirectory` for a file
+/// where a folder is needed, `DirectoryNotEmpty`, `InvalidData` for a file that is too large,
+/// `WouldBlock` for a lock that another has. Any other kind means that the database could not be asked,
+/// or that nobody knows what became of the change.
+pub trait Database: Debug + Send + Sync {
+    /// What lies under a name.
+    ///
+    /// # Errors
+    /// Everything but `NotFound`.
+    fn entry(&self, folder: i64, name: &str) -> io::Result<Option<Row>>;
+
+    /// Everything in a folder, in no order.
+    ///
+    /// # Errors
+    /// `NotFound` when the folder is gone.
+    fn entries(&self, folder: i64) -> io::Result<Vec<(String, Row)>>;
+
+    /// The bytes of a file of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `NotFound`, `InvalidData`.
+    fn read(&self, folder: i64, name: &str, limit: usize) -> io::Result<Vec<u8>>;
+
+    /// Makes an empty folder and gives its number.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound`.
+    fn make_folder(&self, folder: i64, name: &str) -> io::Result<i64>;
+
+    /// Writes a file: a new one, or with `over` also in place of one that is there.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound`.
+    fn put(&self, folder: i64, name: &str, bytes: &[u8], over: bool) -> io::Result<()>;
+
+    /// Moves an entry, with all that is in it, to where nothing of that name is.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound`.
+    fn rename(&self, from: (i64, &str), to: (i64, &str)) -> io::Result<()>;
+
+    /// Removes a file or an empty folder.
+    ///
+    /// # Errors
+    /// `NotFound`, `DirectoryNotEmpty`.
+    fn remove(&self, folder: i64, name: &str) -> io::Result<()>;
+
+    /// Takes the lock of this number, which nobody else has then, in this process or another.
+    ///
+    /// # Errors
+    /// `WouldBlock`.
+    fn lock(&self, id: i64) -> io::Result<DatabaseLock>;
+
+    /// The lines of the log after number `after`, at most `most`, in order and without a gap.
+    ///
+    /// # Errors
+    /// The database's.
+    fn lines(&self, after: u64, most: usize) -> io::Result<Vec<Vec<u8>>>;
+
+    /// Adds lines to the log, the first one as number `first`: all of them or none. The caller has
+    /// [`LOG_LOCK`].
+    ///
+    /// # Errors
+    /// `AlreadyExists` when there is such a line, `InvalidInput` when the one before is missing.
+    fn add_lines(&self, first: u64, lines: &[&[u8]]) -> io::Result<()>;
+
+    /// Waits until somebody changed something, or until the time is up, whichever is first. May return
+    /// early.
+    ///
+    /// # Errors
+    /// The database's.
+    fn wait(&self, longest: Duration) -> io::Result<()>;
+
+    /// The version of its tables, 0 where there are none yet, and the one that this program knows.
+    ///
+    /// # Errors
+    /// The database's.
+    fn version(&self) -> io::Result<(u32, u32)>;
+
+    /// Brings the tables to the version that this program knows, in one transaction. Steps only go forward;
+    /// tables that are as new already stay as they are.
+    ///
+    /// # Errors
+    /// The database's.
+    fn migrate(&self) -> io::Result<()>;
+}
+
+/// Opens the database at an address; a path in it that is not absolute begins at the repository's top folder.
+pub type Connect = fn(address: &str, root: &Path) -> io::Result<Arc<dyn Database>>;
+
+/// A kind of database that this program can use.
+#[derive(Clone, Copy, Debug)]
+pub struct Driver {
+    /// What an address of it begins with, such as `sqlite:`.
+    pub scheme: &'static str,
+    /// Opens one.
+    pub connect: Connect,
+}
+
+static DRIVERS: OnceLock<&'static [Driver]> = OnceLock::new();
+/// One connection for each address: a lock belongs to the connection that took it.
+static OPEN: Mutex<Option<HashMap<(String, PathBuf), Arc<dyn Database>>>> = Mutex::new(None);
+
+/// Makes this program's drivers known, once, before anything else.
+pub fn begin(drivers: &'static [Driver]) {
+    // A second call would come from the same program and say the same.
+    let _ = DRIVERS.set(drivers);
+}
+
+/// Whether this program links a driver for such an address.
+#[must_use]
+pub fn is_linked(address: &str) -> bool {
+    driver(address).is_some()
+}
+
+fn driver(address: &str) -> Option<&'static Driver> {
+    let drivers = DRIVERS.get().copied().unwrap_or_default();
+    drivers
+        .iter()
+        .find(|driver| address.starts_with(driver.scheme))
+}
+
+/// The database at an address; this process opens each one once.
+///
+/// # Errors
+/// `STORE_UNKNOWN` when this program has no driver for it, `STORE_UNREACHABLE`.
+pub fn connect(address: &str, root: &Path) -> Result<Arc<dyn Database>, Problem> {
+    let key = (address.to_owned(), root.to_owned());
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let open = open.get_or_insert_default();
+    if let Some(database) = open.get(&key) {
+        return Ok(Arc::clone(database));
+    }
+    let database = reach(address, root)?;
+    check_version(address, database.as_ref())?;
+    open.insert(key, Arc::clone(&database));
+    Ok(database)
+}
+
+/// Brings the tables of the database at an address to this program's version. Says from which version to
+/// which.
+///
+/// # Errors
+/// As [`connect`].
+pub fn migrate(address: &str, root: &Path) -> Result<(u32, u32), Problem> {
+    let database = reach(address, root)?;
+    let failed = |error: io::Error| unreachable(address, &error);
+    let (has, knows) = database.version().map_err(failed)?;
+    if has <= knows {
+        database.migrate().map_err(failed)?;
+    }
+    check_version(address, database.as_ref())?;
+    Ok((has, knows))
+}
+
+fn check_version(address: &str, database: &dyn Database) -> Result<(), Problem> {
+    let version = database.version();
+    let (has, knows) = version.map_err(|error| unreachable(address, &error))?;
+    if has == knows {
+        return Ok(());
+    }
+    let why = format!(
+        "the tables of the store {} have version {has}, this program knows {knows}",
+        shown(address)
+    );
+    Err(Problem::fail("STORE_VERSION", why).hint(if has < knows {
+        "stop the workers, then run: baton store migrate"
+    } else {
+        "install the newer baton that made them"
+    }))
+}
+
+fn reach(address: &str, root: &Path) -> Result<Arc<dyn Database>, Problem> {
+    let driver = driver(address).ok_or_else(|| {
+        Problem::fail(
+            "STORE_UNKNOWN",
+            format!("this program has no driver for the store {}", shown(address)),
+        )
+        .hint("expected folder, sqlite:PATH or postgres://USER@HOST/DATABASE; run the skill as: baton <skill>")
+    })?;
+    (driver.connect)(address, root).map_err(|error| unreachable(address, &error))
+}
+
+fn unreachable(address: &str, error: &io::Error) -> Problem {
+    Problem::fail(
+        "STORE_UNREACHABLE",
+        format!("the store {} cannot be used: {error}", shown(address)),
+    )
+    .hint("nothing was done; see that the database is there and lets you in, then run it again")
+}
+
+/// An address for people and for the log: without a password, should one stand in it.
+#[must_use]
+pub fn shown(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return address.to_owned();
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    match user.split(':').next().unwrap_or_default() {
+        "" => format!("{scheme}://{host}{path}"),
+        user => format!("{scheme}://{user}@{host}{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let cases = [
+            ("sqlite:queue.db", "sqlite:queue.db"),
+            ("postgres://h/d", "postgres://h/d"),
+            ("postgres://u:p@h:5432/d", "postgres://u@h:5432/d"),
+            ("postgres://u:p@a@h/d?password=x", "postgres://u@h/d"),
+            ("postgres://h?password=x", "postgres://h"),
+        ];
+        for (address, expected) in cases {
+            assert_eq!(shown(address), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_driver_is_refused() {
+        let refused = connect("mysql://h/d", Path::new(".")).unwrap_err();
+        assert_eq!(refused.code, "STORE_UNKNOWN");
+    }
+}

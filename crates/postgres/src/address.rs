@@ -1,0 +1,230 @@
+//! Where the database is, and how to get there safely: over TLS, unless it is on this machine.
+
+use std::env;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton_core::files;
+use postgres::config::{Config, Host, SslMode};
+use postgres::{Client, NoTls};
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub(crate) const SCHEME: &str = "postgres://";
+/// How long a server may take to answer the first word.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest file of passwords or certificates that is read, in bytes.
+const MOST: usize = 1 << 20;
+
+pub(crate) struct Address(Config);
+
+impl Address {
+    /// Reads an address. The password comes from `PGPASSWORD`, or from the file that `PGPASSFILE` names, or
+    /// from `~/.pgpass`, as psql takes it.
+    pub(crate) fn parse(address: &str) -> io::Result<Self> {
+        let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+        let mut config: Config = address.parse().map_err(|error: postgres::Error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            wrong(format!(
+                "{error}{}; expected postgres://USER@HOST/DATABASE",
+                cause.map(|cause| format!(": {cause}")).unwrap_or_default()
+            ))
+        })?;
+        if config.get_hosts().is_empty() || config.get_dbname().is_none() {
+            return Err(wrong("expected postgres://USER@HOST/DATABASE".to_owned()));
+        }
+        if config.get_user().is_none() {
+            config.user(
+                &env::var("PGUSER")
+                    .or_else(|_| env::var("USER"))
+                    .unwrap_or_default(),
+            );
+        }
+        if config.get_password().is_none()
+            && let Some(password) = password(&config)?
+        {
+            config.password(password);
+        }
+        config
+            .application_name("baton")
+            .connect_timeout(PATIENCE)
+            .keepalives_idle(Duration::from_secs(30));
+        if !config.get_hosts().iter().all(is_here) {
+            config.ssl_mode(SslMode::Require);
+        }
+        Ok(Self(config))
+    }
+
+    pub(crate) fn open(&self) -> io::Result<Client> {
+        let mut client = match self.0.get_ssl_mode() {
+            SslMode::Require => self.0.connect(tls()?),
+            _ => self.0.connect(NoTls),
+        }
+        .map_err(super::failed)?;
+        // The server's default may have been changed, and an answered write must be on its disk. A machine
+        // that is gone gives its locks up within a minute.
+        client
+            .batch_execute(
+                "SET synchronous_commit = on; SET tcp_keepalives_idle = 30; \
+                 SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3",
+            )
+            .map_err(super::failed)?;
+        Ok(client)
+    }
+}
+
+/// Whether nobody sees what goes there: a socket of this machine's, or its loopback.
+fn is_here(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => {
+            name == "localhost"
+                || name
+                    .parse()
+                    .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        }
+        Host::Unix(_) => true,
+    }
+}
+
+/// The roots that are built in, or those of the file that `PGSSLROOTCERT` names.
+fn tls() -> io::Result<MakeRustlsConnect> {
+    let mut roots = RootCertStore::empty();
+    match env::var_os("PGSSLROOTCERT") {
+        Some(path) => {
+            let bytes = files::read_named(&PathBuf::from(path), MOST)?;
+            for certificate in pem(&bytes)? {
+                roots.add(certificate).map_err(io::Error::other)?;
+            }
+        }
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn pem(bytes: &[u8]) -> io::Result<Vec<rustls::pki_types::CertificateDer<'static>>> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    CertificateDer::pem_reader_iter(BufReader::new(bytes))
+        .collect::<Result<_, _>>()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+}
+
+fn password(config: &Config) -> io::Result<Option<String>> {
+    if let Ok(password) = env::var("PGPASSWORD") {
+        return Ok(Some(password));
+    }
+    let named = env::var_os("PGPASSFILE").map(PathBuf::from);
+    let own = env::var_os("HOME").map(|home| PathBuf::from(home).join(".pgpass"));
+    let Some(path) = named.or(own) else {
+        return Ok(None);
+    };
+    match files::read_private(&path, MOST) {
+        Ok(bytes) => Ok(found(&String::from_utf8_lossy(&bytes), config)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", path.display()),
+        )),
+    }
+}
+
+/// The first line `host:port:database:user:password` that fits; `*` fits anything, and a backslash takes
+/// the meaning off what follows it.
+fn found(text: &str, config: &Config) -> Option<String> {
+    let host = match config.get_hosts().first()? {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(_) => "localhost".to_owned(),
+    };
+    let port = config
+        .get_ports()
+        .first()
+        .copied()
+        .unwrap_or(5432)
+        .to_string();
+    let wanted = [&host, &port, config.get_dbname()?, config.get_user()?].map(ToString::to_string);
+    text.lines().find_map(|line| {
+        let fields = fields(line);
+        let (password, place) = fields.split_last()?;
+        let fits = place.len() == wanted.len()
+            && !line.starts_with('#')
+            && place
+                .iter()
+                .zip(&wanted)
+                .all(|(got, want)| got == "*" || got == want);
+        fits.then(|| password.clone())
+    })
+}
+
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        let letter = match letter {
+            ':' if fields.len() < 5 => {
+                fields.push(String::new());
+                continue;
+            }
+            '\\' => letters.next().unwrap_or('\\'),
+            letter => letter,
+        };
+        if let Some(field) = fields.last_mut() {
+            field.push(letter);
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(address: &str) -> Config {
+        address.parse().unwrap()
+    }
+
+    #[test]
+    fn a_password_is_found_as_psql_finds_it() {
+        let text =
+            "# h:5432:d:u:comment\nother:*:*:*:no\nh:5432:d:v:no\n*:*:d:u:a\\:b:c\n*:*:*:*:late\n";
+        assert_eq!(found(text, &config("postgres://u@h/d")).unwrap(), "a:b:c");
+        assert_eq!(found(text, &config("postgres://w@h/e")).unwrap(), "late");
+        assert_eq!(found("h:5433:d:u:x\n", &config("postgres://u@h/d")), None);
+    }
+
+    #[test]
+    fn what_leaves_the_machine_goes_over_tls() {
+        for (address, wanted) in [
+            ("postgres://u@127.0.0.1/d", SslMode::Prefer),
+            ("postgres://u@localhost/d", SslMode::Prefer),
+            (
+                "postgres://u@db.example/d?sslmode=disable",
+                SslMode::Require,
+            ),
+            ("postgres://u@10.0.0.2/d", SslMode::Require),
+            ("postgres://u@127.0.0.1/d?sslmode=require", SslMode::Require),
+        ] {
+            let config = Address::parse(address).unwrap().0;
+            assert_eq!(config.get_ssl_mode(), wanted, "{address}");
+        }
+        tls().unwrap();
+    }
+
+    #[test]
+    fn an_address_without_a_database_is_refused() {
+        for address in [
+            "postgres://",
+            "postgres://u@h",
+            "postgres://u@h/d?nonsense=1",
+        ] {
+            assert!(Address::parse(address).is_err(), "{address}");
+        }
+    }
+}

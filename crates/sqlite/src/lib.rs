@@ -1,0 +1,282 @@
+//! Holds a queue in one SQLite file: write-ahead log, every commit synced before it counts.
+//!
+//! For one machine: SQLite's own locks, and the ones beside the file that keep a task from everybody else,
+//! are the system's and hold for its processes alone.
+
+#![warn(missing_docs)]
+
+mod locks;
+mod tables;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use baton_core::store::Driver;
+use baton_core::store::database::{Database, DatabaseLock, Row};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+
+use locks::Locks;
+
+/// This kind of store, for a program that links it.
+pub const DRIVER: Driver = Driver {
+    scheme: SCHEME,
+    connect,
+};
+
+const SCHEME: &str = "sqlite:";
+/// How long to wait for another process's write; each takes some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often to look whether another process wrote something.
+const LOOK: Duration = Duration::from_millis(40);
+
+#[derive(Debug)]
+struct Sqlite {
+    connection: Mutex<Connection>,
+    locks: Locks,
+}
+
+fn connect(address: &str, root: &Path) -> io::Result<Arc<dyn Database>> {
+    let path = root.join(address.strip_prefix(SCHEME).unwrap_or(address));
+    let path = resolved(&path)?;
+    // Whoever may read it may read the log's key.
+    let opened = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&path)?;
+    let mode = opened.metadata()?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let why = format!(
+            "{} has mode {mode:03o}, expected 600: chmod 600 it",
+            path.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    let connection = Connection::open(&path).map_err(failed)?;
+    let set = |connection: &Connection| {
+        connection.busy_timeout(PATIENCE)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)
+    };
+    set(&connection).map_err(failed)?;
+    Ok(Arc::new(Sqlite {
+        connection: Mutex::new(connection),
+        locks: Locks::beside(&path)?,
+    }))
+}
+
+/// The file's folder with no link left in it, so that every process finds the same locks beside the file.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "expected sqlite:PATH, such as sqlite:.autodev_queue/queue.db",
+        ));
+    };
+    let path = folder.canonicalize()?.join(name);
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} is no regular file", path.display()),
+        )),
+        _ => Ok(path),
+    }
+}
+
+impl Sqlite {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A statement is whole or was rolled back, whatever became of the thread.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a folder's entry, of whatever kind.
+    fn row(&self, folder: i64, name: &str) -> io::Result<Option<Row>> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(tables::ENTRY).map_err(failed)?;
+        let row = statement.query_row(params![folder, name], |row| {
+            Ok(Row {
+                id: row.get(0)?,
+                is_folder: row.get(1)?,
+                modified: time(row.get(2)?),
+            })
+        });
+        row.optional().map_err(failed)
+    }
+
+    fn change(&self, sql: &str, values: impl rusqlite::Params) -> io::Result<usize> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+        statement.execute(values).map_err(failed)
+    }
+}
+
+impl Database for Sqlite {
+    fn entry(&self, folder: i64, name: &str) -> io::Result<Option<Row>> {
+        self.row(folder, name)
+    }
+
+    fn entries(&self, folder: i64) -> io::Result<Vec<(String, Row)>> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(tables::ENTRIES).map_err(failed)?;
+        let rows = statement.query_map(params![folder], |row| {
+            Ok((
+                row.get(0)?,
+                Row {
+                    id: row.get(1)?,
+                    is_folder: row.get(2)?,
+                    modified: time(row.get(3)?),
+                },
+            ))
+        });
+        rows.and_then(Iterator::collect).map_err(failed)
+    }
+
+    fn read(&self, folder: i64, name: &str, limit: usize) -> io::Result<Vec<u8>> {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(tables::READ).map_err(failed)?;
+        let read = statement.query_row(params![folder, name, most], |row| {
+            Ok((row.get::<_, bool>(0)?, row.get::<_, Option<Vec<u8>>>(1)?))
+        });
+        match read.optional().map_err(failed)? {
+            None => Err(io::ErrorKind::NotFound.into()),
+            Some((true, _)) => Err(invalid(&format!("{name} is no file"))),
+            Some((false, None)) => Err(invalid(&format!("{name} is larger than {limit} bytes"))),
+            Some((false, Some(bytes))) => Ok(bytes),
+        }
+    }
+
+    fn make_folder(&self, folder: i64, name: &str) -> io::Result<i64> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(tables::MAKE).map_err(failed)?;
+        let made = statement.insert(params![folder, name, true, None::<&[u8]>, now()]);
+        made.map_err(failed)
+    }
+
+    fn put(&self, folder: i64, name: &str, bytes: &[u8], over: bool) -> io::Result<()> {
+        let values = params![folder, name, false, Some(bytes), now()];
+        if !over {
+            return self.change(tables::MAKE, values).map(drop);
+        }
+        match self.change(tables::PUT, values)? {
+            0 => Err(invalid(&format!("{name} is a folder"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn rename(&self, from: (i64, &str), to: (i64, &str)) -> io::Result<()> {
+        match self.change(tables::RENAME, params![from.0, from.1, to.0, to.1])? {
+            0 => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove(&self, folder: i64, name: &str) -> io::Result<()> {
+        match self.change(tables::REMOVE, params![folder, name]) {
+            Ok(0) => Err(io::ErrorKind::NotFound.into()),
+            Ok(_) => Ok(()),
+            // What lies in a folder refers to it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(io::ErrorKind::DirectoryNotEmpty.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lock(&self, id: i64) -> io::Result<DatabaseLock> {
+        self.locks
+            .take(id)
+            .map(|lock| Box::new(lock) as DatabaseLock)
+    }
+
+    fn lines(&self, after: u64, most: usize) -> io::Result<Vec<Vec<u8>>> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(tables::LINES).map_err(failed)?;
+        let values = params![i64::try_from(after).unwrap_or(i64::MAX), most];
+        let rows = statement.query_map(values, |row| row.get(0));
+        rows.and_then(Iterator::collect).map_err(failed)
+    }
+
+    fn add_lines(&self, first: u64, lines: &[&[u8]]) -> io::Result<()> {
+        let mut connection = self.connection();
+        let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = begun.map_err(failed)?;
+        for (seq, line) in (i64::try_from(first).unwrap_or(i64::MAX)..).zip(lines) {
+            let added = transaction
+                .prepare_cached(tables::ADD_LINE)
+                .and_then(|mut statement| statement.execute(params![seq, line]));
+            if added.map_err(failed)? == 0 {
+                let why = format!("the line before line {seq} is missing");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+            }
+        }
+        transaction.commit().map_err(failed)
+    }
+
+    fn wait(&self, longest: Duration) -> io::Result<()> {
+        let version = || -> io::Result<i64> {
+            let connection = self.connection();
+            let version = connection.pragma_query_value(None, "data_version", |row| row.get(0));
+            version.map_err(failed)
+        };
+        let (began, first) = (Instant::now(), version()?);
+        while began.elapsed() < longest {
+            std::thread::sleep(LOOK.min(longest.saturating_sub(began.elapsed())));
+            if version()? != first {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn version(&self) -> io::Result<(u32, u32)> {
+        let connection = self.connection();
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        Ok((version.map_err(failed)?, tables::newest()))
+    }
+
+    fn migrate(&self) -> io::Result<()> {
+        tables::migrate(&mut self.connection()).map_err(failed)
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn time(nanos: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos.unsigned_abs())
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
+}
+
+/// What a file system would say. A folder that is gone breaks a foreign key.
+fn failed(error: rusqlite::Error) -> io::Error {
+    use io::ErrorKind::{AlreadyExists, NotFound, Other, PermissionDenied, StorageFull, TimedOut};
+    use rusqlite::ffi::{
+        SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE,
+    };
+    let kind = match error.sqlite_error() {
+        Some(error) => match (error.extended_code, error.code) {
+            (SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY, _) => AlreadyExists,
+            (SQLITE_CONSTRAINT_FOREIGNKEY, _) => NotFound,
+            (_, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => TimedOut,
+            (_, ErrorCode::DiskFull) => StorageFull,
+            (_, ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => PermissionDenied,
+            _ => Other,
+        },
+        None => Other,
+    };
+    io::Error::new(kind, error)
+}
