@@ -11,7 +11,7 @@ FUZZ := fuzz/libfuzzer
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test test-model test-skills walls quick bench bench-scan bench-gates bench-audit eval-risk fuzz build tools check fmt install help
+.PHONY: demo test test-postgres postgres test-model test-skills walls quick bench bench-scan bench-gates bench-audit eval-risk fuzz build tools check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,19 @@ $(VALIDATOR):
 
 test-skills: $(VALIDATOR) ## Check the skill pack with the format's reference validator
 	@for skill in skill-pack/*/SKILL.md; do $(VALIDATOR) validate "$${skill%/SKILL.md}" || exit 1; done
+
+# The same tests of the stores as in `make test`, over a server that is started for them alone.
+test-postgres: tools ## Run the stores' tests over a PostgreSQL server of their own
+	@command -v pg_config >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) --no-print-directory postgres
+	$(CARGO) test --workspace --test stores --locked --no-run
+	@for folder in "$$TMPDIR" $(MEMORY) /tmp; do [ -w "$$folder" ] && break; done; export TMPDIR="$$folder"; \
+	tests/stores/postgres.sh $(CARGO) test --workspace --test stores --locked -- --ignored
+
+postgres:
+	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	if command -v apt-get >/dev/null; then $$sudo apt-get update -q && $$sudo apt-get install -qy postgresql; \
+	elif command -v dnf >/dev/null; then $$sudo dnf install -qy postgresql-server; \
+	else echo 'the PostgreSQL server is missing: install it with your package manager'; exit 1; fi
 
 # A tiny random model, made on the spot, behind llama.cpp's own server. Needs a network for the packages.
 MODEL_ENV := target/model-env

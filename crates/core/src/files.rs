@@ -5,6 +5,7 @@
 //! sync of the folder. A power cut on ext4, xfs or btrfs then leaves the old or the new state.
 
 mod links;
+mod network;
 mod placing;
 
 pub use links::Kind;

@@ -46,7 +46,8 @@ pub(crate) const NOTIFY: &str = "SELECT pg_notify('baton', '')";
 pub(crate) const LINES: &str = "SELECT bytes FROM baton_line WHERE seq > $1 ORDER BY seq LIMIT $2";
 /// No line without the one before it.
 pub(crate) const ADD_LINE: &str = "INSERT INTO baton_line (seq, bytes)
-    SELECT $1, $2 WHERE $1 = 1 OR EXISTS (SELECT 1 FROM baton_line WHERE seq = $1 - 1)";
+    SELECT $1::bigint, $2::bytea
+    WHERE $1::bigint = 1 OR EXISTS (SELECT 1 FROM baton_line WHERE seq = $1::bigint - 1)";
 
 pub(crate) fn newest() -> u32 {
     u32::try_from(STEPS.len()).unwrap_or(u32::MAX)

@@ -1,0 +1,95 @@
+//! A queue on its way from one store to another.
+
+use baton_core::audit::{Action, Draft};
+use baton_core::policy::Actor;
+use baton_core::state::State;
+use baton_core::store::Store;
+use serde_json::json;
+
+use crate::place::{Place, databases, everywhere};
+use crate::tasks::submit;
+
+mod all {
+    use super::*;
+    everywhere!(
+        a_copy_to_sqlite_is_whole,
+        where_a_queue_is_nothing_is_copied
+    );
+}
+mod from_databases {
+    use super::*;
+    databases!(a_copy_to_folders_is_whole);
+}
+
+/// A queue of three tasks, of which one is in hand, and a log.
+fn filled(place: &Place) -> Store {
+    let store = place.store("one");
+    for id in ["T-9", "T-1", "T-5"] {
+        let draft = Draft::new(Actor::Human, Action::TaskSubmitted, "baton").unwrap();
+        store.log().unwrap().append(draft).unwrap();
+        submit(
+            &store,
+            json!({"task_id": id, "idempotency_key": format!("key-of-{id}")}),
+        );
+    }
+    store
+}
+
+fn check(store: &Store, copy: &Store) {
+    let names = |store: &Store| {
+        let (_, tasks) = store.scan(&State::ALL).unwrap();
+        tasks
+            .into_iter()
+            .map(|task| task.task_id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(copy), ["T-1", "T-5", "T-9"]);
+    assert_eq!(names(copy), names(store));
+    let heads = [store, copy].map(|store| store.log().unwrap().verify(|_, _| ()).unwrap());
+    assert_eq!(heads[0], heads[1]);
+    // The chain goes on, and so does the order of age.
+    let draft = Draft::new(Actor::Human, Action::EventRecorded, "baton").unwrap();
+    let receipt = copy.log().unwrap().append(draft).unwrap();
+    assert_eq!(receipt.seq, heads[0].seq + 1);
+    let holder = baton_core::lease::Holder {
+        name: "me",
+        of_process: false,
+    };
+    let (long, now) = (std::time::Duration::from_secs(60), baton_core::clock::now());
+    let claim = copy
+        .lock_next(holder, long, now, Actor::System)
+        .unwrap()
+        .unwrap();
+    assert_eq!(claim.task.id().as_str(), "T-9");
+}
+
+fn a_copy_to_sqlite_is_whole(place: &Place) {
+    let store = filled(place);
+    let copied = store.copy_to("sqlite:.autodev_queue/copy.db").unwrap();
+    assert_eq!((copied.tasks, copied.lines), (3, 3));
+    let copy = Store::open_at(store.root(), "sqlite:.autodev_queue/copy.db").unwrap();
+    check(&store, &copy);
+}
+
+fn a_copy_to_folders_is_whole(place: &Place) {
+    let store = filled(place);
+    store.copy_to("folder").unwrap();
+    let copy = Store::open_at(store.root(), "folder").unwrap();
+    let before = store.log().unwrap().head().unwrap();
+    assert_eq!(copy.log().unwrap().head().unwrap(), before);
+    let (_, tasks) = copy.scan(&State::ALL).unwrap();
+    assert_eq!(tasks.len(), 3);
+    assert!(
+        store
+            .root()
+            .join(".autodev_queue/inbox/T-9/task.json")
+            .exists()
+    );
+}
+
+fn where_a_queue_is_nothing_is_copied(place: &Place) {
+    let store = filled(place);
+    store.copy_to("sqlite:.autodev_queue/copy.db").unwrap();
+    let again = store.copy_to("sqlite:.autodev_queue/copy.db").unwrap_err();
+    assert_eq!(again.code, "STORE_NOT_EMPTY");
+}
