@@ -17,7 +17,7 @@ use baton_core::policy::Actor;
 use baton_core::problem::{Kind, Problem};
 use baton_core::session::{Common, Session};
 use baton_core::store::{Act, Spent, Watch, Wedge};
-use baton_core::{audit, clock, environment, exit, ids, terminal};
+use baton_core::{audit, clock, exit, ids, terminal};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use serde_json::{Value, json};
 
@@ -58,14 +58,7 @@ pub(super) fn arguments(command: Command) -> Command {
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
-    let named = shared.actor.clone();
-    let named = named.or_else(|| environment::read_text(environment::ACTOR));
-    if named.is_some_and(|named| named != Actor::System.name()) {
-        return Err(
-            Problem::usage("a watchdog acts as system and as nobody else")
-                .hint("leave --actor and BATON_ACTOR out"),
-        );
-    }
+    shared.acts_only_as(Actor::System, "a watchdog")?;
     if arguments.once || arguments.plan {
         let round = pass(shared, arguments.plan, arguments.patience, None)?;
         return Ok(round.reply("once", 1));

@@ -129,14 +129,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 
 impl<'a> Worker<'a> {
     fn new(shared: &'a Shared, arguments: &'a Arguments) -> Result<Self, Problem> {
-        let named = shared.actor.clone();
-        let named = named.or_else(|| environment::read_text(environment::ACTOR));
-        if named.is_some_and(|named| named != Actor::Openclaw.name()) {
-            return Err(
-                Problem::usage("a worker acts as openclaw and as nobody else")
-                    .hint("leave --actor and BATON_ACTOR out"),
-            );
-        }
+        shared.acts_only_as(Actor::Openclaw, "a worker")?;
         let name = arguments.owner.clone();
         let name = name.or_else(|| environment::read_text(environment::OWNER));
         let name = name.unwrap_or_else(|| format!("worker@{}", ids::host()));
