@@ -95,6 +95,8 @@ pub enum Action {
     MoveCompleted,
     MoveUndone,
     QueueStalled,
+    TaskSkipped,
+    TaskClosed,
     LogRepaired,
     IndexRebuilt,
     LogSealed,

@@ -3,6 +3,7 @@
 //! Skills name tasks and artifacts; where these lie is known here alone.
 
 mod agreement;
+mod apart;
 mod approvals;
 mod attempts;
 mod backoff;
@@ -11,6 +12,8 @@ mod calls;
 mod claim;
 mod hold;
 mod intake;
+mod keys;
+mod let_go;
 mod liveness;
 mod mending;
 mod merge_lock;
@@ -18,12 +21,14 @@ mod set_aside;
 mod stall;
 mod submit;
 mod task_folder;
+mod wait;
 mod watchdog;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+pub use apart::Picking;
 pub use approvals::{Doer, Ledger, RECENT};
 pub use attempts::{Attempts, FAILED};
 pub use backoff::Backoff;
@@ -35,6 +40,7 @@ pub use liveness::{Wedge, wedge};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;
 pub use task_folder::{KeptEnvelope, TaskFolder};
+pub use wait::Waiter;
 pub use watchdog::{Act, Patrol, Spent, Watch, What};
 
 use crate::audit::Log;
