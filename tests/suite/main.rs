@@ -19,6 +19,7 @@ mod changes;
 mod claims;
 mod consent;
 mod container;
+mod dispatch;
 mod docs;
 mod envelopes;
 mod fakes;

@@ -6,6 +6,7 @@ mod approve;
 mod audit;
 mod bundle;
 mod demands;
+mod dispatch;
 mod doctor;
 mod explain;
 mod init;
@@ -15,6 +16,7 @@ mod rebase;
 mod replayed;
 mod retry;
 mod rollback;
+mod rounds;
 mod run;
 mod show;
 mod signals;
@@ -57,11 +59,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The actor that was named, by the flag or by the environment.
+    fn named_actor(&self) -> Option<String> {
+        let named = self.actor.clone();
+        named.or_else(|| environment::read_text(environment::ACTOR))
+    }
+
+    /// Refuses every name but this one, for a command that always acts as the same.
+    fn acts_only_as(&self, actor: Actor, what: &str) -> Result<(), Problem> {
+        if self.named_actor().is_none_or(|named| named == actor.name()) {
+            return Ok(());
+        }
+        let why = format!("{what} acts as {} and as nobody else", actor.name());
+        Err(Problem::usage(why).hint("leave --actor and BATON_ACTOR out"))
+    }
+
     fn actor(&self) -> Result<Actor, Problem> {
-        let name = self
-            .actor
-            .clone()
-            .or_else(|| environment::read_text(environment::ACTOR));
+        let name = self.named_actor();
         let unknown =
             |name: &str| Problem::usage(format!("no actor is called \"{}\"", name.escape_debug()));
         name.map_or(Ok(Actor::Human), |name| {

@@ -38,15 +38,31 @@ pub enum Conflict {
         /// Where the lock lies, as envelopes write it.
         lock_path: String,
     },
+    /// What it may change overlaps with what another held task may change.
+    Overlaps {
+        /// The other task.
+        with: TaskId,
+    },
     /// There is no such task, or none to claim.
     NotFound,
 }
 
 /// As much of a task as the order of the queue needs.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Order {
     #[serde(default)]
     priority: Priority,
+    #[serde(default)]
+    due_at: Option<String>,
+}
+
+impl Order {
+    /// What is due comes before what is not: None would come first.
+    fn due(&self) -> (bool, Option<SystemTime>) {
+        let due = self.due_at.as_deref();
+        let due = due.and_then(crate::clock::parse_with_offset);
+        (due.is_none(), due)
+    }
 }
 
 impl Store {
@@ -139,27 +155,6 @@ impl Store {
         Ok(Some(Claim { task, lease }))
     }
 
-    /// Takes the caller's own lock off a task that stays where it is; `record` writes the log line first.
-    /// Says whether the lock was still the caller's.
-    ///
-    /// # Errors
-    /// `LOCK_BROKEN`, `QUEUE_BROKEN`, and what `record` says.
-    pub fn let_go(
-        &self,
-        task: &TaskFolder,
-        lease: &Lease,
-        record: impl FnOnce() -> Result<(), Problem>,
-    ) -> Result<bool, Problem> {
-        let _held = task.hold()?;
-        let held = task.lease()?;
-        if held.is_none_or(|held| held.owner != lease.owner || held.fence != lease.fence) {
-            return Ok(false);
-        }
-        record()?;
-        self.unlock(task)?;
-        Ok(true)
-    }
-
     /// The next fencing number: the number of the log's next line. It rises with every claim,
     /// because a claim is recorded before the next one of the same task can succeed.
     pub(super) fn next_fence(&self, held: u64) -> Result<u64, Problem> {
@@ -173,8 +168,8 @@ impl Store {
         Ok((self.log()?.head()?.seq + 1).max(next))
     }
 
-    /// Locks the task that is next in order: P0 before P1 before P2, the oldest first; none that waits
-    /// after a try that went wrong.
+    /// Locks the task that is next in order: P0 before P1 before P2, then what is due first, then the oldest;
+    /// none that waits after a try that went wrong, and none whose idempotency key is done by another.
     ///
     /// # Errors
     /// As [`Self::lock`].
@@ -187,6 +182,9 @@ impl Store {
     ) -> Result<Result<Claim, Conflict>, Problem> {
         self.take_in_loose_files(actor)?;
         for (id, _) in self.waiting_in_order(now)? {
+            if self.done_under_its_key(&id)?.is_some() {
+                continue;
+            }
             match self.lock(&id, holder, length, now)? {
                 Ok(claim) if claim.task.state() == State::Inbox => return Ok(Ok(claim)),
                 _ => {}
@@ -204,7 +202,15 @@ impl Store {
         let entries = inbox.list().map_err(|error| broken("inbox", &error))?;
         let is_loose =
             |entry: &crate::files::Entry| !entry.is_folder && entry.name.ends_with(".json");
-        Ok(entries.iter().any(is_loose) || !self.waiting_in_order(now)?.is_empty())
+        if entries.iter().any(is_loose) {
+            return Ok(true);
+        }
+        for (id, _) in self.waiting_in_order(now)? {
+            if self.done_under_its_key(&id)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The tasks of the inbox that may be claimed now, each with the time since when it waits.
@@ -230,12 +236,12 @@ impl Store {
                 continue;
             }
             // A task that cannot be read is still claimed, so that intake can say what is wrong.
-            let priority = order.map_or_else(Priority::default, |order| order.priority);
-            waiting.push((priority, since, id));
+            let order = order.unwrap_or_default();
+            waiting.push((order.priority, order.due(), since, id));
         }
         waiting.sort();
         let waiting = waiting.into_iter();
-        Ok(waiting.map(|(_, since, id)| (id, since)).collect())
+        Ok(waiting.map(|(_, _, since, id)| (id, since)).collect())
     }
 
     /// Extends the caller's own lease.

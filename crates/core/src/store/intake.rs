@@ -46,7 +46,11 @@ impl Store {
             // A crash after the folder was made and before the loose file was removed.
             return inbox.remove(name).map_err(|error| broken(name, &error));
         }
-        if let Err(problem) = self.check_free(&task.task_id) {
+        let known = self.known_by_key(&task);
+        if let Ok(Some(known)) = &known {
+            return self.skip_loose(inbox, name, (&bytes, known), actor);
+        }
+        if let Err(problem) = known.and_then(|_| self.check_free(&task.task_id)) {
             return self.block_loose(inbox, name, &bytes, &problem.message, actor);
         }
         let mut draft = Draft::new(actor, Action::TaskSubmitted, "claim-lock")?
@@ -54,7 +58,29 @@ impl Store {
             .meta("loose_file", name);
         draft.inputs_sha256 = digest::sha256(&bytes);
         self.log()?.append(draft)?;
+        self.keep_key(&task)?;
         self.put_into_inbox(&task.task_id, &bytes)?;
+        inbox.remove(name).map_err(|error| broken(name, &error))
+    }
+
+    /// A file that says again what came under its key before: that task is there, so the file goes.
+    fn skip_loose(
+        &self,
+        inbox: &Directory,
+        name: &str,
+        (bytes, known): (&[u8], &TaskId),
+        actor: Actor,
+    ) -> Result<(), Problem> {
+        let state = self.find(known)?;
+        let mut draft = Draft::new(actor, Action::TaskSkipped, "claim-lock")?
+            .task(known.as_str(), state, state)
+            .meta(
+                "reason",
+                "the same content came under this idempotency key before",
+            )
+            .meta("loose_file", name);
+        draft.inputs_sha256 = digest::sha256(bytes);
+        self.log()?.append(draft)?;
         inbox.remove(name).map_err(|error| broken(name, &error))
     }
 

@@ -4,6 +4,7 @@
 //! the rules stand over [`Directory`], and [`database`] says what a database must be able to do.
 
 mod agreement;
+mod apart;
 mod approvals;
 mod attempts;
 mod backoff;
@@ -16,6 +17,8 @@ pub mod database;
 mod directory;
 mod hold;
 mod intake;
+mod keys;
+mod let_go;
 mod liveness;
 mod mending;
 mod merge_lock;
@@ -23,12 +26,14 @@ mod set_aside;
 mod stall;
 mod submit;
 mod task_folder;
+mod wait;
 mod watchdog;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+pub use apart::Picking;
 pub use approvals::{Doer, Ledger, RECENT};
 pub use attempts::{Attempts, FAILED};
 pub use backoff::Backoff;
@@ -43,6 +48,7 @@ pub use liveness::{Wedge, wedge};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;
 pub use task_folder::{KeptEnvelope, TaskFolder};
+pub use wait::Waiter;
 pub use watchdog::{Act, Patrol, Spent, Watch, What};
 
 use crate::audit::Log;
