@@ -1,6 +1,7 @@
 //! Tasks that run at one time change no file of each other's: a task is picked only when what it may
 //! change lies apart from what every task that somebody holds may change.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use super::{Claim, Conflict, Lock, Store, TaskFolder};
@@ -51,9 +52,15 @@ impl Store {
         let (mut before, drafted) = self.in_hand(now)?;
         let of_caller = begun.iter().filter_map(|id| self.task(id).ok());
         before.extend(of_caller.map(|task| Taken::of(&task)));
-        let waiting = self.waiting_in_order(now)?.into_iter();
-        let waiting = drafted.into_iter().chain(waiting.map(|(id, _)| id));
-        for id in waiting.filter(|id| !begun.contains(id)).take(MOST) {
+        let mut waiting = drafted;
+        self.in_order(now, None, |(id, _)| {
+            waiting.push(id);
+            Ok(match waiting.len() < MOST {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+        for id in waiting.into_iter().filter(|id| !begun.contains(id)) {
             let is_free = |task: &TaskFolder| task.lease().is_ok_and(|lease| lease.is_none());
             let Some(task) = self.task(&id).ok().filter(is_free) else {
                 continue;

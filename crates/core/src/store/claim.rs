@@ -1,18 +1,17 @@
 //! Claiming: an exclusive lock inside the task's folder, then the move.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
-
 use super::task_folder::LOCK_FILE;
-use super::{Lock, Store, TaskFolder, broken};
+use super::{Held, Lock, Store, TaskFolder, broken};
 use crate::envelope::ArtifactKind;
 use crate::lease::{Holder, Lease};
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::task::{self, Priority, TaskId};
+use crate::task::TaskId;
 
 /// Serialises intake, approvals and landings. A task's own lock is kept by holding the task.
 pub(super) const MUTEX: &str = ".mutex";
@@ -47,24 +46,6 @@ pub enum Conflict {
     NotFound,
 }
 
-/// As much of a task as the order of the queue needs.
-#[derive(Default, Deserialize)]
-struct Order {
-    #[serde(default)]
-    priority: Priority,
-    #[serde(default)]
-    due_at: Option<String>,
-}
-
-impl Order {
-    /// What is due comes before what is not: None would come first.
-    fn due(&self) -> (bool, Option<SystemTime>) {
-        let due = self.due_at.as_deref();
-        let due = due.and_then(crate::clock::parse_with_offset);
-        (due.is_none(), due)
-    }
-}
-
 impl Store {
     /// Locks a task. A lock whose lease is over, or whose machine was started anew, is taken over
     /// with a higher fencing number, in whatever open state the task lies.
@@ -86,7 +67,38 @@ impl Store {
         if matches!(task.state(), State::Done | State::Blocked) {
             return Ok(Err(Conflict::NotFound));
         }
-        let _held = task.hold()?;
+        let held = task.hold()?;
+        self.lock_held(task, &held, holder, length, now)
+    }
+
+    /// The same, but passes a task by that somebody is in the middle of changing.
+    fn lock_if_free(
+        &self,
+        id: &TaskId,
+        holder: Holder<'_>,
+        length: Duration,
+        now: SystemTime,
+    ) -> Result<Result<Claim, Conflict>, Problem> {
+        let task = match self.task(id) {
+            Ok(task) if task.state() == State::Inbox => task,
+            Ok(_) => return Ok(Err(Conflict::NotFound)),
+            Err(problem) if problem.code == "TASK_NOT_FOUND" => return Ok(Err(Conflict::NotFound)),
+            Err(problem) => return Err(problem),
+        };
+        match task.hold_if_free()? {
+            Some(held) => self.lock_held(task, &held, holder, length, now),
+            None => Ok(Err(Conflict::NotFound)),
+        }
+    }
+
+    fn lock_held(
+        &self,
+        task: TaskFolder,
+        _held: &Held,
+        holder: Holder<'_>,
+        length: Duration,
+        now: SystemTime,
+    ) -> Result<Result<Claim, Conflict>, Problem> {
         if !self.lies_there(&task)? {
             // The folder moved away under us: somebody else was quicker.
             return Ok(Err(Conflict::NotFound));
@@ -180,17 +192,16 @@ impl Store {
         now: SystemTime,
         actor: Actor,
     ) -> Result<Result<Claim, Conflict>, Problem> {
-        self.take_in_loose_files(actor)?;
-        for (id, _) in self.waiting_in_order(now)? {
+        let found = self.in_order(now, Some(actor), |(id, _)| {
             if self.done_under_its_key(&id)?.is_some() {
-                continue;
+                return Ok(ControlFlow::Continue(()));
             }
-            match self.lock(&id, holder, length, now)? {
-                Ok(claim) if claim.task.state() == State::Inbox => return Ok(Ok(claim)),
-                _ => {}
+            match self.lock_if_free(&id, holder, length, now)? {
+                Ok(claim) if claim.task.state() == State::Inbox => Ok(ControlFlow::Break(claim)),
+                _ => Ok(ControlFlow::Continue(())),
             }
-        }
-        Ok(Err(Conflict::NotFound))
+        })?;
+        Ok(found.ok_or(Conflict::NotFound))
     }
 
     /// Whether there is anything in the inbox that may be claimed now.
@@ -198,50 +209,13 @@ impl Store {
     /// # Errors
     /// `QUEUE_BROKEN`.
     pub fn has_next(&self, now: SystemTime) -> Result<bool, Problem> {
-        let inbox = self.state_folder(State::Inbox)?;
-        let entries = inbox.list().map_err(|error| broken("inbox", &error))?;
-        let is_loose =
-            |entry: &crate::files::Entry| !entry.is_folder && entry.name.ends_with(".json");
-        if entries.iter().any(is_loose) {
-            return Ok(true);
-        }
-        for (id, _) in self.waiting_in_order(now)? {
-            if self.done_under_its_key(&id)?.is_none() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The tasks of the inbox that may be claimed now, each with the time since when it waits.
-    pub(super) fn waiting_in_order(
-        &self,
-        now: SystemTime,
-    ) -> Result<Vec<(TaskId, SystemTime)>, Problem> {
-        let inbox = self.state_folder(State::Inbox)?;
-        let mut waiting = Vec::new();
-        for entry in inbox.list().map_err(|error| broken("inbox", &error))? {
-            let (true, Ok(id)) = (entry.is_folder, TaskId::parse(&entry.name)) else {
-                continue;
-            };
-            let Ok(folder) = inbox.sub(&entry.name) else {
-                continue;
-            };
-            let Ok(since) = folder.modified("task.json") else {
-                continue;
-            };
-            let order = folder.read("task.json", task::MAX_BYTES).ok();
-            let order = order.and_then(|bytes| serde_json::from_slice::<Order>(&bytes).ok());
-            if super::backoff::of_folder(&folder).is_some_and(|backoff| backoff.is_on(now)) {
-                continue;
-            }
-            // A task that cannot be read is still claimed, so that intake can say what is wrong.
-            let order = order.unwrap_or_default();
-            waiting.push((order.priority, order.due(), since, id));
-        }
-        waiting.sort();
-        let waiting = waiting.into_iter();
-        Ok(waiting.map(|(_, _, since, id)| (id, since)).collect())
+        let found = self.in_order(now, None, |(id, _)| {
+            Ok(match self.done_under_its_key(&id)? {
+                None => ControlFlow::Break(()),
+                Some(_) => ControlFlow::Continue(()),
+            })
+        })?;
+        Ok(found.is_some() || self.has_loose_files()?)
     }
 
     /// Extends the caller's own lease.

@@ -15,22 +15,29 @@ impl Store {
     /// # Errors
     /// `QUEUE_BROKEN`, and what the log says.
     pub fn take_in_loose_files(&self, actor: Actor) -> Result<(), Problem> {
-        let inbox = self.state_folder(State::Inbox)?;
-        let is_loose = |name: &str| name.ends_with(".json");
-        let entries = || inbox.list().map_err(|error| broken("inbox", &error));
-        if !entries()?
-            .iter()
-            .any(|entry| !entry.is_folder && is_loose(&entry.name))
-        {
+        if !self.has_loose_files()? {
             return Ok(());
         }
+        let inbox = self.state_folder(State::Inbox)?;
         let _mutex = self.mutex()?;
-        for entry in entries()? {
-            if !entry.is_folder && is_loose(&entry.name) {
-                self.take_in(&inbox, &entry.name, actor)?;
-            }
+        for name in self.loose_files()? {
+            self.take_in(&inbox, &name, actor)?;
         }
         Ok(())
+    }
+
+    /// Whether a file was dropped into the inbox.
+    pub(super) fn has_loose_files(&self) -> Result<bool, Problem> {
+        Ok(!self.loose_files()?.is_empty())
+    }
+
+    fn loose_files(&self) -> Result<Vec<String>, Problem> {
+        let entries = self.state_folder(State::Inbox)?.list();
+        let entries = entries
+            .map_err(|error| broken("inbox", &error))?
+            .into_iter();
+        let loose = entries.filter(|entry| !entry.is_folder && entry.name.ends_with(".json"));
+        Ok(loose.map(|entry| entry.name).collect())
     }
 
     fn take_in(&self, inbox: &Directory, name: &str, actor: Actor) -> Result<(), Problem> {

@@ -22,6 +22,8 @@ mod let_go;
 mod liveness;
 mod mending;
 mod merge_lock;
+mod names;
+mod order;
 mod set_aside;
 mod stall;
 mod submit;
@@ -466,6 +468,9 @@ impl Store {
             .sub(id.as_str())
             .map_err(|error| broken(id.as_str(), &error))?;
         task.moved(to, folder);
+        if to == State::Inbox {
+            self.enqueue(&id);
+        }
         Ok(())
     }
 

@@ -51,32 +51,13 @@ impl Store {
         Ok(Submitted::New(task.task_id.clone()))
     }
 
-    /// Refuses an id that some task has already, in any state and any case.
-    pub(super) fn check_free(&self, id: &TaskId) -> Result<(), Problem> {
-        let folded = id.folded();
-        for state in State::ALL {
-            let entries = self
-                .state_folder(state)?
-                .list()
-                .map_err(|error| broken(state.name(), &error))?;
-            let taken = entries
-                .into_iter()
-                .find(|entry| entry.is_folder && entry.name.to_ascii_lowercase() == folded);
-            if let Some(taken) = taken {
-                return Err(Problem::fail(
-                    "TASK_EXISTS",
-                    format!("there is a task {} in {state} already", taken.name),
-                )
-                .hint("choose another task_id; upper and lower case make no difference"));
-            }
-        }
-        Ok(())
-    }
-
     /// Makes the task's folder under a temporary name and shows it in one step.
     pub(super) fn put_into_inbox(&self, id: &TaskId, bytes: &[u8]) -> Result<(), Problem> {
         let inbox = self.state_folder(State::Inbox)?;
-        self.put_into(&inbox, id.as_str(), bytes)
+        self.put_into(&inbox, id.as_str(), bytes)?;
+        self.take_name(id);
+        self.enqueue(id);
+        Ok(())
     }
 
     #[expect(clippy::unused_self, reason = "only a store makes task folders")]
