@@ -167,7 +167,7 @@ impl Store {
         let mut found = false;
         for entry in entries.iter().filter(|entry| entry.is_folder) {
             let id = TaskId::parse(&entry.name).ok();
-            for id in id.filter(|id| !known.contains(id)) {
+            if let Some(id) = id.filter(|id| !known.contains(id)) {
                 // What cannot be put there, in a queue that nobody may write to, would be looked for again.
                 found |= enter(&self.queue, inbox, &id).is_ok();
             }
