@@ -65,6 +65,7 @@ fn every_command_in_the_documents_parses() {
         "docs/risk.md",
         "docs/worker.md",
         "docs/watchdog.md",
+        "docs/stores.md",
         "docs/skills/TRACE_EVALS_PLAN.md",
         "docs/drafting.md",
     ] {
