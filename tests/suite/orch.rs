@@ -204,7 +204,7 @@ fn a_queue_md_goes_both_ways_and_reading_what_was_written_changes_nothing() {
     for line in [
         "| ORCH-010 | P1 | PENDING | | 문서 보완 | README 반영 | 2099-02-08 18:00 | |",
         "| T-1 | P2 | IN_PROGRESS | anna/bob | A change | | | |",
-        "| T-2 | P2 | BLOCKED | | A change | | | |",
+        "| T-2 | P2 | BLOCKED | | A change | | | CANCELLED |",
         "| T-3 | P2 | PENDING | | a / b \\u{1b}[31m | | | x\\ny |",
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
@@ -402,7 +402,9 @@ fn notes_of_a_replan_reach_the_next_proposer_and_a_retry_has_none() {
 fn why_a_task_stopped_is_told_by_its_status() {
     let bench = worker::bench("exit 7", |_| {});
     bench.submit("T-1", "src/**");
-    bench.baton(["run", "T-1", "--producer", "command"]).expect(1);
+    bench
+        .baton(["run", "T-1", "--producer", "command"])
+        .expect(1);
     bench.submit("T-2", "docs/**");
     let text = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo 3\n").unwrap());
     let file = bench.patch_file("wrong.patch", &text);
@@ -414,4 +416,8 @@ fn why_a_task_stopped_is_told_by_its_status() {
         statuses(&bench),
         ["T-1 FAILED", "T-2 BLOCKED", "T-3 BLOCKED"]
     );
+    let rows = rows(&bench);
+    let notes = |id: &str| rows.iter().find(|row| row[0] == id).unwrap()[3].clone();
+    assert!(notes("T-1").contains("DRAFT_FAILED"), "{rows:?}");
+    assert!(notes("T-2").contains("allowlist violation"), "{rows:?}");
 }

@@ -61,25 +61,31 @@ pub(super) fn of(task: &TaskFolder, histories: &HashMap<String, Vec<Event>>) -> 
             .and_then(clock::parse_with_offset)
             .map(to_kst)
             .unwrap_or_default(),
-        notes: notes_cell(&notes(events, what.as_ref())),
+        notes: notes_cell(&notes(task, events, what.as_ref())),
     }
 }
 
-/// What a person wrote last, or what an incident says, or what came with the task.
-fn notes(events: &[Event], task: Option<&Task>) -> String {
-    let said = |event: &Event| {
-        let notes = event.meta.get("notes").and_then(|notes| notes.as_str());
-        let is_incident = event.action == Action::IncidentRaised;
-        let finding = event.findings.last().filter(|_| is_incident);
-        notes
-            .map(str::to_owned)
-            .or_else(|| finding.map(|finding| format!("{}: {}", finding.code, finding.message)))
+/// What a person wrote last, or what the incident says that came after, or what came with the task.
+fn notes(folder: &TaskFolder, events: &[Event], task: Option<&Task>) -> String {
+    let meta = |event: &Event, key: &str| Some(event.meta.get(key)?.as_str()?.to_owned());
+    let said = |event: &Event| match meta(event, "notes") {
+        None if event.action == Action::IncidentRaised => incident(folder),
+        None if event.action == Action::TaskBlocked => meta(event, "reason"),
+        notes => notes,
     };
     let said = events.iter().rev().find_map(said);
     said.unwrap_or_else(|| {
         task.map(|task| task.context.notes.clone())
             .unwrap_or_default()
     })
+}
+
+/// What the last incident that lies with the task says in one line.
+fn incident(folder: &TaskFolder) -> Option<String> {
+    let kept = folder.envelopes().ok()?.into_iter().rev();
+    let mut kept = kept.map(|kept| kept.envelope);
+    let found = kept.find(|envelope| envelope.skill == incident_brief::SKILL.envelope);
+    found.map(|envelope| envelope.summary)
 }
 
 /// Where a task stands, in the words of the table.
