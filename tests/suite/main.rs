@@ -31,6 +31,7 @@ mod landing;
 mod late;
 mod models;
 mod moved;
+mod orch;
 mod people;
 mod races;
 mod rehearsal;

@@ -4,6 +4,7 @@ mod ahead;
 mod all;
 mod approve;
 mod audit;
+mod block;
 mod bundle;
 mod demands;
 mod dispatch;
@@ -11,6 +12,8 @@ mod doctor;
 mod explain;
 mod init;
 mod models;
+mod ops;
+mod orch;
 mod policy;
 mod rebase;
 mod replayed;
@@ -104,7 +107,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 22] = [
+const ENTRIES: [Entry; 24] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -206,6 +209,18 @@ const ENTRIES: [Entry; 22] = [
         about: "Undo what a task landed, by a revert that is gated and approved like any change",
         arguments: rollback::arguments,
         work: rollback::run,
+    },
+    Entry {
+        name: "orch",
+        about: "Work with the queue as rows, and with QUEUE.md",
+        arguments: orch::arguments,
+        work: orch::run,
+    },
+    Entry {
+        name: "ops",
+        about: "See who works at what; cancel a task, plan it anew, try it again",
+        arguments: ops::arguments,
+        work: ops::run,
     },
     Entry {
         name: "bundle",
