@@ -1,5 +1,8 @@
 //! Two machines, each with its own checkout, over one database.
 
+use std::thread;
+use std::time::Duration;
+
 use baton_core::clock;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
@@ -13,6 +16,7 @@ databases!(
     what_one_submits_the_other_takes,
     stop_on_one_halts_both_and_a_file_halts_one,
     both_have_one_key,
+    what_one_submits_wakes_the_other,
 );
 
 fn what_one_submits_the_other_takes(place: &Place) {
@@ -68,4 +72,27 @@ fn both_have_one_key(place: &Place) {
         .map(drop)
         .unwrap_err();
     assert_eq!(refused.code, "LOG_KEY_FOREIGN");
+}
+
+fn what_one_submits_wakes_the_other(place: &Place) {
+    let (one, two) = (place.store("one"), place.store("two"));
+    let waiter = two.waiter();
+    // The first answer may be of what was there before.
+    while waiter.wait(Duration::from_millis(30)) {}
+    thread::scope(|scope| {
+        // Each wait is short, so that a file made by hand is seen: it is the answer that counts.
+        let woken = scope.spawn(|| (0..200).any(|_| waiter.wait(Duration::from_secs(60))));
+        submit(&one, json!({"task_id": "T-1"}));
+        assert!(woken.join().unwrap());
+    });
+    while waiter.wait(Duration::from_millis(30)) {}
+    assert!(
+        !waiter.wait(Duration::from_millis(30)),
+        "nobody changed anything"
+    );
+    thread::scope(|scope| {
+        let woken = scope.spawn(|| (0..200).any(|_| waiter.wait(Duration::from_secs(60))));
+        one.set_stop("why").unwrap();
+        assert!(woken.join().unwrap());
+    });
 }
