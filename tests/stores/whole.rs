@@ -47,6 +47,10 @@ fn a_change_lands_and_is_verified(place: &Place) {
     bench.baton(["audit", "verify"]).expect(0);
     bench.baton(["status"]).expect(0);
     bench.baton(["show", "T-1"]).expect(0);
+    let doctor = bench.baton(["doctor"]).json();
+    let checks = doctor["checks"].as_array().unwrap().iter();
+    let said: Vec<_> = checks.filter(|check| check["check"] == "store").collect();
+    assert_eq!(said[0]["health"], "good", "{doctor}");
     let bundle = bench.scratch("T-1.bundle");
     bench
         .baton([

@@ -58,11 +58,20 @@ fn address(session: &Session) -> Result<String, Problem> {
 }
 
 fn show(session: &Session) -> Result<Reply, Problem> {
+    let said = check(session)?;
+    let shown = database::shown(&address(session)?);
+    let reply = json!({"command": "store", "status": "OK", "store": shown});
+    Ok(Reply::ok(reply).line(said))
+}
+
+/// Says where the queue is kept, once it was reached.
+pub(super) fn check(session: &Session) -> Result<String, Problem> {
     let address = address(session)?;
     session.store()?;
-    let shown = database::shown(&address);
-    let reply = json!({"command": "store", "status": "OK", "store": shown});
-    Ok(Reply::ok(reply).line(format!("The queue is kept at {shown}")))
+    Ok(format!(
+        "the queue is kept at {}",
+        database::shown(&address)
+    ))
 }
 
 fn migrate(session: &Session) -> Result<Reply, Problem> {
