@@ -7,6 +7,7 @@ use baton_core::clock;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
 use baton_core::state::State;
+use baton_core::store::Store;
 use serde_json::json;
 
 use crate::place::{Place, databases};
@@ -17,6 +18,7 @@ databases!(
     stop_on_one_halts_both_and_a_file_halts_one,
     both_have_one_key,
     what_one_submits_wakes_the_other,
+    a_checkout_that_nobody_set_up_connects_to_nothing,
 );
 
 fn what_one_submits_the_other_takes(place: &Place) {
@@ -58,7 +60,7 @@ fn stop_on_one_halts_both_and_a_file_halts_one(place: &Place) {
 
 fn both_have_one_key(place: &Place) {
     let (one, two) = (place.store("one"), place.store("two"));
-    let key = |store: &baton_core::store::Store| {
+    let key = |store: &Store| {
         std::fs::read(store.root().join(".autodev_queue/audit/signing.key")).unwrap()
     };
     assert_eq!(key(&one), key(&two));
@@ -68,9 +70,7 @@ fn both_have_one_key(place: &Place) {
     let other = elsewhere.store("other");
     let path = root.join(".autodev_queue/audit/signing.key");
     std::fs::copy(other.root().join(".autodev_queue/audit/signing.key"), &path).unwrap();
-    let refused = baton_core::store::Store::create(&root)
-        .map(drop)
-        .unwrap_err();
+    let refused = Store::create(&root).map(drop).unwrap_err();
     assert_eq!(refused.code, "LOG_KEY_FOREIGN");
 }
 
@@ -95,4 +95,19 @@ fn what_one_submits_wakes_the_other(place: &Place) {
         one.set_stop("why").unwrap();
         assert!(woken.join().unwrap());
     });
+}
+
+/// A change may bring a manifest, and a folder of a queue, as it likes.
+fn a_checkout_that_nobody_set_up_connects_to_nothing(place: &Place) {
+    let one = place.store("one");
+    submit(&one, json!({"task_id": "T-1"}));
+    let root = place.root("ci");
+    std::fs::create_dir_all(root.join(".autodev_queue/audit")).unwrap();
+    let refused = Store::open(&root).map(drop).unwrap_err();
+    assert_eq!(refused.code, "STORE_UNTRUSTED", "{refused:?}");
+    // One that was set up follows no other address either.
+    let manifest = json!({"store": "postgres://u@127.0.0.1:1/other"}).to_string();
+    std::fs::write(one.root().join(".autodev_ssot/MANIFEST.json"), manifest).unwrap();
+    let refused = Store::open(one.root()).map(drop).unwrap_err();
+    assert_eq!(refused.code, "STORE_UNTRUSTED");
 }

@@ -178,6 +178,9 @@ fn a_queue_moves_to_a_database_and_goes_on(place: &Place) {
     manifest["store"] = place.address.clone().into();
     std::fs::write(&path, manifest.to_string()).unwrap();
     bench.commit("the queue lies in a database");
+    let unsaid = bench.baton(["status"]);
+    assert_eq!(unsaid.expect(1)["code"], "STORE_UNTRUSTED");
+    bench.baton(["init"]).expect(0);
     bench.baton(["resume"]).expect(0);
     assert_eq!(
         bench.baton(["store", "show"]).expect(0)["store"],

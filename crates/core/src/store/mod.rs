@@ -24,6 +24,7 @@ mod mending;
 mod merge_lock;
 mod names;
 mod order;
+mod pinned;
 mod set_aside;
 mod stall;
 mod submit;
@@ -101,12 +102,26 @@ impl Store {
     /// Opens the queue of the repository at `root`.
     ///
     /// # Errors
+    /// `STORE_UNTRUSTED`, `STORE_UNREACHABLE`, `STORE_VERSION` where it lies in a database;
     /// `QUEUE_MISSING` when `baton init` was not run, `QUEUE_BROKEN` when a part of it is gone, a
     /// link, or unreadable.
     pub fn open(root: &Path) -> Result<Self, Problem> {
         let path = root.join(QUEUE_ROOT);
         let local = Folder::open(&path).map_err(|error| missing(root, &error))?;
-        Self::at(root, local, manifest::store_of(root)?)
+        Self::at(root, local, Self::address(root)?)
+    }
+
+    /// The address of the database that holds the queue, as the manifest says and a person chose for this
+    /// checkout; `None` for folders. Nothing is connected to.
+    ///
+    /// # Errors
+    /// `MANIFEST_INVALID`, `STORE_UNTRUSTED`.
+    pub fn address(root: &Path) -> Result<Option<String>, Problem> {
+        let address = manifest::store_of(root)?;
+        if let Some(address) = &address {
+            pinned::check(root, address)?;
+        }
+        Ok(address)
     }
 
     fn at(root: &Path, local: Folder, address: Option<String>) -> Result<Self, Problem> {
@@ -137,7 +152,12 @@ impl Store {
     /// # Errors
     /// `IO_ERROR`, `QUEUE_BROKEN`, and those of [`Log::create`].
     pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
-        Self::create_at(root, manifest::store_of(root)?)
+        let address = manifest::store_of(root)?;
+        let made = Self::create_at(root, address.clone())?;
+        if let Some(address) = &address {
+            pinned::pin(root, address)?;
+        }
+        Ok(made)
     }
 
     fn create_at(root: &Path, address: Option<String>) -> Result<(Self, bool), Problem> {
