@@ -1,6 +1,6 @@
 //! Two machines, each with its own checkout, over one database.
 
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
 use baton_core::state::State;
@@ -24,7 +24,7 @@ fn what_one_submits_the_other_takes(place: &Place) {
     };
     let long = std::time::Duration::from_secs(60);
     let claim = two
-        .lock_next(holder, long, clock::now(), Actor::System)
+        .lock_next(holder, long, Moment::now(), Actor::System)
         .unwrap()
         .unwrap();
     let mut task = claim.task;

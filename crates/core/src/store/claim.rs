@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::task_folder::LOCK_FILE;
 use super::{Lock, Store, TaskFolder, broken};
+use crate::clock::Moment;
 use crate::envelope::ArtifactKind;
 use crate::lease::{Holder, Lease};
 use crate::policy::Actor;
@@ -60,7 +61,7 @@ impl Store {
         id: &TaskId,
         holder: Holder<'_>,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         let task = match self.task(id) {
             Ok(task) => task,
@@ -110,7 +111,7 @@ impl Store {
         length: Duration,
         record: impl FnOnce(&TaskFolder, &Lease) -> Result<(), Problem>,
     ) -> Result<Option<Claim>, Problem> {
-        let now = crate::clock::now();
+        let now = Moment::now();
         let task = match self.task(id) {
             Ok(task) if matches!(task.state(), State::Claimed | State::Work) => task,
             Ok(_) => return Ok(None),
@@ -182,7 +183,7 @@ impl Store {
         &self,
         holder: Holder<'_>,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
         actor: Actor,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         self.take_in_loose_files(actor)?;
@@ -199,7 +200,7 @@ impl Store {
     ///
     /// # Errors
     /// `QUEUE_BROKEN`.
-    pub fn has_next(&self, now: SystemTime) -> Result<bool, Problem> {
+    pub fn has_next(&self, now: Moment) -> Result<bool, Problem> {
         let inbox = self.state_folder(State::Inbox)?;
         let entries = inbox.list().map_err(|error| broken("inbox", &error))?;
         let is_loose =
@@ -210,7 +211,7 @@ impl Store {
     /// The tasks of the inbox that may be claimed now, each with the time since when it waits.
     pub(super) fn waiting_in_order(
         &self,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<Vec<(TaskId, SystemTime)>, Problem> {
         let inbox = self.state_folder(State::Inbox)?;
         let mut waiting = Vec::new();
@@ -247,7 +248,7 @@ impl Store {
         task: &TaskFolder,
         owner: &str,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<Lease, Problem> {
         let _held = task.hold()?;
         let held = own_lease(task, owner)?;
