@@ -11,7 +11,7 @@ FUZZ := fuzz/libfuzzer
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test test-postgres postgres test-model test-skills walls quick bench bench-scan bench-gates bench-audit eval-risk fuzz build tools check fmt install help
+.PHONY: demo test test-postgres faults postgres test-model test-skills walls quick bench bench-scan bench-gates bench-audit bench-queue eval-risk fuzz build tools check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,16 @@ test-postgres: tools ## Run the stores' tests over a PostgreSQL server of their 
 	@for folder in "$$TMPDIR" $(MEMORY) /tmp; do [ -w "$$folder" ] && break; done; export TMPDIR="$$folder"; \
 	tests/stores/postgres.sh $(CARGO) test --workspace --test stores --locked -- --ignored
 
+# Tracing and mounting need rights that a container may not have; each test says so where it cannot run.
+faults: tools ## Kill, fill up, cut off: each call of each verb, 1,000 kills, power cuts, a server that goes away
+	@command -v pg_config >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) --no-print-directory postgres
+	@for tool in strace faketime mkfs.ext4 mkfs.xfs mkfs.btrfs; do \
+	command -v $$tool >/dev/null || echo "$$tool is missing: what needs it is not run"; done
+	$(CARGO) test --workspace --test faults --locked --no-run
+	@for folder in "$$TMPDIR" $(MEMORY) /tmp; do [ -w "$$folder" ] && break; done; export TMPDIR="$$folder" \
+	BATON_CUTS=$${BATON_CUTS:-0} BATON_KILLS=$${BATON_KILLS:-1000}; \
+	tests/stores/postgres.sh $(CARGO) test --workspace --test faults --locked -- --include-ignored --nocapture
+
 postgres:
 	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	if command -v apt-get >/dev/null; then $$sudo apt-get update -q && $$sudo apt-get install -qy postgresql; \
@@ -109,6 +119,12 @@ bench-gates: ## Measure walls, trees and the built-in gates, beside git
 bench-audit: ## Measure the log beside bare appends and SQLite, kill its writers, cut its power; EVENTS=10000000
 	@EVENTS='$(EVENTS)' $(CARGO) bench -p baton-core --bench audit --locked --quiet
 	@BATON_EVENTS=100000 BATON_KILLS=500 $(CARGO) test --release -p baton-core --test writers --locked --quiet -- --nocapture
+
+bench-queue: ## Measure puts, claims and listings over each store; ONLY=workers, TASKS=10000, QUEUE_BENCH=folder of other scripts
+	$(CARGO) build --workspace --bins --release --locked --quiet
+	$(CARGO) bench -p baton --bench queue --locked --quiet --no-run
+	@BATON_BIN='$(CURDIR)/target/release' ONLY='$(ONLY)' tests/stores/postgres.sh $(CARGO) bench -p baton --bench queue --locked --quiet
+	@[ -z '$(QUEUE_BENCH)' ] || python3 '$(QUEUE_BENCH)/d_claim.py' --only rename,cli,sqlite,pg,grow
 
 eval-risk: ## Say how right the risk rules are; REPOS="path path" takes other repositories' history
 	@REPOS='$(REPOS)' $(if $(POLICY),POLICY='$(POLICY)') JUDGED='$(or $(JUDGED),$(CURDIR)/crates/risk/benches/judged.tsv)' $(CARGO) bench -p baton-risk --bench eval --locked --quiet

@@ -41,15 +41,15 @@ pub(crate) fn bench(address: &str) -> Bench {
 /// The store that lies in a file beside everything else of the queue.
 pub(crate) const SQLITE: &str = "sqlite:.autodev_queue/queue.db";
 
-/// Where a task lies; nothing when it lies nowhere. Nowhere twice.
+/// Where a task lies; nothing when it lies nowhere. In two states it cannot be shown.
 pub(crate) fn state(bench: &Bench, id: &str) -> Option<String> {
-    let said = bench.baton(["status"]).expect(0);
-    let tasks = said["tasks"].as_array().unwrap();
-    let found: Vec<_> = tasks.iter().filter(|task| task["task_id"] == id).collect();
-    assert!(found.len() < 2, "{id} lies in two states: {said}");
-    found
-        .first()
-        .map(|task| task["state"].as_str().unwrap().to_owned())
+    let shown = bench.baton(["show", id]);
+    let json = shown.json();
+    match shown.code {
+        0 => Some(json["state"].as_str().unwrap().to_owned()),
+        _ if json["code"] == "TASK_NOT_FOUND" => None,
+        _ => panic!("{id}: {json}"),
+    }
 }
 
 /// The log verifies, each task lies in exactly one state, and that is the one which the log says.

@@ -254,8 +254,8 @@ fn a_lost_answer_is_not_asked_for_twice() {
             let moves = crate::queue::lines(&bench);
             let moved = |line: &&serde_json::Value| {
                 line["task_id"] == id.as_str()
-                    && line["state_before"] == "inbox"
-                    && line["state_after"] == "claimed"
+                    && line["from_state"] == "inbox"
+                    && line["to_state"] == "claimed"
             };
             let undone = count_of(&moves, &id, "MOVE_UNDONE");
             let claims = moves.iter().filter(moved).count();

@@ -36,7 +36,8 @@ const CALLS: [&str; 22] = [
 pub(crate) struct Point {
     pub(crate) call: String,
     pub(crate) at: usize,
-    /// As strace shows it.
+    /// As strace shows it, for who reads what failed.
+    #[allow(dead_code, reason = "printed")]
     pub(crate) shown: String,
 }
 

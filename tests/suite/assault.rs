@@ -212,24 +212,12 @@ fn an_approval_is_not_carried_past_what_a_gate_calls_by_another_name() {
 fn the_password_of_a_push_is_shown_to_no_folder() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new();
-    let remote = bench.scratch("remote.git");
-    let remote = remote.to_str().unwrap();
-    bench.git(&["init", "-q", "--bare", remote]);
-    bench.git(&["remote", "add", "origin", &format!("file://{remote}")]);
+    let remote = bench.pushes(&json!({"push_token": {"env": "REVIEW_TOKEN"}}));
     let seen = bench.scratch("seen");
     let hook = format!("{remote}/hooks/pre-receive");
     std::fs::create_dir_all(format!("{remote}/hooks")).unwrap();
     std::fs::write(&hook, format!("#!/bin/sh\nenv > '{}'\n", seen.display())).unwrap();
     std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
-    bench.policy(|policy| {
-        policy["actors"]["human"]["EXTERNAL"] = "allow".into();
-        policy["external_exceptions"] = json!([
-            {"id": "out", "host": "localhost", "purpose": "landing", "reason": "reviews"}
-        ]);
-        policy["landing"]["push"] = true.into();
-        policy["landing"]["remote"] = "origin".into();
-        policy["landing"]["push_token"] = json!({"env": "REVIEW_TOKEN"});
-    });
     take(&bench, "T-1", write("Cargo.lock", "version = 4\n")).expect(0);
     bench.baton(["approve", "T-1"]).expect(0);
     let mut command = bench.command(["run", "T-1"]);

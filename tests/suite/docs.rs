@@ -57,6 +57,7 @@ fn every_command_in_the_documents_parses() {
         "docs/approvals.md",
         "docs/audit.md",
         "docs/operating.md",
+        "docs/orchestrating.md",
         "docs/evidence.md",
         "docs/verifying.md",
         "docs/gates.md",
@@ -65,6 +66,7 @@ fn every_command_in_the_documents_parses() {
         "docs/risk.md",
         "docs/worker.md",
         "docs/watchdog.md",
+        "docs/stores.md",
         "docs/skills/TRACE_EVALS_PLAN.md",
         "docs/drafting.md",
     ] {
@@ -118,6 +120,35 @@ fn the_quick_start_of_the_readme_works_as_written() {
     }
     assert_eq!(ran, 7);
     assert_eq!(bench.git(&["show", "main:src/app.sh"]), "echo 2");
+}
+
+#[test]
+fn the_rows_of_the_page_are_worked_on_as_written() {
+    let bench = Bench::new();
+    let text = std::fs::read_to_string(top().join("docs/orchestrating.md")).unwrap();
+    let mut ran = 0;
+    for title in ["## The queue as rows", "## While others work"] {
+        if title == "## While others work" {
+            bench.submit("T-1", "src/**");
+        }
+        let section = text.split(title).nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        for line in section
+            .lines()
+            .filter(|line| line.starts_with("    baton "))
+        {
+            bench.baton(&words(line)[1..]).expect(0);
+            ran += 1;
+        }
+    }
+    assert_eq!(ran, 15);
+    let rows = std::fs::read_to_string(bench.queue().join("QUEUE.md")).unwrap();
+    let head = text
+        .lines()
+        .find(|line| line.starts_with("    | id |"))
+        .unwrap();
+    assert!(rows.contains(head.trim()), "{rows}");
+    bench.baton(["audit", "verify"]).expect(0);
 }
 
 #[test]

@@ -290,17 +290,7 @@ fn plant(bench: &Bench) -> std::path::PathBuf {
 #[test]
 fn nothing_that_is_planted_in_the_repository_runs() {
     let bench = Bench::new();
-    let remote = bench.scratch("remote.git");
-    bench.git(&["init", "-q", "--bare", remote.to_str().unwrap()]);
-    bench.git(&["remote", "add", "origin", remote.to_str().unwrap()]);
-    bench.policy(|policy| {
-        policy["actors"]["human"]["EXTERNAL"] = "allow".into();
-        policy["external_exceptions"] = serde_json::json!([{
-            "id": "out", "host": "localhost", "purpose": "landing", "reason": "reviews"
-        }]);
-        policy["landing"]["push"] = true.into();
-        policy["landing"]["remote"] = "origin".into();
-    });
+    bench.pushes(&serde_json::json!({}));
     let text = |from: &str, to: &str| {
         format!(
             "diff --git a/src/app.sh b/src/app.sh\n--- a/src/app.sh\n+++ b/src/app.sh\n@@ -1 +1 @@\n-echo {from}\n+echo {to}\n"

@@ -1,13 +1,14 @@
 //! Branches for review that leave the machine: pushed to real repositories, and asked about at
 //! servers that follow the forges' APIs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use crate::changes::{take, write};
+use crate::support::remote::bare;
 use crate::support::server::{Answer, Request, json as answer, serve, serve_git};
 use crate::support::{Bench, Ran, ran};
 
@@ -16,33 +17,10 @@ const TOKEN: &str = "tok-4f1d7f0c-in-no-file";
 /// A bench whose branches for review go to `url`, with a change that waits for a landing.
 fn bench(url: &str, landing: &Value) -> Bench {
     let bench = Bench::new();
-    bench.git(&["remote", "add", "origin", url]);
-    bench.policy(|policy| {
-        policy["actors"]["human"]["EXTERNAL"] = "allow".into();
-        let hosts = ["localhost", "127.0.0.1"].map(|host| {
-            json!({"id": format!("out-{}", host.replace('.', "-")), "host": host, "purpose": "landing", "reason": "reviews"})
-        });
-        policy["external_exceptions"] = Value::from(hosts.to_vec());
-        policy["landing"]["push"] = true.into();
-        policy["landing"]["remote"] = "origin".into();
-        for (key, value) in landing.as_object().unwrap() {
-            policy["landing"][key] = value.clone();
-        }
-    });
+    bench.pushes_to(url, landing);
     take(&bench, "T-1", write("Cargo.lock", "version = 4\n")).expect(0);
     bench.baton(["approve", "T-1"]).expect(0);
     bench
-}
-
-fn bare(bench_folder: &Path) -> PathBuf {
-    let folder = bench_folder.join("remote.git");
-    let done = Command::new("git")
-        .args(["init", "-q", "--bare"])
-        .arg(&folder)
-        .status()
-        .unwrap();
-    assert!(done.success());
-    folder
 }
 
 fn tip(folder: &Path, branch: &str) -> Option<String> {

@@ -109,10 +109,6 @@ fn reports_of_tests_and_what_is_made_of_them() {
 #[test]
 fn the_description_of_a_branch_that_leaves_the_machine() {
     let bench = Bench::new();
-    let remote = bench.scratch("remote.git");
-    let remote = remote.to_str().unwrap();
-    bench.git(&["init", "-q", "--bare", remote]);
-    bench.git(&["remote", "add", "origin", &format!("file://{remote}")]);
     let failed: String = tokens()
         .iter()
         .map(|token| format!("test {token} ... FAILED\n"))
@@ -127,14 +123,7 @@ fn the_description_of_a_branch_that_leaves_the_machine() {
         "check:\n\t@true\ntest:\n\t@cat printed; false\n",
     );
     bench.commit("a suite that fails before and after");
-    bench.policy(|policy| {
-        policy["actors"]["human"]["EXTERNAL"] = "allow".into();
-        policy["external_exceptions"] = json!([
-            {"id": "out", "host": "localhost", "purpose": "landing", "reason": "reviews"}
-        ]);
-        policy["landing"]["push"] = true.into();
-        policy["landing"]["remote"] = "origin".into();
-    });
+    let remote = bench.pushes(&json!({}));
     bench.submit("T-1", "**");
     let patch =
         bench.patch(|root| std::fs::write(root.join("Cargo.lock"), "version = 4\n").unwrap());
@@ -146,7 +135,14 @@ fn the_description_of_a_branch_that_leaves_the_machine() {
     let described = bench.task("done", "T-1").join("evidence/review.md");
     let described = std::fs::read_to_string(described).unwrap();
     assert!(described.contains("| G5 |"), "{described}");
-    let sent = bench.git(&["--git-dir", remote, "log", "-1", "--format=%B", "baton/T-1"]);
+    let sent = bench.git(&[
+        "--git-dir",
+        &remote,
+        "log",
+        "-1",
+        "--format=%B",
+        "baton/T-1",
+    ]);
     for (line, secret) in planted() {
         assert!(!sent.contains(&secret), "the pushed commit holds {line}");
     }

@@ -7,6 +7,7 @@ use baton_transparency::witness::{self, Answer, Memory, Seen};
 use baton_transparency::{Checkpoint, KeyKind, SignedNote, SigningKey, VerifyingKey};
 use serde_json::{Value, json};
 
+use crate::support::remote::bare;
 use crate::support::{Bench, server};
 
 fn bench() -> Bench {
@@ -176,8 +177,7 @@ fn places_are_listed_and_let_go() {
 #[test]
 fn a_branch_of_a_remote_gets_a_commit_for_each_checkpoint() {
     let bench = bench();
-    let remote = bench.scratch("remote.git");
-    bench.git(&["init", "-q", "--bare", remote.to_str().unwrap()]);
+    let remote = bare(&bench.scratch(""));
     bench.git(&["remote", "add", "away", remote.to_str().unwrap()]);
     let refused = bench
         .baton(["audit", "witness", "add", "--git", "away"])

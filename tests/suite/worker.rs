@@ -281,10 +281,27 @@ fn a_dead_model_is_asked_so_often_and_no_more() {
         policy["caps"]["max_attempts"] = 2.into();
     });
     hand_over(&bench, "T-1");
-    let said = worker(&bench, &["--max", "2"]);
+    let said = worker(&bench, &["--max", "1"]);
     assert!(said.stderr.contains("no server"), "{said:?}");
     let said = said.expect(0);
-    let expected = (&json!(2), &json!(2), &json!(["T-1"]));
+    assert_eq!((&said["refused"], &said["left"]), (&json!(1), &json!([])));
+    // It rests for a minute first, and is tried by nobody until then.
+    let backoff = bench.task("claimed", "T-1").join("backoff.json");
+    let rest: Value = serde_json::from_slice(&std::fs::read(&backoff).unwrap()).unwrap();
+    assert_eq!(
+        (&rest["failed"], &rest["reason"]),
+        (&json!(1), &json!("DRAFT_FAILED"))
+    );
+    let released = events(&bench, "T-1").pop().unwrap();
+    assert_eq!(
+        released["meta"]["not_before"], rest["not_before"],
+        "{released}"
+    );
+    let said = worker(&bench, &["--once"]).expect(0);
+    assert_eq!((&said["refused"], &said["left"]), (&json!(0), &json!([])));
+    std::fs::remove_file(&backoff).unwrap();
+    let said = worker(&bench, &["--once"]).expect(1);
+    let expected = (&json!(1), &json!(1), &json!(["T-1"]));
     assert_eq!(
         (&said["refused"], &said["released"], &said["left"]),
         expected

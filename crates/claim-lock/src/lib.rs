@@ -40,9 +40,12 @@ pub const SKILL: Skill = Skill {
 
 #[derive(clap::Args)]
 struct Arguments {
-    /// Claim the next task: P0 before P1 before P2, the oldest first
+    /// Claim the next task: P0 before P1 before P2, then by due time, the oldest first
     #[arg(long, conflicts_with_all = ["renew", "release", "task"])]
     next: bool,
+    /// Claim the task only when no task that somebody holds may change one of its files
+    #[arg(long, requires = "task", conflicts_with_all = ["renew", "release"])]
+    apart: bool,
     /// Claim under this name (default: BATON_OWNER, else account@host)
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
@@ -97,25 +100,37 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     if session.is_plan() {
         return plan(session, arguments.next);
     }
-    claim(session, arguments.next, &owner, length)
+    claim(session, &arguments, &owner, length)
 }
 
-fn claim(session: &Session, next: bool, owner: &str, length: Duration) -> Result<Outcome, Problem> {
+fn claim(
+    session: &Session,
+    arguments: &Arguments,
+    owner: &str,
+    length: Duration,
+) -> Result<Outcome, Problem> {
     let store = session.store()?;
     let now = Moment::now();
     let holder = Holder {
         name: owner,
         of_process: session.has_caller(),
     };
-    let attempt = if next {
+    let attempt = if arguments.next {
         store.lock_next(holder, length, now, session.actor)?
     } else {
         store.take_in_loose_files(session.actor)?;
-        store.lock(&session.task_id()?, holder, length, now)?
+        let id = session.task_id()?;
+        if arguments.apart {
+            let (attempt, picking) = store.lock_apart(&id, holder, length, now)?;
+            session.keep_picking(picking);
+            attempt
+        } else {
+            store.lock(&id, holder, length, now)?
+        }
     };
     match attempt {
         Ok(claim) => claimed(session, claim),
-        Err(conflict) => Ok(not_claimed(session, &conflict, next)),
+        Err(conflict) => Ok(not_claimed(session, &conflict, arguments.next)),
     }
 }
 
@@ -190,6 +205,20 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
                 .hint(format!(
                     "wait until {until}, or ask {owner} for: claim-lock --task {id} --release"
                 ))
+        }
+        Conflict::Overlaps { with } => {
+            let data = ClaimLock {
+                result: ClaimResult::LockConflict,
+                lock_path: format!("{QUEUE_ROOT}/inbox/{id}/.lock"),
+                conflict_owner_hint: None,
+            };
+            let message =
+                format!("task {id} may change what {with} may change, and {with} is held");
+            let finding = Finding::new(Severity::Low, "LOCK_CONFLICT", message.clone());
+            Outcome::new(Status::Fail, message, &data)
+                .findings([finding])
+                .action(Action::Error)
+                .hint(format!("wait for {with}: baton status"))
         }
         Conflict::NotFound => {
             let (message, hint) = if next {

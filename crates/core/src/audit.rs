@@ -97,6 +97,8 @@ pub enum Action {
     MoveUndone,
     QueueStalled,
     QueueCopied,
+    TaskSkipped,
+    TaskClosed,
     LogRepaired,
     IndexRebuilt,
     LogSealed,

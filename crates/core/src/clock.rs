@@ -88,6 +88,26 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     humantime::parse_rfc3339(text).ok()
 }
 
+/// Reads an RFC 3339 time with any offset, such as `2026-02-08T18:00:00+09:00`: what people write, where
+/// [`parse_rfc3339`] reads what baton wrote.
+#[must_use]
+pub fn parse_with_offset(text: &str) -> Option<SystemTime> {
+    if let Some(time) = parse_rfc3339(text) {
+        return Some(time);
+    }
+    let (time, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let (sign, clock) = offset.split_at_checked(1)?;
+    let (hours, minutes) = clock.split_once(':')?;
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| text.len() == 2);
+    let offset = Duration::from_secs(number(hours)? * 3600 + number(minutes)? * 60);
+    let there = parse_rfc3339(&format!("{time}Z"))?;
+    match sign {
+        "+" => there.checked_sub(offset),
+        "-" => there.checked_add(offset),
+        _ => None,
+    }
+}
+
 /// Reads a duration such as `15m`, `2h 30m` or `90s`.
 ///
 /// # Errors
@@ -107,5 +127,31 @@ pub fn age(time: SystemTime, now: SystemTime) -> String {
         60..3_600 => format!("{}m", seconds / 60),
         3_600..86_400 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_taken_into_account_and_nonsense_is_no_time() {
+        let utc = parse_rfc3339("2026-02-08T09:00:00Z");
+        for same in [
+            "2026-02-08T09:00:00Z",
+            "2026-02-08T18:00:00+09:00",
+            "2026-02-08T03:30:00.000-05:30",
+        ] {
+            assert_eq!(parse_with_offset(same), utc, "{same}");
+        }
+        for none in [
+            "",
+            "+09:00",
+            "2026-02-08T18:00:00",
+            "2026-02-08T18:00:00*09:00",
+            "é+09:00",
+        ] {
+            assert_eq!(parse_with_offset(none), None, "{none}");
+        }
     }
 }

@@ -32,6 +32,7 @@ pub mod manifest;
 pub mod masking;
 pub mod outcome;
 pub mod outputs;
+pub mod overlap;
 pub mod policy;
 pub mod problem;
 pub mod process;

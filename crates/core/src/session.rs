@@ -21,7 +21,7 @@ use crate::policy::{Actor, Mode, Policy};
 use crate::problem::Problem;
 use crate::signers::Signers;
 use crate::state::State;
-use crate::store::{Held, MergeLock, Stop, Store, TaskFolder};
+use crate::store::{Held, MergeLock, Picking, Stop, Store, TaskFolder};
 use crate::task::TaskId;
 use crate::{files, masking};
 
@@ -96,6 +96,8 @@ pub struct Session {
     approvals: RefCell<Vec<ApprovalEntry>>,
     /// The task kept from everybody else until this run is recorded.
     held: RefCell<Option<Held>>,
+    /// Others kept from picking what may be in this run's way.
+    picking: RefCell<Option<Picking>>,
     caller: Option<Rc<dyn Caller>>,
 }
 
@@ -115,6 +117,7 @@ impl Session {
             merge_lock: OnceCell::new(),
             approvals: RefCell::new(Vec::new()),
             held: RefCell::new(None),
+            picking: RefCell::new(None),
             caller: None,
         }
     }

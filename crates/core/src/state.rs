@@ -14,7 +14,7 @@ pub enum State {
     Work,
     /// Decided; waits for approval and landing.
     Pr,
-    /// Landed, or handed over as a branch.
+    /// Landed, or handed over as a branch, or closed by a person without a change.
     Done,
     /// Stopped; an incident says why.
     Blocked,
@@ -56,8 +56,9 @@ impl State {
         matches!(
             (self, to),
             (Self::Inbox, Self::Claimed)
-                | (Self::Claimed, Self::Work | Self::Inbox)
-                | (Self::Work, Self::Pr | Self::Inbox)
+                // To done: closed without a change, by a person's word.
+                | (Self::Claimed, Self::Work | Self::Inbox | Self::Done)
+                | (Self::Work, Self::Pr | Self::Inbox | Self::Done)
                 | (Self::Pr, Self::Done | Self::Inbox)
                 | (Self::Blocked, Self::Inbox)
                 | (

@@ -113,6 +113,18 @@ pub enum Priority {
     P2,
 }
 
+impl Priority {
+    /// The name in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::P0 => "P0",
+            Self::P1 => "P1",
+            Self::P2 => "P2",
+        }
+    }
+}
+
 /// Which files a task may look at and change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

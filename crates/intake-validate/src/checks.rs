@@ -331,7 +331,7 @@ fn due(task: &Task) -> Vec<String> {
     let Some(due) = &task.due_at else {
         return Vec::new();
     };
-    match clock::parse_rfc3339(due) {
+    match clock::parse_with_offset(due) {
         None => vec![format!(
             "due_at \"{}\" is not a time such as 2026-02-08T09:00:00Z",
             due.escape_debug()

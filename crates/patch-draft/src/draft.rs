@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use baton_core::audit::Action;
 use baton_core::candidate::{Match, NewFile, Source};
 use baton_core::envelope::{ArtifactKind, Finding};
 use baton_core::git::{Oid, Repository};
@@ -13,6 +14,7 @@ use baton_core::report::{Attempt, AttemptOutcome, Call, ReportStatus};
 use baton_core::rules::ScopeRules;
 use baton_core::session::Session;
 use baton_core::store::TaskFolder;
+use baton_core::task::Task;
 use baton_core::{digest, ids};
 
 use crate::producer::Producer;
@@ -308,6 +310,20 @@ pub(crate) fn from_file(
     Ok(drafted)
 }
 
+/// The task, with what a person wrote for this attempt of it.
+fn asked(session: &Session, task: &TaskFolder) -> Result<Task, Problem> {
+    let mut asked = task.task()?;
+    let events = session.store()?.log()?.events_of(task.id().as_str())?;
+    let mut put_back = events.iter().rev().map(|(event, _)| event);
+    let put_back = put_back.find(|event| event.action == Action::TaskRetried);
+    let notes = put_back.and_then(|event| event.meta.get("notes")?.as_str());
+    if let Some(notes) = notes {
+        let before = std::mem::take(&mut asked.context.notes);
+        asked.context.notes = format!("{before}\n{notes}").trim_start().to_owned();
+    }
+    Ok(asked)
+}
+
 /// Asks a producer, and again with what was wrong as long as the policy lets it.
 pub(crate) fn by_asking(
     producer: &Producer<'_>,
@@ -318,7 +334,7 @@ pub(crate) fn by_asking(
 ) -> Result<Drafted, Problem> {
     let policy = session.policy()?;
     let form = reading.format.map_or_else(|| producer.form(), Form::Is);
-    let (asked, room) = (task.task()?, producer.room());
+    let (asked, room) = (asked(session, task)?, producer.room());
     let (prompt, format) =
         prompt::write(&asked, ground.repository, &ground.base, policy, form, room)?;
     reading.format = Some(format);

@@ -275,7 +275,7 @@ impl Database for Shared {
         })
     }
 
-    fn wait(&self, longest: Duration) -> io::Result<()> {
+    fn wait(&self, longest: Duration) -> io::Result<bool> {
         let began = Instant::now();
         let mut listener = self
             .0
@@ -287,20 +287,21 @@ impl Database for Shared {
             client.batch_execute("LISTEN baton").map_err(failed)?;
             *listener = Some(client);
             // What came before we listened is looked for at once.
-            return Ok(());
+            return Ok(true);
         }
         let Some(client) = listener.as_mut() else {
-            return Ok(());
+            return Ok(true);
         };
         let left = longest.saturating_sub(began.elapsed());
         let first = client.notifications().timeout_iter(left).next();
-        if first.map_err(failed)?.is_some() {
+        let came = first.map_err(failed)?.is_some();
+        if came {
             // One look serves for all that came together.
             let mut more = client.notifications();
             let mut more = more.iter();
             while more.next().map_err(failed)?.is_some() {}
         }
-        Ok(())
+        Ok(came)
     }
 
     fn version(&self) -> io::Result<(u32, u32)> {

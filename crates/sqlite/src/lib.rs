@@ -221,7 +221,7 @@ impl Database for Sqlite {
         transaction.commit().map_err(failed)
     }
 
-    fn wait(&self, longest: Duration) -> io::Result<()> {
+    fn wait(&self, longest: Duration) -> io::Result<bool> {
         let version = || -> io::Result<i64> {
             let connection = self.connection();
             let version = connection.pragma_query_value(None, "data_version", |row| row.get(0));
@@ -231,10 +231,10 @@ impl Database for Sqlite {
         while began.elapsed() < longest {
             std::thread::sleep(LOOK.min(longest.saturating_sub(began.elapsed())));
             if version()? != first {
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn version(&self) -> io::Result<(u32, u32)> {

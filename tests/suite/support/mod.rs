@@ -1,6 +1,7 @@
 //! A scratch repository with a queue, and a way to run baton's programs on it.
 
 pub(crate) mod model;
+pub(crate) mod remote;
 pub(crate) mod server;
 
 use std::ffi::OsStr;

@@ -4,17 +4,22 @@ mod ahead;
 mod all;
 mod approve;
 mod audit;
+mod block;
 mod bundle;
 mod demands;
+mod dispatch;
 mod doctor;
 mod explain;
 mod init;
 mod models;
+mod ops;
+mod orch;
 mod policy;
 mod rebase;
 mod replayed;
 mod retry;
 mod rollback;
+mod rounds;
 mod run;
 mod show;
 mod signals;
@@ -57,11 +62,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The actor that was named, by the flag or by the environment.
+    fn named_actor(&self) -> Option<String> {
+        let named = self.actor.clone();
+        named.or_else(|| environment::read_text(environment::ACTOR))
+    }
+
+    /// Refuses every name but this one, for a command that always acts as the same.
+    fn acts_only_as(&self, actor: Actor, what: &str) -> Result<(), Problem> {
+        if self.named_actor().is_none_or(|named| named == actor.name()) {
+            return Ok(());
+        }
+        let why = format!("{what} acts as {} and as nobody else", actor.name());
+        Err(Problem::usage(why).hint("leave --actor and BATON_ACTOR out"))
+    }
+
     fn actor(&self) -> Result<Actor, Problem> {
-        let name = self
-            .actor
-            .clone()
-            .or_else(|| environment::read_text(environment::ACTOR));
+        let name = self.named_actor();
         let unknown =
             |name: &str| Problem::usage(format!("no actor is called \"{}\"", name.escape_debug()));
         name.map_or(Ok(Actor::Human), |name| {
@@ -90,7 +107,7 @@ struct Entry {
     work: Work,
 }
 
-const ENTRIES: [Entry; 22] = [
+const ENTRIES: [Entry; 24] = [
     Entry {
         name: "init",
         about: "Set a repository up: single source of truth, queue, log",
@@ -192,6 +209,18 @@ const ENTRIES: [Entry; 22] = [
         about: "Undo what a task landed, by a revert that is gated and approved like any change",
         arguments: rollback::arguments,
         work: rollback::run,
+    },
+    Entry {
+        name: "orch",
+        about: "Work with the queue as rows, and with QUEUE.md",
+        arguments: orch::arguments,
+        work: orch::run,
+    },
+    Entry {
+        name: "ops",
+        about: "See who works at what; cancel a task, plan it anew, try it again",
+        arguments: ops::arguments,
+        work: ops::run,
     },
     Entry {
         name: "bundle",

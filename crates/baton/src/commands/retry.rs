@@ -21,17 +21,29 @@ pub(super) fn arguments(command: Command) -> Command {
 
 /// Puts the task back.
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
-    let session = shared.session(Some(named_task(matches)?))?;
+    again(&shared.session(Some(named_task(matches)?))?, "retry", None)
+}
+
+/// The same for another command; `notes` go into the log line and to the next proposer.
+///
+/// # Errors
+/// `STOP_PRESENT`, `APPROVAL_REQUIRED`, `MAX_ATTEMPTS`, `STATE_RULE`, `LOCK_CONFLICT`, and those of the
+/// queue and the log.
+pub(super) fn again(
+    session: &Session,
+    command: &str,
+    notes: Option<&str>,
+) -> Result<Reply, Problem> {
     session.check_stop()?;
     session.authorize(&[ToolClass::Move])?;
-    finish_cut_off(&session)?;
+    finish_cut_off(session)?;
     // A landing may be under way, or another run that sets the attempt aside.
     session.merge_lock()?;
     let mut task = session.store()?.task(&session.task_id()?)?;
     let id = task.id().to_string();
     let most = session.policy()?.caps.max_attempts;
     let attempts = u64::from(task.attempts()?) + 1;
-    let counted = attempts - times_rebased(&session, &task)?;
+    let counted = attempts - times_rebased(session, &task)?;
     if counted >= most {
         return Err(Problem::deny(
             "MAX_ATTEMPTS",
@@ -39,9 +51,17 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         )
         .hint("look at what went wrong (baton show TASK), then submit a new task"));
     }
-    put_back(&session, &mut task, Action::TaskRetried, |draft| draft)?;
+    put_back(
+        session,
+        &mut task,
+        Action::TaskRetried,
+        |draft| match notes {
+            Some(notes) => draft.meta("notes", notes),
+            None => draft,
+        },
+    )?;
     Ok(Reply::ok(
-        json!({"command": "retry", "status": "OK", "task_id": id, "attempt": attempts + 1}),
+        json!({"command": command, "status": "OK", "task_id": id, "attempt": attempts + 1}),
     )
     .line(format!(
         "{id} waits in the inbox again; attempt {attempts} is kept under attempts/{attempts}"

@@ -15,13 +15,14 @@ use baton_core::task::TaskId;
 use baton_core::terminal;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 
+use super::rounds::Until;
 use super::{Shared, rebase, retry, rollback, stop, tip};
 use crate::reply::Reply;
 
 #[derive(clap::Args, Clone, Default)]
 pub(super) struct Arguments {
     /// Take this task
-    #[arg(value_name = "TASK", required_unless_present_any = ["next", "all"])]
+    #[arg(value_name = "TASK", required_unless_present_any = ["next", "all", "watch"])]
     task: Option<String>,
     /// Take the next task of the inbox
     #[arg(long, conflicts_with = "task")]
@@ -30,18 +31,29 @@ pub(super) struct Arguments {
     /// what several of them would make is gated ahead, side by side
     #[arg(long, conflicts_with_all = ["task", "next", "from", "producer"])]
     all: bool,
+    /// Take one task after the other as they come, the most urgent first, until told to end
+    #[arg(long, requires = "producer", conflicts_with_all = ["task", "next", "all", "from", "apart"])]
+    pub(super) watch: bool,
+    /// With --watch, take up to this many tasks at one time; none may change what another may change
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(super) parallel: Option<u8>,
+    #[command(flatten)]
+    pub(super) until: Until,
+    /// Take the task only when no task that somebody holds may change one of its files
+    #[arg(long, conflicts_with_all = ["next", "all"])]
+    apart: bool,
     /// Take the patch from this file; - is standard input
     #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
     from: Option<PathBuf>,
     /// Ask for the patch, as the policy's draft section says
     #[arg(long, value_name = "NAME", value_parser = ["ollama", "openai", "command"])]
-    producer: Option<String>,
+    pub(super) producer: Option<String>,
     /// Read the reply in this form, as patch-draft does
     #[arg(long, value_name = "whole|search-replace|udiff", value_parser = ["whole", "search-replace", "udiff"])]
-    reply_format: Option<String>,
+    pub(super) reply_format: Option<String>,
     /// Let repairs of the reply guess, where the policy lets them
     #[arg(long)]
-    fuzz: bool,
+    pub(super) fuzz: bool,
     /// Decide and record, and stop nothing: the change goes to a person
     #[arg(long)]
     pub(super) shadow: bool,
@@ -50,12 +62,18 @@ pub(super) struct Arguments {
     pub(super) no_cache: bool,
     /// Claim under this name (default: BATON_OWNER, else account@host)
     #[arg(long, value_name = "NAME")]
-    owner: Option<String>,
+    pub(super) owner: Option<String>,
 }
 
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
-    Arguments::augment_args(command)
+    let command = Arguments::augment_args(command);
+    // They say when `--watch` ends, and nothing of one task.
+    ["max", "idle", "poll"]
+        .into_iter()
+        .fold(command, |command, flag| {
+            command.mut_arg(flag, |flag| flag.requires("watch"))
+        })
 }
 
 /// Takes one task as far as it may go, with a patch where it has none yet.
@@ -92,6 +110,9 @@ struct Way<'a> {
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
+    if arguments.watch {
+        return super::dispatch::run(shared, &arguments);
+    }
     if arguments.all {
         return super::all::run(shared, &arguments);
     }
@@ -206,6 +227,7 @@ impl<'a> Way<'a> {
         if self.arguments.next {
             flags.push("--next".to_owned());
         }
+        flags.extend(self.arguments.apart.then(|| "--apart".to_owned()));
         if let Some(owner) = &self.arguments.owner {
             flags.extend(["--owner".to_owned(), owner.clone()]);
         }

@@ -8,7 +8,7 @@ use baton_core::problem::Problem;
 use baton_core::quorum::Purpose;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::{Stop, TaskFolder, Wedge, wedge};
+use baton_core::store::{Stop, Store, TaskFolder, Wedge, wedge};
 use baton_core::task::TaskId;
 use clap::ArgMatches;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ fn waits_for(session: &Session, id: &str, state: State) -> String {
     let told = TaskId::parse(id)
         .and_then(|id| session.store()?.task(&id))
         .and_then(|task| match state {
-            State::Inbox => Ok(format!("a worker: baton run {id}")),
+            State::Inbox => in_inbox(session.store()?, &task),
             State::Claimed | State::Work => in_hand(&task),
             State::Pr => in_pr(session, &task).map(|one| one.why),
             State::Blocked => why_blocked(&task),
@@ -88,6 +88,14 @@ fn waits_for(session: &Session, id: &str, state: State) -> String {
         }
         Err(problem) => format!("somebody to mend it: {}", problem.message),
     }
+}
+
+fn in_inbox(store: &Store, task: &TaskFolder) -> Result<String, Problem> {
+    let id = task.id();
+    Ok(match store.done_under_its_key(id)? {
+        None => format!("a worker: baton run {id}"),
+        Some(done) => format!("nothing: {done} is done under the same idempotency key"),
+    })
 }
 
 fn in_hand(task: &TaskFolder) -> Result<String, Problem> {

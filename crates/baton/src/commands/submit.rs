@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use baton_core::audit::{Action, Draft};
 use baton_core::envelope::ToolClass;
 use baton_core::problem::Problem;
+use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Doer, Submitted};
 use baton_core::task::{self, Task};
@@ -59,8 +60,6 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let session = shared.session(None)?;
-    session.check_stop()?;
-    session.authorize(&[ToolClass::Write])?;
     let bytes = match (&arguments.file, &arguments.title) {
         (Some(path), _) => session.read_named(Path::new(path), task::MAX_BYTES)?,
         (None, Some(_)) => from_flags(&arguments, session.actor.name())?,
@@ -70,20 +69,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
             ));
         }
     };
-    task::refuse_secrets(&bytes)?;
-    let task = Task::parse(&bytes)?;
-    let store = session.store()?;
-    let doer = Doer::here(session.repository()?);
-    let submitted = store.submit(&task, |id| {
-        let mut draft = Draft::new(session.actor, Action::TaskSubmitted, "baton")?
-            .task(id.as_str(), None, Some(State::Inbox))
-            .meta("title", task.title.clone());
-        for (key, text) in doer.clone().meta() {
-            draft = draft.meta(key, text);
-        }
-        draft.inputs_sha256 = digest::sha256(&bytes);
-        store.log()?.append(draft).map(drop)
-    })?;
+    let submitted = put(&session, &bytes)?;
     let known = matches!(submitted, Submitted::Known(_));
     let id = submitted.id().to_string();
     let said = if known {
@@ -98,17 +84,46 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     )
 }
 
+/// Puts a task into the inbox, or finds the one that came under its key before.
+///
+/// # Errors
+/// `STOP_PRESENT`, `APPROVAL_REQUIRED`, `TASK_TEXT_REFUSED`, `TASK_INVALID`, `TASK_EXISTS`,
+/// `IDEMPOTENCY_CONFLICT`, and those of the queue and the log.
+pub(super) fn put(session: &Session, bytes: &[u8]) -> Result<Submitted, Problem> {
+    session.check_stop()?;
+    session.authorize(&[ToolClass::Write])?;
+    task::refuse_secrets(bytes)?;
+    let task = Task::parse(bytes)?;
+    let store = session.store()?;
+    let doer = Doer::here(session.repository()?);
+    store.submit(&task, |id| {
+        let mut draft = Draft::new(session.actor, Action::TaskSubmitted, "baton")?
+            .task(id.as_str(), None, Some(State::Inbox))
+            .meta("title", task.title.clone());
+        for (key, text) in doer.clone().meta() {
+            draft = draft.meta(key, text);
+        }
+        draft.inputs_sha256 = digest::sha256(bytes);
+        store.log()?.append(draft).map(drop)
+    })
+}
+
+/// An id for a task that nobody named.
+///
+/// # Errors
+/// `NO_RANDOMNESS`.
+pub(super) fn fresh_id() -> Result<String, Problem> {
+    let now = clock::rfc3339(clock::now());
+    let date: String = now.chars().take(10).filter(char::is_ascii_digit).collect();
+    let random = ids::random_hex()?;
+    Ok(format!("T{date}-{}", random.get(..6).unwrap_or("000000")))
+}
+
 fn from_flags(arguments: &Arguments, actor: &str) -> Result<Vec<u8>, Problem> {
     let now = clock::rfc3339(clock::now());
     let id = match &arguments.id {
         Some(id) => id.clone(),
-        None => {
-            let date: String = now.chars().take(10).filter(char::is_ascii_digit).collect();
-            format!(
-                "T{date}-{}",
-                ids::random_hex()?.get(..6).unwrap_or("000000")
-            )
-        }
+        None => fresh_id()?,
     };
     let mut task = Map::new();
     let mut put = |key: &str, value: Value| task.insert(key.to_owned(), value);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use baton_core::caller::Caller;
 use baton_core::clock::{self, Moment};
@@ -15,19 +15,17 @@ use baton_core::envelope::{
 };
 use baton_core::outputs::{ClaimLock, ClaimResult, to_map};
 use baton_core::policy::Actor;
-use baton_core::problem::{Kind, Problem};
+use baton_core::problem::Problem;
 use baton_core::session::{Common, Session};
 use baton_core::store::{Act, Spent, Watch, Wedge};
-use baton_core::{audit, environment, exit, ids, terminal};
+use baton_core::{audit, exit, ids, terminal};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use serde_json::{Value, json};
 
+use super::rounds::{self, Rounds, Until};
 use super::signals::Signals;
 use super::{Shared, stuck};
 use crate::reply::Reply;
-
-/// How long a wait may keep a signal waiting.
-const SLICE: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 struct Arguments {
@@ -59,14 +57,7 @@ pub(super) fn arguments(command: Command) -> Command {
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
-    let named = shared.actor.clone();
-    let named = named.or_else(|| environment::read_text(environment::ACTOR));
-    if named.is_some_and(|named| named != Actor::System.name()) {
-        return Err(
-            Problem::usage("a watchdog acts as system and as nobody else")
-                .hint("leave --actor and BATON_ACTOR out"),
-        );
-    }
+    shared.acts_only_as(Actor::System, "a watchdog")?;
     if arguments.once || arguments.plan {
         let round = pass(shared, arguments.plan, arguments.patience, None)?;
         return Ok(round.reply("once", 1));
@@ -80,37 +71,28 @@ fn watch(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
     let mut counts = BTreeMap::new();
     let mut last = Round::default();
     let mut passes = 0;
-    let mut said = None;
-    loop {
-        if let Some(signal) = signals.first() {
-            last.counts = counts;
-            return Ok(last.reply(signal, passes));
+    let rounds = Rounds {
+        name: "baton watchdog",
+        signals: &signals,
+        once: false,
+        until: Until {
+            poll: Some(arguments.every),
+            ..Until::default()
+        },
+        waiter: None,
+    };
+    let mut pass = || {
+        last = pass(shared, false, arguments.patience, None)?;
+        last.tell();
+        for (what, count) in &last.counts {
+            *counts.entry(what.clone()).or_default() += count;
         }
-        match pass(shared, false, arguments.patience, None) {
-            Ok(round) => {
-                round.tell();
-                for (what, count) in &round.counts {
-                    *counts.entry(what.clone()).or_default() += count;
-                }
-                (last, said) = (round, None);
-                passes += 1;
-            }
-            Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
-                return Err(problem);
-            }
-            Err(problem) => {
-                // STOP is said once, not at each pass.
-                if said.as_ref() != Some(&problem.code) {
-                    terminal::complain("baton watchdog", &problem);
-                }
-                said = Some(problem.code);
-            }
-        }
-        let until = Instant::now() + arguments.every;
-        while signals.first().is_none() && Instant::now() < until {
-            std::thread::sleep(SLICE);
-        }
-    }
+        passes += 1;
+        Ok(rounds::Round::Nothing)
+    };
+    let (ended_by, _) = rounds.go(&mut pass, &|| false)?;
+    last.counts = counts;
+    Ok(last.reply(ended_by, passes))
 }
 
 /// What one pass came to.

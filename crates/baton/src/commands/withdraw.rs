@@ -6,13 +6,12 @@ use baton_core::approval::Verdict;
 use baton_core::audit::{Action, Draft};
 use baton_core::envelope::ToolClass;
 use baton_core::problem::Problem;
-use baton_core::session::Session;
-use baton_core::state::State;
 use baton_core::store::Doer;
 use clap::ArgMatches;
 use serde_json::json;
 
 use super::approve::{DEFAULT_LENGTH, draft, write};
+use super::block::block;
 use super::{Shared, named_task, reason, require_human};
 use crate::reply::Reply;
 
@@ -26,7 +25,8 @@ pub(super) fn reject(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     let length = length.unwrap_or(DEFAULT_LENGTH);
     let approval = draft(&session, matches, &candidate, Verdict::Denied, all, length)?;
     write(&session, &candidate, &approval, None)?;
-    let blocked = block(&session)?;
+    // A denied task waits for nobody any more.
+    let blocked = block(&session, "a person denied the candidate", None, |_| Ok(()))?;
     Ok(Reply::ok(json!({
         "command": "reject", "status": "OK", "task_id": candidate.task_id, "approval_id": approval.approval_id, "blocked": blocked,
     }))
@@ -81,24 +81,4 @@ pub(super) fn revoke(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     .line(format!(
         "  the change waits for another approval: baton approve {id}"
     )))
-}
-
-/// A denied task waits for nobody any more.
-fn block(session: &Session) -> Result<bool, Problem> {
-    let store = session.store()?;
-    // A landing that is under way ends first.
-    session.merge_lock()?;
-    let mut task = store.task(&session.task_id()?)?;
-    let from = task.state();
-    if !from.may_move_to(State::Blocked) {
-        return Ok(false);
-    }
-    let _held = task.hold()?;
-    let fence = task.lease()?.map(|lease| lease.fence);
-    let draft = Draft::new(session.actor, Action::TaskBlocked, "baton")?
-        .task(task.id().as_str(), Some(from), Some(State::Blocked))
-        .meta("reason", "a person denied the candidate");
-    store.log()?.append(draft)?;
-    store.transition(&mut task, State::Blocked, fence, true)?;
-    Ok(true)
 }

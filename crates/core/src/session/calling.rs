@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Session;
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::store::Held;
+use crate::store::{Held, Picking};
 use crate::terminal;
 
 impl Session {
@@ -56,6 +56,11 @@ impl Session {
         let held = self.hold()?;
         self.held.replace(held);
         Ok(())
+    }
+
+    /// Keeps others from picking a task that has to lie apart until this run has ended.
+    pub fn keep_picking(&self, picking: Picking) {
+        self.picking.replace(Some(picking));
     }
 
     /// Whether another program runs the skill in process and answers for it meanwhile.

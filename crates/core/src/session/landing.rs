@@ -36,7 +36,7 @@ impl Session {
             let held = match self.store()?.lock_landing(&owner, length, Moment::now())? {
                 Ok(lock) => return Ok(self.merge_lock.get_or_init(|| lock)),
                 Err(Conflict::Held { owner, .. }) => owner,
-                Err(Conflict::NotFound) => String::new(),
+                Err(Conflict::NotFound | Conflict::Overlaps { .. }) => String::new(),
             };
             if started.elapsed() >= LANDING_WAIT {
                 let message = format!("another landing is under way: {held} holds the merge lock");

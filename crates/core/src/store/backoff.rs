@@ -1,4 +1,5 @@
-//! How long a task rests after a try that its owner never came back from: kept with the task.
+//! How long a task rests after a try that went wrong, or that its owner never came back from: kept with
+//! the task.
 
 use std::time::Duration;
 

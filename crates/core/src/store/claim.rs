@@ -1,19 +1,18 @@
 //! Claiming: an exclusive lock inside the task's folder, then the move.
 
 use std::io;
-use std::time::{Duration, SystemTime};
-
-use serde::Deserialize;
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::task_folder::LOCK_FILE;
-use super::{Lock, Store, TaskFolder, broken};
+use super::{Held, Lock, Store, TaskFolder, broken};
 use crate::clock::Moment;
 use crate::envelope::ArtifactKind;
 use crate::lease::{Holder, Lease};
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::task::{self, Priority, TaskId};
+use crate::task::TaskId;
 
 /// Serialises intake, approvals and landings. A task's own lock is kept by holding the task.
 pub(super) const MUTEX: &str = ".mutex";
@@ -39,15 +38,13 @@ pub enum Conflict {
         /// Where the lock lies, as envelopes write it.
         lock_path: String,
     },
+    /// What it may change overlaps with what another held task may change.
+    Overlaps {
+        /// The other task.
+        with: TaskId,
+    },
     /// There is no such task, or none to claim.
     NotFound,
-}
-
-/// As much of a task as the order of the queue needs.
-#[derive(Deserialize)]
-struct Order {
-    #[serde(default)]
-    priority: Priority,
 }
 
 impl Store {
@@ -71,7 +68,38 @@ impl Store {
         if matches!(task.state(), State::Done | State::Blocked) {
             return Ok(Err(Conflict::NotFound));
         }
-        let _held = task.hold()?;
+        let held = task.hold()?;
+        self.lock_held(task, &held, holder, length, now)
+    }
+
+    /// The same, but passes a task by that somebody is in the middle of changing.
+    fn lock_if_free(
+        &self,
+        id: &TaskId,
+        holder: Holder<'_>,
+        length: Duration,
+        now: Moment,
+    ) -> Result<Result<Claim, Conflict>, Problem> {
+        let task = match self.task(id) {
+            Ok(task) if task.state() == State::Inbox => task,
+            Ok(_) => return Ok(Err(Conflict::NotFound)),
+            Err(problem) if problem.code == "TASK_NOT_FOUND" => return Ok(Err(Conflict::NotFound)),
+            Err(problem) => return Err(problem),
+        };
+        match task.hold_if_free()? {
+            Some(held) => self.lock_held(task, &held, holder, length, now),
+            None => Ok(Err(Conflict::NotFound)),
+        }
+    }
+
+    fn lock_held(
+        &self,
+        task: TaskFolder,
+        _held: &Held,
+        holder: Holder<'_>,
+        length: Duration,
+        now: Moment,
+    ) -> Result<Result<Claim, Conflict>, Problem> {
         if !self.lies_there(&task)? {
             // The folder moved away under us: somebody else was quicker.
             return Ok(Err(Conflict::NotFound));
@@ -140,27 +168,6 @@ impl Store {
         Ok(Some(Claim { task, lease }))
     }
 
-    /// Takes the caller's own lock off a task that stays where it is; `record` writes the log line first.
-    /// Says whether the lock was still the caller's.
-    ///
-    /// # Errors
-    /// `LOCK_BROKEN`, `QUEUE_BROKEN`, and what `record` says.
-    pub fn let_go(
-        &self,
-        task: &TaskFolder,
-        lease: &Lease,
-        record: impl FnOnce() -> Result<(), Problem>,
-    ) -> Result<bool, Problem> {
-        let _held = task.hold()?;
-        let held = task.lease()?;
-        if held.is_none_or(|held| held.owner != lease.owner || held.fence != lease.fence) {
-            return Ok(false);
-        }
-        record()?;
-        self.unlock(task)?;
-        Ok(true)
-    }
-
     /// The next fencing number: the number of the log's next line. It rises with every claim,
     /// because a claim is recorded before the next one of the same task can succeed.
     pub(super) fn next_fence(&self, held: u64) -> Result<u64, Problem> {
@@ -174,8 +181,8 @@ impl Store {
         Ok((self.log()?.head()?.seq + 1).max(next))
     }
 
-    /// Locks the task that is next in order: P0 before P1 before P2, the oldest first; none that waits
-    /// after a try that went wrong.
+    /// Locks the task that is next in order: P0 before P1 before P2, then what is due first, then the oldest;
+    /// none that waits after a try that went wrong, and none whose idempotency key is done by another.
     ///
     /// # Errors
     /// As [`Self::lock`].
@@ -186,14 +193,16 @@ impl Store {
         now: Moment,
         actor: Actor,
     ) -> Result<Result<Claim, Conflict>, Problem> {
-        self.take_in_loose_files(actor)?;
-        for (id, _) in self.waiting_in_order(now)? {
-            match self.lock(&id, holder, length, now)? {
-                Ok(claim) if claim.task.state() == State::Inbox => return Ok(Ok(claim)),
-                _ => {}
+        let found = self.in_order(now, Some(actor), |(id, _)| {
+            if self.done_under_its_key(&id)?.is_some() {
+                return Ok(ControlFlow::Continue(()));
             }
-        }
-        Ok(Err(Conflict::NotFound))
+            match self.lock_if_free(&id, holder, length, now)? {
+                Ok(claim) if claim.task.state() == State::Inbox => Ok(ControlFlow::Break(claim)),
+                _ => Ok(ControlFlow::Continue(())),
+            }
+        })?;
+        Ok(found.ok_or(Conflict::NotFound))
     }
 
     /// Whether there is anything in the inbox that may be claimed now.
@@ -201,42 +210,13 @@ impl Store {
     /// # Errors
     /// `QUEUE_BROKEN`.
     pub fn has_next(&self, now: Moment) -> Result<bool, Problem> {
-        let inbox = self.state_folder(State::Inbox)?;
-        let entries = inbox.list().map_err(|error| broken("inbox", &error))?;
-        let is_loose =
-            |entry: &crate::files::Entry| !entry.is_folder && entry.name.ends_with(".json");
-        Ok(entries.iter().any(is_loose) || !self.waiting_in_order(now)?.is_empty())
-    }
-
-    /// The tasks of the inbox that may be claimed now, each with the time since when it waits.
-    pub(super) fn waiting_in_order(
-        &self,
-        now: Moment,
-    ) -> Result<Vec<(TaskId, SystemTime)>, Problem> {
-        let inbox = self.state_folder(State::Inbox)?;
-        let mut waiting = Vec::new();
-        for entry in inbox.list().map_err(|error| broken("inbox", &error))? {
-            let (true, Ok(id)) = (entry.is_folder, TaskId::parse(&entry.name)) else {
-                continue;
-            };
-            let Ok(folder) = inbox.sub(&entry.name) else {
-                continue;
-            };
-            let Ok(since) = folder.modified("task.json") else {
-                continue;
-            };
-            let order = folder.read("task.json", task::MAX_BYTES).ok();
-            let order = order.and_then(|bytes| serde_json::from_slice::<Order>(&bytes).ok());
-            if super::backoff::of_folder(&folder).is_some_and(|backoff| backoff.is_on(now)) {
-                continue;
-            }
-            // A task that cannot be read is still claimed, so that intake can say what is wrong.
-            let priority = order.map_or_else(Priority::default, |order| order.priority);
-            waiting.push((priority, since, id));
-        }
-        waiting.sort();
-        let waiting = waiting.into_iter();
-        Ok(waiting.map(|(_, since, id)| (id, since)).collect())
+        let found = self.in_order(now, None, |(id, _)| {
+            Ok(match self.done_under_its_key(&id)? {
+                None => ControlFlow::Break(()),
+                Some(_) => ControlFlow::Continue(()),
+            })
+        })?;
+        Ok(found.is_some() || self.has_loose_files()?)
     }
 
     /// Extends the caller's own lease.

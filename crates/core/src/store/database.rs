@@ -99,12 +99,12 @@ pub trait Database: Debug + Send + Sync {
     /// `AlreadyExists` when there is such a line, `InvalidInput` when the one before is missing.
     fn add_lines(&self, first: u64, lines: &[&[u8]]) -> io::Result<()>;
 
-    /// Waits until somebody changed something, or until the time is up, whichever is first. May return
-    /// early.
+    /// Waits until somebody changed something, or until the time is up, whichever is first. Says whether
+    /// something may have changed; the first call may say so of what was there before.
     ///
     /// # Errors
     /// The database's.
-    fn wait(&self, longest: Duration) -> io::Result<()>;
+    fn wait(&self, longest: Duration) -> io::Result<bool>;
 
     /// The version of its tables, 0 where there are none yet, and the one that this program knows.
     ///

@@ -172,6 +172,17 @@ impl Directory {
         }
     }
 
+    /// Writes what can be made again, in place of what is there; on disk nothing is synced.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn note(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Disk(folder) => folder.make_file(name)?.write_all(bytes),
+            Self::Rows(_) => self.replace(name, bytes),
+        }
+    }
+
     /// Moves an entry to another folder of the same queue, where nothing of that name may exist.
     ///
     /// # Errors

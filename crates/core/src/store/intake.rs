@@ -15,22 +15,29 @@ impl Store {
     /// # Errors
     /// `QUEUE_BROKEN`, and what the log says.
     pub fn take_in_loose_files(&self, actor: Actor) -> Result<(), Problem> {
-        let inbox = self.state_folder(State::Inbox)?;
-        let is_loose = |name: &str| name.ends_with(".json");
-        let entries = || inbox.list().map_err(|error| broken("inbox", &error));
-        if !entries()?
-            .iter()
-            .any(|entry| !entry.is_folder && is_loose(&entry.name))
-        {
+        if !self.has_loose_files()? {
             return Ok(());
         }
+        let inbox = self.state_folder(State::Inbox)?;
         let _mutex = self.mutex()?;
-        for entry in entries()? {
-            if !entry.is_folder && is_loose(&entry.name) {
-                self.take_in(&inbox, &entry.name, actor)?;
-            }
+        for name in self.loose_files()? {
+            self.take_in(&inbox, &name, actor)?;
         }
         Ok(())
+    }
+
+    /// Whether a file was dropped into the inbox.
+    pub(super) fn has_loose_files(&self) -> Result<bool, Problem> {
+        Ok(!self.loose_files()?.is_empty())
+    }
+
+    fn loose_files(&self) -> Result<Vec<String>, Problem> {
+        let entries = self.state_folder(State::Inbox)?.list();
+        let entries = entries
+            .map_err(|error| broken("inbox", &error))?
+            .into_iter();
+        let loose = entries.filter(|entry| !entry.is_folder && entry.name.ends_with(".json"));
+        Ok(loose.map(|entry| entry.name).collect())
     }
 
     fn take_in(&self, inbox: &Directory, name: &str, actor: Actor) -> Result<(), Problem> {
@@ -46,7 +53,11 @@ impl Store {
             // A crash after the folder was made and before the loose file was removed.
             return inbox.remove(name).map_err(|error| broken(name, &error));
         }
-        if let Err(problem) = self.check_free(&task.task_id) {
+        let known = self.known_by_key(&task);
+        if let Ok(Some(known)) = &known {
+            return self.skip_loose(inbox, name, (&bytes, known), actor);
+        }
+        if let Err(problem) = known.and_then(|_| self.check_free(&task.task_id)) {
             return self.block_loose(inbox, name, &bytes, &problem.message, actor);
         }
         let mut draft = Draft::new(actor, Action::TaskSubmitted, "claim-lock")?
@@ -54,7 +65,29 @@ impl Store {
             .meta("loose_file", name);
         draft.inputs_sha256 = digest::sha256(&bytes);
         self.log()?.append(draft)?;
+        self.keep_key(&task)?;
         self.put_into_inbox(&task.task_id, &bytes)?;
+        inbox.remove(name).map_err(|error| broken(name, &error))
+    }
+
+    /// A file that says again what came under its key before: that task is there, so the file goes.
+    fn skip_loose(
+        &self,
+        inbox: &Directory,
+        name: &str,
+        (bytes, known): (&[u8], &TaskId),
+        actor: Actor,
+    ) -> Result<(), Problem> {
+        let state = self.find(known)?;
+        let mut draft = Draft::new(actor, Action::TaskSkipped, "claim-lock")?
+            .task(known.as_str(), state, state)
+            .meta(
+                "reason",
+                "the same content came under this idempotency key before",
+            )
+            .meta("loose_file", name);
+        draft.inputs_sha256 = digest::sha256(bytes);
+        self.log()?.append(draft)?;
         inbox.remove(name).map_err(|error| broken(name, &error))
     }
 

@@ -201,6 +201,7 @@ impl Store {
             .of_lock(&task, since.as_ref(), now)
             .into_iter()
             .collect();
+        found.extend(self.of_key(&task).map(|one| one.since(since.clone())));
         let Some(histories) = histories else {
             return found;
         };
@@ -238,6 +239,17 @@ impl Store {
         of_lease(id, task.state(), &lease, now)
     }
 
+    /// A task of the inbox whose idempotency key is done by another.
+    fn of_key(&self, task: &TaskFolder) -> Option<Wedge> {
+        let id = task.id();
+        let waits = task.state() == State::Inbox;
+        let done = waits.then(|| self.done_under_its_key(id).ok()).flatten();
+        let done = done.flatten()?;
+        let why = format!("{done} is done under the same idempotency key, so nobody picks it");
+        let next = format!("baton ops cancel --id {id}");
+        Some(wedge("KEY_DONE", Some(id.as_str()), why, next))
+    }
+
     /// Links in the inbox are never taken in.
     fn of_links(&self) -> Vec<Wedge> {
         let Ok(inbox) = self.state_folder(State::Inbox) else {
@@ -262,7 +274,7 @@ impl Store {
         let waiting = self.waiting_in_order(now).ok()?;
         let is_free = |id: &TaskId| {
             let lease = self.task(id).and_then(|task| task.lease());
-            matches!(lease, Ok(None))
+            matches!(lease, Ok(None)) && matches!(self.done_under_its_key(id), Ok(None))
         };
         let count = waiting.len();
         let (id, since) = waiting.into_iter().find(|(id, _)| is_free(id))?;

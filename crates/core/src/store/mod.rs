@@ -4,6 +4,7 @@
 //! the rules stand over [`Directory`], and [`database`] says what a database must be able to do.
 
 mod agreement;
+mod apart;
 mod approvals;
 mod attempts;
 mod backoff;
@@ -16,19 +17,26 @@ pub mod database;
 mod directory;
 mod hold;
 mod intake;
+mod keys;
+mod let_go;
 mod liveness;
 mod mending;
 mod merge_lock;
+mod names;
+mod network;
+mod order;
 mod set_aside;
 mod stall;
 mod submit;
 mod task_folder;
+mod wait;
 mod watchdog;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+pub use apart::Picking;
 pub use approvals::{Doer, Ledger, RECENT};
 pub use attempts::{Attempts, FAILED};
 pub use backoff::Backoff;
@@ -43,6 +51,7 @@ pub use liveness::{Wedge, wedge};
 pub use merge_lock::MergeLock;
 pub use submit::Submitted;
 pub use task_folder::{KeptEnvelope, TaskFolder};
+pub use wait::Waiter;
 pub use watchdog::{Act, Patrol, Spent, Watch, What};
 
 use crate::audit::Log;
@@ -102,7 +111,7 @@ impl Store {
     }
 
     fn at(root: &Path, local: Folder, address: Option<String>) -> Result<Self, Problem> {
-        refuse_network(&local, address.as_deref())?;
+        network::refuse(root, &local, address.as_deref())?;
         let database = address.map(|address| database::connect(&address, root));
         let database = database.transpose()?;
         let queue = match &database {
@@ -460,6 +469,9 @@ impl Store {
             .sub(id.as_str())
             .map_err(|error| broken(id.as_str(), &error))?;
         task.moved(to, folder);
+        if to == State::Inbox {
+            self.enqueue(&id);
+        }
         Ok(())
     }
 
@@ -476,24 +488,6 @@ impl Store {
         let why = format!("task {id} is not in {from} any more; somebody moved it");
         Err(Problem::fail("LEASE_LOST", why))
     }
-}
-
-/// A queue in files needs what only this machine's own disks promise.
-fn refuse_network(local: &Folder, address: Option<&str>) -> Result<(), Problem> {
-    if address.is_some_and(|address| !address.starts_with("sqlite:")) {
-        return Ok(());
-    }
-    let found = local
-        .network()
-        .map_err(|error| broken(QUEUE_ROOT, &error))?;
-    let Some(name) = found else { return Ok(()) };
-    let why = format!(
-        "{QUEUE_ROOT} lies on {name}, where a rename may be told as failed and done, and a lock may be lost"
-    );
-    Err(Problem::fail("QUEUE_ON_NETWORK", why).hint(
-        "keep the checkout on a disk of this machine; for several machines keep the queue in PostgreSQL: \
-         baton init --store postgres://USER@HOST/DATABASE",
-    ))
 }
 
 fn switch(written: io::Result<()>) -> Result<bool, Problem> {

@@ -14,7 +14,7 @@ use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::{Claim, FAILED};
+use baton_core::store::Claim;
 use baton_core::task::TaskId;
 use baton_core::terminal;
 
@@ -94,13 +94,9 @@ impl Hand {
         let store = held.session.store()?;
         let task = store.task(&held.id)?;
         let state = task.state();
-        store.let_go(&task, &held.lease, || {
-            let mut draft = held.event(Action::LeaseReleased, state)?;
-            draft = draft.meta("reason", reason);
-            if let Some(code) = failed {
-                draft = draft.meta(FAILED, code);
-            }
-            store.log()?.append(draft).map(drop)
+        store.let_go(&task, &held.lease, failed, || {
+            let draft = held.event(Action::LeaseReleased, state)?;
+            Ok(draft.meta("reason", reason))
         })?;
         Ok(())
     }

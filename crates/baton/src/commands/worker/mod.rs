@@ -15,38 +15,27 @@ use baton_core::policy::{Actor, Claims};
 use baton_core::problem::{Kind, Problem};
 use baton_core::session::{Common, Session};
 use baton_core::state::State;
-use baton_core::{clock, environment, exit, files, ids, masking, terminal};
+use baton_core::{clock, environment, files, ids, masking, terminal};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use serde_json::json;
 
 use self::hand::Hand;
 use self::queue::Taken;
+use super::rounds::{Round, Rounds, Until};
 use super::signals::Signals;
 use super::{Shared, stuck, watchdog};
 use crate::reply::Reply;
 
-/// How long to wait before an empty queue is looked at again.
-const POLL: Duration = Duration::from_secs(2);
 /// How often the queue is gone through for claims that nobody comes back from.
 const PATROL: Duration = Duration::from_secs(60);
-/// How long to wait between two questions whether STOP is lifted.
-const STOPPED: Duration = Duration::from_millis(500);
-/// How long a wait may keep a signal waiting.
-const SLICE: Duration = Duration::from_millis(50);
-/// The longest wait after drafts that failed, in seconds; the first is one.
-const LONGEST_PAUSE: u64 = 60;
 
 #[derive(clap::Args)]
 struct Arguments {
     /// Take one task at the most, and wait for none
     #[arg(long, conflicts_with_all = ["max", "idle"])]
     once: bool,
-    /// End after this many tasks
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    max: Option<u64>,
-    /// End when there was nothing to draft for this long, such as 10m
-    #[arg(long, value_name = "DUR", value_parser = clock::parse_duration)]
-    idle: Option<Duration>,
+    #[command(flatten)]
+    until: Until,
     /// Whom to ask for patches, as the policy's draft section says
     #[arg(long, value_name = "NAME", default_value = "command", value_parser = ["ollama", "openai", "command"])]
     producer: String,
@@ -80,16 +69,6 @@ struct Counts {
     lost: u64,
 }
 
-/// How one round ended.
-enum Round {
-    /// There was nothing to draft.
-    Nothing,
-    /// STOP is on.
-    Stopped,
-    /// A task was taken; with the exit code of what became of it, and whether it failed.
-    Worked { code: u8, failed: bool },
-}
-
 struct Worker<'a> {
     shared: &'a Shared,
     arguments: &'a Arguments,
@@ -101,9 +80,6 @@ struct Worker<'a> {
     hand: Rc<Hand>,
     counts: Counts,
     left: BTreeSet<String>,
-    taken: u64,
-    failures: u32,
-    is_stop_said: bool,
     /// When the queue was gone through last, as the watchdog does.
     patrolled: Option<Instant>,
 }
@@ -129,14 +105,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 
 impl<'a> Worker<'a> {
     fn new(shared: &'a Shared, arguments: &'a Arguments) -> Result<Self, Problem> {
-        let named = shared.actor.clone();
-        let named = named.or_else(|| environment::read_text(environment::ACTOR));
-        if named.is_some_and(|named| named != Actor::Openclaw.name()) {
-            return Err(
-                Problem::usage("a worker acts as openclaw and as nobody else")
-                    .hint("leave --actor and BATON_ACTOR out"),
-            );
-        }
+        shared.acts_only_as(Actor::Openclaw, "a worker")?;
         let name = arguments.owner.clone();
         let name = name.or_else(|| environment::read_text(environment::OWNER));
         let name = name.unwrap_or_else(|| format!("worker@{}", ids::host()));
@@ -158,9 +127,6 @@ impl<'a> Worker<'a> {
             signals,
             counts: Counts::default(),
             left: BTreeSet::new(),
-            taken: 0,
-            failures: 0,
-            is_stop_said: false,
             patrolled: None,
         })
     }
@@ -176,69 +142,17 @@ impl<'a> Worker<'a> {
 
     /// Goes round until something ends it; says what, and the exit code.
     fn go(&mut self) -> Result<(&'static str, u8), Problem> {
-        self.check_policy(&self.session())?;
-        let most = self.arguments.max.unwrap_or(u64::MAX);
-        let mut idle_since = Instant::now();
-        loop {
-            if let Some(signal) = self.signals.first() {
-                return Ok((signal, 0));
-            }
-            let round = self.round();
-            if self.arguments.once {
-                return Ok(match round? {
-                    Round::Worked { code, .. } => ("once", code),
-                    Round::Nothing => ("once", 0),
-                    Round::Stopped => ("once", exit::code(Status::ZeroStop, None)),
-                });
-            }
-            let pause = match round {
-                Ok(Round::Worked { failed, .. }) => {
-                    idle_since = Instant::now();
-                    self.taken += 1;
-                    if self.taken >= most {
-                        return Ok(("max", 0));
-                    }
-                    self.pause_after(failed)
-                }
-                Ok(Round::Nothing) => POLL,
-                Ok(Round::Stopped) => STOPPED,
-                // What nobody allows is not asked for again.
-                Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
-                    return Err(problem);
-                }
-                Err(problem) => {
-                    terminal::complain("baton worker", &problem);
-                    self.pause_after(true)
-                }
-            };
-            let idle = self.arguments.idle;
-            if idle.is_some_and(|idle| idle_since.elapsed() >= idle) {
-                return Ok(("idle", 0));
-            }
-            self.wait(pause);
-        }
-    }
-
-    /// One second after the first failure, twice as long after each further one.
-    fn pause_after(&mut self, failed: bool) -> Duration {
-        if !failed {
-            self.failures = 0;
-            return Duration::ZERO;
-        }
-        let seconds = 1_u64.checked_shl(self.failures).unwrap_or(LONGEST_PAUSE);
-        self.failures = (self.failures + 1).min(32);
-        Duration::from_secs(seconds.min(LONGEST_PAUSE))
-    }
-
-    fn wait(&self, length: Duration) {
-        let until = Instant::now() + length;
-        while self.signals.first().is_none() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            std::thread::sleep(left.min(SLICE));
-        }
+        let session = self.session();
+        self.check_policy(&session)?;
+        let signals = self.signals.clone();
+        let rounds = Rounds {
+            name: "baton worker",
+            signals: &signals,
+            once: self.arguments.once,
+            until: self.arguments.until.clone(),
+            waiter: Some(session.store()?.waiter()),
+        };
+        rounds.go(&mut || self.round(), &|| false)
     }
 
     /// Whether the policy lets openclaw write, and the system move for this worker where it says so.
@@ -275,13 +189,7 @@ impl<'a> Worker<'a> {
 
     fn round(&mut self) -> Result<Round, Problem> {
         let session = self.session();
-        if let Err(problem) = session.check_stop() {
-            if !std::mem::replace(&mut self.is_stop_said, true) {
-                terminal::complain("baton worker", &problem);
-            }
-            return Ok(Round::Stopped);
-        }
-        self.is_stop_said = false;
+        session.check_stop()?;
         self.check_policy(&session)?;
         self.patrol()?;
         let waiting = queue::waiting(&session, &self.name)?;

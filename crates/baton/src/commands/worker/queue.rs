@@ -35,6 +35,8 @@ pub(super) struct Free {
     priority: Priority,
     since: String,
     pub(super) id: TaskId,
+    /// The last try went wrong a short while ago.
+    rests: bool,
 }
 
 /// A task that the worker holds, and the envelope of its claim where it came out of the inbox.
@@ -52,6 +54,7 @@ pub(super) fn waiting(session: &Session, name: &str) -> Result<Waiting, Problem>
     for entry in entries {
         let since = entry.updated_at.unwrap_or_default();
         match free(session, name, &entry.task_id, since) {
+            Ok(Some(free)) if free.tries < most && free.rests => {}
             Ok(Some(free)) if free.tries < most => waiting.free.push(free),
             Ok(None) => {}
             Ok(Some(_)) | Err(_) => {
@@ -84,7 +87,11 @@ fn free(session: &Session, name: &str, id: &str, since: String) -> Result<Option
     let priority = task
         .task()
         .map_or_else(|_| Priority::default(), |task| task.priority);
+    let rests = task
+        .backoff()
+        .is_some_and(|backoff| backoff.is_on(Moment::now()));
     Ok(Some(Free {
+        rests,
         tries: tries_left_open(session, &id, name)?,
         priority,
         since,

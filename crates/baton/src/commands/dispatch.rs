@@ -1,0 +1,308 @@
+//! `baton run --watch`: the dispatcher. It picks tasks as they come and has each run the whole way by a
+//! `baton run` of its own, so that one that goes wrong takes nothing with it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use baton_core::audit::{Action, Draft};
+use baton_core::clock::Moment;
+use baton_core::envelope::{Envelope, ToolClass};
+use baton_core::problem::Problem;
+use baton_core::session::Session;
+use baton_core::state::State;
+use baton_core::task::TaskId;
+use baton_core::{environment, ids, terminal};
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::json;
+
+use super::Shared;
+use super::rounds::{Round, Rounds};
+use super::run::Arguments;
+use super::signals::Signals;
+use crate::reply::Reply;
+
+/// How often it is looked, at the end, whether what still runs has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A run that has ended, and what it said.
+struct Ended {
+    id: TaskId,
+    output: std::io::Result<Output>,
+}
+
+struct Dispatcher<'a> {
+    shared: &'a Shared,
+    arguments: &'a Arguments,
+    /// What the locks of its runs say: the name, and what no other dispatcher has.
+    owner: String,
+    /// Each task that runs, with the process that runs it.
+    running: BTreeMap<TaskId, Pid>,
+    ended: Arc<Mutex<Vec<Ended>>>,
+    /// How many of `ended` are to be looked at.
+    waiting: Arc<AtomicUsize>,
+    begun: u64,
+    /// How many tasks ended in each state.
+    counts: BTreeMap<&'static str, u64>,
+}
+
+/// Dispatches until something ends it, and lets what runs then come to its end.
+pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
+    let signals = Signals::listen()?;
+    let session = shared.session(None)?;
+    let owner = arguments
+        .owner
+        .clone()
+        .unwrap_or_else(environment::default_owner);
+    let mut dispatcher = Dispatcher {
+        shared,
+        arguments,
+        owner: format!("{owner}/{}", ids::random_hex()?),
+        running: BTreeMap::new(),
+        ended: Arc::default(),
+        waiting: Arc::default(),
+        begun: 0,
+        counts: BTreeMap::new(),
+    };
+    let rounds = Rounds {
+        name: "baton run",
+        signals: &signals,
+        once: false,
+        until: arguments.until.clone(),
+        waiter: Some(session.store()?.waiter()),
+    };
+    let waiting = Arc::clone(&dispatcher.waiting);
+    let ended_by = rounds.go(&mut || dispatcher.round(), &|| {
+        waiting.load(Ordering::SeqCst) > 0
+    });
+    dispatcher.finish(&signals)?;
+    let (ended_by, code) = ended_by?;
+    let mut reply = Reply::ok(json!({
+        "command": "run", "status": "OK", "ended_by": ended_by, "begun": dispatcher.begun,
+        "counts": dispatcher.counts,
+    }))
+    .code(code);
+    reply.always_json = true;
+    Ok(reply)
+}
+
+impl Dispatcher<'_> {
+    /// Looks at a run that has ended, or begins one.
+    fn round(&mut self) -> Result<Round, Problem> {
+        if let Some(ended) = self.take_ended() {
+            return self.settle(&ended);
+        }
+        let session = self.shared.session(None)?;
+        session.check_stop()?;
+        let classes = [
+            ToolClass::Read,
+            ToolClass::Write,
+            ToolClass::Move,
+            ToolClass::Exec,
+        ];
+        session.authorize(&classes)?;
+        let most = usize::from(self.arguments.parallel.unwrap_or(1));
+        let may_begin = self.arguments.until.max.is_none_or(|max| self.begun < max);
+        if may_begin && self.running.len() < most {
+            let store = session.store()?;
+            store.take_in_loose_files(session.actor)?;
+            let running: Vec<_> = self.running.keys().cloned().collect();
+            if let Some(id) = store.next_apart(&running, Moment::now())? {
+                self.begin(id)?;
+                return Ok(Round::Begun);
+            }
+        }
+        Ok(match self.running.is_empty() {
+            true => Round::Nothing,
+            false => Round::Busy,
+        })
+    }
+
+    fn take_ended(&self) -> Option<Ended> {
+        let ended = self
+            .ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        if ended.is_some() {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+        ended
+    }
+
+    /// Starts the run of a task, in a process group of its own: what the terminal tells this process is
+    /// for this process to pass on.
+    fn begin(&mut self, id: TaskId) -> Result<(), Problem> {
+        let cannot = |error: std::io::Error| {
+            Problem::fail("RUN_NOT_STARTED", format!("{id} cannot be run: {error}"))
+                .hint(format!("baton run {id}"))
+        };
+        let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
+        command.args(self.command_line(&id)?).process_group(0);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command.spawn().map_err(cannot)?;
+        let pid = Pid::from_child(&child);
+        terminal::say(&format!("{id}: begun"));
+        let (ended, waiting) = (Arc::clone(&self.ended), Arc::clone(&self.waiting));
+        let of_thread = id.clone();
+        std::thread::spawn(move || {
+            let id = of_thread;
+            let output = listen(child, &id);
+            let one = Ended { id, output };
+            ended
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(one);
+            waiting.fetch_add(1, Ordering::SeqCst);
+        });
+        self.running.insert(id, pid);
+        self.begun += 1;
+        Ok(())
+    }
+
+    fn command_line(&self, id: &TaskId) -> Result<Vec<std::ffi::OsString>, Problem> {
+        let actor = self.shared.actor()?.name();
+        let words = [
+            "run",
+            id.as_str(),
+            "--apart",
+            "--actor",
+            actor,
+            "--owner",
+            &self.owner,
+        ];
+        let mut line: Vec<std::ffi::OsString> = words.map(Into::into).to_vec();
+        if let Some(repo) = &self.shared.repo {
+            line.extend(["--repo".into(), repo.into()]);
+        }
+        let valued = [
+            ("--producer", &self.arguments.producer),
+            ("--reply-format", &self.arguments.reply_format),
+        ];
+        for (flag, value) in valued {
+            if let Some(value) = value {
+                line.extend([flag.into(), value.into()]);
+            }
+        }
+        let switches = [
+            ("--fuzz", self.arguments.fuzz),
+            ("--shadow", self.arguments.shadow),
+            ("--no-cache", self.arguments.no_cache),
+        ];
+        line.extend(
+            switches
+                .into_iter()
+                .filter(|(_, on)| *on)
+                .map(|(flag, _)| flag.into()),
+        );
+        Ok(line)
+    }
+
+    /// Says and counts what became of a task, and gives it back where its run left it locked.
+    fn settle(&mut self, ended: &Ended) -> Result<Round, Problem> {
+        self.running.remove(&ended.id);
+        let (code, said) = match &ended.output {
+            Ok(output) => (
+                output.status.code(),
+                Envelope::parse(output.stdout.trim_ascii()).ok(),
+            ),
+            Err(_) => (None, None),
+        };
+        let said = match (&said, code) {
+            (Some(envelope), _) => envelope.summary.clone(),
+            (None, Some(code)) => format!("its run ended with exit code {code}"),
+            (None, None) => "its run was killed".to_owned(),
+        };
+        let session = self.shared.session(None)?;
+        let state = session.store()?.find(&ended.id)?;
+        let name = state.map_or("gone", State::name);
+        *self.counts.entry(name).or_default() += 1;
+        terminal::say(&format!("{}: {name}: {said}", ended.id));
+        // STOP is nobody's bad try.
+        let failed = code != Some(0) && !session.store()?.stop().is_present();
+        self.give_back(&session, &ended.id, &said, failed)?;
+        Ok(Round::Worked {
+            code: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+            failed,
+        })
+    }
+
+    /// What only waits for something else, and what was killed, is left in claimed or work with a lock that
+    /// nobody stands behind any more.
+    fn give_back(
+        &self,
+        session: &Session,
+        id: &TaskId,
+        why: &str,
+        failed: bool,
+    ) -> Result<(), Problem> {
+        let store = session.store()?;
+        let Ok(task) = store.task(id) else {
+            return Ok(());
+        };
+        let state = task.state();
+        let lease = task.lease()?.filter(|lease| lease.owner == self.owner);
+        let Some(lease) = lease.filter(|_| matches!(state, State::Claimed | State::Work)) else {
+            return Ok(());
+        };
+        let moves = session.standing(ToolClass::Move)?;
+        store.let_go(&task, &lease, failed.then_some("RUN_FAILED"), || {
+            let draft = Draft::new(session.actor, Action::LeaseReleased, "baton")?;
+            let mut draft = draft
+                .task(id.as_str(), Some(state), Some(state))
+                .meta("owner", lease.owner.clone())
+                .meta("fence", lease.fence)
+                .meta("reason", why);
+            draft.approvals = vec![moves];
+            Ok(draft)
+        })?;
+        Ok(())
+    }
+
+    /// Waits for what runs. Who asks twice has it killed, and the tasks given back.
+    fn finish(&mut self, signals: &Signals) -> Result<(), Problem> {
+        if !self.running.is_empty() {
+            let count = self.running.len();
+            terminal::say(&format!(
+                "{count} of the tasks still run and are waited for; a second signal ends them"
+            ));
+        }
+        let mut killed = false;
+        while !self.running.is_empty() {
+            if signals.is_urgent() && !std::mem::replace(&mut killed, true) {
+                for pid in self.running.values() {
+                    // One that has ended meanwhile is no trouble.
+                    let _ = kill_process_group(*pid, Signal::KILL);
+                }
+            }
+            match self.take_ended() {
+                Some(ended) => drop(self.settle(&ended)?),
+                None => std::thread::sleep(LOOK),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Passes on what a run says to people, and waits for its end.
+fn listen(mut child: Child, id: &TaskId) -> std::io::Result<Output> {
+    let stderr = child.stderr.take();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let lines = stderr
+                .into_iter()
+                .flat_map(|it| BufReader::new(it).split(b'\n'));
+            for line in lines.map_while(Result::ok) {
+                terminal::say(&format!("{id}: {}", String::from_utf8_lossy(&line)));
+            }
+        });
+        child.wait_with_output()
+    })
+}

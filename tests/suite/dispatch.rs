@@ -1,0 +1,284 @@
+//! The dispatcher: what runs at one time, in which order, and how it ends.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::Bench;
+use crate::worker::{count, end, events, lock, mark, signal, until};
+
+/// A repository whose `draft.command` adds a file `src/<id>/x` for the task `<id>`; what comes before runs
+/// with the id in `$ID` and a folder for marks in `$DIR`.
+fn bench(before: &str) -> Bench {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.scratch("marks")).unwrap();
+    let script = format!(
+        "DIR='{}'\nID=$(sed -n 's/.*make \\([A-Za-z0-9-]*\\) now.*/\\1/p' | head -n 1)\n{before}\ncat <<END\n---BEGIN_PATCH---\ndiff --git a/src/$ID/x b/src/$ID/x\nnew file mode 100644\n--- /dev/null\n+++ b/src/$ID/x\n@@ -0,0 +1 @@\n+1\n---END_PATCH---\n---BEGIN_NOTES---\n- a file\n---END_NOTES---\nEND\n",
+        bench.scratch("marks").display()
+    );
+    bench.policy(|policy| policy["draft"]["command"] = json!(["sh", "-c", script]));
+    bench
+}
+
+/// A script that says that it runs, and goes on once it may.
+const WAITS: &str = "echo $$ > $DIR/at-$ID\nuntil [ -e $DIR/go ]; do sleep 0.05; done";
+
+fn submit(bench: &Bench, id: &str, allow: &str, more: &[&str]) {
+    let goal = format!("make {id} now");
+    let line = [
+        "submit", "--id", id, "--title", "A file", "--goal", &goal, "--allow", allow,
+    ];
+    bench.baton(line.iter().chain(more)).expect(0);
+}
+
+fn start(bench: &Bench, flags: &[&str]) -> Child {
+    let line = ["run", "--watch", "--producer", "command"];
+    let mut command = bench.command(line.iter().chain(flags));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn dispatch(bench: &Bench, flags: &[&str]) -> Value {
+    end(start(bench, flags)).expect(0)
+}
+
+/// From which to which line of the log a task ran.
+fn span(bench: &Bench, id: &str) -> (u64, u64) {
+    let events = events(bench, id);
+    let at = |action: &str| {
+        let found = events.iter().find(|event| event["action"] == action);
+        found.unwrap_or_else(|| panic!("{id} has no {action}"))["seq"]
+            .as_u64()
+            .unwrap()
+    };
+    (at("TASK_CLAIMED"), at("DECISION_MADE"))
+}
+
+#[test]
+fn tasks_that_may_change_one_file_never_run_at_one_time() {
+    let bench = bench("mkdir $DIR/one || echo $ID > $DIR/clash; sleep 0.3; rmdir $DIR/one");
+    for id in ["T-1", "T-2", "T-3"] {
+        submit(&bench, id, "src/**", &[]);
+    }
+    let said = dispatch(&bench, &["--parallel", "3", "--max", "3"]);
+    assert_eq!(
+        (&said["begun"], &said["counts"]),
+        (&json!(3), &json!({"pr": 3})),
+        "{said}"
+    );
+    assert!(!mark(&bench, "clash").exists());
+    let mut spans: Vec<_> = ["T-1", "T-2", "T-3"].map(|id| span(&bench, id)).to_vec();
+    spans.sort_unstable();
+    assert!(
+        spans.windows(2).all(|pair| pair[0].1 < pair[1].0),
+        "{spans:?}"
+    );
+    bench.baton(["audit", "verify"]).expect(0);
+}
+
+#[test]
+fn tasks_that_lie_apart_run_at_one_time_and_no_more_than_allowed() {
+    // Each waits for the other, and neither for a third.
+    let bench = bench(
+        "touch $DIR/at-$ID; if [ $ID = T-3 ]; then [ -e $DIR/both ] || touch $DIR/early; exec sleep 0; fi
+        until [ -e $DIR/at-T-1 ] && [ -e $DIR/at-T-2 ]; do sleep 0.05; done; sleep 0.3; touch $DIR/both",
+    );
+    for id in ["T-1", "T-2", "T-3"] {
+        submit(&bench, id, &format!("src/{id}/*"), &[]);
+    }
+    let said = dispatch(&bench, &["--parallel", "2", "--max", "3"]);
+    assert_eq!(said["counts"]["pr"], 2, "{said}");
+    assert!(!mark(&bench, "early").exists(), "three ran at one time");
+}
+
+#[test]
+fn the_order_is_priority_then_due_time_then_age_and_nothing_passes_what_waits() {
+    let bench = bench("[ $ID != T-1 ] || until [ -e $DIR/go ]; do sleep 0.05; done");
+    submit(&bench, "T-1", "src/T-1/*", &["--priority", "P0"]);
+    let child = start(&bench, &["--parallel", "4", "--max", "5"]);
+    until("the first runs", || {
+        count(&bench, "T-1", "TASK_VALIDATED") == 1
+    });
+    // All of these wait for the first but T-5, which stands behind one that waits.
+    submit(&bench, "T-2", "src/**", &["--priority", "P1"]);
+    submit(
+        &bench,
+        "T-3",
+        "src/**",
+        &["--priority", "P1", "--due", "2099-01-02T00:00:00Z"],
+    );
+    submit(
+        &bench,
+        "T-4",
+        "**",
+        &["--priority", "P1", "--due", "2099-01-02T00:00:00+09:00"],
+    );
+    submit(&bench, "T-5", "docs/**", &[]);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(count(&bench, "T-5", "TASK_CLAIMED"), 0);
+    std::fs::write(mark(&bench, "go"), "").unwrap();
+    let said = end(child).expect(0);
+    assert_eq!(said["begun"], 5, "{said}");
+    let claimed = |id| {
+        events(&bench, id)
+            .iter()
+            .find(|event| event["action"] == "TASK_CLAIMED")
+            .unwrap()["seq"]
+            .as_u64()
+    };
+    let order = ["T-1", "T-4", "T-3", "T-2"].map(claimed);
+    assert!(order.is_sorted(), "{order:?}");
+    assert!(claimed("T-4") < claimed("T-5"));
+}
+
+#[test]
+fn a_task_that_comes_while_it_waits_is_begun_at_once() {
+    let bench = bench("");
+    // What nothing wakes for would be seen in ten minutes.
+    let child = start(&bench, &["--poll", "10m", "--max", "3"]);
+    submit(&bench, "T-1", "src/**", &[]);
+    until("the first is done", || {
+        count(&bench, "T-1", "DECISION_MADE") == 1
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    submit(&bench, "T-2", "src/**", &[]);
+    until("the second is done", || {
+        count(&bench, "T-2", "DECISION_MADE") == 1
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    // The brief's form: a file that somebody drops.
+    let task = json!({"task_id": "T-3", "title": "A file", "goal": "make T-3 now",
+        "scope": {"allow_patch_on_files": ["src/**"]}});
+    std::fs::write(bench.queue().join("inbox/dropped.json"), task.to_string()).unwrap();
+    let said = end(child).expect(0);
+    assert_eq!(
+        (&said["ended_by"], &said["counts"]["pr"]),
+        (&json!("max"), &json!(3)),
+        "{said}"
+    );
+}
+
+#[test]
+fn stop_halts_what_runs_and_nothing_is_begun_until_it_is_lifted() {
+    let bench = bench(WAITS);
+    submit(&bench, "T-1", "src/T-1/*", &[]);
+    let child = start(&bench, &["--poll", "10m"]);
+    until("the command runs", || mark(&bench, "at-T-1").exists());
+    bench.baton(["stop", "--reason", "test"]).expect(0);
+    until("the task is blocked", || {
+        bench.task("blocked", "T-1").is_dir()
+    });
+    // As for every run; the time is that of the log's own lines.
+    let log = std::fs::read_to_string(bench.queue().join("audit/events.ndjson")).unwrap();
+    let at = |action: &str| {
+        let line = log.lines().find(|line| line.contains(action)).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
+        baton_core::clock::parse_rfc3339(line["ts"].as_str().unwrap()).unwrap()
+    };
+    let took = at("STOP_DETECTED").duration_since(at("STOP_SET")).unwrap();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    std::fs::write(mark(&bench, "go"), "").unwrap();
+    let task = json!({"task_id": "T-2", "title": "A file", "goal": "make T-2 now",
+        "scope": {"allow_patch_on_files": ["src/T-2/*"]}});
+    std::fs::write(bench.queue().join("inbox/dropped.json"), task.to_string()).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(
+        bench.queue().join("inbox/dropped.json").exists(),
+        "begun under STOP"
+    );
+    bench.baton(["resume"]).expect(0);
+    until("the second is done", || {
+        count(&bench, "T-2", "DECISION_MADE") == 1
+    });
+    signal(&child, Signal::TERM);
+    assert_eq!(end(child).expect(0)["ended_by"], "SIGTERM");
+}
+
+#[test]
+fn a_signal_lets_what_runs_end_and_the_second_gives_it_back() {
+    let bench = bench(WAITS);
+    submit(&bench, "T-1", "src/T-1/*", &[]);
+    submit(&bench, "T-2", "src/T-2/*", &[]);
+    let child = start(&bench, &[]);
+    until("the command runs", || mark(&bench, "at-T-1").exists());
+    signal(&child, Signal::INT);
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::write(mark(&bench, "go"), "").unwrap();
+    let ended = end(child);
+    assert!(ended.stderr.contains("still run"), "{ended:?}");
+    let said = ended.expect(0);
+    assert_eq!(
+        (&said["ended_by"], &said["counts"]),
+        (&json!("SIGINT"), &json!({"pr": 1}))
+    );
+    assert_eq!(
+        count(&bench, "T-2", "TASK_CLAIMED"),
+        0,
+        "it began another one"
+    );
+    std::fs::remove_file(mark(&bench, "go")).unwrap();
+    let child = start(&bench, &[]);
+    until("the command runs", || mark(&bench, "at-T-2").exists());
+    signal(&child, Signal::TERM);
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, Signal::TERM);
+    let ended = end(child);
+    assert!(ended.code == 143 || ended.code == 0, "{ended:?}");
+    assert!(!lock(&bench, "work", "T-2").exists(), "{ended:?}");
+    let released = events(&bench, "T-2").pop().unwrap();
+    assert_eq!(
+        (&released["action"], &released["meta"]["failed"]),
+        (&json!("LEASE_RELEASED"), &json!("RUN_FAILED"))
+    );
+    std::fs::write(mark(&bench, "go"), "").unwrap();
+    bench.baton(["audit", "verify"]).expect(0);
+}
+
+#[test]
+fn one_that_goes_wrong_is_blocked_and_the_next_goes_on() {
+    let bench = bench("[ $ID = T-2 ] || exit 7");
+    submit(&bench, "T-1", "src/**", &["--priority", "P0"]);
+    submit(&bench, "T-2", "src/**", &[]);
+    let said = dispatch(&bench, &["--max", "2"]);
+    assert_eq!(said["counts"], json!({"blocked": 1, "pr": 1}), "{said}");
+}
+
+#[test]
+fn what_a_worker_drafted_is_taken_further() {
+    let bench = crate::worker::bench("", |_| {});
+    crate::worker::hand_over(&bench, "T-1");
+    crate::worker::worker(&bench, &["--once"]).expect(0);
+    let said = dispatch(&bench, &["--max", "1"]);
+    assert_eq!(said["counts"], json!({"pr": 1}), "{said}");
+    assert_eq!(
+        count(&bench, "T-1", "PATCH_PROPOSED"),
+        1,
+        "it was drafted again"
+    );
+}
+
+#[test]
+fn it_asks_for_a_producer_and_its_flags_are_for_it_alone() {
+    let bench = Bench::new();
+    for line in [
+        &["run", "--watch"][..],
+        &["run", "--watch", "--producer", "command", "--parallel", "0"],
+        &["run", "--watch", "--producer", "command", "T-1"],
+        &["run", "T-1", "--max", "2"],
+        &["run", "T-1", "--parallel", "2"],
+        &["run", "--next", "--apart"],
+    ] {
+        assert_eq!(bench.baton(line).code, 2, "{line:?}");
+    }
+    let line = [
+        "run",
+        "--watch",
+        "--producer",
+        "command",
+        "--actor",
+        "openclaw",
+    ];
+    assert_eq!(bench.baton(line).code, 3, "openclaw moves nothing");
+}
