@@ -11,7 +11,7 @@ FUZZ := fuzz/libfuzzer
 FUZZ_SECONDS ?= 60
 FUZZ_OPTIONS = -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -dict=$(FUZZ)/patch.dict -print_final_stats=1
 
-.PHONY: demo test test-postgres postgres test-model test-skills walls quick bench bench-scan bench-gates bench-audit bench-queue eval-risk fuzz build tools check fmt install help
+.PHONY: demo test test-postgres faults postgres test-model test-skills walls quick bench bench-scan bench-gates bench-audit bench-queue eval-risk fuzz build tools check fmt install help
 
 help: ## Say what there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,16 @@ test-postgres: tools ## Run the stores' tests over a PostgreSQL server of their 
 	$(CARGO) test --workspace --test stores --locked --no-run
 	@for folder in "$$TMPDIR" $(MEMORY) /tmp; do [ -w "$$folder" ] && break; done; export TMPDIR="$$folder"; \
 	tests/stores/postgres.sh $(CARGO) test --workspace --test stores --locked -- --ignored
+
+# Tracing and mounting need rights that a container may not have; each test says so where it cannot run.
+faults: tools ## Kill, fill up, cut off: each call of each verb, 1,000 kills, power cuts, a server that goes away
+	@command -v pg_config >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(MAKE) --no-print-directory postgres
+	@for tool in strace faketime mkfs.ext4 mkfs.xfs mkfs.btrfs; do \
+	command -v $$tool >/dev/null || echo "$$tool is missing: what needs it is not run"; done
+	$(CARGO) test --workspace --test faults --locked --no-run
+	@for folder in "$$TMPDIR" $(MEMORY) /tmp; do [ -w "$$folder" ] && break; done; export TMPDIR="$$folder" \
+	BATON_CUTS=$${BATON_CUTS:-0} BATON_KILLS=$${BATON_KILLS:-1000}; \
+	tests/stores/postgres.sh $(CARGO) test --workspace --test faults --locked -- --include-ignored --nocapture
 
 postgres:
 	@sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \

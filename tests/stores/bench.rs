@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use baton_core::audit::{Action, Draft};
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::lease::Holder;
 use baton_core::policy::{Actor, AuditRules};
 use baton_core::state::State;
@@ -188,7 +188,7 @@ fn claim(store: &Store, name: &str) -> Option<String> {
         of_process: false,
     };
     let claim = store
-        .lock_next(holder, LONG, clock::now(), Actor::System)
+        .lock_next(holder, LONG, Moment::now(), Actor::System)
         .unwrap()
         .ok()?;
     let mut task = claim.task;
@@ -327,7 +327,7 @@ fn workers(scratch: &Path) {
         let root = fresh(scratch, name, &address);
         let (store, _) = Store::create(&root).unwrap();
         seed(&root, &address, tasks);
-        assert!(store.has_next(clock::now()).unwrap());
+        assert!(store.has_next(Moment::now()).unwrap());
         let mut running: Vec<_> = (0..WORKERS)
             .map(|which| {
                 itself("worker", &root, &format!("w-{which}"))

@@ -55,7 +55,10 @@ fn check(store: &Store, copy: &Store) {
         name: "me",
         of_process: false,
     };
-    let (long, now) = (std::time::Duration::from_secs(60), baton_core::clock::now());
+    let (long, now) = (
+        std::time::Duration::from_secs(60),
+        baton_core::clock::Moment::now(),
+    );
     let claim = copy
         .lock_next(holder, long, now, Actor::System)
         .unwrap()

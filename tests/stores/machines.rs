@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
 use baton_core::state::State;
@@ -28,9 +28,9 @@ fn what_one_submits_the_other_takes(place: &Place) {
         name: "two",
         of_process: false,
     };
-    let long = std::time::Duration::from_secs(60);
+    let long = Duration::from_secs(60);
     let claim = two
-        .lock_next(holder, long, clock::now(), Actor::System)
+        .lock_next(holder, long, Moment::now(), Actor::System)
         .unwrap()
         .unwrap();
     let mut task = claim.task;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
 use baton_core::state::State;
@@ -27,7 +27,7 @@ fn next(store: &Store) -> Option<String> {
     };
     let long = Duration::from_secs(600);
     let claim = store
-        .lock_next(holder, long, clock::now(), Actor::System)
+        .lock_next(holder, long, Moment::now(), Actor::System)
         .unwrap()
         .ok()?;
     let mut task = claim.task;
@@ -78,7 +78,7 @@ fn urgent_comes_first_then_due_then_old(place: &Place) {
         "young",
     ];
     assert_eq!(all(&store), expected);
-    assert!(!store.has_next(clock::now()).unwrap());
+    assert!(!store.has_next(Moment::now()).unwrap());
 }
 
 fn what_comes_back_waits_its_turn_again(place: &Place) {

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use baton_core::audit::{Action, Draft};
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::envelope::ArtifactKind;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
@@ -53,7 +53,7 @@ fn recorded(store: &Store, action: Action) {
 
 /// Claims the next task as claim-lock does: lock, log, move.
 fn claim(store: &Store, name: &str) -> Option<(TaskId, u64)> {
-    let now = clock::now();
+    let now = Moment::now();
     let claim = store
         .lock_next(holder(name), LONG, now, Actor::System)
         .unwrap()
@@ -157,7 +157,7 @@ fn a_late_owner_changes_nothing(place: &Place) {
     let (id, fence) = claim(&store, "first").unwrap();
     let mut late = store.task(&id).unwrap();
     late.bind(Some(fence));
-    let long_after = clock::now() + 10 * LONG;
+    let long_after = Moment::now() + 10 * LONG;
     let second = store
         .lock(&id, holder("second"), LONG, long_after)
         .unwrap()
@@ -169,7 +169,9 @@ fn a_late_owner_changes_nothing(place: &Place) {
     let kept = store
         .transition(&mut late, State::Work, Some(fence), false)
         .unwrap_err();
-    let renewed = store.renew(&late, "first", LONG, clock::now()).unwrap_err();
+    let renewed = store
+        .renew(&late, "first", LONG, Moment::now())
+        .unwrap_err();
     assert_eq!([write.code, kept.code], ["LEASE_LOST", "LEASE_LOST"]);
     assert_eq!(renewed.code, "NOT_OWNER");
     assert_eq!(store.find(&id).unwrap(), Some(State::Claimed));

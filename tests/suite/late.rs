@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::time::Duration;
 
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::envelope::ArtifactKind;
 use baton_core::state::State;
 use baton_core::store::{Store, Watch};
@@ -108,7 +108,7 @@ fn next_owner(bench: &Bench, id: &TaskId, both: &Barrier) -> Vec<(String, Vec<u8
             approvals: Vec::new(),
             max_attempts: 3,
             length: Duration::from_secs(60),
-            now: clock::now() + Duration::from_secs(1),
+            now: Moment::now() + Duration::from_secs(1),
             plan: false,
         };
         watch.pass(&|| Ok(())).unwrap();

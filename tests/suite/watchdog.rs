@@ -30,7 +30,8 @@ pub(crate) fn edit_lock(bench: &Bench, state: &str, id: &str, edit: impl FnOnce(
 /// Makes time pass for a lock.
 pub(crate) fn lapse(bench: &Bench, state: &str, id: &str) {
     edit_lock(bench, state, id, |held| {
-        held["lease_until"] = "2026-01-01T00:00:00Z".into()
+        held["lease_until"] = "2026-01-01T00:00:00Z".into();
+        held["boot_until_ms"] = 0.into();
     });
 }
 
@@ -39,6 +40,7 @@ fn rested(bench: &Bench, id: &str) {
     let path = bench.task("inbox", id).join("backoff.json");
     let mut backoff: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     backoff["not_before"] = "2026-01-01T00:00:00Z".into();
+    backoff["boot_not_before_ms"] = 0.into();
     std::fs::write(path, backoff.to_string()).unwrap();
 }
 

@@ -116,7 +116,8 @@ fn of_locks() -> Vec<Case> {
         case("LEASE_ENDLESS", "ask anna", |bench| {
             claimed(bench);
             edit_lock(bench, "claimed", "T-1", |held| {
-                held["lease_until"] = "2999-01-01T00:00:00Z".into()
+                held["lease_until"] = "2999-01-01T00:00:00Z".into();
+                held["boot_until_ms"] = u64::MAX.into();
             });
             None
         }),

@@ -219,6 +219,7 @@ fn lease_over(bench: &Bench, id: &str) {
     if let Ok(bytes) = std::fs::read(&path) {
         let mut lock: Value = serde_json::from_slice(&bytes).unwrap();
         lock["lease_until"] = "2026-01-01T00:00:00Z".into();
+        lock["boot_until_ms"] = 0.into();
         std::fs::write(&path, lock.to_string()).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use baton_core::audit::Action;
+use baton_core::clock::{self, Moment};
 use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
 use baton_core::envelope::{
     Artifact, ArtifactKind, Finding, QUEUE_ROOT, Severity, Status, ToolClass,
@@ -14,7 +15,7 @@ use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Claim, Conflict, TaskFolder};
-use baton_core::{clock, digest, environment, masking};
+use baton_core::{digest, environment, masking};
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use serde_json::{Map, Value};
 
@@ -109,7 +110,7 @@ fn claim(
     length: Duration,
 ) -> Result<Outcome, Problem> {
     let store = session.store()?;
-    let now = clock::now();
+    let now = Moment::now();
     let holder = Holder {
         name: owner,
         of_process: session.has_caller(),
@@ -247,7 +248,7 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
 
 fn renew(session: &Session, owner: &str, length: Duration) -> Result<Outcome, Problem> {
     let task = session.task()?;
-    let now = clock::now();
+    let now = Moment::now();
     let lease = if session.is_plan() {
         session.store()?.may_release(task, owner)?
     } else {

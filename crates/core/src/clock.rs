@@ -1,6 +1,74 @@
-//! Wall time, as the log and the leases write it.
+//! Wall time, as the log and the leases write it, and the machine's own clock, by which they end.
 
+use std::ops::Add;
 use std::time::{Duration, SystemTime};
+
+use crate::ids;
+
+/// A point in time by both clocks. Somebody may set the wall clock; the other one only runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// For people, and for what comes from another machine or from before a restart.
+    pub wall: SystemTime,
+    /// Since this machine was started, its sleep included; absent where the system has no such clock.
+    pub boot: Option<Duration>,
+}
+
+impl Moment {
+    /// This one.
+    #[must_use]
+    pub fn now() -> Self {
+        Self {
+            wall: now(),
+            boot: since_boot(),
+        }
+    }
+
+    /// The boot clock in whole milliseconds.
+    #[must_use]
+    pub fn boot_ms(self) -> Option<u64> {
+        self.boot.and_then(|boot| boot.as_millis().try_into().ok())
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, length: Duration) -> Self {
+        Self {
+            wall: self.wall + length,
+            boot: self.boot.map(|boot| boot + length),
+        }
+    }
+}
+
+/// How long it still is to an end that is written down by both clocks: within the boot that `boot_id` names
+/// the boot clock alone decides, elsewhere and where that is not written the wall clock. Nothing when the end
+/// is no time.
+#[must_use]
+pub fn left(end: &str, boot_id: &str, boot_ms: Option<u64>, now: Moment) -> Option<Duration> {
+    let is_of_this_boot = !boot_id.is_empty() && boot_id == ids::boot_id();
+    match (boot_ms, now.boot) {
+        (Some(end), Some(now)) if is_of_this_boot => {
+            Some(Duration::from_millis(end).saturating_sub(now))
+        }
+        _ => parse_rfc3339(end).map(|end| end.duration_since(now.wall).unwrap_or_default()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "other systems have no such clock")]
+fn since_boot() -> Option<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Some(Duration::new(seconds, nanos))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Option<Duration> {
+    None
+}
 
 /// The current wall time.
 #[must_use]

@@ -1,9 +1,10 @@
 //! The lock on a claimed task: who holds it, until when, and with which fencing number.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Moment;
 use crate::problem::Problem;
 use crate::{clock, ids, wire};
 
@@ -34,8 +35,12 @@ pub struct Lease {
     pub of_process: bool,
     /// When it was claimed, RFC 3339.
     pub claimed_at: String,
-    /// When the lease ends, RFC 3339.
+    /// When the lease ends, RFC 3339: what people read, and what decides on other machines.
     pub lease_until: String,
+    /// The same end in milliseconds since the boot that `boot_id` names. As long as that boot lasts it alone
+    /// decides there, whatever the wall clock was set to; absent in locks of older programs.
+    #[serde(default)]
+    pub boot_until_ms: Option<u64>,
     /// Rises with every claim of the task; a write with an older number is refused.
     pub fence: u64,
 }
@@ -52,7 +57,7 @@ pub struct Holder<'a> {
 impl Holder<'_> {
     /// Their lease, from now on.
     #[must_use]
-    pub fn lease(self, fence: u64, now: SystemTime, length: Duration) -> Lease {
+    pub fn lease(self, fence: u64, now: Moment, length: Duration) -> Lease {
         let lease = Lease::new(self.name, fence, now, length);
         Lease {
             of_process: self.of_process,
@@ -84,7 +89,7 @@ impl Stale {
 impl Lease {
     /// Makes a lease for this process.
     #[must_use]
-    pub fn new(owner: &str, fence: u64, now: SystemTime, length: Duration) -> Self {
+    pub fn new(owner: &str, fence: u64, now: Moment, length: Duration) -> Self {
         let pid = std::process::id();
         Self {
             schema_version: "1.0.0".to_owned(),
@@ -95,8 +100,9 @@ impl Lease {
             pid_start: ids::process_start(pid),
             pid_namespace: ids::pid_namespace(),
             of_process: false,
-            claimed_at: clock::rfc3339(now),
-            lease_until: clock::rfc3339(now + length),
+            claimed_at: clock::rfc3339(now.wall),
+            lease_until: clock::rfc3339((now + length).wall),
+            boot_until_ms: (now + length).boot_ms(),
             fence,
         }
     }
@@ -159,7 +165,7 @@ impl Lease {
     /// Why nobody works under it any more, if that is so: its process, where it is a process's, is
     /// gone, or its time or its boot is over.
     #[must_use]
-    pub fn staleness(&self, now: SystemTime) -> Option<Stale> {
+    pub fn staleness(&self, now: Moment) -> Option<Stale> {
         if self.of_process && self.is_claimant_gone() {
             return Some(Stale::OwnerDead);
         }
@@ -169,16 +175,22 @@ impl Lease {
     /// Whether a worker of this name may take the task: the lease is stale, or somebody claimed the task
     /// in the worker's name and is not at work on it. What a worker itself holds carries a longer name.
     #[must_use]
-    pub fn is_free_for(&self, name: &str, now: SystemTime) -> bool {
+    pub fn is_free_for(&self, name: &str, now: Moment) -> bool {
         self.staleness(now).is_some() || (self.owner == name && !self.is_in_living_hands())
     }
 
     /// Whether the lease has ended, or its machine was started anew since.
     #[must_use]
-    pub fn is_over(&self, now: SystemTime) -> bool {
+    pub fn is_over(&self, now: Moment) -> bool {
         let restarted =
             self.host == ids::host() && !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
-        restarted || clock::parse_rfc3339(&self.lease_until).is_some_and(|until| until <= now)
+        restarted || self.left(now).is_some_and(|left| left.is_zero())
+    }
+
+    /// How long it still lasts: by the boot clock within its boot, else by wall time.
+    #[must_use]
+    pub fn left(&self, now: Moment) -> Option<Duration> {
+        clock::left(&self.lease_until, &self.boot_id, self.boot_until_ms, now)
     }
 }
 
@@ -187,7 +199,7 @@ mod tests {
     use super::*;
 
     fn lease(length: Duration) -> Lease {
-        Lease::new("me", 7, clock::now(), length)
+        Lease::new("me", 7, Moment::now(), length)
     }
 
     #[test]
@@ -201,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_lease_ends_with_its_time_or_with_its_boot() {
-        let now = clock::now();
+        let now = Moment::now();
         assert!(!lease(Duration::from_secs(60)).is_over(now));
         assert!(lease(Duration::ZERO).is_over(now + Duration::from_secs(1)));
         let mut other_boot = lease(Duration::from_secs(60));
@@ -215,8 +227,41 @@ mod tests {
     }
 
     #[test]
+    fn a_step_of_the_wall_clock_neither_ends_nor_extends_a_lease_of_this_boot() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let made = Moment::now();
+        let lease = Lease::new("me", 7, made, Duration::from_secs(60));
+        let at = |wall, seconds| Moment {
+            wall,
+            boot: made.boot.map(|boot| boot + Duration::from_secs(seconds)),
+        };
+        for wall in [made.wall - DAY, made.wall, made.wall + DAY] {
+            assert!(!lease.is_over(at(wall, 59)), "it lasts a minute");
+            assert!(lease.is_over(at(wall, 60)), "and no longer");
+            assert_eq!(lease.left(at(wall, 20)), Some(Duration::from_secs(40)));
+        }
+        // Of another machine only the wall clock says anything.
+        let mut elsewhere = lease.clone();
+        "elsewhere".clone_into(&mut elsewhere.host);
+        "another".clone_into(&mut elsewhere.boot_id);
+        assert!(elsewhere.is_over(at(made.wall + DAY, 0)));
+        assert!(!elsewhere.is_over(at(made.wall - DAY, 86_400)));
+    }
+
+    #[test]
+    fn a_lock_from_before_there_was_a_boot_clock_in_it_ends_by_wall_time() {
+        let mut old = serde_json::to_value(lease(Duration::from_secs(60))).unwrap();
+        old.as_object_mut().unwrap().remove("boot_until_ms");
+        let read = Lease::parse(old.to_string().as_bytes()).unwrap();
+        let now = Moment::now();
+        assert!(!read.is_over(now));
+        let wall = now.wall + Duration::from_secs(61);
+        assert!(read.is_over(Moment { wall, ..now }));
+    }
+
+    #[test]
     fn a_worker_takes_what_is_over_or_claimed_in_its_name() {
-        let now = clock::now();
+        let now = Moment::now();
         let mut lease = lease(Duration::from_secs(60));
         assert!(lease.is_free_for("me", now));
         assert!(!lease.is_free_for("other", now));
@@ -234,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_process_s_own_lease_ends_with_it_where_its_pid_can_be_looked_at() {
-        let now = clock::now();
+        let now = Moment::now();
         let holder = Holder {
             name: "me",
             of_process: true,

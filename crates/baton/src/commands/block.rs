@@ -1,7 +1,7 @@
 //! A person's word that a task stops here: it goes to blocked, whatever step it was at.
 
 use baton_core::audit::{Action, Draft};
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::masking;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -53,7 +53,7 @@ pub(super) fn block(
 pub(super) fn nobody_is_at(task: &TaskFolder) -> Result<(), Problem> {
     let lease = task
         .lease()?
-        .filter(|lease| lease.staleness(clock::now()).is_none());
+        .filter(|lease| lease.staleness(Moment::now()).is_none());
     let Some(lease) = lease.filter(|lease| lease.of_process || lease.is_in_living_hands()) else {
         return Ok(());
     };

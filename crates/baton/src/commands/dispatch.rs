@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_core::audit::{Action, Draft};
+use baton_core::clock::Moment;
 use baton_core::envelope::{Envelope, ToolClass};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::task::TaskId;
-use baton_core::{clock, environment, ids, terminal};
+use baton_core::{environment, ids, terminal};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::json;
 
@@ -110,7 +111,7 @@ impl Dispatcher<'_> {
             let store = session.store()?;
             store.take_in_loose_files(session.actor)?;
             let running: Vec<_> = self.running.keys().cloned().collect();
-            if let Some(id) = store.next_apart(&running, clock::now())? {
+            if let Some(id) = store.next_apart(&running, Moment::now())? {
                 self.begin(id)?;
                 return Ok(Round::Begun);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_core::clock;
+use baton_core::clock::{self, Moment};
 use baton_core::envelope::ToolClass;
 use baton_core::lease::Lease;
 use baton_core::problem::Problem;
@@ -121,7 +121,7 @@ fn worker(id: &str, state: State, lease: &Lease) -> Value {
     json!({
         "task_id": id, "state": state, "owner": lease.owner, "host": lease.host, "pid": lease.pid,
         "since": lease.claimed_at, "until": lease.lease_until, "fence": lease.fence,
-        "gone": lease.staleness(clock::now()).map(|stale| stale.code()),
+        "gone": lease.staleness(Moment::now()).map(|stale| stale.code()),
     })
 }
 
@@ -129,7 +129,7 @@ fn line(id: &str, state: State, lease: &Lease) -> String {
     let since = clock::parse_rfc3339(&lease.claimed_at);
     let since = since.map_or("?".to_owned(), |since| clock::age(since, clock::now()));
     let gone = lease
-        .staleness(clock::now())
+        .staleness(Moment::now())
         .map(|stale| format!("  {}", stale.code()));
     format!(
         "  {:<32} {id:<24} {state:<8} for {since}, until {}{}",

@@ -1,7 +1,7 @@
 //! `baton retry`: the last attempt aside, the task back into the inbox.
 
 use baton_core::audit::{Action, Draft};
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::envelope::ToolClass;
 use baton_core::environment;
 use baton_core::problem::Problem;
@@ -98,7 +98,7 @@ pub(super) fn put_back(
     // From the look at the lock to the move, nobody else changes either.
     let _held = task.hold()?;
     let lease = task.lease()?;
-    if let Some(lease) = lease.as_ref().filter(|lease| !lease.is_over(clock::now()))
+    if let Some(lease) = lease.as_ref().filter(|lease| !lease.is_over(Moment::now()))
         && (lease.is_in_living_hands() || lease.owner != environment::default_owner())
     {
         return Err(Problem::fail(

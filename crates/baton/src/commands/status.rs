@@ -1,7 +1,7 @@
 //! `baton status`: what waits, for what or whom, and since when.
 
 use baton_core::approval::Verdict;
-use baton_core::clock;
+use baton_core::clock::{self, Moment};
 use baton_core::envelope::{Decision, ToolClass};
 use baton_core::lease::Lease;
 use baton_core::problem::Problem;
@@ -102,7 +102,7 @@ fn in_hand(task: &TaskFolder) -> Result<String, Problem> {
     let id = task.id();
     Ok(match task.lease()? {
         None => format!("a worker: nobody holds it; baton run {id}"),
-        Some(lease) if lease.is_over(clock::now()) => {
+        Some(lease) if lease.is_over(Moment::now()) => {
             format!(
                 "a worker: the lease of {} is over; baton run {id}",
                 lease.owner

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use baton_core::accepted;
 use baton_core::audit::States;
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
@@ -36,7 +36,7 @@ pub(super) fn find(
         found.push(of_problem("POLICY_STOPS", problem));
     }
     let most = policy.unwrap_or(u64::MAX);
-    found.extend(store.wedges(said, most, patience, clock::now()));
+    found.extend(store.wedges(said, most, patience, Moment::now()));
     let is_told = |one: &Wedge| {
         found
             .iter()

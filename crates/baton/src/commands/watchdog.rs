@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use baton_core::caller::Caller;
+use baton_core::clock::{self, Moment};
 use baton_core::driver;
 use baton_core::envelope::{
     Artifact, ArtifactKind, AuditRef, Envelope, Finding, SCHEMA_ID, SCHEMA_VERSION, Severity,
@@ -17,7 +18,7 @@ use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::session::{Common, Session};
 use baton_core::store::{Act, Spent, Watch, Wedge};
-use baton_core::{audit, clock, exit, ids, terminal};
+use baton_core::{audit, exit, ids, terminal};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use serde_json::{Value, json};
 
@@ -128,7 +129,7 @@ pub(super) fn pass(
         approvals: vec![session.standing(ToolClass::Move)?],
         max_attempts: caps.max_attempts,
         length: Duration::from_secs(caps.lease_seconds),
-        now: clock::now(),
+        now: Moment::now(),
         plan,
     };
     let patrol = watch.pass(&|| session.check_stop())?;

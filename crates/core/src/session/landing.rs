@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use super::Session;
 use crate::approval::Approval;
 use crate::candidate::Candidate;
+use crate::clock::{self, Moment};
 use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
+use crate::environment;
 use crate::evidence::Court;
 use crate::problem::Problem;
 use crate::quorum::{Answer, Purpose, Quorum};
 use crate::store::{Conflict, MergeLock, TaskFolder};
-use crate::{clock, environment};
 
 /// How long a landing waits for the one before it.
 const LANDING_WAIT: Duration = Duration::from_secs(120);
@@ -32,7 +33,7 @@ impl Session {
         let started = Instant::now();
         let mut told = false;
         loop {
-            let held = match self.store()?.lock_landing(&owner, length, clock::now())? {
+            let held = match self.store()?.lock_landing(&owner, length, Moment::now())? {
                 Ok(lock) => return Ok(self.merge_lock.get_or_init(|| lock)),
                 Err(Conflict::Held { owner, .. }) => owner,
                 Err(Conflict::NotFound | Conflict::Overlaps { .. }) => String::new(),

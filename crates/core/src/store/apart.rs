@@ -2,9 +2,10 @@
 //! change lies apart from what every task that somebody holds may change.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{Claim, Conflict, Lock, Store, TaskFolder};
+use crate::clock::Moment;
 use crate::lease::Holder;
 use crate::overlap::may_overlap;
 use crate::problem::Problem;
@@ -48,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// `QUEUE_BROKEN`.
-    pub fn next_apart(&self, begun: &[TaskId], now: SystemTime) -> Result<Option<TaskId>, Problem> {
+    pub fn next_apart(&self, begun: &[TaskId], now: Moment) -> Result<Option<TaskId>, Problem> {
         let (mut before, drafted) = self.in_hand(now)?;
         let of_caller = begun.iter().filter_map(|id| self.task(id).ok());
         before.extend(of_caller.map(|task| Taken::of(&task)));
@@ -89,7 +90,7 @@ impl Store {
         id: &TaskId,
         holder: Holder<'_>,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<(Result<Claim, Conflict>, Picking), Problem> {
         let picking = Picking(self.mutex()?);
         if let Ok(task) = self.task(id) {
@@ -104,7 +105,7 @@ impl Store {
 
     /// Of the tasks in claimed and work, those that somebody holds, and those that nobody does and that have
     /// a draft and do not rest.
-    fn in_hand(&self, now: SystemTime) -> Result<(Vec<Taken>, Vec<TaskId>), Problem> {
+    fn in_hand(&self, now: Moment) -> Result<(Vec<Taken>, Vec<TaskId>), Problem> {
         let (_, entries) = self.scan(&[State::Claimed, State::Work])?;
         let (mut held, mut drafted) = (Vec::new(), Vec::new());
         for entry in entries {

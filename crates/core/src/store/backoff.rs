@@ -1,11 +1,12 @@
 //! How long a task rests after a try that went wrong, or that its owner never came back from: kept with
 //! the task.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Directory, TaskFolder, broken};
+use crate::clock::Moment;
 use crate::problem::Problem;
 use crate::{clock, ids, wire};
 
@@ -25,6 +26,12 @@ pub struct Backoff {
     pub schema_version: String,
     /// Not before this time, RFC 3339.
     pub not_before: String,
+    /// The boot of the machine that wrote it; empty where nothing but the wall clock is known.
+    #[serde(default)]
+    pub boot_id: String,
+    /// The same time in milliseconds since that boot; within it this alone decides.
+    #[serde(default)]
+    pub boot_not_before_ms: Option<u64>,
     /// How many tries went wrong.
     pub failed: u64,
     /// The code of what went wrong last.
@@ -36,7 +43,7 @@ impl Backoff {
     ///
     /// # Errors
     /// `NO_RANDOMNESS`.
-    pub fn after(failed: u64, reason: &str, now: SystemTime) -> Result<Self, Problem> {
+    pub fn after(failed: u64, reason: &str, now: Moment) -> Result<Self, Problem> {
         let at = usize::try_from(failed.saturating_sub(1)).unwrap_or(STEPS.len());
         let step = STEPS.get(at).or(STEPS.last()).copied().unwrap_or_default() * 1000;
         let chance = u64::from(u16::from_le_bytes(ids::random_bytes::<2>()?));
@@ -48,10 +55,12 @@ impl Backoff {
         ))
     }
 
-    pub(super) fn until(not_before: SystemTime, failed: u64, reason: &str) -> Self {
+    pub(super) fn until(not_before: Moment, failed: u64, reason: &str) -> Self {
         Self {
             schema_version: "1.0.0".to_owned(),
-            not_before: clock::rfc3339(not_before),
+            not_before: clock::rfc3339(not_before.wall),
+            boot_id: ids::boot_id(),
+            boot_not_before_ms: not_before.boot_ms(),
             failed,
             reason: reason.to_owned(),
         }
@@ -60,10 +69,11 @@ impl Backoff {
     /// Whether the task rests. An end that lies further ahead than any of ours was written by hand, or
     /// by a clock that was wrong, and holds nobody up.
     #[must_use]
-    pub fn is_on(&self, now: SystemTime) -> bool {
+    pub fn is_on(&self, now: Moment) -> bool {
         let longest = STEPS.last().copied().unwrap_or_default() * (100 + JITTER) / 100;
-        let end = clock::parse_rfc3339(&self.not_before);
-        end.is_some_and(|end| now < end && end <= now + Duration::from_secs(longest))
+        let ms = self.boot_not_before_ms;
+        let left = clock::left(&self.not_before, &self.boot_id, ms, now);
+        left.is_some_and(|left| !left.is_zero() && left <= Duration::from_secs(longest))
     }
 }
 
@@ -97,15 +107,23 @@ impl TaskFolder {
 mod tests {
     use super::*;
 
-    fn length(failed: u64, now: SystemTime) -> Duration {
+    /// A time of which only people know.
+    fn at(text: &str) -> Moment {
+        Moment {
+            wall: clock::parse_rfc3339(text).unwrap(),
+            boot: None,
+        }
+    }
+
+    fn length(failed: u64, now: Moment) -> Duration {
         let backoff = Backoff::after(failed, "OWNER_DEAD", now).unwrap();
         let end = clock::parse_rfc3339(&backoff.not_before).unwrap();
-        end.duration_since(now).unwrap()
+        end.duration_since(now.wall).unwrap()
     }
 
     #[test]
     fn one_three_and_ten_minutes_and_a_little_more_by_chance() {
-        let now = clock::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
+        let now = at("2026-01-01T00:00:00Z");
         for (failed, least) in [(1, 60), (2, 180), (3, 600), (4, 600), (u64::MAX, 600)] {
             let lengths: Vec<_> = (0..50).map(|_| length(failed, now)).collect();
             let (least, most) = (
@@ -125,11 +143,25 @@ mod tests {
 
     #[test]
     fn it_is_over_at_its_end_and_a_planted_one_holds_nobody_up() {
-        let now = clock::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
+        let now = at("2026-01-01T00:00:00Z");
         let second = Duration::from_secs(1);
         let backoff = Backoff::until(now + 60 * second, 1, "LEASE_OVER");
         assert!(backoff.is_on(now) && backoff.is_on(now + 59 * second));
         assert!(!backoff.is_on(now + 60 * second));
         assert!(!Backoff::until(now + 86_400 * second, 1, "X").is_on(now));
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_neither_ends_nor_extends_it() {
+        let made = Moment::now();
+        let backoff = Backoff::until(made + Duration::from_secs(60), 1, "LEASE_OVER");
+        let day = Duration::from_secs(86_400);
+        for wall in [made.wall - day, made.wall + day] {
+            let at = |seconds| Moment {
+                wall,
+                boot: made.boot.map(|boot| boot + Duration::from_secs(seconds)),
+            };
+            assert!(backoff.is_on(at(59)) && !backoff.is_on(at(60)));
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::task_folder::LOCK_FILE;
 use super::{Held, Lock, Store, TaskFolder, broken};
+use crate::clock::Moment;
 use crate::envelope::ArtifactKind;
 use crate::lease::{Holder, Lease};
 use crate::policy::Actor;
@@ -57,7 +58,7 @@ impl Store {
         id: &TaskId,
         holder: Holder<'_>,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         let task = match self.task(id) {
             Ok(task) => task,
@@ -77,7 +78,7 @@ impl Store {
         id: &TaskId,
         holder: Holder<'_>,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         let task = match self.task(id) {
             Ok(task) if task.state() == State::Inbox => task,
@@ -97,7 +98,7 @@ impl Store {
         _held: &Held,
         holder: Holder<'_>,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         if !self.lies_there(&task)? {
             // The folder moved away under us: somebody else was quicker.
@@ -138,7 +139,7 @@ impl Store {
         length: Duration,
         record: impl FnOnce(&TaskFolder, &Lease) -> Result<(), Problem>,
     ) -> Result<Option<Claim>, Problem> {
-        let now = crate::clock::now();
+        let now = Moment::now();
         let task = match self.task(id) {
             Ok(task) if matches!(task.state(), State::Claimed | State::Work) => task,
             Ok(_) => return Ok(None),
@@ -189,7 +190,7 @@ impl Store {
         &self,
         holder: Holder<'_>,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
         actor: Actor,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         let found = self.in_order(now, Some(actor), |(id, _)| {
@@ -208,7 +209,7 @@ impl Store {
     ///
     /// # Errors
     /// `QUEUE_BROKEN`.
-    pub fn has_next(&self, now: SystemTime) -> Result<bool, Problem> {
+    pub fn has_next(&self, now: Moment) -> Result<bool, Problem> {
         let found = self.in_order(now, None, |(id, _)| {
             Ok(match self.done_under_its_key(&id)? {
                 None => ControlFlow::Break(()),
@@ -227,7 +228,7 @@ impl Store {
         task: &TaskFolder,
         owner: &str,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<Lease, Problem> {
         let _held = task.hold()?;
         let held = own_lease(task, owner)?;

@@ -2,7 +2,7 @@
 
 use super::{Attempts, Backoff, FAILED, Store, TaskFolder};
 use crate::audit::Draft;
-use crate::clock;
+use crate::clock::Moment;
 use crate::lease::Lease;
 use crate::problem::Problem;
 
@@ -44,6 +44,6 @@ impl Store {
     fn rest(&self, task: &TaskFolder, code: &str) -> Result<Backoff, Problem> {
         let events = self.log()?.events_of(task.id().as_str())?;
         let failed = Attempts::of(events.iter().map(|(event, _)| event)).failed + 1;
-        Backoff::after(failed, code, clock::now())
+        Backoff::after(failed, code, Moment::now())
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::mending::{self, Place};
 use super::{Attempts, Stop, Store, TaskFolder};
 use crate::audit::{Event, States};
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::lease::Lease;
 use crate::outputs::TaskEntry;
 use crate::problem::Problem;
@@ -105,7 +105,7 @@ impl Store {
         said: Option<&States>,
         most_tries: u64,
         patience: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Vec<Wedge> {
         let mut found = Vec::new();
         self.look_at_switches(&mut found, now);
@@ -141,7 +141,7 @@ impl Store {
     }
 
     /// What stops everything: the kill switch, a dead landing, somebody who sits on a lock.
-    fn look_at_switches(&self, found: &mut Vec<Wedge>, now: SystemTime) {
+    fn look_at_switches(&self, found: &mut Vec<Wedge>, now: Moment) {
         if let Stop::Present(why) = self.stop() {
             let since = self.queue.modified(super::STOP).ok().map(clock::rfc3339);
             found.push(wedge("STOP_ON", None, why, "baton resume").since(since));
@@ -185,7 +185,7 @@ impl Store {
         entry: &TaskEntry,
         histories: Option<&HashMap<String, Vec<Event>>>,
         most_tries: u64,
-        now: SystemTime,
+        now: Moment,
     ) -> Vec<Wedge> {
         let id = entry.task_id.as_str();
         let task = match TaskId::parse(id).and_then(|id| self.task(&id)) {
@@ -213,7 +213,7 @@ impl Store {
         found
     }
 
-    fn of_lock(&self, task: &TaskFolder, since: Option<&String>, now: SystemTime) -> Option<Wedge> {
+    fn of_lock(&self, task: &TaskFolder, since: Option<&String>, now: Moment) -> Option<Wedge> {
         let id = task.id().as_str();
         let is_free = || !matches!(task.hold_if_free(), Ok(None));
         if !asked(is_free) {
@@ -270,7 +270,7 @@ impl Store {
     }
 
     /// The task that is next, when nobody has picked it for too long.
-    fn of_head(&self, patience: Duration, now: SystemTime) -> Option<Wedge> {
+    fn of_head(&self, patience: Duration, now: Moment) -> Option<Wedge> {
         let waiting = self.waiting_in_order(now).ok()?;
         let is_free = |id: &TaskId| {
             let lease = self.task(id).and_then(|task| task.lease());
@@ -278,7 +278,7 @@ impl Store {
         };
         let count = waiting.len();
         let (id, since) = waiting.into_iter().find(|(id, _)| is_free(id))?;
-        if now.duration_since(since).unwrap_or_default() < patience {
+        if now.wall.duration_since(since).unwrap_or_default() < patience {
             return None;
         }
         let why = format!("it is next of {count} in the inbox, and no worker picks it");
@@ -303,7 +303,7 @@ fn of_problem(code: &'static str, task: Option<&str>, problem: &Problem) -> Wedg
     wedge(code, task, problem.message.clone(), next).broken()
 }
 
-fn of_lease(id: &str, state: State, lease: &Lease, now: SystemTime) -> Option<Wedge> {
+fn of_lease(id: &str, state: State, lease: &Lease, now: Moment) -> Option<Wedge> {
     let watchdog = "baton watchdog --once";
     let since = Some(lease.claimed_at.clone());
     if state == State::Inbox && (lease.is_claimant_gone() || lease.staleness(now).is_some()) {

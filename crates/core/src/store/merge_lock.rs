@@ -3,9 +3,10 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{Conflict, Store, broken};
+use crate::clock::Moment;
 use crate::envelope::QUEUE_ROOT;
 use crate::lease::{self, Lease};
 use crate::problem::Problem;
@@ -48,7 +49,7 @@ impl Store {
         &self,
         owner: &str,
         length: Duration,
-        now: SystemTime,
+        now: Moment,
     ) -> Result<Result<MergeLock, Conflict>, Problem> {
         let _mutex = self.mutex()?;
         let held = self.merge_lease()?;
@@ -124,7 +125,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -138,24 +138,29 @@ mod tests {
     fn one_holds_it_and_the_next_one_gets_it_when_dropped() {
         let (_folder, store) = store();
         let lock = store
-            .lock_landing("a", LONG, clock::now())
+            .lock_landing("a", LONG, Moment::now())
             .unwrap()
             .unwrap();
-        let second = store.lock_landing("b", LONG, clock::now()).unwrap();
+        let second = store.lock_landing("b", LONG, Moment::now()).unwrap();
         assert!(matches!(second, Err(Conflict::Held { .. })));
         assert_eq!(store.fenced(&lock, || Ok(7)).unwrap(), 7);
         drop(lock);
-        assert!(store.lock_landing("b", LONG, clock::now()).unwrap().is_ok());
+        assert!(
+            store
+                .lock_landing("b", LONG, Moment::now())
+                .unwrap()
+                .is_ok()
+        );
     }
 
     #[test]
     fn an_older_number_moves_nothing_and_removes_nobody_elses_lock() {
         let (_folder, store) = store();
         let old = store
-            .lock_landing("a", LONG, clock::now())
+            .lock_landing("a", LONG, Moment::now())
             .unwrap()
             .unwrap();
-        let later = clock::now() + 2 * LONG;
+        let later = Moment::now() + 2 * LONG;
         let new = store.lock_landing("b", LONG, later).unwrap().unwrap();
         assert!(new.fence() > old.fence());
         let refused = store.fenced(&old, || Ok(())).unwrap_err();
@@ -168,14 +173,14 @@ mod tests {
     fn the_lock_of_a_dead_process_is_taken_over_at_once() {
         let (_folder, store) = store();
         let lock = store
-            .lock_landing("a", LONG, clock::now())
+            .lock_landing("a", LONG, Moment::now())
             .unwrap()
             .unwrap();
         let mut dead = lock.lease.clone();
         dead.pid_start = Some(1);
         store.queue.replace(FILE, &dead.to_bytes()).unwrap();
         let next = store
-            .lock_landing("b", LONG, clock::now())
+            .lock_landing("b", LONG, Moment::now())
             .unwrap()
             .unwrap();
         assert!(next.fence() > dead.fence);
@@ -185,24 +190,25 @@ mod tests {
     fn a_planted_lock_neither_holds_for_ever_nor_ends_the_numbers() {
         let (_folder, store) = store();
         let lock = store
-            .lock_landing("a", LONG, clock::now())
+            .lock_landing("a", LONG, Moment::now())
             .unwrap()
             .unwrap();
         let mut planted = lock.lease.clone();
         planted.host = "elsewhere".into();
         store.queue.replace(FILE, &planted.to_bytes()).unwrap();
-        let held = store.lock_landing("b", LONG, clock::now()).unwrap();
+        let held = store.lock_landing("b", LONG, Moment::now()).unwrap();
         assert!(held.is_err(), "another machine's lock holds until its end");
+        planted.boot_id = "another".into();
         planted.lease_until = "9999-01-01T00:00:00Z".into();
         store.queue.replace(FILE, &planted.to_bytes()).unwrap();
         let next = store
-            .lock_landing("b", LONG, clock::now())
+            .lock_landing("b", LONG, Moment::now())
             .unwrap()
             .unwrap();
         assert!(next.fence() > planted.fence);
         planted.fence = u64::MAX;
         store.queue.replace(FILE, &planted.to_bytes()).unwrap();
-        let refused = store.lock_landing("c", LONG, clock::now()).unwrap_err();
+        let refused = store.lock_landing("c", LONG, Moment::now()).unwrap_err();
         assert_eq!(refused.code, "LOCK_BROKEN");
     }
 }

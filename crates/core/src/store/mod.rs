@@ -23,6 +23,7 @@ mod liveness;
 mod mending;
 mod merge_lock;
 mod names;
+mod network;
 mod order;
 mod pinned;
 mod set_aside;
@@ -125,7 +126,7 @@ impl Store {
     }
 
     fn at(root: &Path, local: Folder, address: Option<String>) -> Result<Self, Problem> {
-        refuse_network(&local, address.as_deref())?;
+        network::refuse(root, &local, address.as_deref())?;
         let database = address.map(|address| database::connect(&address, root));
         let database = database.transpose()?;
         let queue = match &database {
@@ -507,24 +508,6 @@ impl Store {
         let why = format!("task {id} is not in {from} any more; somebody moved it");
         Err(Problem::fail("LEASE_LOST", why))
     }
-}
-
-/// A queue in files needs what only this machine's own disks promise.
-fn refuse_network(local: &Folder, address: Option<&str>) -> Result<(), Problem> {
-    if address.is_some_and(|address| !address.starts_with("sqlite:")) {
-        return Ok(());
-    }
-    let found = local
-        .network()
-        .map_err(|error| broken(QUEUE_ROOT, &error))?;
-    let Some(name) = found else { return Ok(()) };
-    let why = format!(
-        "{QUEUE_ROOT} lies on {name}, where a rename may be told as failed and done, and a lock may be lost"
-    );
-    Err(Problem::fail("QUEUE_ON_NETWORK", why).hint(
-        "keep the checkout on a disk of this machine; for several machines keep the queue in PostgreSQL: \
-         baton init --store postgres://USER@HOST/DATABASE",
-    ))
 }
 
 fn switch(written: io::Result<()>) -> Result<bool, Problem> {

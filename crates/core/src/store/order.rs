@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 
 use super::{Directory, Store, backoff, broken};
+use crate::clock::Moment;
 use crate::files::Entry;
 use crate::policy::Actor;
 use crate::problem::Problem;
@@ -89,7 +90,7 @@ impl Store {
     /// `QUEUE_BROKEN`, and what `visit` says.
     pub(super) fn in_order<T>(
         &self,
-        now: SystemTime,
+        now: Moment,
         actor: Option<Actor>,
         mut visit: impl FnMut(Waiting) -> Result<ControlFlow<T>, Problem>,
     ) -> Result<Option<T>, Problem> {
@@ -117,7 +118,7 @@ impl Store {
     }
 
     /// All that [`Self::in_order`] visits, from the inbox itself: for who looks on and changes nothing.
-    pub(super) fn waiting_in_order(&self, now: SystemTime) -> Result<Vec<Waiting>, Problem> {
+    pub(super) fn waiting_in_order(&self, now: Moment) -> Result<Vec<Waiting>, Problem> {
         let inbox = self.state_folder(State::Inbox)?;
         let mut waiting = Vec::new();
         for entry in inbox.list().map_err(|error| broken("inbox", &error))? {
@@ -193,7 +194,7 @@ impl Store {
 /// One pass over the index.
 struct Walk<'w> {
     inbox: &'w Directory,
-    now: SystemTime,
+    now: Moment,
     seen: &'w mut HashSet<TaskId>,
 }
 
@@ -257,7 +258,7 @@ impl Walk<'_> {
     }
 }
 
-fn rests(task: &Directory, now: SystemTime) -> bool {
+fn rests(task: &Directory, now: Moment) -> bool {
     backoff::of_folder(task).is_some_and(|backoff| backoff.is_on(now))
 }
 

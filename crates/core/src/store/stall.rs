@@ -1,11 +1,11 @@
 //! A queue that stands still: tasks wait, and nothing has moved for long. It is logged once.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{Store, Wedge};
 use crate::audit::{Action, Draft, Level};
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::envelope::ApprovalEntry;
 use crate::policy::Actor;
 use crate::problem::Problem;
@@ -21,7 +21,7 @@ impl Store {
         &self,
         found: &[Wedge],
         patience: Duration,
-        now: SystemTime,
+        now: Moment,
         approvals: &[ApprovalEntry],
     ) -> Result<Option<String>, Problem> {
         let (counts, _) = self.scan(&[State::Inbox, State::Claimed, State::Work, State::Pr])?;
@@ -34,7 +34,7 @@ impl Store {
             return Ok(None);
         };
         let is_long = clock::parse_rfc3339(&since)
-            .is_some_and(|since| now.duration_since(since).unwrap_or_default() >= patience);
+            .is_some_and(|since| now.wall.duration_since(since).unwrap_or_default() >= patience);
         if !is_long {
             return Ok(None);
         }

@@ -4,7 +4,7 @@
 //! can change the task, so that two watchdogs do everything once.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::mending::{self, Half, Place, Way};
 use super::task_folder::LOCK_FILE;
 use super::{Attempts, Backoff, Held, Store, TaskFolder, broken};
 use crate::audit::{Action, Draft, Event, Level};
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::envelope::ApprovalEntry;
 use crate::lease::{Holder, Lease};
 use crate::policy::Actor;
@@ -40,7 +40,7 @@ pub struct Watch<'a> {
     /// How long the watchdog's own locks last.
     pub length: Duration,
     /// The time.
-    pub now: SystemTime,
+    pub now: Moment,
     /// Whether to say what would be done and change nothing.
     pub plan: bool,
 }
@@ -348,7 +348,8 @@ impl Watch<'_> {
     }
 
     fn complete(&self, task: &mut TaskFolder, half: &Half) -> Result<(), Problem> {
-        if let Some(end) = half.not_before.as_deref().and_then(clock::parse_rfc3339) {
+        if let Some(wall) = half.not_before.as_deref().and_then(clock::parse_rfc3339) {
+            let end = Moment { wall, boot: None };
             task.write_backoff(&Backoff::until(end, 1, "MOVE_CUT_OFF"))?;
         }
         // Only a task in hand keeps its lock.

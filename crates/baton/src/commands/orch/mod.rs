@@ -10,13 +10,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use baton_core::audit::{Action, Draft};
+use baton_core::clock::{self, Moment};
 use baton_core::driver;
 use baton_core::envelope::{Envelope, Status, ToolClass};
+use baton_core::environment;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Doer, Submitted, TaskFolder};
-use baton_core::{clock, environment};
 use clap::{ArgMatches, Command, FromArgMatches as _, Subcommand as _};
 use serde_json::{Value, json};
 
@@ -215,7 +216,7 @@ fn to_task(session: &Session, add: &Add) -> Result<Vec<u8>, Problem> {
 fn pick(shared: &Shared, session: &Session, owner: Option<&str>) -> Result<Reply, Problem> {
     session.check_stop()?;
     session.authorize(&[ToolClass::Move])?;
-    if !session.store()?.has_next(clock::now())? {
+    if !session.store()?.has_next(Moment::now())? {
         return Ok(nothing());
     }
     let mut line: Vec<OsString> = ["claim-lock", "--next", "--actor", session.actor.name()]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use baton_core::audit::{Action, Event};
-use baton_core::clock;
+use baton_core::clock::{self, Moment};
 use baton_core::envelope::{Envelope, Status};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -41,7 +41,7 @@ pub(super) fn of(task: &TaskFolder, histories: &HashMap<String, Vec<Event>>) -> 
     let what = task.task().ok();
     let status = status(task, events);
     let held = task.lease().ok().flatten();
-    let held = held.filter(|lease| !lease.is_over(clock::now()));
+    let held = held.filter(|lease| !lease.is_over(Moment::now()));
     let held = held.filter(|_| status == QueueStatus::InProgress);
     let text = |of: fn(&Task) -> Option<&str>| {
         let text = what.as_ref().and_then(of);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use baton_core::audit::{Action, Draft};
 use baton_core::caller::Caller;
-use baton_core::clock;
+use baton_core::clock::{self, Moment};
 use baton_core::envelope::{ApprovalEntry, ToolClass};
 use baton_core::lease::Lease;
 use baton_core::policy::Actor;
@@ -149,9 +149,8 @@ impl Held {
                 Problem::fail("LEASE_LOST", why).hint("leave the task to them: baton status")
             );
         }
-        let now = clock::now();
-        let until = clock::parse_rfc3339(&self.lease.lease_until);
-        let left = until.and_then(|until| until.duration_since(now).ok());
+        let now = Moment::now();
+        let left = self.lease.left(now);
         if left.is_some_and(|left| left > self.length * 2 / 3) {
             return Ok(());
         }

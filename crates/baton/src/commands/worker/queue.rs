@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use baton_core::audit::Action;
 use baton_core::caller::Caller;
-use baton_core::clock;
+use baton_core::clock::Moment;
 use baton_core::driver;
 use baton_core::envelope::{Envelope, Status};
 use baton_core::problem::Problem;
@@ -74,7 +74,7 @@ fn free(session: &Session, name: &str, id: &str, since: String) -> Result<Option
         task => task?,
     };
     let lease = task.lease()?;
-    if lease.is_some_and(|lease| !lease.is_free_for(name, clock::now()))
+    if lease.is_some_and(|lease| !lease.is_free_for(name, Moment::now()))
         || task.has_recorded_draft()?
     {
         return Ok(None);
@@ -89,7 +89,7 @@ fn free(session: &Session, name: &str, id: &str, since: String) -> Result<Option
         .map_or_else(|_| Priority::default(), |task| task.priority);
     let rests = task
         .backoff()
-        .is_some_and(|backoff| backoff.is_on(clock::now()));
+        .is_some_and(|backoff| backoff.is_on(Moment::now()));
     Ok(Some(Free {
         rests,
         tries: tries_left_open(session, &id, name)?,
@@ -152,7 +152,7 @@ pub(super) fn claim(
     hand: &Rc<Hand>,
 ) -> Result<Option<Taken>, Problem> {
     // Asked first, as a claim that finds nothing leaves a line in the log.
-    if !session.store()?.has_next(clock::now())? {
+    if !session.store()?.has_next(Moment::now())? {
         return Ok(None);
     }
     let mut line = command_line(shared, "claim-lock", "system");
