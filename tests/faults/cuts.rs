@@ -253,6 +253,10 @@ fn recovered(
     let half = if verb.line == SUBMIT { "TASK_GONE" } else { "" };
     is_whole_but_for(bench, half)
         .map_err(|why| format!("after the watchdog: {why}; {}", told()))?;
+    if fault != Fault::Kill && lies_in(bench, "blocked") {
+        // A tool that fails in the middle may give the task to a person, who tries it again.
+        return tried_again(bench).map_err(|why| format!("{why}; {}", told()));
+    }
     let was_done = (verb.is_done)(bench);
     let mut again = bench.baton(verb.line);
     if again.findings() == ["LEASE_LOST"] && !was_done {
@@ -267,4 +271,21 @@ fn recovered(
         return Err(format!("not done in the end: {again:?}; {}", told()));
     }
     is_whole(bench).map_err(|why| format!("in the end: {why}; {}", told()))
+}
+
+/// A person looks at a blocked task, and has it tried again.
+fn tried_again(bench: &Bench) -> Result<(), String> {
+    for line in [
+        &["retry", "T-1"][..],
+        &["run", "T-1", "--from", "../T-1.patch"],
+    ] {
+        let ran = bench.baton(line);
+        if ran.code != 0 {
+            return Err(format!("{line:?}: {ran:?}"));
+        }
+    }
+    if !lies_in(bench, "pr") {
+        return Err("blocked, tried again, and not in pr".to_owned());
+    }
+    is_whole(bench)
 }

@@ -18,6 +18,8 @@ mod all {
 struct Told {
     kills: u64,
     tasks: u64,
+    /// Tasks that were killed so often that a person had to look.
+    spent: u64,
     /// Kills by verb.
     by: std::collections::BTreeMap<String, u64>,
 }
@@ -129,10 +131,22 @@ impl Loop {
             self.step(&["decision-router", "--task", &id]);
         }
         self.bench.baton(["watchdog", "--once"]).expect(0);
+        if state(&self.bench, &id).as_deref() == Some("blocked") {
+            // Tried too often: a person looks, and has it tried again.
+            let told = self.story(&id);
+            assert!(told.contains("ATTEMPTS_SPENT"), "{told}");
+            self.told.spent += 1;
+            self.bench.baton(["retry", &id]).expect(0);
+        }
         if state(&self.bench, &id).as_deref() != Some("pr") {
             self.bench.baton(run).expect(0);
         }
-        assert_eq!(state(&self.bench, &id).as_deref(), Some("pr"));
+        assert_eq!(
+            state(&self.bench, &id).as_deref(),
+            Some("pr"),
+            "{}",
+            self.story(&id)
+        );
         self.land(&id);
         self.look();
     }
@@ -143,7 +157,27 @@ impl Loop {
             self.kill(&["pr-merge-orchestrator", "--task", id, "--execute"]);
         }
         self.step(&["run", id]);
-        assert_eq!(state(&self.bench, id).as_deref(), Some("done"));
+        let lies = state(&self.bench, id);
+        assert_eq!(lies.as_deref(), Some("done"), "{}", self.story(id));
+    }
+
+    /// What the log says of a task.
+    fn story(&self, id: &str) -> String {
+        let lines = lines(&self.bench).into_iter();
+        let about = lines.filter(|line| line["task_id"] == id);
+        let told = about.map(|line| {
+            let short = [
+                "action",
+                "skill",
+                "status",
+                "from_state",
+                "to_state",
+                "meta",
+                "findings",
+            ];
+            short.map(|key| line[key].to_string()).join(" ")
+        });
+        told.collect::<Vec<_>>().join("\n")
     }
 
     /// The log only grows, and every line is there that was there.
@@ -175,8 +209,9 @@ impl Loop {
         assert_eq!(bench.git(&["status", "--porcelain"]), "");
         let torn = count(bench, "LOG_REPAIRED");
         eprintln!(
-            "{} kills over {tasks} tasks, {} lines, {torn} torn tails dropped and said: {:?}",
-            self.told.kills, self.last, self.told.by
+            "{} kills over {tasks} tasks, of which {} were tried too often, {} lines, {torn} torn tails \
+             dropped and said: {:?}",
+            self.told.kills, self.told.spent, self.last, self.told.by
         );
     }
 }

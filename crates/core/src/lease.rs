@@ -229,7 +229,10 @@ mod tests {
     #[test]
     fn a_step_of_the_wall_clock_neither_ends_nor_extends_a_lease_of_this_boot() {
         const DAY: Duration = Duration::from_secs(86_400);
-        let made = Moment::now();
+        let made = Moment {
+            boot: Some(Duration::from_secs(1000)),
+            ..Moment::now()
+        };
         let lease = Lease::new("me", 7, made, Duration::from_secs(60));
         let at = |wall, seconds| Moment {
             wall,

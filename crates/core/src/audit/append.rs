@@ -63,6 +63,17 @@ impl Log {
         Ok(receipt)
     }
 
+    /// Looks whether the log can be appended to, and mends what an append would: a power cut may leave a torn
+    /// last line, or zeros at the end of the index, which is never synced.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn mend(&self) -> Result<(), Problem> {
+        self.signing_key()?;
+        let _lock = self.lock()?;
+        self.open_checked(Indexed::Nearly).map(drop)
+    }
+
     /// A checkpoint covers only lines that are on the disk; where each line gets one, its sync is the
     /// line's, shared with all who wait for it.
     fn make_durable(&self, file: &File, seq: u64) -> Result<(), Problem> {

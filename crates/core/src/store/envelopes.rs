@@ -78,17 +78,18 @@ impl TaskFolder {
             .collect()
     }
 
-    /// The decision that decision-router recorded last.
+    /// The decision that decision-router recorded last. A run that was refused, as one on a task that has
+    /// moved on already, decided nothing and takes nothing back.
     ///
     /// # Errors
     /// `EVIDENCE_CHANGED`.
     pub fn recorded_decision(&self) -> Result<Option<Decision>, Problem> {
         let kept = self.envelopes()?;
-        let last = kept
-            .iter()
-            .rev()
-            .find(|kept| kept.envelope.skill == "decision-router");
-        Ok(last.and_then(|kept| kept.envelope.decision))
+        let routed = kept.iter().map(|kept| &kept.envelope);
+        let mut routed = routed.filter(|envelope| envelope.skill == "decision-router");
+        Ok(routed
+            .rfind(|envelope| envelope.decision.is_some())
+            .and_then(|envelope| envelope.decision))
     }
 
     fn kept_envelope(&self, folder: &Directory, name: &str) -> Result<KeptEnvelope, Problem> {

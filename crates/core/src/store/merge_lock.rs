@@ -170,6 +170,24 @@ mod tests {
     }
 
     #[test]
+    fn a_step_of_the_wall_clock_neither_frees_nor_extends_it() {
+        let (_folder, store) = store();
+        let made = Moment::now();
+        let day = Duration::from_secs(86_400);
+        let _lock = store.lock_landing("a", LONG, made).unwrap().unwrap();
+        for wall in [made.wall - day, made.wall + day] {
+            let at = |seconds| Moment {
+                wall,
+                boot: made.boot.map(|boot| boot + Duration::from_secs(seconds)),
+            };
+            let early = store.lock_landing("b", LONG, at(59)).unwrap();
+            assert!(early.is_err(), "it lasts a minute");
+            let lease = store.merge_lease().unwrap().unwrap();
+            assert!(lease.is_over(at(60)), "and no longer");
+        }
+    }
+
+    #[test]
     fn the_lock_of_a_dead_process_is_taken_over_at_once() {
         let (_folder, store) = store();
         let lock = store

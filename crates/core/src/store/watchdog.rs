@@ -112,6 +112,10 @@ impl Watch<'_> {
     /// `QUEUE_BROKEN`, those of reading the log, and what `may_act` says.
     pub fn pass(&self, may_act: &dyn Fn() -> Result<(), Problem>) -> Result<Patrol, Problem> {
         let mut patrol = Patrol::default();
+        if !self.plan {
+            // What cannot be mended is said by whoever appends or checks.
+            drop(self.store.log()?.mend());
+        }
         self.drop_second_names(may_act, &mut patrol)?;
         let (_, entries) = self.store.scan(&OPEN)?;
         let ids: HashSet<String> = entries.into_iter().map(|entry| entry.task_id).collect();
