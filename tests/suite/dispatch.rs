@@ -94,6 +94,38 @@ fn tasks_that_lie_apart_run_at_one_time_and_no_more_than_allowed() {
 }
 
 #[test]
+fn two_dispatchers_share_the_work_and_take_no_task_twice() {
+    let bench = bench("sleep 0.2");
+    let ids: Vec<_> = (1..=6).map(|number| format!("T-{number}")).collect();
+    for id in &ids {
+        // The last three are in each other's way.
+        let allow = match id.as_str() {
+            "T-1" | "T-2" | "T-3" => format!("src/{id}/*"),
+            _ => "src/T-[456]/*".to_owned(),
+        };
+        submit(&bench, id, &allow, &[]);
+    }
+    let flags = ["--parallel", "2", "--idle", "2s"];
+    let both = [start(&bench, &flags), start(&bench, &flags)];
+    let said = both.map(|child| end(child).expect(0));
+    let begun: u64 = said
+        .iter()
+        .map(|said| said["begun"].as_u64().unwrap())
+        .sum();
+    assert_eq!(begun, 6, "{said:?}");
+    for id in &ids {
+        assert_eq!(count(&bench, id, "DECISION_MADE"), 1, "{id}");
+    }
+    let mut spans = ["T-4", "T-5", "T-6"].map(|id| span(&bench, id));
+    spans.sort_unstable();
+    assert!(
+        spans.windows(2).all(|pair| pair[0].1 < pair[1].0),
+        "{spans:?}"
+    );
+    bench.baton(["audit", "verify"]).expect(0);
+}
+
+#[test]
 fn the_order_is_priority_then_due_time_then_age_and_nothing_passes_what_waits() {
     let bench = bench("[ $ID != T-1 ] || until [ -e $DIR/go ]; do sleep 0.05; done");
     submit(&bench, "T-1", "src/T-1/*", &["--priority", "P0"]);

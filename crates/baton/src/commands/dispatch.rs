@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_core::audit::{Action, Draft};
-use baton_core::envelope::{Envelope, ToolClass};
+use baton_core::envelope::ToolClass;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::task::TaskId;
 use baton_core::{clock, environment, ids, terminal};
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Shared;
 use super::rounds::{Round, Rounds};
@@ -32,6 +32,44 @@ const LOOK: Duration = Duration::from_millis(20);
 struct Ended {
     id: TaskId,
     output: std::io::Result<Output>,
+}
+
+/// What a run said at its end.
+struct Said {
+    code: u8,
+    text: String,
+    /// The task could not be claimed.
+    is_taken: bool,
+}
+
+impl Said {
+    /// An envelope, or the answer to a problem that came before any.
+    fn of(output: &std::io::Result<Output>) -> Self {
+        let output = output.as_ref().ok();
+        let code = output.and_then(|output| output.status.code());
+        let json: Value = output
+            .and_then(|output| serde_json::from_slice(&output.stdout).ok())
+            .unwrap_or_default();
+        let text = |key: &str| json.get(key).and_then(Value::as_str);
+        let found = json.get("findings").and_then(Value::as_array);
+        let mut codes = found
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one.get("code"));
+        let is_conflict = |code: &str| code == "LOCK_CONFLICT";
+        let why = match code {
+            Some(code) => format!("its run ended with exit code {code}"),
+            None => "its run was killed".to_owned(),
+        };
+        Self {
+            code: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+            text: text("summary")
+                .or(text("message"))
+                .map_or(why, str::to_owned),
+            is_taken: text("code").is_some_and(is_conflict)
+                || codes.any(|code| code.as_str().is_some_and(is_conflict)),
+        }
+    }
 }
 
 struct Dispatcher<'a> {
@@ -207,28 +245,23 @@ impl Dispatcher<'_> {
     /// Says and counts what became of a task, and gives it back where its run left it locked.
     fn settle(&mut self, ended: &Ended) -> Result<Round, Problem> {
         self.running.remove(&ended.id);
-        let (code, said) = match &ended.output {
-            Ok(output) => (
-                output.status.code(),
-                Envelope::parse(output.stdout.trim_ascii()).ok(),
-            ),
-            Err(_) => (None, None),
-        };
-        let said = match (&said, code) {
-            (Some(envelope), _) => envelope.summary.clone(),
-            (None, Some(code)) => format!("its run ended with exit code {code}"),
-            (None, None) => "its run was killed".to_owned(),
-        };
+        let said = Said::of(&ended.output);
+        if said.is_taken {
+            // Another was quicker, or holds what is in its way by now.
+            self.begun -= 1;
+            terminal::say(&format!("{}: {}", ended.id, said.text));
+            return Ok(Round::Begun);
+        }
         let session = self.shared.session(None)?;
         let state = session.store()?.find(&ended.id)?;
         let name = state.map_or("gone", State::name);
         *self.counts.entry(name).or_default() += 1;
-        terminal::say(&format!("{}: {name}: {said}", ended.id));
+        terminal::say(&format!("{}: {name}: {}", ended.id, said.text));
         // STOP is nobody's bad try.
-        let failed = code != Some(0) && !session.store()?.stop().is_present();
-        self.give_back(&session, &ended.id, &said, failed)?;
+        let failed = said.code != 0 && !session.store()?.stop().is_present();
+        self.give_back(&session, &ended.id, &said.text, failed)?;
         Ok(Round::Worked {
-            code: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+            code: said.code,
             failed,
         })
     }
@@ -282,7 +315,9 @@ impl Dispatcher<'_> {
                 }
             }
             match self.take_ended() {
-                Some(ended) => drop(self.settle(&ended)?),
+                Some(ended) => {
+                    self.settle(&ended)?;
+                }
                 None => std::thread::sleep(LOOK),
             }
         }
