@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::Bench;
@@ -289,7 +289,9 @@ fn a_signal_lets_what_runs_end_and_the_second_gives_it_back() {
     signal(&child, Signal::TERM);
     let ended = end(child);
     assert!(ended.code == 143 || ended.code == 0, "{ended:?}");
-    assert!(!lock(&bench, "work", "T-2").exists(), "{ended:?}");
+    let task = bench.task("inbox", "T-2");
+    assert!(!task.join(".lock").exists(), "{ended:?}");
+    assert!(task.join("backoff.json").exists(), "it does not rest");
     let released = events(&bench, "T-2").pop().unwrap();
     assert_eq!(
         (&released["action"], &released["meta"]["failed"]),
@@ -306,6 +308,41 @@ fn one_that_goes_wrong_is_blocked_and_the_next_goes_on() {
     submit(&bench, "T-2", "src/**", &[]);
     let said = dispatch(&bench, &["--max", "2"]);
     assert_eq!(said["counts"], json!({"blocked": 1, "pr": 1}), "{said}");
+}
+
+#[test]
+fn a_run_that_is_killed_is_given_back_and_goes_to_a_person_in_the_end() {
+    let bench = bench(WAITS);
+    bench.policy(|policy| policy["caps"]["max_attempts"] = 2.into());
+    submit(&bench, "T-1", "src/**", &[]);
+    for (state, counted) in [
+        ("inbox", json!({"inbox": 1})),
+        ("blocked", json!({"blocked": 1})),
+    ] {
+        let child = start(&bench, &["--max", "1"]);
+        until("the command runs", || mark(&bench, "at-T-1").exists());
+        let pid = std::fs::read_to_string(mark(&bench, "at-T-1")).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
+        let parent: i32 = stat
+            .rsplit(") ")
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        kill_process(Pid::from_raw(parent).unwrap(), Signal::KILL).unwrap();
+        assert_eq!(end(child).expect(0)["counts"], counted);
+        assert!(!lock(&bench, state, "T-1").exists());
+        // Its rest is over.
+        let _ = std::fs::remove_file(bench.task("inbox", "T-1").join("backoff.json"));
+        std::fs::remove_file(mark(&bench, "at-T-1")).unwrap();
+    }
+    std::fs::write(mark(&bench, "go"), "").unwrap();
+    let row = &bench.baton(["orch", "list"]).expect(0)["tasks"][0];
+    assert_eq!(row["status"], "FAILED", "{row}");
+    bench.baton(["audit", "verify"]).expect(0);
 }
 
 #[test]

@@ -11,6 +11,8 @@ use baton_core::store::TaskFolder;
 
 /// The reason of a task that somebody gave up.
 pub(super) const FAILED: &str = "FAILED";
+/// The reason of a task that a dispatcher tried too often.
+pub(super) const SPENT: &str = "ATTEMPTS_SPENT";
 /// The longest notes, in characters; they stand in a line of the log.
 const MOST_NOTES: usize = 2000;
 

@@ -12,19 +12,23 @@ use std::time::Duration;
 use baton_core::audit::{Action, Draft};
 use baton_core::envelope::ToolClass;
 use baton_core::problem::Problem;
-use baton_core::session::Session;
 use baton_core::state::State;
+use baton_core::store::TaskFolder;
 use baton_core::task::TaskId;
 use baton_core::{clock, environment, ids, terminal};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::block::{SPENT, block};
 use super::rounds::{Round, Rounds};
 use super::run::Arguments;
 use super::signals::Signals;
 use crate::reply::Reply;
 
+/// How long it has, after the second signal, to kill what runs and to give the tasks back: some files and
+/// lines of the log, on a machine that may have much to do.
+const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked, at the end, whether what still runs has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -89,7 +93,7 @@ struct Dispatcher<'a> {
 
 /// Dispatches until something ends it, and lets what runs then come to its end.
 pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(GRACE)?;
     let session = shared.session(None)?;
     let owner = arguments
         .owner
@@ -253,13 +257,13 @@ impl Dispatcher<'_> {
             return Ok(Round::Begun);
         }
         let session = self.shared.session(None)?;
+        // STOP is nobody's bad try.
+        let failed = said.code != 0 && !session.store()?.stop().is_present();
+        self.give_back(&ended.id, &said.text, failed)?;
         let state = session.store()?.find(&ended.id)?;
         let name = state.map_or("gone", State::name);
         *self.counts.entry(name).or_default() += 1;
         terminal::say(&format!("{}: {name}: {}", ended.id, said.text));
-        // STOP is nobody's bad try.
-        let failed = said.code != 0 && !session.store()?.stop().is_present();
-        self.give_back(&session, &ended.id, &said.text, failed)?;
         Ok(Round::Worked {
             code: said.code,
             failed,
@@ -267,16 +271,11 @@ impl Dispatcher<'_> {
     }
 
     /// What only waits for something else, and what was killed, is left in claimed or work with a lock that
-    /// nobody stands behind any more.
-    fn give_back(
-        &self,
-        session: &Session,
-        id: &TaskId,
-        why: &str,
-        failed: bool,
-    ) -> Result<(), Problem> {
+    /// nobody stands behind any more. It goes back into the inbox; tried too often, to a person.
+    fn give_back(&self, id: &TaskId, why: &str, failed: bool) -> Result<(), Problem> {
+        let session = self.shared.session(Some(id.as_str()))?;
         let store = session.store()?;
-        let Ok(task) = store.task(id) else {
+        let Ok(mut task) = store.task(id) else {
             return Ok(());
         };
         let state = task.state();
@@ -285,16 +284,29 @@ impl Dispatcher<'_> {
             return Ok(());
         };
         let moves = session.standing(ToolClass::Move)?;
-        store.let_go(&task, &lease, failed.then_some("RUN_FAILED"), || {
+        if failed && store.tries(&task)? >= session.policy()?.caps.max_attempts {
+            let is_ours = |task: &TaskFolder| task.check_fence(Some(lease.fence));
+            block(&session, (SPENT, Some(why)), vec![moves], is_ours)?;
+            return Ok(());
+        }
+        // While STOP is on nothing moves.
+        let stays = store.stop().is_present();
+        let event = || {
             let draft = Draft::new(session.actor, Action::LeaseReleased, "baton")?;
+            let to = if stays { state } else { State::Inbox };
             let mut draft = draft
-                .task(id.as_str(), Some(state), Some(state))
+                .task(id.as_str(), Some(state), Some(to))
                 .meta("owner", lease.owner.clone())
                 .meta("fence", lease.fence)
                 .meta("reason", why);
             draft.approvals = vec![moves];
             Ok(draft)
-        })?;
+        };
+        let failed = failed.then_some("RUN_FAILED");
+        match stays {
+            true => store.let_go(&task, &lease, failed, event)?,
+            false => store.put_back(&mut task, &lease, failed, event)?,
+        };
         Ok(())
     }
 
