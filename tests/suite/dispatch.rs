@@ -129,7 +129,7 @@ fn two_dispatchers_share_the_work_and_take_no_task_twice() {
 fn the_order_is_priority_then_due_time_then_age_and_nothing_passes_what_waits() {
     let bench = bench("[ $ID != T-1 ] || until [ -e $DIR/go ]; do sleep 0.05; done");
     submit(&bench, "T-1", "src/T-1/*", &["--priority", "P0"]);
-    let child = start(&bench, &["--parallel", "4", "--max", "5"]);
+    let child = start(&bench, &["--parallel", "6", "--max", "5"]);
     until("the first runs", || {
         count(&bench, "T-1", "TASK_VALIDATED") == 1
     });

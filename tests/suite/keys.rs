@@ -134,3 +134,26 @@ fn a_task_whose_key_is_done_is_skipped_at_pick_and_said_to_be() {
     // By its name a person takes it all the same.
     bench.baton(["claim-lock", "--task", "T-2"]).expect(0);
 }
+
+/// Somebody who writes a file piece by piece is waited for; a file that stays half is nobody's task.
+#[test]
+fn a_file_that_is_only_begun_is_left_until_it_is_whole() {
+    let bench = Bench::new();
+    drop_in(&bench, "one.json", "T-1", "g");
+    let path = bench.queue().join("inbox/one.json");
+    let whole = std::fs::read(&path).unwrap();
+    for begun in [&b""[..], &whole[..whole.len() / 2]] {
+        std::fs::write(&path, begun).unwrap();
+        assert_eq!(bench.baton(["claim-lock", "--next"]).code, 1);
+        assert!(path.exists(), "it was taken in by half");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(next(&bench), "T-1");
+    std::fs::write(&path, "{").unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(old).unwrap();
+    assert_eq!(bench.baton(["claim-lock", "--next"]).code, 1);
+    assert!(!path.exists());
+    bench.baton(["audit", "verify"]).expect(0);
+}

@@ -77,7 +77,9 @@ pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
 
 pub(crate) fn events(bench: &Bench, id: &str) -> Vec<Value> {
     let log = std::fs::read_to_string(bench.queue().join("audit/events.ndjson")).unwrap();
-    let events = log.lines().map(serde_json::from_str::<Value>);
+    // Somebody may be in the middle of the last line.
+    let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let events = whole.lines().map(serde_json::from_str::<Value>);
     let events = events.map(Result::unwrap);
     events.filter(|event| event["task_id"] == id).collect()
 }

@@ -206,20 +206,7 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
                     "wait until {until}, or ask {owner} for: claim-lock --task {id} --release"
                 ))
         }
-        Conflict::Overlaps { with } => {
-            let data = ClaimLock {
-                result: ClaimResult::LockConflict,
-                lock_path: format!("{QUEUE_ROOT}/inbox/{id}/.lock"),
-                conflict_owner_hint: None,
-            };
-            let message =
-                format!("task {id} may change what {with} may change, and {with} is held");
-            let finding = Finding::new(Severity::Low, "LOCK_CONFLICT", message.clone());
-            Outcome::new(Status::Fail, message, &data)
-                .findings([finding])
-                .action(Action::Error)
-                .hint(format!("wait for {with}: baton status"))
-        }
+        Conflict::Overlaps { with } => in_the_way(&id, with.as_str()),
         Conflict::NotFound => {
             let (message, hint) = if next {
                 (
@@ -244,6 +231,21 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
                 .hint(hint)
         }
     }
+}
+
+/// Another task that is held may change what this one may change.
+fn in_the_way(id: &str, other: &str) -> Outcome {
+    let data = ClaimLock {
+        result: ClaimResult::LockConflict,
+        lock_path: format!("{QUEUE_ROOT}/inbox/{id}/.lock"),
+        conflict_owner_hint: None,
+    };
+    let message = format!("task {id} may change what {other} may change, and {other} is held");
+    let finding = Finding::new(Severity::Low, "LOCK_CONFLICT", message.clone());
+    Outcome::new(Status::Fail, message, &data)
+        .findings([finding])
+        .action(Action::Error)
+        .hint(format!("wait for {other}: baton status"))
 }
 
 fn renew(session: &Session, owner: &str, length: Duration) -> Result<Outcome, Problem> {

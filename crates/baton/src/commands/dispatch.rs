@@ -121,7 +121,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
     let ended_by = rounds.go(&mut || dispatcher.round(), &|| {
         waiting.load(Ordering::SeqCst) > 0
     });
-    dispatcher.finish(&signals)?;
+    dispatcher.finish(&signals);
     let (ended_by, code) = ended_by?;
     let mut reply = Reply::ok(json!({
         "command": "run", "status": "OK", "ended_by": ended_by, "begun": dispatcher.begun,
@@ -312,7 +312,7 @@ impl Dispatcher<'_> {
     }
 
     /// Waits for what runs. Who asks twice has it killed, and the tasks given back.
-    fn finish(&mut self, signals: &Signals) -> Result<(), Problem> {
+    fn finish(&mut self, signals: &Signals) {
         if !self.running.is_empty() {
             let count = self.running.len();
             terminal::say(&format!(
@@ -329,12 +329,14 @@ impl Dispatcher<'_> {
             }
             match self.take_ended() {
                 Some(ended) => {
-                    self.settle(&ended)?;
+                    // Trouble with one must not keep the others waiting.
+                    if let Err(problem) = self.settle(&ended) {
+                        terminal::complain("baton run", &problem);
+                    }
                 }
                 None => std::thread::sleep(LOOK),
             }
         }
-        Ok(())
     }
 }
 

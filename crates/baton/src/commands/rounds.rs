@@ -70,8 +70,8 @@ impl Rounds<'_> {
         round: &mut dyn FnMut() -> Result<Round, Problem>,
         is_ready: &dyn Fn() -> bool,
     ) -> Result<(&'static str, u8), Problem> {
-        let (mut idle_since, mut done, mut failures) = (Instant::now(), 0, 0);
-        let mut said: Option<String> = None;
+        let mut course = Course::default();
+        let mut idle_since = Instant::now();
         loop {
             if let Some(signal) = self.signals.first() {
                 return Ok((signal, 0));
@@ -80,61 +80,99 @@ impl Rounds<'_> {
             if self.once {
                 return answered_once(answer);
             }
-            // What ends under STOP says nothing of STOP.
-            if !matches!(answer, Ok(Round::Worked { .. }) | Err(_)) {
-                said = None;
-            }
             if !matches!(answer, Ok(Round::Nothing) | Err(_)) {
                 idle_since = Instant::now();
             }
-            let (pause, wakes) = match answer {
-                Ok(Round::Begun) => continue,
-                Ok(Round::Nothing | Round::Busy) => (self.until.poll.unwrap_or(POLL), true),
-                Ok(Round::Worked { failed, .. }) => {
-                    done += 1;
-                    if self.until.max.is_some_and(|most| done >= most) {
-                        return Ok(("max", 0));
-                    }
-                    (pause_after(failed, &mut failures), false)
-                }
-                Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
-                    return Err(problem);
-                }
-                Err(problem) => {
-                    // Each trouble is said once, not at each round.
-                    if said.as_ref() != Some(&problem.code) {
-                        terminal::complain(self.name, &problem);
-                    }
-                    let is_stop = problem.code == "STOP_PRESENT";
-                    said = Some(problem.code);
-                    match is_stop {
-                        true => (STOPPED, true),
-                        false => (pause_after(true, &mut failures), false),
-                    }
-                }
-            };
+            let pause = course.pause(self, answer)?;
+            if self.until.max.is_some_and(|most| course.done >= most) {
+                return Ok(("max", 0));
+            }
             let idle = self.until.idle;
             if idle.is_some_and(|idle| idle_since.elapsed() >= idle) {
                 return Ok(("idle", 0));
             }
-            self.wait(pause, wakes, is_ready);
+            self.wait(pause, is_ready);
         }
     }
 
-    /// Waits, and no longer than until a signal comes, `is_ready`, or, if it `wakes`, the queue changes.
-    fn wait(&self, length: Duration, wakes: bool, is_ready: &dyn Fn() -> bool) {
-        let until = Instant::now() + length;
+    /// Waits, and no longer than until a signal comes, `is_ready`, or, where that wakes, the queue changes.
+    fn wait(&self, pause: Pause, is_ready: &dyn Fn() -> bool) {
+        let until = Instant::now() + pause.length;
         while self.signals.first().is_none() && !is_ready() {
             let left = until.saturating_duration_since(Instant::now()).min(SLICE);
             if left.is_zero() {
                 return;
             }
-            match self.waiter.as_ref().filter(|_| wakes) {
+            match self.waiter.as_ref().filter(|_| pause.wakes) {
                 Some(waiter) if waiter.wait(left) => return,
                 Some(_) => {}
                 None => std::thread::sleep(left),
             }
         }
+    }
+}
+
+/// How long to wait for the next round.
+struct Pause {
+    length: Duration,
+    /// Whether a change of the queue ends it.
+    wakes: bool,
+}
+
+/// What the rounds came to so far.
+#[derive(Default)]
+struct Course {
+    done: u64,
+    /// How many went wrong one after the other.
+    failures: u32,
+    /// The trouble that was said last: each is said once, not at each round.
+    said: Option<String>,
+}
+
+impl Course {
+    fn pause(
+        &mut self,
+        rounds: &Rounds<'_>,
+        answer: Result<Round, Problem>,
+    ) -> Result<Pause, Problem> {
+        // What ends under STOP says nothing of STOP.
+        if !matches!(answer, Ok(Round::Worked { .. }) | Err(_)) {
+            self.said = None;
+        }
+        let (length, wakes) = match answer {
+            Ok(Round::Begun) => (Duration::ZERO, false),
+            Ok(Round::Nothing | Round::Busy) => (rounds.until.poll.unwrap_or(POLL), true),
+            Ok(Round::Worked { failed, .. }) => {
+                self.done += 1;
+                (self.after(failed), false)
+            }
+            Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
+                return Err(problem);
+            }
+            Err(problem) => {
+                if self.said.as_ref() != Some(&problem.code) {
+                    terminal::complain(rounds.name, &problem);
+                }
+                let is_stop = problem.code == "STOP_PRESENT";
+                self.said = Some(problem.code);
+                match is_stop {
+                    true => (STOPPED, true),
+                    false => (self.after(true), false),
+                }
+            }
+        };
+        Ok(Pause { length, wakes })
+    }
+
+    /// One second after the first failure, twice as long after each further one.
+    fn after(&mut self, failed: bool) -> Duration {
+        if !failed {
+            self.failures = 0;
+            return Duration::ZERO;
+        }
+        let seconds = 1_u64.checked_shl(self.failures).unwrap_or(LONGEST_PAUSE);
+        self.failures = (self.failures + 1).min(32);
+        Duration::from_secs(seconds.min(LONGEST_PAUSE))
     }
 }
 
@@ -147,15 +185,4 @@ fn answered_once(answer: Result<Round, Problem>) -> Result<(&'static str, u8), P
         }
         Err(problem) => Err(problem),
     }
-}
-
-/// One second after the first failure, twice as long after each further one.
-fn pause_after(failed: bool, failures: &mut u32) -> Duration {
-    if !failed {
-        *failures = 0;
-        return Duration::ZERO;
-    }
-    let seconds = 1_u64.checked_shl(*failures).unwrap_or(LONGEST_PAUSE);
-    *failures = (*failures + 1).min(32);
-    Duration::from_secs(seconds.min(LONGEST_PAUSE))
 }

@@ -100,6 +100,10 @@ impl<'a> Way<'a> {
         if self.task.is_some() {
             retry::finish_cut_off(&self.session()?)?;
         }
+        let is_open = |state| matches!(state, State::Inbox | State::Claimed | State::Work);
+        if self.arguments.apart && !self.state()?.is_some_and(is_open) {
+            return Err(self.is_elsewhere());
+        }
         let mut left = self.session()?.policy()?.landing.max_rebases;
         loop {
             let went = match self.state()? {
@@ -152,6 +156,13 @@ impl<'a> Way<'a> {
         };
         let id = TaskId::parse(task)?;
         self.session()?.store()?.find(&id)
+    }
+
+    /// Who picks a task to run it apart means one that is to be run.
+    fn is_elsewhere(&self) -> Problem {
+        let id = self.task.clone().unwrap_or_default();
+        let why = format!("task {id} was taken further, or away, by another");
+        Problem::fail("LOCK_CONFLICT", why).hint(format!("baton show {id}"))
     }
 
     fn at_rest(&self, state: State) -> Problem {

@@ -1,12 +1,31 @@
 //! Taking in loose task files: `inbox/<name>.json` becomes `inbox/<TASK_ID>/task.json`.
 
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+
 use super::{Directory, Store, broken};
 use crate::audit::{Action, Draft, Level};
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::task::{self, Task, TaskId};
-use crate::{digest, ids};
+use crate::{clock, digest, ids};
+
+/// So long may pass between two writes of somebody who writes a file into the inbox piece by piece.
+const SETTLES: Duration = Duration::from_secs(5);
+
+/// Whether this is the beginning of a JSON document and no more.
+fn is_cut_short(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(|error| error.is_eof())
+}
+
+/// Whether somebody may still be writing a file: the next look takes it as it is then.
+fn is_fresh(inbox: &Directory, name: &str) -> bool {
+    let age = inbox.modified(name).ok();
+    let age = age.map(|modified| clock::now().duration_since(modified).unwrap_or_default());
+    age.is_some_and(|age| age < SETTLES)
+}
 
 impl Store {
     /// Takes in every loose file. One that is no task, or whose id is taken, goes to `blocked` with
@@ -44,6 +63,9 @@ impl Store {
         let Ok(bytes) = inbox.read(name, task::MAX_BYTES) else {
             return self.block_unread(inbox, name, actor);
         };
+        if is_cut_short(&bytes) && is_fresh(inbox, name) {
+            return Ok(());
+        }
         let task = task::refuse_secrets(&bytes).and_then(|()| Task::parse(&bytes));
         let task = match task {
             Ok(task) => task,

@@ -85,12 +85,13 @@ mod watch {
                 | WatchFlags::ONLYDIR
                 | WatchFlags::DONT_FOLLOW;
             let top = store.local.path();
-            // STOP lies at the top. A file that is dropped into the inbox is whole when it is closed.
+            // STOP lies at the top.
             inotify::add_watch(&watch, top, comes_or_goes).ok()?;
+            // A folder comes by a move; what is only begun there is nothing to look at yet.
+            let whole = comes_or_goes.difference(WatchFlags::CREATE) | WatchFlags::CLOSE_WRITE;
             let folders = [State::Inbox, State::Claimed, State::Work];
             for folder in folders.map(|state| top.join(state.name())) {
-                let flags = comes_or_goes | WatchFlags::CLOSE_WRITE;
-                inotify::add_watch(&watch, folder, flags).ok()?;
+                inotify::add_watch(&watch, folder, whole).ok()?;
             }
             Some(Self(watch))
         }
@@ -154,7 +155,8 @@ mod tests {
         assert!(!waiter.wait(Duration::from_millis(10)), "nothing happened");
         let inbox = folder.path().join(".autodev_queue/inbox");
         let began = Instant::now();
-        std::fs::create_dir(inbox.join("T-1")).unwrap();
+        std::fs::create_dir(inbox.join("../.T-1")).unwrap();
+        std::fs::rename(inbox.join("../.T-1"), inbox.join("T-1")).unwrap();
         assert!(waiter.wait(LONG));
         assert!(!waiter.wait(Duration::from_millis(10)), "it was taken");
         assert!(store.set_stop("x").unwrap() && waiter.wait(LONG));
