@@ -106,6 +106,7 @@ fn fresh(scratch: &Path, name: &str, address: &str) -> PathBuf {
     let root = scratch.join(name);
     let _ = fs::remove_dir_all(&root);
     fs::create_dir_all(root.join(".autodev_ssot")).unwrap();
+    fs::create_dir_all(root.join(".git")).unwrap();
     let manifest = json!({"store": address}).to_string();
     fs::write(root.join(".autodev_ssot/MANIFEST.json"), manifest).unwrap();
     root
@@ -245,6 +246,7 @@ fn processes(scratch: &Path) {
     for (name, address) in addresses(scratch) {
         let root = fresh(scratch, name, &address);
         let git = |line: &str| run(Command::new("git").args(line.split(' ')).current_dir(&root));
+        fs::remove_dir(root.join(".git")).unwrap();
         git("init -q -b main");
         git("-c user.name=b -c user.email=b@baton.example commit -q --allow-empty -m first");
         fs::remove_file(root.join(".autodev_ssot/MANIFEST.json")).unwrap();

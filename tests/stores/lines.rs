@@ -77,7 +77,7 @@ fn tables_are_made_once_and_a_newer_version_is_refused(place: &Place) {
     let none = Store::open_at(&root, &place.address).map(drop).unwrap_err();
     assert_eq!(none.code, "QUEUE_MISSING", "{none:?}");
     std::fs::create_dir(root.join(".autodev_queue")).unwrap();
-    let early = Store::open(&root).map(drop).unwrap_err();
+    let early = Store::open_at(&root, &place.address).map(drop).unwrap_err();
     assert_eq!(early.code, "STORE_VERSION", "{early:?}");
     assert_eq!(database::migrate(&place.address, &root).unwrap(), (0, 1));
     assert_eq!(database::migrate(&place.address, &root).unwrap(), (1, 1));

@@ -1,9 +1,13 @@
 //! Two machines, each with its own checkout, over one database.
 
+use std::thread;
+use std::time::Duration;
+
 use baton_core::clock::Moment;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
 use baton_core::state::State;
+use baton_core::store::Store;
 use serde_json::json;
 
 use crate::place::{Place, databases};
@@ -13,6 +17,8 @@ databases!(
     what_one_submits_the_other_takes,
     stop_on_one_halts_both_and_a_file_halts_one,
     both_have_one_key,
+    what_one_submits_wakes_the_other,
+    a_checkout_that_nobody_set_up_connects_to_nothing,
 );
 
 fn what_one_submits_the_other_takes(place: &Place) {
@@ -22,7 +28,7 @@ fn what_one_submits_the_other_takes(place: &Place) {
         name: "two",
         of_process: false,
     };
-    let long = std::time::Duration::from_secs(60);
+    let long = Duration::from_secs(60);
     let claim = two
         .lock_next(holder, long, Moment::now(), Actor::System)
         .unwrap()
@@ -54,7 +60,7 @@ fn stop_on_one_halts_both_and_a_file_halts_one(place: &Place) {
 
 fn both_have_one_key(place: &Place) {
     let (one, two) = (place.store("one"), place.store("two"));
-    let key = |store: &baton_core::store::Store| {
+    let key = |store: &Store| {
         std::fs::read(store.root().join(".autodev_queue/audit/signing.key")).unwrap()
     };
     assert_eq!(key(&one), key(&two));
@@ -64,8 +70,44 @@ fn both_have_one_key(place: &Place) {
     let other = elsewhere.store("other");
     let path = root.join(".autodev_queue/audit/signing.key");
     std::fs::copy(other.root().join(".autodev_queue/audit/signing.key"), &path).unwrap();
-    let refused = baton_core::store::Store::create(&root)
-        .map(drop)
-        .unwrap_err();
+    let refused = Store::create(&root).map(drop).unwrap_err();
     assert_eq!(refused.code, "LOG_KEY_FOREIGN");
+}
+
+fn what_one_submits_wakes_the_other(place: &Place) {
+    let (one, two) = (place.store("one"), place.store("two"));
+    let waiter = two.waiter();
+    // The first answer may be of what was there before.
+    while waiter.wait(Duration::from_millis(30)) {}
+    thread::scope(|scope| {
+        // Each wait is short, so that a file made by hand is seen: it is the answer that counts.
+        let woken = scope.spawn(|| (0..200).any(|_| waiter.wait(Duration::from_secs(60))));
+        submit(&one, json!({"task_id": "T-1"}));
+        assert!(woken.join().unwrap());
+    });
+    while waiter.wait(Duration::from_millis(30)) {}
+    assert!(
+        !waiter.wait(Duration::from_millis(30)),
+        "nobody changed anything"
+    );
+    thread::scope(|scope| {
+        let woken = scope.spawn(|| (0..200).any(|_| waiter.wait(Duration::from_secs(60))));
+        one.set_stop("why").unwrap();
+        assert!(woken.join().unwrap());
+    });
+}
+
+/// A change may bring a manifest, and a folder of a queue, as it likes.
+fn a_checkout_that_nobody_set_up_connects_to_nothing(place: &Place) {
+    let one = place.store("one");
+    submit(&one, json!({"task_id": "T-1"}));
+    let root = place.root("ci");
+    std::fs::create_dir_all(root.join(".autodev_queue/audit")).unwrap();
+    let refused = Store::open(&root).map(drop).unwrap_err();
+    assert_eq!(refused.code, "STORE_UNTRUSTED", "{refused:?}");
+    // One that was set up follows no other address either.
+    let manifest = json!({"store": "postgres://u@127.0.0.1:1/other"}).to_string();
+    std::fs::write(one.root().join(".autodev_ssot/MANIFEST.json"), manifest).unwrap();
+    let refused = Store::open(one.root()).map(drop).unwrap_err();
+    assert_eq!(refused.code, "STORE_UNTRUSTED");
 }

@@ -89,6 +89,7 @@ impl Place {
         let root = self.folder.path().join(name);
         let ssot = root.join(".autodev_ssot");
         std::fs::create_dir_all(&ssot).unwrap();
+        std::fs::create_dir_all(root.join(".git")).unwrap();
         let manifest = json!({"store": self.address}).to_string();
         std::fs::write(ssot.join("MANIFEST.json"), manifest).unwrap();
         root

@@ -47,6 +47,10 @@ fn a_change_lands_and_is_verified(place: &Place) {
     bench.baton(["audit", "verify"]).expect(0);
     bench.baton(["status"]).expect(0);
     bench.baton(["show", "T-1"]).expect(0);
+    let doctor = bench.baton(["doctor"]).json();
+    let checks = doctor["checks"].as_array().unwrap().iter();
+    let said: Vec<_> = checks.filter(|check| check["check"] == "store").collect();
+    assert_eq!(said[0]["health"], "good", "{doctor}");
     let bundle = bench.scratch("T-1.bundle");
     bench
         .baton([
@@ -174,6 +178,9 @@ fn a_queue_moves_to_a_database_and_goes_on(place: &Place) {
     manifest["store"] = place.address.clone().into();
     std::fs::write(&path, manifest.to_string()).unwrap();
     bench.commit("the queue lies in a database");
+    let unsaid = bench.baton(["status"]);
+    assert_eq!(unsaid.expect(1)["code"], "STORE_UNTRUSTED");
+    bench.baton(["init"]).expect(0);
     bench.baton(["resume"]).expect(0);
     assert_eq!(
         bench.baton(["store", "show"]).expect(0)["store"],

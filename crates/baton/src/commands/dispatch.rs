@@ -10,22 +10,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_core::audit::{Action, Draft};
+<<<<<<< HEAD
 use baton_core::clock::Moment;
 use baton_core::envelope::{Envelope, ToolClass};
+=======
+use baton_core::envelope::ToolClass;
+>>>>>>> orch
 use baton_core::problem::Problem;
-use baton_core::session::Session;
 use baton_core::state::State;
+use baton_core::store::TaskFolder;
 use baton_core::task::TaskId;
 use baton_core::{environment, ids, terminal};
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Shared;
+use super::block::{SPENT, block};
 use super::rounds::{Round, Rounds};
 use super::run::Arguments;
 use super::signals::Signals;
 use crate::reply::Reply;
 
+/// How long it has, after the second signal, to kill what runs and to give the tasks back: some files and
+/// lines of the log, on a machine that may have much to do.
+const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked, at the end, whether what still runs has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -33,6 +41,44 @@ const LOOK: Duration = Duration::from_millis(20);
 struct Ended {
     id: TaskId,
     output: std::io::Result<Output>,
+}
+
+/// What a run said at its end.
+struct Said {
+    code: u8,
+    text: String,
+    /// The task could not be claimed.
+    is_taken: bool,
+}
+
+impl Said {
+    /// An envelope, or the answer to a problem that came before any.
+    fn of(output: &std::io::Result<Output>) -> Self {
+        let output = output.as_ref().ok();
+        let code = output.and_then(|output| output.status.code());
+        let json: Value = output
+            .and_then(|output| serde_json::from_slice(&output.stdout).ok())
+            .unwrap_or_default();
+        let text = |key: &str| json.get(key).and_then(Value::as_str);
+        let found = json.get("findings").and_then(Value::as_array);
+        let mut codes = found
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one.get("code"));
+        let is_conflict = |code: &str| code == "LOCK_CONFLICT";
+        let why = match code {
+            Some(code) => format!("its run ended with exit code {code}"),
+            None => "its run was killed".to_owned(),
+        };
+        Self {
+            code: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+            text: text("summary")
+                .or(text("message"))
+                .map_or(why, str::to_owned),
+            is_taken: text("code").is_some_and(is_conflict)
+                || codes.any(|code| code.as_str().is_some_and(is_conflict)),
+        }
+    }
 }
 
 struct Dispatcher<'a> {
@@ -52,7 +98,7 @@ struct Dispatcher<'a> {
 
 /// Dispatches until something ends it, and lets what runs then come to its end.
 pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(GRACE)?;
     let session = shared.session(None)?;
     let owner = arguments
         .owner
@@ -208,43 +254,33 @@ impl Dispatcher<'_> {
     /// Says and counts what became of a task, and gives it back where its run left it locked.
     fn settle(&mut self, ended: &Ended) -> Result<Round, Problem> {
         self.running.remove(&ended.id);
-        let (code, said) = match &ended.output {
-            Ok(output) => (
-                output.status.code(),
-                Envelope::parse(output.stdout.trim_ascii()).ok(),
-            ),
-            Err(_) => (None, None),
-        };
-        let said = match (&said, code) {
-            (Some(envelope), _) => envelope.summary.clone(),
-            (None, Some(code)) => format!("its run ended with exit code {code}"),
-            (None, None) => "its run was killed".to_owned(),
-        };
+        let said = Said::of(&ended.output);
+        if said.is_taken {
+            // Another was quicker, or holds what is in its way by now.
+            self.begun -= 1;
+            terminal::say(&format!("{}: {}", ended.id, said.text));
+            return Ok(Round::Begun);
+        }
         let session = self.shared.session(None)?;
+        // STOP is nobody's bad try.
+        let failed = said.code != 0 && !session.store()?.stop().is_present();
+        self.give_back(&ended.id, &said.text, failed)?;
         let state = session.store()?.find(&ended.id)?;
         let name = state.map_or("gone", State::name);
         *self.counts.entry(name).or_default() += 1;
-        terminal::say(&format!("{}: {name}: {said}", ended.id));
-        // STOP is nobody's bad try.
-        let failed = code != Some(0) && !session.store()?.stop().is_present();
-        self.give_back(&session, &ended.id, &said, failed)?;
+        terminal::say(&format!("{}: {name}: {}", ended.id, said.text));
         Ok(Round::Worked {
-            code: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+            code: said.code,
             failed,
         })
     }
 
     /// What only waits for something else, and what was killed, is left in claimed or work with a lock that
-    /// nobody stands behind any more.
-    fn give_back(
-        &self,
-        session: &Session,
-        id: &TaskId,
-        why: &str,
-        failed: bool,
-    ) -> Result<(), Problem> {
+    /// nobody stands behind any more. It goes back into the inbox; tried too often, to a person.
+    fn give_back(&self, id: &TaskId, why: &str, failed: bool) -> Result<(), Problem> {
+        let session = self.shared.session(Some(id.as_str()))?;
         let store = session.store()?;
-        let Ok(task) = store.task(id) else {
+        let Ok(mut task) = store.task(id) else {
             return Ok(());
         };
         let state = task.state();
@@ -253,16 +289,29 @@ impl Dispatcher<'_> {
             return Ok(());
         };
         let moves = session.standing(ToolClass::Move)?;
-        store.let_go(&task, &lease, failed.then_some("RUN_FAILED"), || {
+        if failed && store.tries(&task)? >= session.policy()?.caps.max_attempts {
+            let is_ours = |task: &TaskFolder| task.check_fence(Some(lease.fence));
+            block(&session, (SPENT, Some(why)), vec![moves], is_ours)?;
+            return Ok(());
+        }
+        // While STOP is on nothing moves.
+        let stays = store.stop().is_present();
+        let event = || {
             let draft = Draft::new(session.actor, Action::LeaseReleased, "baton")?;
+            let to = if stays { state } else { State::Inbox };
             let mut draft = draft
-                .task(id.as_str(), Some(state), Some(state))
+                .task(id.as_str(), Some(state), Some(to))
                 .meta("owner", lease.owner.clone())
                 .meta("fence", lease.fence)
                 .meta("reason", why);
             draft.approvals = vec![moves];
             Ok(draft)
-        })?;
+        };
+        let failed = failed.then_some("RUN_FAILED");
+        match stays {
+            true => store.let_go(&task, &lease, failed, event)?,
+            false => store.put_back(&mut task, &lease, failed, event)?,
+        };
         Ok(())
     }
 
@@ -283,7 +332,9 @@ impl Dispatcher<'_> {
                 }
             }
             match self.take_ended() {
-                Some(ended) => drop(self.settle(&ended)?),
+                Some(ended) => {
+                    self.settle(&ended)?;
+                }
                 None => std::thread::sleep(LOOK),
             }
         }

@@ -16,7 +16,7 @@ use baton_sandbox::Sandbox;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::{Shared, models, stuck};
+use super::{Shared, models, store, stuck};
 use crate::reply::Reply;
 
 /// git releases that hold the fixes of CVE-2025-48384 and 48385 and everything before them: the
@@ -89,6 +89,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
             .manifest()
             .map(|_| format!("{SSOT}/MANIFEST.json is valid")),
     );
+    checks.of("store", store::check(&session));
     check_drift(&session, &mut checks);
     let said = check_log(&session, &mut checks);
     let found = check_queue(&session, said, &mut checks);

@@ -146,7 +146,8 @@ fn cancel(session: &Session, notes: Option<&str>) -> Result<Reply, Problem> {
     session.authorize(&[ToolClass::Move])?;
     let notes = notes.map(|notes| checked(session, notes)).transpose()?;
     let id = session.task_id()?.to_string();
-    if !block(session, "CANCELLED", notes.as_deref(), |_| Ok(()))? {
+    let by = vec![session.standing(ToolClass::Move)?];
+    if !block(session, ("CANCELLED", notes.as_deref()), by, |_| Ok(()))? {
         let why = format!("task {id} is done or blocked already");
         return Err(Problem::fail("STATE_RULE", why).hint(format!("baton show {id}")));
     }

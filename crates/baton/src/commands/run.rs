@@ -1,5 +1,7 @@
 //! `baton run`: the whole way in process, with a step list for people.
 
+mod arguments;
+
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -13,68 +15,11 @@ use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::task::TaskId;
 use baton_core::terminal;
-use clap::{ArgMatches, Args, Command, FromArgMatches as _};
+use clap::{ArgMatches, FromArgMatches as _};
 
-use super::rounds::Until;
+pub(super) use self::arguments::{Arguments, arguments};
 use super::{Shared, rebase, retry, rollback, stop, tip};
 use crate::reply::Reply;
-
-#[derive(clap::Args, Clone, Default)]
-pub(super) struct Arguments {
-    /// Take this task
-    #[arg(value_name = "TASK", required_unless_present_any = ["next", "all", "watch"])]
-    task: Option<String>,
-    /// Take the next task of the inbox
-    #[arg(long, conflicts_with = "task")]
-    next: bool,
-    /// Land every approved candidate that waits, one after the other, each gated on top of the last;
-    /// what several of them would make is gated ahead, side by side
-    #[arg(long, conflicts_with_all = ["task", "next", "from", "producer"])]
-    all: bool,
-    /// Take one task after the other as they come, the most urgent first, until told to end
-    #[arg(long, requires = "producer", conflicts_with_all = ["task", "next", "all", "from", "apart"])]
-    pub(super) watch: bool,
-    /// With --watch, take up to this many tasks at one time; none may change what another may change
-    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub(super) parallel: Option<u8>,
-    #[command(flatten)]
-    pub(super) until: Until,
-    /// Take the task only when no task that somebody holds may change one of its files
-    #[arg(long, conflicts_with_all = ["next", "all"])]
-    apart: bool,
-    /// Take the patch from this file; - is standard input
-    #[arg(long, value_name = "FILE|-", conflicts_with = "producer")]
-    from: Option<PathBuf>,
-    /// Ask for the patch, as the policy's draft section says
-    #[arg(long, value_name = "NAME", value_parser = ["ollama", "openai", "command"])]
-    pub(super) producer: Option<String>,
-    /// Read the reply in this form, as patch-draft does
-    #[arg(long, value_name = "whole|search-replace|udiff", value_parser = ["whole", "search-replace", "udiff"])]
-    pub(super) reply_format: Option<String>,
-    /// Let repairs of the reply guess, where the policy lets them
-    #[arg(long)]
-    pub(super) fuzz: bool,
-    /// Decide and record, and stop nothing: the change goes to a person
-    #[arg(long)]
-    pub(super) shadow: bool,
-    /// Run every gate, also where a result for the same tree, gate and tools is at hand
-    #[arg(long)]
-    pub(super) no_cache: bool,
-    /// Claim under this name (default: BATON_OWNER, else account@host)
-    #[arg(long, value_name = "NAME")]
-    pub(super) owner: Option<String>,
-}
-
-/// Adds the flags.
-pub(super) fn arguments(command: Command) -> Command {
-    let command = Arguments::augment_args(command);
-    // They say when `--watch` ends, and nothing of one task.
-    ["max", "idle", "poll"]
-        .into_iter()
-        .fold(command, |command, flag| {
-            command.mut_arg(flag, |flag| flag.requires("watch"))
-        })
-}
 
 /// Takes one task as far as it may go, with a patch where it has none yet.
 pub(super) fn take(shared: &Shared, task: &str, from: Option<PathBuf>) -> Result<Reply, Problem> {

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals as Incoming;
 use signal_hook::low_level;
 
 /// How long a running draft has, after the second signal, to be killed with its process group.
-const GRACE: Duration = Duration::from_millis(300);
+pub(super) const GRACE: Duration = Duration::from_millis(300);
 
 /// What came so far.
 #[derive(Clone, Default)]
@@ -20,11 +20,12 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Listens from now on. After the second signal the process ends as soon as it can, and after `grace`
+    /// wherever it is.
     ///
     /// # Errors
     /// `SIGNALS_UNAVAILABLE`.
-    pub(super) fn listen() -> Result<Self, Problem> {
+    pub(super) fn listen(grace: Duration) -> Result<Self, Problem> {
         let signals = Self::default();
         let unavailable = |error: std::io::Error| {
             let why = format!("SIGTERM and SIGINT cannot be listened for: {error}");
@@ -42,7 +43,7 @@ impl Signals {
                 }
                 heard.count.fetch_add(1, Ordering::SeqCst);
                 if no {
-                    std::thread::sleep(GRACE);
+                    std::thread::sleep(grace);
                     low_level::exit(128 + signal);
                 }
             }

@@ -30,7 +30,7 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
     let reason = reason(&session, matches);
     let by = operator(&session).unwrap_or_else(|_| session.actor.name().to_owned());
     let store = match session.store() {
-        Err(problem) if problem.code == "STORE_UNREACHABLE" => {
+        Err(problem) if problem.code.starts_with("STORE_") => {
             return here(&session, &by, &reason, &problem);
         }
         store => store?,

@@ -1,7 +1,7 @@
 //! `baton store`: where the queue is kept, its tables, and its way to another place.
 
 use baton_core::audit::{Action, Draft, Level};
-use baton_core::manifest::{self, FOLDERS};
+use baton_core::manifest::FOLDERS;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::store::{Store, database};
@@ -54,15 +54,24 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 }
 
 fn address(session: &Session) -> Result<String, Problem> {
-    Ok(manifest::store_of(session.root()?)?.unwrap_or_else(|| FOLDERS.to_owned()))
+    Ok(Store::address(session.root()?)?.unwrap_or_else(|| FOLDERS.to_owned()))
 }
 
 fn show(session: &Session) -> Result<Reply, Problem> {
+    let said = check(session)?;
+    let shown = database::shown(&address(session)?);
+    let reply = json!({"command": "store", "status": "OK", "store": shown});
+    Ok(Reply::ok(reply).line(said))
+}
+
+/// Says where the queue is kept, once it was reached.
+pub(super) fn check(session: &Session) -> Result<String, Problem> {
     let address = address(session)?;
     session.store()?;
-    let shown = database::shown(&address);
-    let reply = json!({"command": "store", "status": "OK", "store": shown});
-    Ok(Reply::ok(reply).line(format!("The queue is kept at {shown}")))
+    Ok(format!(
+        "the queue is kept at {}",
+        database::shown(&address)
+    ))
 }
 
 fn migrate(session: &Session) -> Result<Reply, Problem> {
@@ -114,7 +123,7 @@ fn copy(session: &Session, from: Option<String>, to: &str) -> Result<Reply, Prob
             copied.tasks, copied.files, copied.lines
         ))
         .line(format!(
-            "  use it: set \"store\": \"{to}\" in .autodev_ssot/MANIFEST.json, commit that, then: baton resume"
+            "  use it: set \"store\": \"{to}\" in .autodev_ssot/MANIFEST.json, commit that, then: baton init && baton resume"
         ))
         .line("  the old store is as it was; put it away, so that nobody works on it"))
 }

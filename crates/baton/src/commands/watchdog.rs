@@ -23,7 +23,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use serde_json::{Value, json};
 
 use super::rounds::{self, Rounds, Until};
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use super::{Shared, stuck};
 use crate::reply::Reply;
 
@@ -67,7 +67,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 
 /// Pass after pass, until a signal comes. What nobody allows is not tried again.
 fn watch(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
-    let signals = Signals::listen()?;
+    let signals = Signals::listen(signals::GRACE)?;
     let mut counts = BTreeMap::new();
     let mut last = Round::default();
     let mut passes = 0;

@@ -26,7 +26,12 @@ pub(super) fn reject(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     let approval = draft(&session, matches, &candidate, Verdict::Denied, all, length)?;
     write(&session, &candidate, &approval, None)?;
     // A denied task waits for nobody any more.
-    let blocked = block(&session, "a person denied the candidate", None, |_| Ok(()))?;
+    let blocked = block(
+        &session,
+        ("a person denied the candidate", None),
+        Vec::new(),
+        |_| Ok(()),
+    )?;
     Ok(Reply::ok(json!({
         "command": "reject", "status": "OK", "task_id": candidate.task_id, "approval_id": approval.approval_id, "blocked": blocked,
     }))

@@ -15,6 +15,7 @@ mod claim;
 mod copy;
 pub mod database;
 mod directory;
+mod envelopes;
 mod hold;
 mod intake;
 mod keys;
@@ -25,8 +26,10 @@ mod merge_lock;
 mod names;
 mod network;
 mod order;
+mod pinned;
 mod set_aside;
 mod stall;
+mod stop;
 mod submit;
 mod task_folder;
 mod wait;
@@ -46,11 +49,13 @@ pub use claim::{Claim, Conflict};
 pub use copy::Copied;
 pub use database::{Database, Driver};
 pub use directory::{Directory, Identity, Lock, Started};
+pub use envelopes::KeptEnvelope;
 pub use hold::Held;
 pub use liveness::{Wedge, wedge};
 pub use merge_lock::MergeLock;
+pub use stop::{STOP, Stop};
 pub use submit::Submitted;
-pub use task_folder::{KeptEnvelope, TaskFolder};
+pub use task_folder::TaskFolder;
 pub use wait::Waiter;
 pub use watchdog::{Act, Patrol, Spent, Watch, What};
 
@@ -66,9 +71,6 @@ use crate::problem::Problem;
 use crate::state::State;
 use crate::task::TaskId;
 
-/// The kill switch's name in the queue.
-pub const STOP: &str = "STOP";
-
 /// The open queue of one repository.
 #[derive(Debug)]
 pub struct Store {
@@ -81,33 +83,30 @@ pub struct Store {
     audit: Mutex<AuditRules>,
 }
 
-/// Whether the kill switch is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// There is nothing of that name.
-    Absent,
-    /// It is there, or it could not be told that it is not; the text says which.
-    Present(String),
-}
-
-impl Stop {
-    /// Whether everything must halt.
-    #[must_use]
-    pub fn is_present(&self) -> bool {
-        matches!(self, Self::Present(_))
-    }
-}
-
 impl Store {
     /// Opens the queue of the repository at `root`.
     ///
     /// # Errors
+    /// `STORE_UNTRUSTED`, `STORE_UNREACHABLE`, `STORE_VERSION` where it lies in a database;
     /// `QUEUE_MISSING` when `baton init` was not run, `QUEUE_BROKEN` when a part of it is gone, a
     /// link, or unreadable.
     pub fn open(root: &Path) -> Result<Self, Problem> {
         let path = root.join(QUEUE_ROOT);
         let local = Folder::open(&path).map_err(|error| missing(root, &error))?;
-        Self::at(root, local, manifest::store_of(root)?)
+        Self::at(root, local, Self::address(root)?)
+    }
+
+    /// The address of the database that holds the queue, as the manifest says and a person chose for this
+    /// checkout; `None` for folders. Nothing is connected to.
+    ///
+    /// # Errors
+    /// `MANIFEST_INVALID`, `STORE_UNTRUSTED`.
+    pub fn address(root: &Path) -> Result<Option<String>, Problem> {
+        let address = manifest::store_of(root)?;
+        if let Some(address) = &address {
+            pinned::check(root, address)?;
+        }
+        Ok(address)
     }
 
     fn at(root: &Path, local: Folder, address: Option<String>) -> Result<Self, Problem> {
@@ -138,7 +137,12 @@ impl Store {
     /// # Errors
     /// `IO_ERROR`, `QUEUE_BROKEN`, and those of [`Log::create`].
     pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
-        Self::create_at(root, manifest::store_of(root)?)
+        let address = manifest::store_of(root)?;
+        let made = Self::create_at(root, address.clone())?;
+        if let Some(address) = &address {
+            pinned::pin(root, address)?;
+        }
+        Ok(made)
     }
 
     fn create_at(root: &Path, address: Option<String>) -> Result<(Self, bool), Problem> {
@@ -269,60 +273,6 @@ impl Store {
 
     fn state_folder(&self, state: State) -> Result<Directory, Problem> {
         self.folder(state.name())
-    }
-
-    /// Asks for the kill switch. Anything of that name counts, a dangling link too, and so does
-    /// every error that keeps us from knowing.
-    #[must_use]
-    pub fn stop(&self) -> Stop {
-        // Where the queue is shared, one that lies here halts this machine alone, whatever can be reached.
-        let here = match &self.database {
-            Some(_) => self.local.exists(STOP),
-            None => Ok(false),
-        };
-        match here.and_then(|here| Ok(here || self.queue.exists(STOP)?)) {
-            Ok(false) => Stop::Absent,
-            Ok(true) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} is there")),
-            Err(error) => {
-                Stop::Present(format!("{QUEUE_ROOT}/{STOP} cannot be looked at: {error}"))
-            }
-        }
-    }
-
-    /// Switches STOP on for this machine alone: the queue's database cannot be reached, and halting must not
-    /// depend on it.
-    ///
-    /// # Errors
-    /// `QUEUE_MISSING`, `IO_ERROR`.
-    pub fn stop_here(root: &Path, text: &str) -> Result<bool, Problem> {
-        let local = Folder::open(&root.join(QUEUE_ROOT)).map_err(|error| missing(root, &error))?;
-        switch(local.write_new(STOP, text.as_bytes()))
-    }
-
-    /// Switches STOP on, with who and why in it. Already on is fine.
-    ///
-    /// # Errors
-    /// `IO_ERROR`.
-    pub fn set_stop(&self, text: &str) -> Result<bool, Problem> {
-        switch(self.queue.write_new(STOP, text.as_bytes()))
-    }
-
-    /// Lifts STOP. Says whether it was there.
-    ///
-    /// # Errors
-    /// `IO_ERROR`.
-    pub fn lift_stop(&self) -> Result<bool, Problem> {
-        let lifted = |removed: io::Result<()>| match removed {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Problem::io(STOP, &error)
-                .hint("look at what lies there under that name and remove it by hand")),
-        };
-        let here = match &self.database {
-            Some(_) => lifted(self.local.remove(STOP))?,
-            None => false,
-        };
-        Ok(lifted(self.queue.remove(STOP))? || here)
     }
 
     /// Lists the tasks of the given states, by state and then by name, and counts them. Loose task
@@ -487,14 +437,6 @@ impl Store {
         }
         let why = format!("task {id} is not in {from} any more; somebody moved it");
         Err(Problem::fail("LEASE_LOST", why))
-    }
-}
-
-fn switch(written: io::Result<()>) -> Result<bool, Problem> {
-    match written {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(Problem::io(STOP, &error)),
     }
 }
 

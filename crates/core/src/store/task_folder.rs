@@ -8,7 +8,7 @@ use super::calls::CALLS;
 use super::hold::Depth;
 use super::{Directory, broken};
 use crate::candidate::Candidate;
-use crate::envelope::{self, Artifact, ArtifactKind, Decision, Envelope, QUEUE_ROOT, Status};
+use crate::envelope::{Artifact, ArtifactKind, Envelope, QUEUE_ROOT, Status};
 use crate::lease::{self, Lease};
 use crate::problem::Problem;
 use crate::state::State;
@@ -19,7 +19,6 @@ const TASK_FILE: &str = "task.json";
 pub(super) const LOCK_FILE: &str = ".lock";
 const CANDIDATE_FILE: &str = "candidate.json";
 const PATCH_FILE: &str = "draft.patch";
-const ENVELOPES: &str = "envelopes";
 const ATTEMPTS: &str = "attempts";
 /// Evidence files and the like: the largest that is read back, in bytes.
 const MAX_FILE: usize = 256 << 20;
@@ -34,15 +33,6 @@ pub struct TaskFolder {
     depth: Arc<Mutex<Depth>>,
     /// The fencing number that this run's writes need; none of its own until it is bound to one.
     bound: Cell<Option<Option<u64>>>,
-}
-
-/// An envelope that a skill kept in the task's folder.
-#[derive(Clone, Debug)]
-pub struct KeptEnvelope {
-    /// Its place, such as `envelopes/03-gate-runner.json`.
-    pub name: String,
-    /// What it says.
-    pub envelope: Envelope,
 }
 
 impl TaskFolder {
@@ -109,7 +99,7 @@ impl TaskFolder {
         Ok((Some(folder), file.to_owned()))
     }
 
-    fn trouble(&self, name: &str, error: &io::Error) -> Problem {
+    pub(super) fn trouble(&self, name: &str, error: &io::Error) -> Problem {
         let code = if error.kind() == io::ErrorKind::NotFound {
             "FILE_MISSING"
         } else {
@@ -435,96 +425,6 @@ impl TaskFolder {
             Artifact::new(ArtifactKind::Other, self.path(CANDIDATE_FILE), note),
             candidate,
         ))
-    }
-
-    /// Keeps an envelope as `envelopes/NN-<skill>.json`.
-    ///
-    /// # Errors
-    /// `IO_ERROR`, and as [`Self::guard`].
-    pub fn keep_envelope(&self, envelope: &Envelope) -> Result<(), Problem> {
-        let _held = self.guard()?;
-        let mut bytes = serde_json::to_vec(envelope)
-            .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
-        bytes.push(b'\n');
-        let folder = self
-            .folder
-            .sub_or_new(ENVELOPES)
-            .map_err(|error| self.trouble(ENVELOPES, &error))?;
-        let mut number = folder
-            .list()
-            .map_err(|error| self.trouble(ENVELOPES, &error))?
-            .len()
-            + 1;
-        loop {
-            match folder.write_new(&format!("{number:02}-{}.json", envelope.skill), &bytes) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(self.trouble(ENVELOPES, &error)),
-            }
-        }
-    }
-
-    /// The kept envelopes, oldest first. One that cannot be read is an error: evidence that is
-    /// broken is no evidence.
-    ///
-    /// # Errors
-    /// `EVIDENCE_CHANGED` naming the file.
-    pub fn envelopes(&self) -> Result<Vec<KeptEnvelope>, Problem> {
-        let folder = match self.folder.sub(ENVELOPES) {
-            Ok(folder) => folder,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(self.trouble(ENVELOPES, &error)),
-        };
-        let mut names: Vec<_> = folder
-            .list()
-            .map_err(|error| self.trouble(ENVELOPES, &error))?
-            .into_iter()
-            .map(|entry| entry.name)
-            .collect();
-        // 02 before 10 before 100: by number, not by text.
-        names.sort_by_key(|name| {
-            (
-                name.split('-')
-                    .next()
-                    .and_then(|digits| digits.parse::<u64>().ok()),
-                name.clone(),
-            )
-        });
-        names
-            .into_iter()
-            .map(|name| self.kept_envelope(&folder, &name))
-            .collect()
-    }
-
-    /// The decision that decision-router recorded last. A run that was refused, as one on a task that has
-    /// moved on already, decided nothing and takes nothing back.
-    ///
-    /// # Errors
-    /// `EVIDENCE_CHANGED`.
-    pub fn recorded_decision(&self) -> Result<Option<Decision>, Problem> {
-        let kept = self.envelopes()?;
-        let routed = kept.iter().map(|kept| &kept.envelope);
-        let mut routed = routed.filter(|envelope| envelope.skill == "decision-router");
-        Ok(routed
-            .rfind(|envelope| envelope.decision.is_some())
-            .and_then(|envelope| envelope.decision))
-    }
-
-    fn kept_envelope(&self, folder: &Directory, name: &str) -> Result<KeptEnvelope, Problem> {
-        let shown = format!("{ENVELOPES}/{name}");
-        let bytes = folder
-            .read(name, envelope::MAX_BYTES)
-            .map_err(|error| self.trouble(&shown, &error))?;
-        let envelope = Envelope::parse(&bytes).map_err(|problem| {
-            Problem::fail(
-                "EVIDENCE_CHANGED",
-                format!("{}: {}", self.path(&shown), problem.message),
-            )
-        })?;
-        Ok(KeptEnvelope {
-            name: shown,
-            envelope,
-        })
     }
 
     /// Moves everything that the last attempt made into `attempts/<number>/`; the task itself stays.

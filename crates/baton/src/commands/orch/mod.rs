@@ -313,7 +313,8 @@ fn fail(session: &Session, notes: &str) -> Result<Reply, Problem> {
     session.authorize(&[ToolClass::Move])?;
     let notes = checked(session, notes)?;
     let id = session.task_id()?.to_string();
-    if !block(session, FAILED, Some(&notes), nobody_is_at)? {
+    let by = vec![session.standing(ToolClass::Move)?];
+    if !block(session, (FAILED, Some(&notes)), by, nobody_is_at)? {
         let why = format!("task {id} is done or blocked already");
         return Err(Problem::fail("STATE_RULE", why).hint(format!("baton show {id}")));
     }

@@ -12,7 +12,7 @@ use baton_core::store::TaskFolder;
 use baton_core::task::{Priority, Task, TaskId};
 
 use super::table::{QueueStatus, Row, cell, notes_cell, to_kst};
-use crate::commands::block::FAILED;
+use crate::commands::block::{FAILED, SPENT};
 
 /// Every task of these states as a row, by state and then by name.
 ///
@@ -104,10 +104,10 @@ fn why_blocked(task: &TaskFolder, events: &[Event]) -> QueueStatus {
     let moves = |event: &&Event| event.moves_to() == Some(State::Blocked);
     let failed = match events.iter().rev().find(moves) {
         Some(line) if line.action == Action::IncidentRaised => is_about_failure(task),
-        Some(line) => line
-            .meta
-            .get("reason")
-            .is_some_and(|reason| reason == FAILED),
+        Some(line) => {
+            let reason = line.meta.get("reason").and_then(|reason| reason.as_str());
+            reason.is_some_and(|reason| [FAILED, SPENT].contains(&reason))
+        }
         None => false,
     };
     if failed {

@@ -22,7 +22,7 @@ use serde_json::json;
 use self::hand::Hand;
 use self::queue::Taken;
 use super::rounds::{Round, Rounds, Until};
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use super::{Shared, stuck, watchdog};
 use crate::reply::Reply;
 
@@ -117,7 +117,7 @@ impl<'a> Worker<'a> {
             )));
         }
         masking::refuse("the worker's name", &name)?;
-        let signals = Signals::listen()?;
+        let signals = Signals::listen(signals::GRACE)?;
         Ok(Self {
             shared,
             arguments,

@@ -1,0 +1,90 @@
+//! Which database a checkout belongs to, as a person said by `baton init`. The manifest alone would not do: a
+//! change that somebody checked out, in CI say, brings its own, and nobody's password is for whatever host that
+//! names. So the address is kept in git's own folder, which no commit can write to.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::database::shown;
+use crate::files;
+use crate::problem::Problem;
+
+/// The file in git's folder.
+const FILE: &str = "baton-store";
+/// The longest address that is read, in bytes.
+const MOST: usize = 4096;
+
+/// Remembers that a person chose this address for the checkout at `root`.
+pub(super) fn pin(root: &Path, address: &str) -> Result<(), Problem> {
+    let folder = git_folder(root)?;
+    let failed = |error: io::Error| Problem::io(folder.join(FILE).display(), &error);
+    let folder = files::Folder::open(&folder).map_err(failed)?;
+    folder.replace(FILE, address.as_bytes()).map_err(failed)
+}
+
+/// Refuses an address that no person chose for this checkout.
+pub(super) fn check(root: &Path, address: &str) -> Result<(), Problem> {
+    let path = git_folder(root)?.join(FILE);
+    let pinned = match files::read_named(&path, MOST) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Problem::io(path.display(), &error)),
+    };
+    if pinned.as_deref() == Some(address) {
+        return Ok(());
+    }
+    let before = pinned.map_or("no store".to_owned(), |pinned| shown(&pinned));
+    let why = format!(
+        "the manifest keeps the queue at {}, and this checkout was set up with {before}",
+        shown(address)
+    );
+    Err(Problem::fail("STORE_UNTRUSTED", why)
+        .hint("nothing was connected to; if the manifest is right, a person runs here: baton init"))
+}
+
+/// git's folder of this checkout; a linked worktree names its own in a file.
+fn git_folder(root: &Path) -> Result<PathBuf, Problem> {
+    let path = root.join(".git");
+    if path.is_dir() {
+        return Ok(path);
+    }
+    let text = fs::read_to_string(&path).map_err(|error| Problem::io(path.display(), &error))?;
+    let named = text.strip_prefix("gitdir: ").map(str::trim_end);
+    named.map(|named| root.join(named)).ok_or_else(|| {
+        let why = format!("{} is neither a folder nor names one", path.display());
+        Problem::fail("NO_REPOSITORY", why).hint("run it in a checkout that git knows")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_counts_once_a_person_chose_it_and_no_other_does() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(".git")).unwrap();
+        let refused = check(root.path(), "sqlite:a").unwrap_err();
+        assert_eq!(refused.code, "STORE_UNTRUSTED");
+        pin(root.path(), "sqlite:a").unwrap();
+        check(root.path(), "sqlite:a").unwrap();
+        let other = check(root.path(), "postgres://u@elsewhere/d").unwrap_err();
+        assert!(other.message.contains("sqlite:a"), "{other:?}");
+        assert!(other.message.contains("postgres://u@elsewhere/d"));
+    }
+
+    #[test]
+    fn a_worktree_has_a_choice_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let own = root.path().join("real");
+        fs::create_dir(&own).unwrap();
+        let tree = root.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        fs::write(tree.join(".git"), format!("gitdir: {}\n", own.display())).unwrap();
+        pin(&tree, "sqlite:a").unwrap();
+        assert!(own.join(FILE).exists());
+        check(&tree, "sqlite:a").unwrap();
+        assert!(check(root.path(), "sqlite:a").is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! The kill switch: anything of its name in the queue halts everything.
+
+use std::io;
+use std::path::Path;
+
+use super::{Store, missing};
+use crate::envelope::QUEUE_ROOT;
+use crate::files::Folder;
+use crate::problem::Problem;
+
+/// The kill switch's name in the queue.
+pub const STOP: &str = "STOP";
+
+/// Whether the kill switch is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// There is nothing of that name.
+    Absent,
+    /// It is there, or it could not be told that it is not; the text says which.
+    Present(String),
+}
+
+impl Stop {
+    /// Whether everything must halt.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        matches!(self, Self::Present(_))
+    }
+}
+
+impl Store {
+    /// Asks for the kill switch. Anything of that name counts, a dangling link too, and so does
+    /// every error that keeps us from knowing.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        // Where the queue is shared, one that lies here halts this machine alone, whatever can be reached.
+        let here = match &self.database {
+            Some(_) => self.local.exists(STOP),
+            None => Ok(false),
+        };
+        match here.and_then(|here| Ok(here || self.queue.exists(STOP)?)) {
+            Ok(false) => Stop::Absent,
+            Ok(true) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} is there")),
+            Err(error) => {
+                Stop::Present(format!("{QUEUE_ROOT}/{STOP} cannot be looked at: {error}"))
+            }
+        }
+    }
+
+    /// Switches STOP on for this machine alone: the queue's database cannot be reached, and halting must not
+    /// depend on it.
+    ///
+    /// # Errors
+    /// `QUEUE_MISSING`, `IO_ERROR`.
+    pub fn stop_here(root: &Path, text: &str) -> Result<bool, Problem> {
+        let local = Folder::open(&root.join(QUEUE_ROOT)).map_err(|error| missing(root, &error))?;
+        switch(local.write_new(STOP, text.as_bytes()))
+    }
+
+    /// Switches STOP on, with who and why in it. Already on is fine.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn set_stop(&self, text: &str) -> Result<bool, Problem> {
+        switch(self.queue.write_new(STOP, text.as_bytes()))
+    }
+
+    /// Lifts STOP. Says whether it was there.
+    ///
+    /// # Errors
+    /// `IO_ERROR`.
+    pub fn lift_stop(&self) -> Result<bool, Problem> {
+        let lifted = |removed: io::Result<()>| match removed {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Problem::io(STOP, &error)
+                .hint("look at what lies there under that name and remove it by hand")),
+        };
+        let here = match &self.database {
+            Some(_) => lifted(self.local.remove(STOP))?,
+            None => false,
+        };
+        Ok(lifted(self.queue.remove(STOP))? || here)
+    }
+}
+
+fn switch(written: io::Result<()>) -> Result<bool, Problem> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Problem::io(STOP, &error)),
+    }
+}
