@@ -204,12 +204,13 @@ fn a_lost_answer_is_not_asked_for_twice() {
     let server = Server::new();
     let proxy = Proxy::new(server.host());
     let bench = bench(&format!("postgres://baton@{}/postgres", proxy.address));
-    let step = i64::try_from(number("BATON_ANSWERS_STEP", 1)).unwrap();
     let mut told = Vec::new();
     let patch = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo lost\n").unwrap());
     bench.patch_file("x.patch", &patch);
     for verb in ["submit", "claim-lock", "run"] {
         let (mut at, mut lost, mut blocked) = (0, 0, 0);
+        // A whole run says some hundred things; every eleventh is enough.
+        let step = if verb == "run" { 11 } else { 1 };
         loop {
             let id = format!("{verb}-{at}");
             let key = format!("key-of-{id}");

@@ -1,12 +1,8 @@
 //! A person's word that a task stops here: it goes to blocked, whatever step it was at.
 
 use baton_core::audit::{Action, Draft};
-<<<<<<< HEAD
 use baton_core::clock::Moment;
-=======
-use baton_core::clock;
 use baton_core::envelope::ApprovalEntry;
->>>>>>> orch
 use baton_core::masking;
 use baton_core::problem::Problem;
 use baton_core::session::Session;

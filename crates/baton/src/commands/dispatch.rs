@@ -10,12 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use baton_core::audit::{Action, Draft};
-<<<<<<< HEAD
 use baton_core::clock::Moment;
-use baton_core::envelope::{Envelope, ToolClass};
-=======
 use baton_core::envelope::ToolClass;
->>>>>>> orch
 use baton_core::problem::Problem;
 use baton_core::state::State;
 use baton_core::store::TaskFolder;

@@ -73,7 +73,7 @@ impl Store {
             self.log()?.append(draft)?;
             return Ok(true);
         };
-        let rest = Backoff::after(self.tries(task)?, code, clock::now())?;
+        let rest = Backoff::after(self.tries(task)?, code, Moment::now())?;
         draft = draft
             .meta(FAILED, code)
             .meta("failed_tries", rest.failed)
@@ -82,13 +82,4 @@ impl Store {
         task.write_backoff(&rest)?;
         Ok(true)
     }
-<<<<<<< HEAD
-
-    fn rest(&self, task: &TaskFolder, code: &str) -> Result<Backoff, Problem> {
-        let events = self.log()?.events_of(task.id().as_str())?;
-        let failed = Attempts::of(events.iter().map(|(event, _)| event)).failed + 1;
-        Backoff::after(failed, code, Moment::now())
-    }
-=======
->>>>>>> orch
 }
