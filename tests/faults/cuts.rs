@@ -289,3 +289,21 @@ fn tried_again(bench: &Bench) -> Result<(), String> {
     }
     is_whole(bench)
 }
+
+/// Who does not know whether a tool came through runs it once more. It is refused, and takes nothing away.
+#[test]
+fn a_tool_that_is_run_once_more_and_refused_takes_no_result_away() {
+    let bench = prepared("folder", &APPROVES);
+    assert_eq!(count(&bench, "DECISION_MADE"), 1);
+    assert_eq!(bench.baton(ROUTE).findings(), ["STATE_RULE"]);
+    bench.baton(APPROVE).expect(0);
+    bench.baton(LAND).expect(0);
+    let bench = prepared("folder", &DRAFTS);
+    bench.baton(DRAFT).expect(0);
+    assert_eq!(bench.baton(DRAFT).findings(), ["FILE_EXISTS"]);
+    for line in [SCAN, GATES, ROUTE, APPROVE, LAND] {
+        bench.baton(line).expect(0);
+    }
+    bench.baton(["verify", "T-1", "--strict"]).expect(0);
+    is_whole(&bench).unwrap();
+}

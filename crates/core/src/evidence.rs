@@ -8,7 +8,7 @@ pub mod statements;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::audit::{Action, Event};
 use crate::candidate::{self, Candidate};
@@ -48,6 +48,8 @@ struct Recorded {
     lines: HashMap<String, Line>,
     /// The last result of each skill in the task's present attempt.
     latest: HashMap<String, String>,
+    /// The lines of runs that were refused.
+    refused: HashSet<String>,
     /// Whether the attempt's last decision was made in shadow mode.
     in_shadow: bool,
     /// How risky whoever proposed the change holds it to be.
@@ -117,7 +119,7 @@ impl Court<'_> {
     /// What the log holds of the task since it was submitted, chained to the signed head.
     fn recorded(&self, task: &TaskFolder) -> Result<Recorded, Problem> {
         let mut lines = HashMap::new();
-        let mut latest = HashMap::new();
+        let (mut latest, mut refused) = (HashMap::new(), HashSet::new());
         let (mut in_shadow, mut was_spared) = (false, false);
         let mut opinion = RiskLevel::Low;
         for (event, _) in &self.store.log()?.events_of(task.id().as_str())? {
@@ -147,12 +149,14 @@ impl Court<'_> {
                     opinion = opinion.max(opinion_of(event));
                     latest.insert(event.skill.clone(), event.event_id.clone());
                 }
+                Action::Error => drop(refused.insert(event.event_id.clone())),
                 _ => {}
             }
         }
         Ok(Recorded {
             lines,
             latest,
+            refused,
             in_shadow: in_shadow || was_spared,
             opinion,
             policy_sha256: self.policy.sha256.clone(),
@@ -167,11 +171,12 @@ impl Court<'_> {
         recorded: &Recorded,
     ) -> Result<(), Problem> {
         let kept = task.envelopes()?;
-        let draft = kept
-            .iter()
-            .rev()
-            .map(|kept| &kept.envelope)
-            .find(|envelope| envelope.skill == "patch-draft-request");
+        // Who drafts once more, not knowing that the first run came through, is refused: that is no draft.
+        let is_draft = |envelope: &&Envelope| {
+            let was_refused = recorded.refused.contains(&envelope.audit.event_id);
+            envelope.skill == "patch-draft-request" && !was_refused
+        };
+        let draft = kept.iter().map(|kept| &kept.envelope).rfind(is_draft);
         let Some(draft) = draft else {
             return Err(Problem::fail(
                 "EVIDENCE_MISSING",
