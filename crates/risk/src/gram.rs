@@ -120,13 +120,18 @@ impl Rarity {
 }
 
 impl Words {
-    fn get(&self, number: usize) -> Option<&[u8]> {
+    pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
         let (range, _) = self.places.get(number)?;
         self.bytes.get(range.clone())
     }
 
     fn rarest(&self, number: usize) -> usize {
         self.places.get(number).map_or(0, |(_, rarest)| *rarest)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
     }
 
     pub(crate) fn push(&mut self, word: &[u8]) {

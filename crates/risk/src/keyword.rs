@@ -41,18 +41,48 @@ struct List {
 }
 
 impl List {
-    /// Takes in rules with their keywords, sorted by keyword.
-    fn of(keywords: &[(Cow<'_, [u8]>, usize)]) -> Self {
+    /// Takes in keywords in lower case, each with a rule that has it.
+    fn of<'k>(keywords: impl Iterator<Item = (Cow<'k, [u8]>, usize)>, most: usize) -> Self {
         let mut list = Self::default();
-        for of_word in keywords.chunk_by(|(one, _), (next, _)| one == next) {
-            let rules = of_word.iter().map(|(_, rule)| *rule);
-            list.rules.extend(rules);
-            list.ends.push(list.rules.len());
-            if let Some((word, _)) = of_word.first() {
-                list.words.push(word);
+        let mut index = Index::of_size(most);
+        let mut pairs = Vec::with_capacity(most);
+        let mut last = Vec::new();
+        for (word, rule) in keywords {
+            let number = index.number(&mut list.words, &word);
+            match last.get_mut(number) {
+                // A rule may name a word twice.
+                Some(known) if *known == rule => continue,
+                Some(known) => *known = rule,
+                None => last.push(rule),
+            }
+            pairs.push((number, rule));
+        }
+        list.fill(&pairs, last.len());
+        list
+    }
+
+    /// Puts the rules of each word side by side.
+    fn fill(&mut self, pairs: &[(usize, usize)], words: usize) {
+        let mut counts = vec![0; words];
+        for (word, _) in pairs {
+            if let Some(count) = counts.get_mut(*word) {
+                *count += 1;
             }
         }
-        list
+        let mut end = 0;
+        for count in counts {
+            self.ends.push(end);
+            end += count;
+        }
+        self.rules = vec![0; pairs.len()];
+        for (word, rule) in pairs {
+            if let Some(end) = self.ends.get_mut(*word)
+                && let Some(place) = self.rules.get_mut(*end)
+            {
+                *place = *rule;
+                *end += 1;
+            }
+        }
     }
 
     fn rules_of(&self, word: usize) -> &[usize] {
@@ -61,6 +91,48 @@ impl List {
         let end = self.ends.get(word).copied().unwrap_or(start);
         self.rules.get(start..end).unwrap_or_default()
     }
+}
+
+/// The numbers of words, by a hash of each.
+struct Index {
+    /// The number of a word, and one more; 0 for none. A word that is not in its own slot is in one of the
+    /// next.
+    slots: Vec<u32>,
+}
+
+impl Index {
+    /// For so many words at the most.
+    fn of_size(words: usize) -> Self {
+        let size = (2 * words).next_power_of_two();
+        Self {
+            slots: vec![0; size],
+        }
+    }
+
+    /// The number of a word, which is put into the list where it is new.
+    fn number(&mut self, words: &mut Words, word: &[u8]) -> usize {
+        let last = self.slots.len() - 1;
+        let mut at = hash(word) & last;
+        while let Some(slot) = self.slots.get_mut(at) {
+            let Some(number) = slot.checked_sub(1).map(|number| number as usize) else {
+                words.push(word);
+                *slot = words.len() as u32;
+                return words.len() - 1;
+            };
+            if words.get(number) == Some(word) {
+                return number;
+            }
+            at = (at + 1) & last;
+        }
+        0
+    }
+}
+
+/// A number for a word; who writes the rules has nothing to gain from words that share one.
+fn hash(word: &[u8]) -> usize {
+    let mix = |all: u64, byte: &u8| (all ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let all = word.iter().fold(0xcbf2_9ce4_8422_2325, mix);
+    (all ^ (all >> 32)) as usize
 }
 
 /// The keywords of some rules, ready to be looked for.
@@ -97,9 +169,9 @@ pub(crate) struct Numbered {
 }
 
 impl Numbered {
-    /// Of sorted words in lower case, none twice.
+    /// Of words in lower case, none twice.
     pub(crate) fn of(words: &[(Cow<'_, [u8]>, usize)]) -> Self {
-        let list = List::of(words);
+        let list = List::of(words.iter().cloned(), words.len());
         let numbers: Vec<_> = (0..words.len()).collect();
         Self {
             grams: Grams::of(&list.words, &numbers),
@@ -120,27 +192,25 @@ impl Numbered {
 
 impl Keywords {
     pub(crate) fn of(rules: &[Rule<'_>]) -> Self {
-        let mut keywords = Vec::new();
         let mut always = RuleSet::of_size(rules.len());
-        let readers = rules
+        let mut readers = Vec::with_capacity(rules.len());
+        for (at, rule) in rules
             .iter()
             .enumerate()
-            .filter(|(_, rule)| rule.reads_text());
-        for (at, rule) in readers {
-            if rule.has_no_keyword() {
-                always.insert(at);
-                continue;
+            .filter(|(_, rule)| rule.reads_text())
+        {
+            match rule.has_no_keyword() {
+                true => always.insert(at),
+                false => readers.push((at, rule)),
             }
-            keywords.extend(rule.keywords().iter().map(|word| (lower(word), at)));
         }
-        // Numbers are compared many times faster than pieces of memory, and most words differ early.
-        keywords.sort_unstable_by(|(one, at), (other, next)| {
-            let order = beginning(one).cmp(&beginning(other));
-            order.then_with(|| one.cmp(other)).then(at.cmp(next))
+        let most = readers.iter().map(|(_, rule)| rule.keywords().len()).sum();
+        let keywords = readers.into_iter().flat_map(|(at, rule)| {
+            let own = rule.keywords().iter();
+            own.map(move |word| (lower(word), at))
         });
-        keywords.dedup();
         Self {
-            list: Rc::new(List::of(&keywords)),
+            list: Rc::new(List::of(keywords, most)),
             always,
             tables: RefCell::default(),
         }
@@ -172,15 +242,6 @@ impl Keywords {
             always: self.always.and(fits),
         }
     }
-}
-
-/// The first bytes of a word as a number of the same order.
-fn beginning(word: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    for (byte, of_word) in bytes.iter_mut().zip(word) {
-        *byte = *of_word;
-    }
-    u64::from_be_bytes(bytes)
 }
 
 /// A keyword in lower case; nearly every one is written so.

@@ -26,7 +26,7 @@ const FEW_BYTES: usize = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Pattern {
     text: String,
-    compiled: OnceCell<Regex>,
+    compiled: OnceCell<Box<Regex>>,
 }
 
 impl Pattern {
@@ -46,7 +46,7 @@ impl Pattern {
             return Ok(regex);
         }
         let regex = Regex::of(&self.text)?;
-        Ok(self.compiled.get_or_init(|| regex))
+        Ok(self.compiled.get_or_init(|| Box::new(regex)))
     }
 }
 
@@ -149,6 +149,8 @@ fn limits() -> meta::Config {
     meta::Config::new()
         .utf8_empty(false)
         .nfa_size_limit(Some(PATTERN_LIMIT))
+        // A rule book stays in its thread; to ask how many there could be takes reading of files.
+        .pool_capacity(1)
         .hybrid_cache_capacity(STATES_LIMIT)
 }
 

@@ -26,8 +26,9 @@ pub(crate) struct Rule<'p> {
     pub(crate) source: Source<'p>,
     /// The languages that it reads, for rules of the policy.
     pub(crate) languages: Languages,
-    compiled: OnceCell<Compiled>,
-    told: OnceCell<Told>,
+    /// Both lie elsewhere: there are hundreds of rules, and most are never asked.
+    compiled: OnceCell<Box<Compiled>>,
+    told: OnceCell<Box<Told>>,
 }
 
 #[derive(Debug)]
@@ -137,7 +138,7 @@ impl<'p> Rule<'p> {
             Source::Secret(rule) => &rule.keywords,
         };
         self.told
-            .get_or_init(|| shape::told(self.pattern(), keywords))
+            .get_or_init(|| Box::new(shape::told(self.pattern(), keywords)))
     }
 
     /// Whether every match lies in one line, so that only the lines with a keyword need be read.
@@ -185,7 +186,7 @@ impl<'p> Rule<'p> {
                 }
             }
         };
-        Ok(self.compiled.get_or_init(|| compiled))
+        Ok(self.compiled.get_or_init(|| Box::new(compiled)))
     }
 
     /// Compiles the pattern, which checks the rule's examples.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::needs::Needs;
 use crate::pattern::{Groups, Pattern, Regex};
-pub(crate) use crate::secret_file::{MAX_BYTES, read};
+pub(crate) use crate::secret_file::{MAX_BYTES, OWN, read};
 
 /// What the fields of an allowlist are joined by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
