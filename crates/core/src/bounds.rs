@@ -68,6 +68,17 @@ pub fn unique<T: PartialEq>(field: &str, list: &[T]) -> Checked {
     }
 }
 
+/// As [`unique`], for texts, of which there may be many.
+pub fn unique_texts(field: &str, list: &[String]) -> Checked {
+    let mut sorted: Vec<&str> = list.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    match sorted.len() == list.len() {
+        true => Ok(()),
+        false => unique(field, list),
+    }
+}
+
 /// A whole number from `least` to `most`.
 pub fn number(field: &str, number: u64, least: u64, most: u64) -> Checked {
     if (least..=most).contains(&number) {

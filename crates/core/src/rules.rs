@@ -1,6 +1,7 @@
 //! Compiled path rules. Compiling checks the examples, so a rule that does not do what its author
 //! thought is refused before it judges anything.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -158,15 +159,41 @@ impl Globs {
     /// is not UTF-8 or holds control characters is matched as it is, never as it is shown.
     #[must_use]
     pub fn owners(&self, path: &[u8]) -> Vec<usize> {
-        let folded = match self.case {
-            Case::Exact => None,
-            Case::Folded => Some(spelling::lower(path)),
-        };
-        let path = folded.as_deref().unwrap_or(path);
+        let path = self.spelled(path);
+        let mut owners = self.by_set(&path);
+        self.by_name(&path, |own| owners.extend(own));
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+    }
+
+    /// Whether a glob of this owner matches a path: [`Self::owners`] would name it.
+    #[must_use]
+    pub fn owns(&self, owner: usize, path: &[u8]) -> bool {
+        let path = self.spelled(path);
+        let mut is_owner = false;
+        self.by_name(&path, |own| is_owner |= own.contains(&owner));
+        let is_in_set = |own: &Vec<usize>| own.contains(&owner);
+        is_owner || (self.owners.iter().any(is_in_set) && self.by_set(&path).contains(&owner))
+    }
+
+    /// A path as the globs are written.
+    fn spelled<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
+        match self.case {
+            Case::Exact => path.into(),
+            Case::Folded => spelling::lower(path).into(),
+        }
+    }
+
+    fn by_set(&self, path: &[u8]) -> Vec<usize> {
         let candidate = Candidate::new(Path::new(OsStr::from_bytes(path)));
         let matched = self.set.matches_candidate(&candidate);
-        let set = matched.into_iter().filter_map(|at| self.owners.get(at));
-        let mut owners: Vec<usize> = set.flatten().copied().collect();
+        let owners = matched.into_iter().filter_map(|at| self.owners.get(at));
+        owners.flatten().copied().collect()
+    }
+
+    /// Hands over the owners of each glob that is looked up by name and matches.
+    fn by_name(&self, path: &[u8], mut visit: impl FnMut(&[usize])) {
         let mut parts = path.split(|byte| *byte == b'/').rev();
         let name = parts.next().unwrap_or_default();
         let text = |part| std::str::from_utf8(part).ok();
@@ -177,25 +204,18 @@ impl Globs {
         let anywhere = [None, name.last().copied()].map(|last| self.stars.get(&last));
         let stars = anywhere.into_iter().chain([within]).flatten().flatten();
         let stars = stars.filter(|star| star.matches(name));
-        owners.extend(stars.flat_map(|star| &star.owners));
-        owners.extend(
-            text(name)
-                .and_then(|name| self.files.get(name))
-                .into_iter()
-                .flatten(),
-        );
-        for folder in folders.filter_map(text) {
-            owners.extend(self.folders.get(folder).into_iter().flatten());
-            let below = self.stars_below.get(folder).into_iter().flatten();
-            owners.extend(
-                below
-                    .filter(|star| star.matches(name))
-                    .flat_map(|star| &star.owners),
-            );
+        stars.for_each(|star| visit(&star.owners));
+        if let Some(owners) = text(name).and_then(|name| self.files.get(name)) {
+            visit(owners);
         }
-        owners.sort_unstable();
-        owners.dedup();
-        owners
+        for folder in folders.filter_map(text) {
+            if let Some(owners) = self.folders.get(folder) {
+                visit(owners);
+            }
+            let below = self.stars_below.get(folder).into_iter().flatten();
+            let below = below.filter(|star| star.matches(name));
+            below.for_each(|star| visit(&star.owners));
+        }
     }
 }
 
@@ -273,7 +293,8 @@ fn expand(glob: &str) -> Vec<String> {
     let mut done = Vec::new();
     let mut open = vec![glob.to_owned()];
     while let Some(next) = open.pop() {
-        match split_braces(&next) {
+        let braces = next.contains('{').then(|| split_braces(&next));
+        match braces.flatten() {
             None => done.push(next),
             Some((before, choices, after)) => {
                 let choices = choices.into_iter().rev();
@@ -345,7 +366,7 @@ impl<'a> PathRules<'a> {
             .map_err(|why| Problem::fail("POLICY_INVALID", format!("policy: {why}")))?;
         for (at, rule) in rules.iter().enumerate() {
             check_examples(&rule.id, &rule.matches, &rule.no_match, |path| {
-                globs.owners(path.as_bytes()).contains(&at)
+                globs.owns(at, path.as_bytes())
             })?;
         }
         Ok(Self { rules, globs })

@@ -258,7 +258,7 @@ fn risk_rule(rule: &RiskRule) -> Checked {
             bounds::text("risk_rules.keywords", word, 2, 100)
         },
     )?;
-    bounds::unique("risk_rules.keywords", &rule.keywords)?;
+    bounds::unique_texts("risk_rules.keywords", &rule.keywords)?;
     bounds::text("risk_rules.pattern", &rule.pattern, 1, 4000)?;
     if let Some(except) = &rule.except {
         bounds::text("risk_rules.except", except, 1, 4000)?;
