@@ -20,6 +20,12 @@ pub(crate) struct Called {
     pub(crate) several: RuleSet,
     /// Rules to judge what goes away.
     pub(crate) losing: RuleSet,
+    /// Lines in which alone a rule for secrets that stays in a line may find what goes away, each with the
+    /// rule before it: removed ones and those beside them, for a match may begin with the end of the line
+    /// before. By where they start in the hunk.
+    gone: Vec<(usize, usize)>,
+    /// The rules of which a keyword stands in a removed line, for these.
+    taken: RuleSet,
 }
 
 /// The line that a place lies in; many places lie in one.
@@ -59,6 +65,7 @@ impl Called {
             for number in place.rules() {
                 if let Some(rule) = book.rule(number)
                     && (line.is_near || rule.is_loose())
+                    && !called.goes(raw, (number, rule), &mut line)
                 {
                     called.add(book, (number, rule), &mut line);
                 }
@@ -76,7 +83,48 @@ impl Called {
         }
         called.lines.sort_unstable();
         called.lines.dedup();
+        for (number, _) in &called.gone {
+            if called.taken.has(*number) {
+                called.losing.insert(*number);
+            }
+        }
         called
+    }
+
+    /// The lines of the old side, counted from 0, in which alone a match of some of [`Self::losing`] may
+    /// lie, each behind its rule; the others may match anywhere.
+    pub(crate) fn gone(&self, raw: &[u8]) -> Vec<(usize, usize)> {
+        let gone = self.gone.iter().filter(|(rule, _)| self.losing.has(*rule));
+        let mut gone: Vec<_> = gone.copied().collect();
+        gone.sort_unstable_by_key(|(_, start)| *start);
+        let (mut at, mut line) = (0, 0);
+        for (_, start) in &mut gone {
+            while at < *start {
+                line += usize::from(matches!(raw.get(at), Some(b'-' | b' ')));
+                at += 1 + line_at(raw, at).len();
+            }
+            *start = line;
+        }
+        gone
+    }
+
+    /// Takes in a line of the old side of which a rule for secrets that stays in a line has a keyword;
+    /// false for any other rule. Most lines lack what every match holds, and then nothing goes away.
+    fn goes(&mut self, raw: &[u8], (number, rule): (usize, &Rule<'_>), line: &mut Line) -> bool {
+        if line.marker == b'+' || !rule.is_bound_to_keyword() {
+            return false;
+        }
+        if !line.known.has(number) {
+            line.known.insert(number);
+            let text = raw.get(line.range.clone()).unwrap_or_default();
+            if !text.ends_with(b"\n") || rule.may_match(text) {
+                self.gone.push((number, line.range.start));
+            }
+            if line.marker == b'-' {
+                self.taken.insert(number);
+            }
+        }
+        true
     }
 
     /// Takes in a rule of which a keyword stands in a line; one line takes it in once.

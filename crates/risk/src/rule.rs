@@ -152,6 +152,11 @@ impl<'p> Rule<'p> {
         matches!(self.source, Source::Secret(_)) && !self.told().holds_keyword
     }
 
+    /// Whether every match lies in one line and surely holds a keyword there.
+    pub(crate) fn is_bound_to_keyword(&self) -> bool {
+        matches!(self.source, Source::Secret(_)) && self.stays_in_line()
+    }
+
     /// Whether a match may be longer than the windows that a long text is read in.
     pub(crate) fn reaches_far(&self, window: usize) -> bool {
         let is_far = || self.told().longest.is_none_or(|most| most > window);
@@ -242,6 +247,24 @@ impl<'p> Rule<'p> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a match lies within a window of a text.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn matches_within(
+        &self,
+        text: &[u8],
+        window: &Range<usize>,
+    ) -> Result<bool, Problem> {
+        let text = text.get(..window.end).unwrap_or(text);
+        let part = text.get(window.start..).unwrap_or_default();
+        if !self.may_match(part) {
+            return Ok(false);
+        }
+        let found = self.compiled()?.pattern.find_at(text, window.start);
+        Ok(found.is_some())
     }
 
     /// How many matches a text holds.
