@@ -264,30 +264,45 @@ impl Table {
         self.grams.each(&self.list.words, text, &mut found);
     }
 
-    /// The rules to run on a text.
-    fn called(&self, text: &[u8]) -> RuleSet {
+    /// The rules to run on a text. A rule is asked whether it may match where one of its keywords stands;
+    /// one that says so once is not asked again.
+    fn called(
+        &self,
+        text: &[u8],
+        may_match: &mut impl FnMut(usize, &Range<usize>) -> bool,
+    ) -> RuleSet {
         let mut called = self.always.clone();
         self.each(text, |place| {
-            place.rules().for_each(|rule| called.insert(rule))
+            for rule in place.rules() {
+                if !called.has(rule) && may_match(rule, &place.range) {
+                    called.insert(rule);
+                }
+            }
         });
         called
     }
 
-    /// The rules to run on a text and the parts of it to run them on.
-    pub(crate) fn windows(&self, text: &[u8]) -> Vec<(usize, Range<usize>)> {
+    /// The rules to run on a text and the parts of it to run them on; none where `may_match` says of no
+    /// place of a keyword that the rule may match there.
+    pub(crate) fn windows(
+        &self,
+        text: &[u8],
+        mut may_match: impl FnMut(usize, &Range<usize>) -> bool,
+    ) -> Vec<(usize, Range<usize>)> {
         if text.len() <= WHOLE {
-            return self
-                .called(text)
-                .numbers()
-                .map(|rule| (rule, 0..text.len()))
-                .collect();
+            let called = self.called(text, &mut may_match);
+            return called.numbers().map(|rule| (rule, 0..text.len())).collect();
         }
         let mut open: HashMap<usize, Range<usize>> = HashMap::new();
         let mut windows = Vec::new();
+        let mut called = RuleSet::default();
         self.each(text, |place| {
             let range = &place.range;
             let around = range.start.saturating_sub(AROUND)..(range.end + AROUND).min(text.len());
             for rule in place.rules() {
+                if !called.has(rule) && may_match(rule, range) {
+                    called.insert(rule);
+                }
                 let window = open.entry(rule).or_insert_with(|| around.clone());
                 if around.start <= window.end {
                     window.end = around.end.max(window.end);
@@ -297,6 +312,7 @@ impl Table {
             }
         });
         windows.extend(open);
+        windows.retain(|(rule, _)| called.has(*rule));
         windows.extend(self.always.numbers().map(|rule| (rule, 0..text.len())));
         windows.sort_by_key(|(rule, window)| (*rule, window.start));
         windows
