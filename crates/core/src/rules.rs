@@ -10,7 +10,7 @@ use std::path::Path;
 use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::masking;
-use crate::policy::PathRule;
+use crate::policy::{PathRule, Texts};
 use crate::problem::Problem;
 use crate::spelling;
 use crate::task::Scope;
@@ -298,7 +298,7 @@ fn expand(glob: &str) -> Vec<String> {
             None => done.push(next),
             Some((before, choices, after)) => {
                 let choices = choices.into_iter().rev();
-                open.extend(choices.map(|choice| format!("{before}{choice}{after}")));
+                open.extend(choices.map(|choice| [before, choice, after].concat()));
             }
         }
         if done.len() + open.len() > MOST_EXPANDED {
@@ -396,8 +396,8 @@ impl<'a> PathRules<'a> {
 /// `POLICY_EXAMPLE` naming the rule and the example.
 pub fn check_examples(
     id: &str,
-    yes: &[String],
-    no: &[String],
+    yes: &Texts,
+    no: &Texts,
     matches: impl Fn(&str) -> bool,
 ) -> Result<(), Problem> {
     let failed = |example: &str, expected: &str| {

@@ -9,7 +9,7 @@ use crate::pattern::{Groups, Regex};
 use crate::secret::SecretRule;
 use crate::shape::{self, Told};
 use baton_core::envelope::Severity;
-use baton_core::policy::{RiskKind, RiskRule, Side};
+use baton_core::policy::{RiskKind, RiskRule, Side, Texts};
 use baton_core::problem::Problem;
 use baton_core::rules::check_examples;
 
@@ -109,7 +109,7 @@ impl<'p> Rule<'p> {
         }
     }
 
-    pub(crate) fn keywords(&self) -> &[String] {
+    pub(crate) fn keywords(&self) -> &Texts {
         match &self.source {
             Source::Policy(rule) => &rule.keywords,
             Source::Secret(rule) => &rule.keywords,
@@ -132,13 +132,14 @@ impl<'p> Rule<'p> {
 
     /// What the pattern tells without being compiled.
     fn told(&self) -> &Told {
-        // Only a rule of a file for secrets may have a keyword that stands elsewhere.
-        let keywords = match &self.source {
-            Source::Policy(_) => &[][..],
-            Source::Secret(rule) => &rule.keywords,
-        };
-        self.told
-            .get_or_init(|| Box::new(shape::told(self.pattern(), keywords)))
+        self.told.get_or_init(|| {
+            // Only a rule of a file for secrets may have a keyword that stands elsewhere.
+            let keywords = match &self.source {
+                Source::Policy(_) => Vec::new(),
+                Source::Secret(rule) => rule.keywords.to_vec(),
+            };
+            Box::new(shape::told(self.pattern(), &keywords))
+        })
     }
 
     /// Whether every match lies in one line, so that only the lines with a keyword need be read.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use baton_core::policy::Texts;
 use baton_core::problem::Problem;
 use regex_syntax::hir::Hir;
 use serde::Deserialize;
@@ -42,7 +43,7 @@ pub(crate) struct SecretRule {
     pub(crate) path: Option<String>,
     /// What a path must hold for that pattern to match.
     pub(crate) path_needs: Option<Needs>,
-    pub(crate) keywords: Vec<String>,
+    pub(crate) keywords: Texts,
     pub(crate) group: usize,
     pub(crate) entropy: f64,
     pub(crate) allowlists: Vec<Allowlist>,
@@ -308,14 +309,14 @@ mod tests {
             };
             rule.keywords
                 .iter()
-                .any(|word| held.contains(word.as_str()))
+                .any(|word| held.contains(word))
                 && rule.counts(&place, &file.allowlists).unwrap()
         });
         found.next().is_some()
             && rule
                 .keywords
                 .iter()
-                .any(|word| lower.contains(word.as_str()))
+                .any(|word| lower.contains(word))
     }
 
     #[test]

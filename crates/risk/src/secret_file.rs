@@ -8,6 +8,7 @@
 
 use std::rc::Rc;
 
+use baton_core::policy::Texts;
 use baton_core::problem::Problem;
 use serde::Deserialize;
 
@@ -61,7 +62,7 @@ struct FileRule {
     #[serde(default)]
     entropy: f64,
     #[serde(default)]
-    keywords: Vec<String>,
+    keywords: Texts,
     #[serde(default)]
     path: Option<String>,
     #[serde(default)]
@@ -166,7 +167,7 @@ impl FileRule {
 
     fn wrong_fields(&self) -> Option<String> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let is_bad = |word: &String| word.is_empty() || !word.is_ascii();
+        let is_bad = |word: &str| word.is_empty() || !word.is_ascii();
         let why = match self {
             _ if self.id.is_empty() || self.id.len() > 100 || !self.id.bytes().all(plain) => {
                 "its id is not plain: letters, digits, dots, `_` and `-`"

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::texts::Texts;
 use super::approval_types::Approvals;
 use super::draft_types::Draft;
 use super::gate_types::Gate;
@@ -154,8 +155,8 @@ pub struct PathRule {
     pub glob: String,
     pub reason: String,
     #[serde(rename = "match")]
-    pub matches: Vec<String>,
-    pub no_match: Vec<String>,
+    pub matches: Texts,
+    pub no_match: Texts,
 }
 
 /// Whether the policy's answers are carried out.
