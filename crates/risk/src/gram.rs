@@ -49,7 +49,7 @@ struct Rarity {
 pub(crate) struct Words {
     bytes: Vec<u8>,
     /// Where each word stands in these, and where its rarest gram stands in it.
-    places: Vec<(Range<usize>, usize)>,
+    places: Vec<(Range<u32>, u32)>,
 }
 
 /// Some words of a list by their grams.
@@ -123,11 +123,13 @@ impl Rarity {
 impl Words {
     pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
         let (range, _) = self.places.get(number)?;
-        self.bytes.get(range.clone())
+        self.bytes.get(range.start as usize..range.end as usize)
     }
 
     fn rarest(&self, number: usize) -> usize {
-        self.places.get(number).map_or(0, |(_, rarest)| *rarest)
+        self.places
+            .get(number)
+            .map_or(0, |(_, rarest)| *rarest as usize)
     }
 
     /// How many there are.
@@ -136,10 +138,10 @@ impl Words {
     }
 
     pub(crate) fn push(&mut self, word: &[u8]) {
-        let start = self.bytes.len();
+        let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(word);
-        let range = start..self.bytes.len();
-        self.places.push((range, rarest_gram(word)));
+        let range = start..self.bytes.len() as u32;
+        self.places.push((range, rarest_gram(word) as u32));
     }
 }
 

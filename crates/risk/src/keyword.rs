@@ -35,9 +35,9 @@ pub(crate) struct Keywords {
 #[derive(Debug, Default)]
 struct List {
     words: Words,
-    rules: Vec<usize>,
+    rules: Vec<u32>,
     /// Where the rules of each word end.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
 impl List {
@@ -48,6 +48,7 @@ impl List {
         let mut pairs = Vec::with_capacity(most);
         let mut last = Vec::new();
         for (word, rule) in keywords {
+            let rule = rule as u32;
             let number = index.number(&mut list.words, &word);
             match last.get_mut(number) {
                 // A rule may name a word twice.
@@ -55,17 +56,17 @@ impl List {
                 Some(known) => *known = rule,
                 None => last.push(rule),
             }
-            pairs.push((number, rule));
+            pairs.push((number as u32, rule));
         }
         list.fill(&pairs, last.len());
         list
     }
 
     /// Puts the rules of each word side by side.
-    fn fill(&mut self, pairs: &[(usize, usize)], words: usize) {
+    fn fill(&mut self, pairs: &[(u32, u32)], words: usize) {
         let mut counts = vec![0; words];
         for (word, _) in pairs {
-            if let Some(count) = counts.get_mut(*word) {
+            if let Some(count) = counts.get_mut(*word as usize) {
                 *count += 1;
             }
         }
@@ -76,8 +77,8 @@ impl List {
         }
         self.rules = vec![0; pairs.len()];
         for (word, rule) in pairs {
-            if let Some(end) = self.ends.get_mut(*word)
-                && let Some(place) = self.rules.get_mut(*end)
+            if let Some(end) = self.ends.get_mut(*word as usize)
+                && let Some(place) = self.rules.get_mut(*end as usize)
             {
                 *place = *rule;
                 *end += 1;
@@ -85,11 +86,13 @@ impl List {
         }
     }
 
-    fn rules_of(&self, word: usize) -> &[usize] {
+    fn rules_of(&self, word: usize) -> &[u32] {
         let before = word.checked_sub(1).and_then(|before| self.ends.get(before));
         let start = before.copied().unwrap_or(0);
         let end = self.ends.get(word).copied().unwrap_or(start);
-        self.rules.get(start..end).unwrap_or_default()
+        self.rules
+            .get(start as usize..end as usize)
+            .unwrap_or_default()
     }
 }
 
@@ -149,14 +152,14 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) struct Place<'t> {
     pub(crate) range: Range<usize>,
-    rules: &'t [usize],
+    rules: &'t [u32],
     fits: &'t RuleSet,
 }
 
 impl Place<'_> {
     /// The rules of the table that have the keyword.
     pub(crate) fn rules(&self) -> impl Iterator<Item = usize> {
-        let rules = self.rules.iter().copied();
+        let rules = self.rules.iter().map(|rule| *rule as usize);
         rules.filter(|rule| self.fits.has(*rule))
     }
 }
@@ -183,7 +186,7 @@ impl Numbered {
     pub(crate) fn least(&self, text: &[u8]) -> Option<usize> {
         let mut least = None;
         self.grams.each(&self.list.words, text, &mut |word, _| {
-            let own = self.list.rules_of(word).iter().copied();
+            let own = self.list.rules_of(word).iter().map(|rule| *rule as usize);
             least = own.chain(least).min();
         });
         least
@@ -231,7 +234,7 @@ impl Keywords {
     }
 
     fn build(&self, fits: &RuleSet) -> Table {
-        let fit = |rules: &[usize]| rules.iter().any(|rule| fits.has(*rule));
+        let fit = |rules: &[u32]| rules.iter().any(|rule| fits.has(*rule as usize));
         let numbers = 0..self.list.ends.len();
         let numbers = numbers.filter(|word| fit(self.list.rules_of(*word)));
         let numbers: Vec<usize> = numbers.collect();

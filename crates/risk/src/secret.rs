@@ -307,16 +307,10 @@ mod tests {
                 secret: &text.as_bytes()[rule.secret(&groups).unwrap()],
                 line: text.as_bytes(),
             };
-            rule.keywords
-                .iter()
-                .any(|word| held.contains(word))
+            rule.keywords.iter().any(|word| held.contains(word))
                 && rule.counts(&place, &file.allowlists).unwrap()
         });
-        found.next().is_some()
-            && rule
-                .keywords
-                .iter()
-                .any(|word| lower.contains(word))
+        found.next().is_some() && rule.keywords.iter().any(|word| lower.contains(word))
     }
 
     #[test]

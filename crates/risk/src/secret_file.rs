@@ -139,14 +139,14 @@ fn content(bytes: &[u8]) -> Result<File, String> {
 
 impl FileRule {
     fn check(self, file: &Rc<str>) -> Result<SecretRule, Problem> {
-        let owner = format!("rule \"{}\" of {file}", self.id.escape_debug());
         if let Some(why) = self.wrong_fields().or_else(|| self.wrong_patterns().err()) {
-            return Err(invalid(&owner, &why));
+            return Err(invalid(&owner(&self.id, file), &why));
         }
         let path_needs = self.path.as_deref().map(shape::needs_of).transpose();
-        let path_needs = path_needs.map_err(|why| invalid(&owner, &why))?;
+        let path_needs = path_needs.map_err(|why| invalid(&owner(&self.id, file), &why))?;
         let lists = self.allowlist.into_iter().chain(self.allowlists);
-        let lists = lists.map(|list| list.check(format!("an allowlist of {owner}")));
+        let lists =
+            lists.map(|list| list.check(format!("an allowlist of {}", owner(&self.id, file))));
         Ok(SecretRule {
             description: if self.description.is_empty() {
                 format!("A secret of the kind {}", self.id)
@@ -200,6 +200,11 @@ impl FileRule {
             _ => Ok(()),
         }
     }
+}
+
+/// A rule, for messages.
+fn owner(id: &str, file: &str) -> String {
+    format!("rule \"{}\" of {file}", id.escape_debug())
 }
 
 impl FileAllowlist {

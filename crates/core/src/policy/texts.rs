@@ -141,7 +141,15 @@ mod tests {
 
     #[test]
     fn what_is_no_list_of_texts_is_refused_in_the_same_words() {
-        for wrong in ["1", "\"a\"", "{}", "[1]", "[null]", "[\"a\", [\"b\"]]", "[\"a\""] {
+        for wrong in [
+            "1",
+            "\"a\"",
+            "{}",
+            "[1]",
+            "[null]",
+            "[\"a\", [\"b\"]]",
+            "[\"a\"",
+        ] {
             let texts = serde_json::from_str::<Texts>(wrong).unwrap_err();
             let strings = serde_json::from_str::<Vec<String>>(wrong).unwrap_err();
             assert_eq!(texts.to_string(), strings.to_string(), "{wrong}");

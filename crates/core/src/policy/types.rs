@@ -4,12 +4,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::texts::Texts;
 use super::approval_types::Approvals;
 use super::draft_types::Draft;
 use super::gate_types::Gate;
 use super::landing_types::Landing;
 use super::risk_types::{RiskRule, SecretRules};
+use super::texts::Texts;
 use crate::envelope::{Decision, ToolClass};
 use crate::wire;
 
