@@ -51,6 +51,13 @@ impl Line {
         self.range = start..end;
         self.known.clear();
     }
+
+    /// Whether a rule looks at the line already; from here on it does.
+    fn is_known(&mut self, rule: usize) -> bool {
+        let is_known = self.known.has(rule);
+        self.known.insert(rule);
+        is_known
+    }
 }
 
 impl Called {
@@ -63,11 +70,14 @@ impl Called {
         table.each(part, |place| {
             line.go_to(raw, near.start + place.range.start);
             for number in place.rules() {
+                if line.is_known(number) {
+                    continue;
+                }
                 if let Some(rule) = book.rule(number)
                     && (line.is_near || rule.is_loose())
-                    && !called.goes(raw, (number, rule), &mut line)
+                    && !called.goes(raw, (number, rule), &line)
                 {
-                    called.add(book, (number, rule), &mut line);
+                    called.add(book, (number, rule), &line);
                 }
             }
         });
@@ -76,7 +86,7 @@ impl Called {
                 line.go_to(raw, start);
                 for number in table.always.numbers() {
                     if let Some(rule) = book.rule(number) {
-                        called.add(book, (number, rule), &mut line);
+                        called.add(book, (number, rule), &line);
                     }
                 }
             });
@@ -110,29 +120,22 @@ impl Called {
 
     /// Takes in a line of the old side of which a rule for secrets that stays in a line has a keyword;
     /// false for any other rule. Most lines lack what every match holds, and then nothing goes away.
-    fn goes(&mut self, raw: &[u8], (number, rule): (usize, &Rule<'_>), line: &mut Line) -> bool {
+    fn goes(&mut self, raw: &[u8], (number, rule): (usize, &Rule<'_>), line: &Line) -> bool {
         if line.marker == b'+' || !rule.is_bound_to_keyword() {
             return false;
         }
-        if !line.known.has(number) {
-            line.known.insert(number);
-            let text = raw.get(line.range.clone()).unwrap_or_default();
-            if !text.ends_with(b"\n") || rule.may_match(text) {
-                self.gone.push((number, line.range.start));
-            }
-            if line.marker == b'-' {
-                self.taken.insert(number);
-            }
+        let text = raw.get(line.range.clone()).unwrap_or_default();
+        if !text.ends_with(b"\n") || rule.may_match(text) {
+            self.gone.push((number, line.range.start));
+        }
+        if line.marker == b'-' {
+            self.taken.insert(number);
         }
         true
     }
 
-    /// Takes in a rule of which a keyword stands in a line; one line takes it in once.
-    fn add(&mut self, book: &RuleBook<'_>, (number, rule): (usize, &Rule<'_>), line: &mut Line) {
-        if line.known.has(number) {
-            return;
-        }
-        line.known.insert(number);
+    /// Takes in a rule of which a keyword stands in a line.
+    fn add(&mut self, book: &RuleBook<'_>, (number, rule): (usize, &Rule<'_>), line: &Line) {
         match (rule.stays_in_line(), line.marker) {
             (true, b'+') if rule.side() == Side::Added => {
                 self.lines.push((number, line.range.start));

@@ -29,6 +29,14 @@ pub(crate) struct Rule<'p> {
     /// Both lie elsewhere: there are hundreds of rules, and most are never asked.
     compiled: OnceCell<Box<Compiled>>,
     told: OnceCell<Box<Told>>,
+    /// What of that is asked at every place of a keyword.
+    nature: OnceCell<Nature>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Nature {
+    is_loose: bool,
+    stays_in_line: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +69,7 @@ impl<'p> Rule<'p> {
             languages: Languages::default(),
             compiled: OnceCell::new(),
             told: OnceCell::new(),
+            nature: OnceCell::new(),
         }
     }
 
@@ -142,15 +151,26 @@ impl<'p> Rule<'p> {
         })
     }
 
+    fn nature(&self) -> Nature {
+        *self.nature.get_or_init(|| {
+            let told = self.told();
+            let is_loose = matches!(self.source, Source::Secret(_)) && !told.holds_keyword;
+            Nature {
+                is_loose,
+                stays_in_line: !is_loose && told.stays_in_line,
+            }
+        })
+    }
+
     /// Whether every match lies in one line, so that only the lines with a keyword need be read.
     pub(crate) fn stays_in_line(&self) -> bool {
-        !self.is_loose() && self.told().stays_in_line
+        self.nature().stays_in_line
     }
 
     /// Whether the keyword may stand anywhere in the file, away from the match: in a rule file a
     /// keyword says which files to read.
     pub(crate) fn is_loose(&self) -> bool {
-        matches!(self.source, Source::Secret(_)) && !self.told().holds_keyword
+        self.nature().is_loose
     }
 
     /// Whether every match lies in one line and surely holds a keyword there.
