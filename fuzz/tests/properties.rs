@@ -119,7 +119,7 @@ fn examples() -> Vec<String> {
     let policy = baton_core::policy::Policy::parse(policy).unwrap();
     let rules = policy.risk_rules.iter();
     rules
-        .flat_map(|rule| rule.matches.iter().chain(&rule.no_match).cloned())
+        .flat_map(|rule| [rule.matches.to_vec(), rule.no_match.to_vec()].concat())
         .collect()
 }
 

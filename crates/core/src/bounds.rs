@@ -4,6 +4,7 @@
 use std::fmt::Display;
 
 use crate::masking;
+use crate::policy::Texts;
 
 /// The answer of a check: nothing, or the field and what is wrong with it.
 pub type Checked = Result<(), String>;
@@ -39,12 +40,28 @@ pub fn list<T>(
     most: usize,
     each: impl Fn(&T) -> Checked,
 ) -> Checked {
-    if !(least..=most).contains(&list.len()) {
-        return Err(format!(
-            "{field} has {} entries, expected {least} to {most}",
-            list.len()
-        ));
+    counted(field, list.len(), least, most)?;
+    list.iter().try_for_each(each)
+}
+
+fn counted(field: &str, entries: usize, least: usize, most: usize) -> Checked {
+    if (least..=most).contains(&entries) {
+        return Ok(());
     }
+    Err(format!(
+        "{field} has {entries} entries, expected {least} to {most}"
+    ))
+}
+
+/// As [`list`], for texts in one piece of memory.
+pub fn each_text(
+    field: &str,
+    list: &Texts,
+    least: usize,
+    most: usize,
+    each: impl Fn(&str) -> Checked,
+) -> Checked {
+    counted(field, list.len(), least, most)?;
     list.iter().try_for_each(each)
 }
 
@@ -65,6 +82,17 @@ pub fn unique<T: PartialEq>(field: &str, list: &[T]) -> Checked {
         Err(format!("{field} names an entry twice"))
     } else {
         Ok(())
+    }
+}
+
+/// As [`unique`], for texts, of which there may be many.
+pub fn unique_texts(field: &str, list: &Texts) -> Checked {
+    let mut sorted: Vec<&str> = list.iter().collect();
+    sorted.sort_unstable();
+    let pairs = sorted.iter().zip(sorted.iter().skip(1));
+    match pairs.into_iter().any(|(one, other)| one == other) {
+        true => Err(format!("{field} names an entry twice")),
+        false => Ok(()),
     }
 }
 

@@ -231,6 +231,7 @@ fn run(
     let common =
         Common::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let actor = actor(&common)?;
+    let ends_process = matches!(input, Input::Process);
     let (upstream, broken) = match upstream_of(skill, matches, &common, input)? {
         Ok(upstream) => (upstream, None),
         Err(problem) => (None, Some(problem)),
@@ -246,10 +247,14 @@ fn run(
         Some(problem) => Err(problem),
         None => work(skill, &session, matches),
     };
-    match worked {
+    let done = match worked {
         Err(problem) if problem.kind == Kind::Usage => Err(problem),
         worked => Ok(record::finish(skill, &mut session, worked, arguments)),
+    };
+    if ends_process {
+        session.leave_policy();
     }
+    done
 }
 
 fn actor(common: &Common) -> Result<Actor, Problem> {

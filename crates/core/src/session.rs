@@ -424,6 +424,13 @@ impl Session {
         })
     }
 
+    /// Leaves the policy's memory to the end of the process, which frees it at once and not text by text.
+    pub(crate) fn leave_policy(&mut self) {
+        if let Some(policy) = self.policy.take() {
+            std::mem::forget(policy);
+        }
+    }
+
     pub(crate) fn take_approvals(&self) -> Vec<ApprovalEntry> {
         self.approvals.borrow().clone()
     }

@@ -83,8 +83,11 @@ pub fn parse<T: DeserializeOwned>(
             format!("{what} has {} bytes, at most {limit} are read", bytes.len()),
         ));
     }
-    // Keeping track of the path costs more than the reading; only a document that is refused needs it.
-    if let Ok(parsed) = serde_json::from_slice(bytes) {
+    // Keeping track of the path costs more than the reading; only a document that is refused needs it. A
+    // text is known to be UTF-8 at once, and not string by string.
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(parsed) = serde_json::from_str(text)
+    {
         return Ok(parsed);
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);

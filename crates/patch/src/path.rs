@@ -156,6 +156,11 @@ pub fn warnings(path: &[u8]) -> Vec<PathWarning> {
 /// folded, code points that HFS+ ignores dropped, trailing dots and blanks of each part
 /// dropped. Unicode normal forms are not folded.
 pub fn fold(path: &[u8]) -> Vec<u8> {
+    let ends_oddly = |part: &[u8]| matches!(part.last(), Some(b'.' | b' '));
+    // Nearly every path is plain, and of each file several are asked for.
+    if path.is_ascii() && !path.split(|byte| *byte == b'/').any(ends_oddly) {
+        return path.to_ascii_lowercase();
+    }
     let mut out = Vec::with_capacity(path.len());
     for (index, part) in path.split(|byte| *byte == b'/').enumerate() {
         if index > 0 {

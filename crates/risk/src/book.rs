@@ -271,7 +271,11 @@ pub(crate) fn windows(
     table: &Table,
     text: &[u8],
 ) -> Vec<(usize, Range<usize>)> {
-    let mut windows = table.windows(text);
+    let mut line = Line::default();
+    let mut windows = table.windows(text, |number, place| {
+        let rule = rules.get(number).filter(|rule| rule.is_bound_to_keyword());
+        rule.is_none_or(|rule| line.may_hold(text, (number, rule), place))
+    });
     let far = |number: usize| {
         rules
             .get(number)
@@ -284,6 +288,45 @@ pub(crate) fn windows(
     }
     windows.dedup();
     windows
+}
+
+/// The line that a place lies in, for rules whose matches lie in the line of a keyword: most lines lack
+/// what a match holds, and then the whole text need not be read.
+#[derive(Default)]
+struct Line {
+    range: Range<usize>,
+    /// The rules that were asked.
+    known: RuleSet,
+}
+
+impl Line {
+    /// Whether a match of a rule may lie in the line of a keyword, which many keywords may stand in.
+    fn may_hold(
+        &mut self,
+        text: &[u8],
+        (number, rule): (usize, &Rule<'_>),
+        place: &Range<usize>,
+    ) -> bool {
+        let at = place.end.saturating_sub(1);
+        if !self.range.contains(&at) {
+            let (head, tail) = text.split_at_checked(at).unwrap_or((text, &[]));
+            let start = memchr::memrchr(b'\n', head).map_or(0, |end| end + 1);
+            let end = memchr::memchr(b'\n', tail).map_or(text.len(), |end| at + end + 1);
+            self.range = start..end;
+            self.known.clear();
+        }
+        if self.range.len() > AROUND {
+            return true;
+        }
+        if self.known.has(number) {
+            return false;
+        }
+        self.known.insert(number);
+        // A match may begin with the line feed before, and what follows may decide on it.
+        let around = self.range.start.saturating_sub(1)..(self.range.end + 1).min(text.len());
+        // What is wrong with a rule is said when it runs.
+        rule.matches_within(text, &around).unwrap_or(true)
+    }
 }
 
 fn unique_ids(rules: &[Rule<'_>]) -> Result<(), Problem> {

@@ -20,6 +20,12 @@ pub(crate) struct Called {
     pub(crate) several: RuleSet,
     /// Rules to judge what goes away.
     pub(crate) losing: RuleSet,
+    /// Lines in which alone a rule for secrets that stays in a line may find what goes away, each with the
+    /// rule before it: removed ones and those beside them, for a match may begin with the end of the line
+    /// before. By where they start in the hunk.
+    gone: Vec<(usize, usize)>,
+    /// The rules of which a keyword stands in a removed line, for these.
+    taken: RuleSet,
 }
 
 /// The line that a place lies in; many places lie in one.
@@ -45,6 +51,13 @@ impl Line {
         self.range = start..end;
         self.known.clear();
     }
+
+    /// Whether a rule looks at the line already; from here on it does.
+    fn is_known(&mut self, rule: usize) -> bool {
+        let is_known = self.known.has(rule);
+        self.known.insert(rule);
+        is_known
+    }
 }
 
 impl Called {
@@ -57,10 +70,14 @@ impl Called {
         table.each(part, |place| {
             line.go_to(raw, near.start + place.range.start);
             for number in place.rules() {
+                if line.is_known(number) {
+                    continue;
+                }
                 if let Some(rule) = book.rule(number)
                     && (line.is_near || rule.is_loose())
+                    && !called.goes(raw, (number, rule), &line)
                 {
-                    called.add(book, (number, rule), &mut line);
+                    called.add(book, (number, rule), &line);
                 }
             }
         });
@@ -69,22 +86,56 @@ impl Called {
                 line.go_to(raw, start);
                 for number in table.always.numbers() {
                     if let Some(rule) = book.rule(number) {
-                        called.add(book, (number, rule), &mut line);
+                        called.add(book, (number, rule), &line);
                     }
                 }
             });
         }
         called.lines.sort_unstable();
         called.lines.dedup();
+        for (number, _) in &called.gone {
+            if called.taken.has(*number) {
+                called.losing.insert(*number);
+            }
+        }
         called
     }
 
-    /// Takes in a rule of which a keyword stands in a line; one line takes it in once.
-    fn add(&mut self, book: &RuleBook<'_>, (number, rule): (usize, &Rule<'_>), line: &mut Line) {
-        if line.known.has(number) {
-            return;
+    /// The lines of the old side, counted from 0, in which alone a match of some of [`Self::losing`] may
+    /// lie, each behind its rule; the others may match anywhere.
+    pub(crate) fn gone(&self, raw: &[u8]) -> Vec<(usize, usize)> {
+        let gone = self.gone.iter().filter(|(rule, _)| self.losing.has(*rule));
+        let mut gone: Vec<_> = gone.copied().collect();
+        gone.sort_unstable_by_key(|(_, start)| *start);
+        let (mut at, mut line) = (0, 0);
+        for (_, start) in &mut gone {
+            while at < *start {
+                line += usize::from(matches!(raw.get(at), Some(b'-' | b' ')));
+                at += 1 + line_at(raw, at).len();
+            }
+            *start = line;
         }
-        line.known.insert(number);
+        gone
+    }
+
+    /// Takes in a line of the old side of which a rule for secrets that stays in a line has a keyword;
+    /// false for any other rule. Most lines lack what every match holds, and then nothing goes away.
+    fn goes(&mut self, raw: &[u8], (number, rule): (usize, &Rule<'_>), line: &Line) -> bool {
+        if line.marker == b'+' || !rule.is_bound_to_keyword() {
+            return false;
+        }
+        let text = raw.get(line.range.clone()).unwrap_or_default();
+        if !text.ends_with(b"\n") || rule.may_match(text) {
+            self.gone.push((number, line.range.start));
+        }
+        if line.marker == b'-' {
+            self.taken.insert(number);
+        }
+        true
+    }
+
+    /// Takes in a rule of which a keyword stands in a line.
+    fn add(&mut self, book: &RuleBook<'_>, (number, rule): (usize, &Rule<'_>), line: &Line) {
         match (rule.stays_in_line(), line.marker) {
             (true, b'+') if rule.side() == Side::Added => {
                 self.lines.push((number, line.range.start));

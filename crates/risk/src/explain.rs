@@ -104,8 +104,8 @@ fn of_policy(rule: &RiskRule, explained: &mut Explained) {
         parts => parts.join(", "),
     };
     explained.looks_at = format!("{place}, for {}", rule.pattern);
-    explained.matches.clone_from(&rule.matches);
-    explained.no_match.clone_from(&rule.no_match);
+    explained.matches = rule.matches.to_vec();
+    explained.no_match = rule.no_match.to_vec();
     let change = format!(
         "a person can change {} in POLICY.json by a reviewed commit",
         rule.id
@@ -147,8 +147,8 @@ fn path_rule(policy: &Policy, id: &str) -> Option<Explained> {
                 raises: kind.code().to_owned(),
                 reason: rule.reason.clone(),
                 looks_at: format!("paths like {}", rule.glob),
-                matches: rule.matches.clone(),
-                no_match: rule.no_match.clone(),
+                matches: rule.matches.to_vec(),
+                no_match: rule.no_match.to_vec(),
                 next: vec![kind.next().to_owned()],
                 ..Explained::default()
             })

@@ -54,7 +54,7 @@ mod tests {
             assert!(!rule.keywords.is_empty(), "{} runs on every text", rule.id);
             let read = shape::read(rule.regex.as_deref().unwrap()).unwrap();
             let shortest = read.hir.properties().minimum_len().unwrap_or(0);
-            for word in &rule.keywords {
+            for word in rule.keywords.iter() {
                 // A path that is taken apart has blanks where it had none, so a blank asks for nothing.
                 let word = word.split(' ').max_by_key(|part| part.len()).unwrap();
                 assert!(!word.is_empty(), "{} has a blank keyword", rule.id);

@@ -49,7 +49,7 @@ struct Rarity {
 pub(crate) struct Words {
     bytes: Vec<u8>,
     /// Where each word stands in these, and where its rarest gram stands in it.
-    places: Vec<(Range<usize>, usize)>,
+    places: Vec<(Range<u32>, u32)>,
 }
 
 /// Some words of a list by their grams.
@@ -64,7 +64,8 @@ pub(crate) struct Grams {
     /// The first entry with a gram of this number, and one more; 0 for none.
     slots: Box<[u32; 1 << SLOT_BITS]>,
     entries: Vec<Entry>,
-    has_pairs: bool,
+    /// Where words of two bytes may stand; of no size without any.
+    pairs: Vec<u64>,
 }
 
 /// Small, so that the entries of a table stay in a fast cache.
@@ -120,20 +121,27 @@ impl Rarity {
 }
 
 impl Words {
-    fn get(&self, number: usize) -> Option<&[u8]> {
+    pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
         let (range, _) = self.places.get(number)?;
-        self.bytes.get(range.clone())
+        self.bytes.get(range.start as usize..range.end as usize)
     }
 
     fn rarest(&self, number: usize) -> usize {
-        self.places.get(number).map_or(0, |(_, rarest)| *rarest)
+        self.places
+            .get(number)
+            .map_or(0, |(_, rarest)| *rarest as usize)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
     }
 
     pub(crate) fn push(&mut self, word: &[u8]) {
-        let start = self.bytes.len();
+        let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(word);
-        let range = start..self.bytes.len();
-        self.places.push((range, rarest_gram(word)));
+        let range = start..self.bytes.len() as u32;
+        self.places.push((range, rarest_gram(word) as u32));
     }
 }
 
@@ -206,7 +214,7 @@ impl Grams {
             threes: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
             slots: zeros().unwrap_or_else(|| Box::new([0; 1 << SLOT_BITS])),
             entries: Vec::with_capacity(numbers.len()),
-            has_pairs: false,
+            pairs: Vec::new(),
         };
         for number in numbers {
             if let Some(word) = words.get(*number) {
@@ -222,7 +230,7 @@ impl Grams {
         let slot = match own.len() {
             // Any byte may follow, and makes another gram of it.
             0..GRAM => {
-                self.has_pairs = true;
+                self.mark_pair(four);
                 for byte in 0..=u8::MAX {
                     let three = four | u32::from(byte | 0x20) << 16;
                     self.let_pass(three, u32::MAX);
@@ -251,6 +259,21 @@ impl Grams {
             });
             *slot = self.entries.len() as u32;
         }
+    }
+
+    fn mark_pair(&mut self, four: u32) {
+        self.pairs.resize(1 << (16 - 6), 0);
+        let pair = (four & OF_PAIR) as usize;
+        if let Some(known) = self.pairs.get_mut(pair / 64) {
+            *known |= 1 << (pair % 64);
+        }
+    }
+
+    #[inline]
+    fn may_be_pair(&self, four: u32) -> bool {
+        let pair = (four & OF_PAIR) as usize;
+        let known = self.pairs.get(pair / 64);
+        known.is_some_and(|known| known & 1 << (pair % 64) != 0)
     }
 
     fn let_pass(&mut self, gram: u32, followers: u32) {
@@ -310,7 +333,7 @@ impl Grams {
     ) {
         let eight = text.get(at..).map(eight_of).unwrap_or_default();
         self.compare_slot(words, text, (at, eight), four & OF_GRAM, visit);
-        if self.has_pairs {
+        if self.may_be_pair(four) {
             self.compare_slot(words, text, (at, eight), four & OF_PAIR, visit);
         }
     }

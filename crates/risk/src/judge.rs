@@ -85,7 +85,7 @@ impl<'j, 'p> Judge<'j, 'p> {
                 self.several(hunk, &called.several)?;
             }
             if !called.losing.is_empty() {
-                losing.push(Losing::of(hunk, called.losing));
+                losing.push(Losing::of(hunk, called));
             }
             self.joined(hunk)?;
         }

@@ -35,32 +35,107 @@ pub(crate) struct Keywords {
 #[derive(Debug, Default)]
 struct List {
     words: Words,
-    rules: Vec<usize>,
+    rules: Vec<u32>,
     /// Where the rules of each word end.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
 impl List {
-    /// Takes in rules with their keywords, sorted by keyword.
-    fn of(keywords: &[(Cow<'_, [u8]>, usize)]) -> Self {
+    /// Takes in keywords in lower case, each with a rule that has it.
+    fn of<'k>(keywords: impl Iterator<Item = (Cow<'k, [u8]>, usize)>, most: usize) -> Self {
         let mut list = Self::default();
-        for of_word in keywords.chunk_by(|(one, _), (next, _)| one == next) {
-            let rules = of_word.iter().map(|(_, rule)| *rule);
-            list.rules.extend(rules);
-            list.ends.push(list.rules.len());
-            if let Some((word, _)) = of_word.first() {
-                list.words.push(word);
+        let mut index = Index::of_size(most);
+        let mut pairs = Vec::with_capacity(most);
+        let mut last = Vec::new();
+        for (word, rule) in keywords {
+            let rule = rule as u32;
+            let number = index.number(&mut list.words, &word);
+            match last.get_mut(number) {
+                // A rule may name a word twice.
+                Some(known) if *known == rule => continue,
+                Some(known) => *known = rule,
+                None => last.push(rule),
             }
+            pairs.push((number as u32, rule));
         }
+        list.fill(&pairs, last.len());
         list
     }
 
-    fn rules_of(&self, word: usize) -> &[usize] {
+    /// Puts the rules of each word side by side.
+    fn fill(&mut self, pairs: &[(u32, u32)], words: usize) {
+        let mut counts = vec![0; words];
+        for (word, _) in pairs {
+            if let Some(count) = counts.get_mut(*word as usize) {
+                *count += 1;
+            }
+        }
+        let mut end = 0;
+        for count in counts {
+            self.ends.push(end);
+            end += count;
+        }
+        self.rules = vec![0; pairs.len()];
+        for (word, rule) in pairs {
+            if let Some(end) = self.ends.get_mut(*word as usize)
+                && let Some(place) = self.rules.get_mut(*end as usize)
+            {
+                *place = *rule;
+                *end += 1;
+            }
+        }
+    }
+
+    fn rules_of(&self, word: usize) -> &[u32] {
         let before = word.checked_sub(1).and_then(|before| self.ends.get(before));
         let start = before.copied().unwrap_or(0);
         let end = self.ends.get(word).copied().unwrap_or(start);
-        self.rules.get(start..end).unwrap_or_default()
+        self.rules
+            .get(start as usize..end as usize)
+            .unwrap_or_default()
     }
+}
+
+/// The numbers of words, by a hash of each.
+struct Index {
+    /// The number of a word, and one more; 0 for none. A word that is not in its own slot is in one of the
+    /// next.
+    slots: Vec<u32>,
+}
+
+impl Index {
+    /// For so many words at the most.
+    fn of_size(words: usize) -> Self {
+        let size = (2 * words).next_power_of_two();
+        Self {
+            slots: vec![0; size],
+        }
+    }
+
+    /// The number of a word, which is put into the list where it is new.
+    fn number(&mut self, words: &mut Words, word: &[u8]) -> usize {
+        let last = self.slots.len() - 1;
+        let mut at = hash(word) & last;
+        while let Some(slot) = self.slots.get_mut(at) {
+            let Some(number) = slot.checked_sub(1).map(|number| number as usize) else {
+                words.push(word);
+                *slot = words.len() as u32;
+                return words.len() - 1;
+            };
+            if words.get(number) == Some(word) {
+                return number;
+            }
+            at = (at + 1) & last;
+        }
+        0
+    }
+}
+
+/// A number for a word; who writes the rules has nothing to gain from words that share one.
+fn hash(word: &[u8]) -> usize {
+    let mix = |all: u64, byte: &u8| (all ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let all = word.iter().fold(0xcbf2_9ce4_8422_2325, mix);
+    (all ^ (all >> 32)) as usize
 }
 
 /// The keywords of some rules, ready to be looked for.
@@ -77,14 +152,14 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) struct Place<'t> {
     pub(crate) range: Range<usize>,
-    rules: &'t [usize],
+    rules: &'t [u32],
     fits: &'t RuleSet,
 }
 
 impl Place<'_> {
     /// The rules of the table that have the keyword.
     pub(crate) fn rules(&self) -> impl Iterator<Item = usize> {
-        let rules = self.rules.iter().copied();
+        let rules = self.rules.iter().map(|rule| *rule as usize);
         rules.filter(|rule| self.fits.has(*rule))
     }
 }
@@ -97,9 +172,9 @@ pub(crate) struct Numbered {
 }
 
 impl Numbered {
-    /// Of sorted words in lower case, none twice.
+    /// Of words in lower case, none twice.
     pub(crate) fn of(words: &[(Cow<'_, [u8]>, usize)]) -> Self {
-        let list = List::of(words);
+        let list = List::of(words.iter().cloned(), words.len());
         let numbers: Vec<_> = (0..words.len()).collect();
         Self {
             grams: Grams::of(&list.words, &numbers),
@@ -111,7 +186,7 @@ impl Numbered {
     pub(crate) fn least(&self, text: &[u8]) -> Option<usize> {
         let mut least = None;
         self.grams.each(&self.list.words, text, &mut |word, _| {
-            let own = self.list.rules_of(word).iter().copied();
+            let own = self.list.rules_of(word).iter().map(|rule| *rule as usize);
             least = own.chain(least).min();
         });
         least
@@ -120,27 +195,25 @@ impl Numbered {
 
 impl Keywords {
     pub(crate) fn of(rules: &[Rule<'_>]) -> Self {
-        let mut keywords = Vec::new();
         let mut always = RuleSet::of_size(rules.len());
-        let readers = rules
+        let mut readers = Vec::with_capacity(rules.len());
+        for (at, rule) in rules
             .iter()
             .enumerate()
-            .filter(|(_, rule)| rule.reads_text());
-        for (at, rule) in readers {
-            if rule.has_no_keyword() {
-                always.insert(at);
-                continue;
+            .filter(|(_, rule)| rule.reads_text())
+        {
+            match rule.has_no_keyword() {
+                true => always.insert(at),
+                false => readers.push((at, rule)),
             }
-            keywords.extend(rule.keywords().iter().map(|word| (lower(word), at)));
         }
-        // Numbers are compared many times faster than pieces of memory, and most words differ early.
-        keywords.sort_unstable_by(|(one, at), (other, next)| {
-            let order = beginning(one).cmp(&beginning(other));
-            order.then_with(|| one.cmp(other)).then(at.cmp(next))
+        let most = readers.iter().map(|(_, rule)| rule.keywords().len()).sum();
+        let keywords = readers.into_iter().flat_map(|(at, rule)| {
+            let own = rule.keywords().iter();
+            own.map(move |word| (lower(word), at))
         });
-        keywords.dedup();
         Self {
-            list: Rc::new(List::of(&keywords)),
+            list: Rc::new(List::of(keywords, most)),
             always,
             tables: RefCell::default(),
         }
@@ -161,7 +234,7 @@ impl Keywords {
     }
 
     fn build(&self, fits: &RuleSet) -> Table {
-        let fit = |rules: &[usize]| rules.iter().any(|rule| fits.has(*rule));
+        let fit = |rules: &[u32]| rules.iter().any(|rule| fits.has(*rule as usize));
         let numbers = 0..self.list.ends.len();
         let numbers = numbers.filter(|word| fit(self.list.rules_of(*word)));
         let numbers: Vec<usize> = numbers.collect();
@@ -172,15 +245,6 @@ impl Keywords {
             always: self.always.and(fits),
         }
     }
-}
-
-/// The first bytes of a word as a number of the same order.
-fn beginning(word: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    for (byte, of_word) in bytes.iter_mut().zip(word) {
-        *byte = *of_word;
-    }
-    u64::from_be_bytes(bytes)
 }
 
 /// A keyword in lower case; nearly every one is written so.
@@ -203,30 +267,45 @@ impl Table {
         self.grams.each(&self.list.words, text, &mut found);
     }
 
-    /// The rules to run on a text.
-    fn called(&self, text: &[u8]) -> RuleSet {
+    /// The rules to run on a text. A rule is asked whether it may match where one of its keywords stands;
+    /// one that says so once is not asked again.
+    fn called(
+        &self,
+        text: &[u8],
+        may_match: &mut impl FnMut(usize, &Range<usize>) -> bool,
+    ) -> RuleSet {
         let mut called = self.always.clone();
         self.each(text, |place| {
-            place.rules().for_each(|rule| called.insert(rule))
+            for rule in place.rules() {
+                if !called.has(rule) && may_match(rule, &place.range) {
+                    called.insert(rule);
+                }
+            }
         });
         called
     }
 
-    /// The rules to run on a text and the parts of it to run them on.
-    pub(crate) fn windows(&self, text: &[u8]) -> Vec<(usize, Range<usize>)> {
+    /// The rules to run on a text and the parts of it to run them on; none where `may_match` says of no
+    /// place of a keyword that the rule may match there.
+    pub(crate) fn windows(
+        &self,
+        text: &[u8],
+        mut may_match: impl FnMut(usize, &Range<usize>) -> bool,
+    ) -> Vec<(usize, Range<usize>)> {
         if text.len() <= WHOLE {
-            return self
-                .called(text)
-                .numbers()
-                .map(|rule| (rule, 0..text.len()))
-                .collect();
+            let called = self.called(text, &mut may_match);
+            return called.numbers().map(|rule| (rule, 0..text.len())).collect();
         }
         let mut open: HashMap<usize, Range<usize>> = HashMap::new();
         let mut windows = Vec::new();
+        let mut called = RuleSet::default();
         self.each(text, |place| {
             let range = &place.range;
             let around = range.start.saturating_sub(AROUND)..(range.end + AROUND).min(text.len());
             for rule in place.rules() {
+                if !called.has(rule) && may_match(rule, range) {
+                    called.insert(rule);
+                }
                 let window = open.entry(rule).or_insert_with(|| around.clone());
                 if around.start <= window.end {
                     window.end = around.end.max(window.end);
@@ -236,6 +315,7 @@ impl Table {
             }
         });
         windows.extend(open);
+        windows.retain(|(rule, _)| called.has(*rule));
         windows.extend(self.always.numbers().map(|rule| (rule, 0..text.len())));
         windows.sort_by_key(|(rule, window)| (*rule, window.start));
         windows

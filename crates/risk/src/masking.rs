@@ -16,10 +16,9 @@ use crate::rule::{Rule, Source, all};
 use crate::rule_set::RuleSet;
 use crate::secret::{self, Allowlist, Place, SecretRule};
 
-/// The rules that baton comes with. They count before a policy is known, and where its own cannot be read:
-/// what is said of a broken policy must not hold a secret either.
-const OWN: &[u8] = include_bytes!("../../../ssot/SECRET_RULES.toml");
-/// Their digest; a test says when it has to be written anew.
+/// The digest of [`secret::OWN`]; a test says when it has to be written anew. Those rules count before a
+/// policy is known, and where its own cannot be read: what is said of a broken policy must not hold a secret
+/// either.
 const OWN_SHA256: &str = "5a9501c9b52f8ca9e31c43d2c6b03dd87f30eab2ca7b5cf3b6967d06fa9cc521";
 /// What stands where a secret stood.
 const MASK: &[u8] = b"[secret masked]";
@@ -211,7 +210,7 @@ impl SecretBook {
         let own = || {
             Self::new(
                 rules.cloned(),
-                &[("SECRET_RULES.toml".to_owned(), OWN.to_vec())],
+                &[("SECRET_RULES.toml".to_owned(), secret::OWN.to_vec())],
             )
         };
         pinned.map_or_else(own, Ok)
@@ -298,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_digest_is_that_of_the_rules() {
-        assert_eq!(digest::sha256(OWN), OWN_SHA256);
+        assert_eq!(digest::sha256(secret::OWN), OWN_SHA256);
     }
 
     fn tokens() -> Vec<String> {

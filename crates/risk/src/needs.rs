@@ -34,6 +34,8 @@ struct Set {
 pub(crate) struct Needs {
     /// Whether that is a run of bytes that tokens are made of.
     long_run: bool,
+    /// Whether it holds a byte beyond ASCII.
+    beyond_ascii: bool,
     /// Sets of bytes, of each of which it holds one; the rarest first.
     sets: Vec<Set>,
     /// A word that it holds in some case, in lower case.
@@ -50,6 +52,7 @@ impl Needs {
         sets.truncate(MOST_SETS);
         Self {
             long_run: shape::longest_run_of(hir, is_of_token) >= LONG_RUN,
+            beyond_ascii: is_beyond_ascii(hir),
             sets,
             word: words_of(hir).into_iter().max_by_key(Vec::len),
             tail: tail_of(hir).map(|tail| Pattern::new(tail.to_string())),
@@ -60,6 +63,7 @@ impl Needs {
     pub(crate) fn are_met(&self, text: &[u8]) -> bool {
         let word = self.word.as_ref();
         self.sets.iter().all(|set| set.has_one_in(text))
+            && !(self.beyond_ascii && text.is_ascii())
             && word.is_none_or(|word| holds_word(text, word))
             && (!self.long_run || has_long_run(text))
     }
@@ -228,6 +232,22 @@ fn sets_of_any(parts: &[Vec<Set>]) -> Vec<Set> {
     sets
 }
 
+/// Whether every match holds a byte beyond ASCII.
+fn is_beyond_ascii(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Literal(Literal(bytes)) => !bytes.is_ascii(),
+        HirKind::Class(Class::Bytes(class)) => class.iter().all(|range| !range.start().is_ascii()),
+        HirKind::Class(Class::Unicode(class)) => {
+            class.iter().all(|range| !range.start().is_ascii())
+        }
+        HirKind::Capture(capture) => is_beyond_ascii(&capture.sub),
+        HirKind::Repetition(repetition) => repetition.min > 0 && is_beyond_ascii(&repetition.sub),
+        HirKind::Concat(parts) => parts.iter().any(is_beyond_ascii),
+        HirKind::Alternation(parts) => parts.iter().all(is_beyond_ascii),
+        HirKind::Empty | HirKind::Look(_) => false,
+    }
+}
+
 /// Bytes that tokens are made of, in the alphabets of base64, base62 and hex, and escapes of bytes.
 fn is_of_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-+/=~\\".contains(&byte)
@@ -267,6 +287,7 @@ mod tests {
             ("(?:x=[0-9]|y=[a-z])", "x: 1, y: a"),
             ("(?:(a@)+b){2,}", "a b a b"),
             ("(?i:oss)[a-z.]*?(secret)x*", "see oss.secre and more"),
+            ("=(?:\\xc2\\xa0|\\xe1\\x9a\\x80)", "x = y"),
         ] {
             assert!(!are_met(pattern, lacks), "{pattern}");
         }

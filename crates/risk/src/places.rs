@@ -70,7 +70,7 @@ impl<'p> Places<'p> {
             .map_err(|why| Problem::fail("POLICY_INVALID", format!("policy: {why}")))?;
         for (at, (_, rule)) in forbidding.iter().enumerate() {
             check_examples(&rule.id, &rule.matches, &rule.no_match, |path| {
-                globs.owners(path.as_bytes()).contains(&at)
+                globs.owns(at, path.as_bytes())
             })?;
         }
         Ok(Self {

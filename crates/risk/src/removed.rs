@@ -6,6 +6,7 @@ use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_patch::Hunk;
 
+use crate::called::Called;
 use crate::comment::Comments;
 use crate::content::{counts, mask, shorten};
 use crate::hit::Hit;
@@ -20,14 +21,34 @@ use crate::text::ChangedText;
 pub(crate) struct Losing {
     text: ChangedText,
     called: RuleSet,
+    /// The only lines, counted from 0, in which a match of some of these rules may lie, each behind its
+    /// rule.
+    gone: Vec<(usize, usize)>,
 }
 
 impl Losing {
-    pub(crate) fn of(hunk: &Hunk<'_>, called: RuleSet) -> Self {
+    pub(crate) fn of(hunk: &Hunk<'_>, called: Called) -> Self {
         Self {
             text: ChangedText::new(hunk.old_text()),
-            called,
+            gone: called.gone(hunk.raw()),
+            called: called.losing,
         }
+    }
+
+    /// Whether a rule may find something here, told by the lines that it is bound to.
+    fn may_match(&self, number: usize, rule: &Rule<'_>) -> Result<bool, Problem> {
+        let own = self.gone.iter().filter(|(rule, _)| *rule == number);
+        let mut own = own.map(|(_, line)| *line).peekable();
+        if own.peek().is_none() {
+            return Ok(true);
+        }
+        for line in own {
+            let line = self.text.around_line(line);
+            if rule.matches_within(self.text.bytes(), &line)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -43,8 +64,12 @@ impl<'p> Judge<'_, 'p> {
             let Some(rule) = self.book.rule(number) else {
                 continue;
             };
-            let sides = losing.iter().filter(|one| one.called.has(number));
-            let sides: Vec<_> = sides.map(|one| &one.text).collect();
+            let mut sides = Vec::new();
+            for one in losing.iter().filter(|one| one.called.has(number)) {
+                if one.may_match(number, rule)? {
+                    sides.push(&one.text);
+                }
+            }
             match (rule.kind(), rule.side()) {
                 (RiskKind::Secret, _) => self.secret_removed(rule, &sides)?,
                 (_, Side::Removed) => self.check_lost(rule, &sides)?,

@@ -9,7 +9,7 @@ use crate::pattern::{Groups, Regex};
 use crate::secret::SecretRule;
 use crate::shape::{self, Told};
 use baton_core::envelope::Severity;
-use baton_core::policy::{RiskKind, RiskRule, Side};
+use baton_core::policy::{RiskKind, RiskRule, Side, Texts};
 use baton_core::problem::Problem;
 use baton_core::rules::check_examples;
 
@@ -26,8 +26,17 @@ pub(crate) struct Rule<'p> {
     pub(crate) source: Source<'p>,
     /// The languages that it reads, for rules of the policy.
     pub(crate) languages: Languages,
-    compiled: OnceCell<Compiled>,
-    told: OnceCell<Told>,
+    /// Both lie elsewhere: there are hundreds of rules, and most are never asked.
+    compiled: OnceCell<Box<Compiled>>,
+    told: OnceCell<Box<Told>>,
+    /// What of that is asked at every place of a keyword.
+    nature: OnceCell<Nature>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Nature {
+    is_loose: bool,
+    stays_in_line: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +69,7 @@ impl<'p> Rule<'p> {
             languages: Languages::default(),
             compiled: OnceCell::new(),
             told: OnceCell::new(),
+            nature: OnceCell::new(),
         }
     }
 
@@ -108,7 +118,7 @@ impl<'p> Rule<'p> {
         }
     }
 
-    pub(crate) fn keywords(&self) -> &[String] {
+    pub(crate) fn keywords(&self) -> &Texts {
         match &self.source {
             Source::Policy(rule) => &rule.keywords,
             Source::Secret(rule) => &rule.keywords,
@@ -131,24 +141,41 @@ impl<'p> Rule<'p> {
 
     /// What the pattern tells without being compiled.
     fn told(&self) -> &Told {
-        // Only a rule of a file for secrets may have a keyword that stands elsewhere.
-        let keywords = match &self.source {
-            Source::Policy(_) => &[][..],
-            Source::Secret(rule) => &rule.keywords,
-        };
-        self.told
-            .get_or_init(|| shape::told(self.pattern(), keywords))
+        self.told.get_or_init(|| {
+            // Only a rule of a file for secrets may have a keyword that stands elsewhere.
+            let keywords = match &self.source {
+                Source::Policy(_) => Vec::new(),
+                Source::Secret(rule) => rule.keywords.to_vec(),
+            };
+            Box::new(shape::told(self.pattern(), &keywords))
+        })
+    }
+
+    fn nature(&self) -> Nature {
+        *self.nature.get_or_init(|| {
+            let told = self.told();
+            let is_loose = matches!(self.source, Source::Secret(_)) && !told.holds_keyword;
+            Nature {
+                is_loose,
+                stays_in_line: !is_loose && told.stays_in_line,
+            }
+        })
     }
 
     /// Whether every match lies in one line, so that only the lines with a keyword need be read.
     pub(crate) fn stays_in_line(&self) -> bool {
-        !self.is_loose() && self.told().stays_in_line
+        self.nature().stays_in_line
     }
 
     /// Whether the keyword may stand anywhere in the file, away from the match: in a rule file a
     /// keyword says which files to read.
     pub(crate) fn is_loose(&self) -> bool {
-        matches!(self.source, Source::Secret(_)) && !self.told().holds_keyword
+        self.nature().is_loose
+    }
+
+    /// Whether every match lies in one line and surely holds a keyword there.
+    pub(crate) fn is_bound_to_keyword(&self) -> bool {
+        matches!(self.source, Source::Secret(_)) && self.stays_in_line()
     }
 
     /// Whether a match may be longer than the windows that a long text is read in.
@@ -185,7 +212,7 @@ impl<'p> Rule<'p> {
                 }
             }
         };
-        Ok(self.compiled.get_or_init(|| compiled))
+        Ok(self.compiled.get_or_init(|| Box::new(compiled)))
     }
 
     /// Compiles the pattern, which checks the rule's examples.
@@ -241,6 +268,24 @@ impl<'p> Rule<'p> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a match lies within a window of a text.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn matches_within(
+        &self,
+        text: &[u8],
+        window: &Range<usize>,
+    ) -> Result<bool, Problem> {
+        let text = text.get(..window.end).unwrap_or(text);
+        let part = text.get(window.start..).unwrap_or_default();
+        if !self.may_match(part) {
+            return Ok(false);
+        }
+        let found = self.compiled()?.pattern.find_at(text, window.start);
+        Ok(found.is_some())
     }
 
     /// How many matches a text holds.

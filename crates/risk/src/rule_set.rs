@@ -11,7 +11,8 @@ impl RuleSet {
 
     pub(crate) fn insert(&mut self, rule: usize) {
         if self.0.len() <= rule / 64 {
-            self.0.resize(rule / 64 + 1, 0);
+            // At once as large as most sets become.
+            self.0.resize((rule / 64 + 1).next_multiple_of(16), 0);
         }
         if let Some(word) = self.0.get_mut(rule / 64) {
             *word |= 1 << (rule % 64);

@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use baton_core::policy::Texts;
 use baton_core::problem::Problem;
 use regex_syntax::hir::Hir;
 use serde::Deserialize;
 
 use crate::needs::Needs;
 use crate::pattern::{Groups, Pattern, Regex};
-pub(crate) use crate::secret_file::{MAX_BYTES, read};
+pub(crate) use crate::secret_file::{MAX_BYTES, OWN, read};
 
 /// What the fields of an allowlist are joined by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -42,7 +43,7 @@ pub(crate) struct SecretRule {
     pub(crate) path: Option<String>,
     /// What a path must hold for that pattern to match.
     pub(crate) path_needs: Option<Needs>,
-    pub(crate) keywords: Vec<String>,
+    pub(crate) keywords: Texts,
     pub(crate) group: usize,
     pub(crate) entropy: f64,
     pub(crate) allowlists: Vec<Allowlist>,
@@ -306,16 +307,10 @@ mod tests {
                 secret: &text.as_bytes()[rule.secret(&groups).unwrap()],
                 line: text.as_bytes(),
             };
-            rule.keywords
-                .iter()
-                .any(|word| held.contains(word.as_str()))
+            rule.keywords.iter().any(|word| held.contains(word))
                 && rule.counts(&place, &file.allowlists).unwrap()
         });
-        found.next().is_some()
-            && rule
-                .keywords
-                .iter()
-                .any(|word| lower.contains(word.as_str()))
+        found.next().is_some() && rule.keywords.iter().any(|word| lower.contains(word))
     }
 
     #[test]

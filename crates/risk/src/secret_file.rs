@@ -8,6 +8,7 @@
 
 use std::rc::Rc;
 
+use baton_core::policy::Texts;
 use baton_core::problem::Problem;
 use serde::Deserialize;
 
@@ -21,6 +22,12 @@ pub(crate) const MAX_BYTES: usize = 1 << 20;
 const MOST_RULES: usize = 5000;
 /// A byte holds no more entropy than this.
 const MOST_ENTROPY: f64 = 8.0;
+
+/// The rules that baton comes with.
+pub(crate) const OWN: &[u8] = include_bytes!("../../../ssot/SECRET_RULES.toml");
+/// The same in JSON, for nearly every run reads them and TOML takes three times as long. A test makes it
+/// from them and holds it to them.
+const OWN_AS_JSON: &str = include_str!("own_rules.json");
 
 /// The content of a rule file.
 #[derive(Debug, Deserialize)]
@@ -55,7 +62,7 @@ struct FileRule {
     #[serde(default)]
     entropy: f64,
     #[serde(default)]
-    keywords: Vec<String>,
+    keywords: Texts,
     #[serde(default)]
     path: Option<String>,
     #[serde(default)]
@@ -101,8 +108,7 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<SecretFile, Problem> {
             "expected a rule file in the format of gitleaks: [[rules]] with id, regex or path, keywords",
         )
     };
-    let text = std::str::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
-    let file: File = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    let file = content(bytes).map_err(wrong)?;
     if file.extend.is_some() {
         return Err(wrong("it has [extend]".to_owned())
             .hint("list every file under secret_rules.files of POLICY.json instead"));
@@ -123,16 +129,24 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<SecretFile, Problem> {
     })
 }
 
+fn content(bytes: &[u8]) -> Result<File, String> {
+    if bytes == OWN {
+        return serde_json::from_str(OWN_AS_JSON).map_err(|error| error.to_string());
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    toml::from_str(text).map_err(|error| error.to_string())
+}
+
 impl FileRule {
     fn check(self, file: &Rc<str>) -> Result<SecretRule, Problem> {
-        let owner = format!("rule \"{}\" of {file}", self.id.escape_debug());
         if let Some(why) = self.wrong_fields().or_else(|| self.wrong_patterns().err()) {
-            return Err(invalid(&owner, &why));
+            return Err(invalid(&owner(&self.id, file), &why));
         }
         let path_needs = self.path.as_deref().map(shape::needs_of).transpose();
-        let path_needs = path_needs.map_err(|why| invalid(&owner, &why))?;
+        let path_needs = path_needs.map_err(|why| invalid(&owner(&self.id, file), &why))?;
         let lists = self.allowlist.into_iter().chain(self.allowlists);
-        let lists = lists.map(|list| list.check(format!("an allowlist of {owner}")));
+        let lists =
+            lists.map(|list| list.check(format!("an allowlist of {}", owner(&self.id, file))));
         Ok(SecretRule {
             description: if self.description.is_empty() {
                 format!("A secret of the kind {}", self.id)
@@ -153,7 +167,7 @@ impl FileRule {
 
     fn wrong_fields(&self) -> Option<String> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let is_bad = |word: &String| word.is_empty() || !word.is_ascii();
+        let is_bad = |word: &str| word.is_empty() || !word.is_ascii();
         let why = match self {
             _ if self.id.is_empty() || self.id.len() > 100 || !self.id.bytes().all(plain) => {
                 "its id is not plain: letters, digits, dots, `_` and `-`"
@@ -186,6 +200,11 @@ impl FileRule {
             _ => Ok(()),
         }
     }
+}
+
+/// A rule, for messages.
+fn owner(id: &str, file: &str) -> String {
+    format!("rule \"{}\" of {file}", id.escape_debug())
 }
 
 impl FileAllowlist {
@@ -223,6 +242,40 @@ impl FileAllowlist {
 mod tests {
     use super::*;
     use crate::rule::{Rule, Source};
+
+    #[test]
+    fn the_rules_that_baton_comes_with_are_the_same_in_both_forms() {
+        let text = std::str::from_utf8(OWN).unwrap();
+        let fields: toml::Table = toml::from_str(text).unwrap();
+        let mut json = String::new();
+        for (name, value) in &fields {
+            json += if json.is_empty() { "{" } else { ",\n" };
+            let one = |value: &toml::Value| serde_json::to_string(value).unwrap();
+            json += &format!("\"{name}\": ");
+            json += &match value.as_array() {
+                Some(list) => {
+                    let lines: Vec<String> = list.iter().map(one).collect();
+                    format!("[\n{}\n]", lines.join(",\n"))
+                }
+                None => one(value),
+            };
+        }
+        json += "}\n";
+        if std::env::var_os("BATON_BLESS").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/own_rules.json");
+            std::fs::write(path, &json).unwrap();
+            return;
+        }
+        assert_eq!(
+            json, OWN_AS_JSON,
+            "make it anew: BATON_BLESS=1 cargo test -p baton-risk"
+        );
+        let written: File = toml::from_str(text).unwrap();
+        assert_eq!(
+            format!("{:?}", content(OWN).unwrap()),
+            format!("{written:?}")
+        );
+    }
 
     #[test]
     fn what_is_no_rule_file_is_refused() {

@@ -72,6 +72,14 @@ impl ChangedText {
         changed.copied().unwrap_or(false)
     }
 
+    /// The place of a line, counted from 0, with the byte before it and the one after it.
+    pub(crate) fn around_line(&self, line: usize) -> Range<usize> {
+        let start = |line: usize| self.starts().get(line).copied();
+        let length = self.inner.text.len();
+        let from = start(line).unwrap_or(length).saturating_sub(1);
+        from..start(line + 1).map_or(length, |next| (next + 1).min(length))
+    }
+
     /// The bytes of these lines.
     pub(crate) fn text_of(&self, lines: &RangeInclusive<usize>) -> &[u8] {
         let start = |line: usize| {
@@ -123,6 +131,9 @@ mod tests {
         assert_eq!(text.first_changed(&(7..=9)), Some(8));
         assert_eq!(text.text_of(&(7..=8)), b"ab\n\n");
         assert_eq!(text.text_of(&(9..=9)), b"cd\n");
+        assert_eq!(text.around_line(0), 0..4);
+        assert_eq!(text.around_line(1), 2..5);
+        assert_eq!(text.around_line(2), 3..7);
     }
 
     #[test]

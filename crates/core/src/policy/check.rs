@@ -217,9 +217,9 @@ fn path_rules(field: &str, rules: &[PathRule], least: usize, least_no_match: usi
     bounds::list(field, rules, least, 1000, |rule| {
         bounds::path(field, &rule.glob, 1024)?;
         reason(&rule.reason)?;
-        let path = |path: &String| bounds::path(field, path, 4096);
-        bounds::list(&format!("{field}.match"), &rule.matches, 1, 64, path)?;
-        bounds::list(
+        let path = |path: &str| bounds::path(field, path, 4096);
+        bounds::each_text(&format!("{field}.match"), &rule.matches, 1, 64, path)?;
+        bounds::each_text(
             &format!("{field}.no_match"),
             &rule.no_match,
             least_no_match,
@@ -246,7 +246,7 @@ fn risk_rule(rule: &RiskRule) -> Checked {
     })?;
     bounds::unique("risk_rules.where.languages", languages)?;
     let is_bound = !rule.place.globs.is_empty() || !languages.is_empty();
-    bounds::list(
+    bounds::each_text(
         "risk_rules.keywords",
         &rule.keywords,
         usize::from(!is_bound),
@@ -258,15 +258,15 @@ fn risk_rule(rule: &RiskRule) -> Checked {
             bounds::text("risk_rules.keywords", word, 2, 100)
         },
     )?;
-    bounds::unique("risk_rules.keywords", &rule.keywords)?;
+    bounds::unique_texts("risk_rules.keywords", &rule.keywords)?;
     bounds::text("risk_rules.pattern", &rule.pattern, 1, 4000)?;
     if let Some(except) = &rule.except {
         bounds::text("risk_rules.except", except, 1, 4000)?;
     }
     reason(&rule.reason)?;
-    let example = |text: &String| bounds::text("risk rule example", text, 1, 4000);
-    bounds::list("risk_rules.match", &rule.matches, 1, 32, example)?;
-    bounds::list("risk_rules.no_match", &rule.no_match, 1, 32, example)
+    let example = |text: &str| bounds::text("risk rule example", text, 1, 4000);
+    bounds::each_text("risk_rules.match", &rule.matches, 1, 32, example)?;
+    bounds::each_text("risk_rules.no_match", &rule.no_match, 1, 32, example)
 }
 
 fn secret_rules(policy: &Policy) -> Checked {

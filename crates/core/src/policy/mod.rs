@@ -12,6 +12,7 @@ mod gate_types;
 mod landing_types;
 mod render;
 mod risk_types;
+mod texts;
 mod types;
 mod worker_types;
 
@@ -25,6 +26,7 @@ pub use landing_types::{
     Forge, ForgeKind, LANDING_PURPOSE, Landing, Person, Role, Signatory, Signing, TokenSource, Via,
 };
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
+pub use texts::Texts;
 pub use types::{
     Access, Actor, ActorMatrix, AuditRules, Caps, CheckpointRule, Condition, DecisionRule,
     ExternalException, Grants, Isolation, IsolationRule, Mode, NeedsApproval, PathRule, Policy,

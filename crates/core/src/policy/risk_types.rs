@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::texts::Texts;
 use crate::envelope::Severity;
 use crate::wire;
 
@@ -78,7 +79,7 @@ pub struct RiskRule {
     pub side: Side,
     #[serde(default, skip_serializing_if = "is_false")]
     pub comments: bool,
-    pub keywords: Vec<String>,
+    pub keywords: Texts,
     pub pattern: String,
     #[serde(
         default,
@@ -88,8 +89,8 @@ pub struct RiskRule {
     pub except: Option<String>,
     pub reason: String,
     #[serde(rename = "match")]
-    pub matches: Vec<String>,
-    pub no_match: Vec<String>,
+    pub matches: Texts,
+    pub no_match: Texts,
 }
 
 #[expect(

@@ -9,6 +9,7 @@ use super::draft_types::Draft;
 use super::gate_types::Gate;
 use super::landing_types::Landing;
 use super::risk_types::{RiskRule, SecretRules};
+use super::texts::Texts;
 use crate::envelope::{Decision, ToolClass};
 use crate::wire;
 
@@ -154,8 +155,8 @@ pub struct PathRule {
     pub glob: String,
     pub reason: String,
     #[serde(rename = "match")]
-    pub matches: Vec<String>,
-    pub no_match: Vec<String>,
+    pub matches: Texts,
+    pub no_match: Texts,
 }
 
 /// Whether the policy's answers are carried out.

@@ -5,8 +5,8 @@ fn rule(glob: &str, yes: &str, no: &str) -> PathRule {
         id: "r".to_owned(),
         glob: glob.to_owned(),
         reason: "test".to_owned(),
-        matches: vec![yes.to_owned()],
-        no_match: vec![no.to_owned()],
+        matches: [yes].iter().collect(),
+        no_match: [no].iter().collect(),
     }
 }
 
