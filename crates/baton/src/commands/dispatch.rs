@@ -33,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked, at the end, whether what still runs has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What a run says when another has the task, took it away, or moved it on between the look and the claim.
+const TAKEN: [&str; 3] = ["LOCK_CONFLICT", "TASK_NOT_FOUND", "LEASE_LOST"];
+
 /// A run that has ended, and what it said.
 struct Ended {
     id: TaskId,
@@ -43,7 +46,7 @@ struct Ended {
 struct Said {
     code: u8,
     text: String,
-    /// The task could not be claimed.
+    /// The task is another's.
     is_taken: bool,
 }
 
@@ -61,7 +64,7 @@ impl Said {
             .into_iter()
             .flatten()
             .filter_map(|one| one.get("code"));
-        let is_conflict = |code: &str| code == "LOCK_CONFLICT";
+        let is_conflict = |code: &str| TAKEN.contains(&code);
         let why = match code {
             Some(code) => format!("its run ended with exit code {code}"),
             None => "its run was killed".to_owned(),
