@@ -177,7 +177,7 @@ fn prepared(address: &str, verb: &Verb) -> Bench {
 
 /// Of all points only so many are taken, spread evenly, unless `BATON_CUTS` says otherwise (0 is all).
 fn sample<T>(all: Vec<T>) -> Vec<T> {
-    let most = usize::try_from(number("BATON_CUTS", 3)).unwrap();
+    let most = usize::try_from(number("BATON_CUTS", 2)).unwrap();
     if most == 0 || all.len() <= most {
         return all;
     }

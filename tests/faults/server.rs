@@ -210,8 +210,8 @@ fn a_lost_answer_is_not_asked_for_twice() {
     bench.patch_file("x.patch", &patch);
     for verb in ["submit", "claim-lock", "run"] {
         let (mut at, mut lost, mut blocked) = (0, 0, 0);
-        // A whole run says some hundred things; every eleventh is enough.
-        let step = if verb == "run" { 11 } else { 1 } * every;
+        // A whole run says very many things; one of forty-one is enough.
+        let step = if verb == "run" { 41 } else { 1 } * every;
         loop {
             let id = format!("{verb}-{at}");
             let key = format!("key-of-{id}");
