@@ -38,7 +38,8 @@ fn main() {
     }
     let scratch = tempfile::tempdir().unwrap();
     let only = std::env::var("ONLY").unwrap_or_default();
-    let parts: [(&str, fn(&Path)); 4] = [
+    type Part = (&'static str, fn(&Path));
+    let parts: [Part; 4] = [
         ("processes", processes),
         ("growth", growth),
         ("workers", workers),

@@ -37,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(40);
 struct Sqlite {
     connection: Mutex<Connection>,
     locks: Locks,
+    /// The version of the data that whoever waits knows of.
+    seen: Mutex<Option<i64>>,
 }
 
 fn connect(address: &str, root: &Path) -> io::Result<Arc<dyn Database>> {
@@ -68,6 +70,7 @@ fn connect(address: &str, root: &Path) -> io::Result<Arc<dyn Database>> {
     Ok(Arc::new(Sqlite {
         connection: Mutex::new(connection),
         locks: Locks::beside(&path)?,
+        seen: Mutex::new(None),
     }))
 }
 
@@ -227,14 +230,19 @@ impl Database for Sqlite {
             let version = connection.pragma_query_value(None, "data_version", |row| row.get(0));
             version.map_err(failed)
         };
-        let (began, first) = (Instant::now(), version()?);
-        while began.elapsed() < longest {
-            std::thread::sleep(LOOK.min(longest.saturating_sub(began.elapsed())));
-            if version()? != first {
+        let began = Instant::now();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let now = version()?;
+            if seen.replace(now) != Some(now) {
                 return Ok(true);
             }
+            let left = longest.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(LOOK.min(left));
         }
-        Ok(false)
     }
 
     fn version(&self) -> io::Result<(u32, u32)> {

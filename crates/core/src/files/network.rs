@@ -30,7 +30,7 @@ impl Folder {
     fn file_system(&self) -> io::Result<u64> {
         // The field is signed on some machines, and the number has 32 bits on all.
         let number = rustix::fs::fstatfs(&self.fd)?.f_type;
-        Ok(u64::from_ne_bytes(i64::from(number).to_ne_bytes()) & 0xffff_ffff)
+        Ok(u64::try_from(number).unwrap_or_default() & 0xffff_ffff)
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -106,7 +106,7 @@ fn tree(from: &Directory, to: &Directory) -> io::Result<u64> {
         let since = task.or_else(|_| from.modified(&entry.name))?;
         entries.push((since, entry));
     }
-    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    entries.sort_by_key(|(since, _)| *since);
     let mut files = 0;
     for (_, entry) in entries {
         if entry.is_folder {

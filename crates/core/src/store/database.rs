@@ -134,7 +134,10 @@ pub struct Driver {
 
 static DRIVERS: OnceLock<&'static [Driver]> = OnceLock::new();
 /// One connection for each address: a lock belongs to the connection that took it.
-static OPEN: Mutex<Option<HashMap<(String, PathBuf), Arc<dyn Database>>>> = Mutex::new(None);
+static OPEN: Mutex<Option<Opened>> = Mutex::new(None);
+
+/// Databases by their address and by the folder from which it is read.
+type Opened = HashMap<(String, PathBuf), Arc<dyn Database>>;
 
 /// Makes this program's drivers known, once, before anything else.
 pub fn begin(drivers: &'static [Driver]) {
