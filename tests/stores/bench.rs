@@ -15,6 +15,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use baton_core::audit::{Action, Draft};
@@ -85,32 +86,33 @@ fn programs() -> PathBuf {
     PathBuf::from(std::env::var("BATON_BIN").expect("BATON_BIN: run make bench-queue"))
 }
 
-fn addresses(scratch: &Path) -> Vec<(&'static str, String)> {
-    let sqlite = format!("sqlite:{}", scratch.join("queue.db").display());
-    let mut found = vec![("folder", "folder".to_owned()), ("sqlite", sqlite)];
+fn addresses() -> Vec<(&'static str, String)> {
+    let mut found = vec![("folder", "folder".to_owned()), ("sqlite", String::new())];
     if let Ok(server) = std::env::var("BATON_POSTGRES") {
         found.push(("postgres", server));
     }
     found
 }
 
-/// Empties what the last part left.
-fn fresh(scratch: &Path, name: &str, address: &str) -> PathBuf {
-    if let Some(path) = address.strip_prefix("sqlite:") {
-        for end in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(format!("{path}{end}"));
+/// A store that nobody used before, and a repository that names it: a process opens each address once.
+fn fresh(scratch: &Path, name: &str, address: &str) -> (PathBuf, String) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let address = match name {
+        "sqlite" => format!("sqlite:{}", scratch.join(format!("{number}.db")).display()),
+        "postgres" => {
+            sql(address, &format!("CREATE DATABASE bench_{number}"));
+            let (server, _) = address.rsplit_once('/').unwrap();
+            format!("{server}/bench_{number}")
         }
-    }
-    if address.starts_with("postgres:") {
-        sql(address, "DROP SCHEMA public CASCADE; CREATE SCHEMA public");
-    }
-    let root = scratch.join(name);
-    let _ = fs::remove_dir_all(&root);
+        _ => address.to_owned(),
+    };
+    let root = scratch.join(format!("{name}-{number}"));
     fs::create_dir_all(root.join(".autodev_ssot")).unwrap();
     fs::create_dir_all(root.join(".git")).unwrap();
     let manifest = json!({"store": address}).to_string();
     fs::write(root.join(".autodev_ssot/MANIFEST.json"), manifest).unwrap();
-    root
+    (root, address)
 }
 
 fn sql(address: &str, text: &str) {
@@ -142,39 +144,43 @@ fn seed(root: &Path, address: &str, count: usize) {
         }
         return;
     }
-    let table = if address.starts_with("sqlite:") {
-        "entry"
+    // One statement for the folders and one for the files in them; both databases take the same, but for how
+    // they count and what they call bytes.
+    let is_sqlite = address.starts_with("sqlite:");
+    let (table, series, bytes) = match is_sqlite {
+        true => (
+            "entry",
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < LAST)",
+            "CAST(TEXT AS BLOB)",
+        ),
+        false => (
+            "baton_entry",
+            "WITH n(i) AS (SELECT generate_series(0, LAST))",
+            "convert_to(TEXT, 'UTF8')",
+        ),
+    };
+    let (yes, no) = if is_sqlite {
+        ("1", "0")
     } else {
-        "baton_entry"
+        ("true", "false")
     };
-    let bytes = |number: usize| {
-        let hex: String = task(number)
-            .bytes()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        if table == "entry" {
-            format!("x'{hex}'")
-        } else {
-            format!("'\\x{hex}'::bytea")
-        }
+    let series = series.replace("LAST", &(count - 1).to_string());
+    let digits = if is_sqlite {
+        "printf('%06d', i)"
+    } else {
+        "lpad(i::text, 6, '0')"
     };
-    let yes = if table == "entry" { "1" } else { "true" };
-    let no = if table == "entry" { "0" } else { "false" };
+    let text = format!("replace('{}', '000000', {digits})", task(0));
+    let bytes = bytes.replace("TEXT", &text);
     let inbox = format!("(SELECT id FROM {table} WHERE parent = 1 AND name = 'inbox')");
-    for from in (0..count).step_by(500) {
-        let mut text = String::from("BEGIN;");
-        for number in from..count.min(from + 500) {
-            let id = 1_000_000 + 2 * number;
-            text += &format!(
-                "INSERT INTO {table} (id, parent, name, is_folder, modified) VALUES ({id}, {inbox}, 'T-{number:06}', {yes}, {number});\
-                 INSERT INTO {table} (id, parent, name, is_folder, bytes, modified) VALUES ({}, {id}, 'task.json', {no}, {}, {number});",
-                id + 1,
-                bytes(number)
-            );
-        }
-        sql(address, &(text + "COMMIT;"));
-    }
-    if table != "entry" {
+    sql(
+        address,
+        &format!(
+            "{series} INSERT INTO {table} (id, parent, name, is_folder, modified) SELECT 1000000 + 2 * i, {inbox}, 'T-' || {digits}, {yes}, i FROM n;\
+             {series} INSERT INTO {table} (id, parent, name, is_folder, bytes, modified) SELECT 1000001 + 2 * i, 1000000 + 2 * i, 'task.json', {no}, {bytes}, i FROM n"
+        ),
+    );
+    if !is_sqlite {
         sql(
             address,
             "ALTER TABLE baton_entry ALTER COLUMN id RESTART WITH 100000000; ANALYZE",
@@ -244,8 +250,8 @@ fn processes(scratch: &Path) {
     println!(
         "a process each, ms (median of {ROUNDS}): /bin/true {start:.2}, bare put {put:.2}, bare claim {take:.2}"
     );
-    for (name, address) in addresses(scratch) {
-        let root = fresh(scratch, name, &address);
+    for (name, address) in addresses() {
+        let (root, address) = fresh(scratch, name, &address);
         let git = |line: &str| run(Command::new("git").args(line.split(' ')).current_dir(&root));
         fs::remove_dir(root.join(".git")).unwrap();
         git("init -q -b main");
@@ -288,10 +294,10 @@ fn processes(scratch: &Path) {
 /// A claim in one long-running process, however many wait.
 fn growth(scratch: &Path) {
     println!("\none worker, ms a claim (median of 200), with so many waiting:");
-    for (name, address) in addresses(scratch) {
+    for (name, address) in addresses() {
         let mut line = format!("  {name:<9}");
         for count in [300, 10_000, 100_000] {
-            let root = fresh(scratch, name, &address);
+            let (root, address) = fresh(scratch, name, &address);
             let (store, _) = Store::create(&root).unwrap();
             store.set_audit_rules(AuditRules::default());
             seed(&root, &address, count);
@@ -324,8 +330,8 @@ fn worker(root: &Path, name: &str) {
 fn workers(scratch: &Path) {
     let tasks: usize = std::env::var("TASKS").map_or(10_000, |text| text.parse().unwrap());
     println!("\n{WORKERS} workers, {tasks} tasks, durable claims a second:");
-    for (name, address) in addresses(scratch) {
-        let root = fresh(scratch, name, &address);
+    for (name, address) in addresses() {
+        let (root, address) = fresh(scratch, name, &address);
         let (store, _) = Store::create(&root).unwrap();
         seed(&root, &address, tasks);
         assert!(store.has_next(Moment::now()).unwrap());
@@ -449,8 +455,8 @@ fn spread_with<C>(
 /// A listing of 100,000 tasks, beside a bare one of their names.
 fn listing(scratch: &Path) {
     println!("\na listing of 100,000 tasks, ms (median of 5):");
-    for (name, address) in addresses(scratch) {
-        let root = fresh(scratch, name, &address);
+    for (name, address) in addresses() {
+        let (root, address) = fresh(scratch, name, &address);
         let (store, _) = Store::create(&root).unwrap();
         seed(&root, &address, 100_000);
         let ours = timed(
