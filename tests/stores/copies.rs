@@ -68,7 +68,9 @@ fn check(store: &Store, copy: &Store) {
 
 fn a_copy_to_sqlite_is_whole(place: &Place) {
     let store = filled(place);
-    let copied = store.copy_to("sqlite:.autodev_queue/copy.db").unwrap();
+    let copied = store
+        .copy_to("sqlite:.autodev_queue/copy.db", || Ok(()))
+        .unwrap();
     assert_eq!((copied.tasks, copied.lines), (3, 3));
     let copy = Store::open_at(store.root(), "sqlite:.autodev_queue/copy.db").unwrap();
     check(&store, &copy);
@@ -76,7 +78,7 @@ fn a_copy_to_sqlite_is_whole(place: &Place) {
 
 fn a_copy_to_folders_is_whole(place: &Place) {
     let store = filled(place);
-    store.copy_to("folder").unwrap();
+    store.copy_to("folder", || Ok(())).unwrap();
     let copy = Store::open_at(store.root(), "folder").unwrap();
     let before = store.log().unwrap().head().unwrap();
     assert_eq!(copy.log().unwrap().head().unwrap(), before);
@@ -92,7 +94,11 @@ fn a_copy_to_folders_is_whole(place: &Place) {
 
 fn where_a_queue_is_nothing_is_copied(place: &Place) {
     let store = filled(place);
-    store.copy_to("sqlite:.autodev_queue/copy.db").unwrap();
-    let again = store.copy_to("sqlite:.autodev_queue/copy.db").unwrap_err();
+    store
+        .copy_to("sqlite:.autodev_queue/copy.db", || Ok(()))
+        .unwrap();
+    let again = store
+        .copy_to("sqlite:.autodev_queue/copy.db", || panic!("recorded"))
+        .unwrap_err();
     assert_eq!(again.code, "STORE_NOT_EMPTY");
 }

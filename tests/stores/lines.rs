@@ -78,9 +78,19 @@ fn tables_are_made_once_and_a_newer_version_is_refused(place: &Place) {
     assert_eq!(none.code, "QUEUE_MISSING", "{none:?}");
     std::fs::create_dir(root.join(".autodev_queue")).unwrap();
     let early = Store::open_at(&root, &place.address).map(drop).unwrap_err();
-    assert_eq!(early.code, "STORE_VERSION", "{early:?}");
-    assert_eq!(database::migrate(&place.address, &root).unwrap(), (0, 1));
-    assert_eq!(database::migrate(&place.address, &root).unwrap(), (1, 1));
+    assert_eq!(early.code, "STORE_MISSING", "{early:?}");
+    let unmade = database::migrate(&place.address, &root, false).unwrap_err();
+    assert_eq!(unmade.code, "STORE_MISSING");
+    let file = place.address.strip_prefix("sqlite:").map(Path::new);
+    assert!(!file.is_some_and(Path::exists), "nothing was made");
+    assert_eq!(
+        database::migrate(&place.address, &root, true).unwrap(),
+        (0, 1)
+    );
+    assert_eq!(
+        database::migrate(&place.address, &root, false).unwrap(),
+        (1, 1)
+    );
     drop(place.store("one"));
     let newer = match place.address.starts_with("sqlite:") {
         true => "PRAGMA user_version = 2",
@@ -88,7 +98,7 @@ fn tables_are_made_once_and_a_newer_version_is_refused(place: &Place) {
     };
     sql(place, newer);
     for code in [
-        database::migrate(&place.address, &root)
+        database::migrate(&place.address, &root, true)
             .map(drop)
             .unwrap_err()
             .code,

@@ -63,7 +63,7 @@ struct Shared(Arc<Postgres>);
 
 type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-fn connect(address: &str, _root: &Path) -> io::Result<Arc<dyn Database>> {
+fn connect(address: &str, _root: &Path, _make: bool) -> io::Result<Arc<dyn Database>> {
     let database = Postgres {
         address: Address::parse(address)?,
         link: Mutex::default(),

@@ -41,14 +41,14 @@ struct Sqlite {
     seen: Mutex<Option<i64>>,
 }
 
-fn connect(address: &str, root: &Path) -> io::Result<Arc<dyn Database>> {
+fn connect(address: &str, root: &Path, make: bool) -> io::Result<Arc<dyn Database>> {
     let path = root.join(address.strip_prefix(SCHEME).unwrap_or(address));
     let path = resolved(&path)?;
     // Whoever may read it may read the log's key.
     let opened = OpenOptions::new()
         .read(true)
         .append(true)
-        .create(true)
+        .create(make)
         .mode(0o600)
         .open(&path)?;
     let mode = opened.metadata()?.mode() & 0o777;

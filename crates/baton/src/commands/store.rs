@@ -82,7 +82,7 @@ fn migrate(session: &Session) -> Result<Reply, Problem> {
             json!({"command": "store", "status": "OK", "store": FOLDERS, "from": null, "to": null});
         return Ok(Reply::ok(reply).line("The queue is kept in folders: there are no tables"));
     }
-    let (from, to) = database::migrate(&address, session.root()?)?;
+    let (from, to) = database::migrate(&address, session.root()?, false)?;
     let shown = database::shown(&address);
     let said = match from == to {
         true => format!("The tables of {shown} have version {to} already"),
@@ -113,8 +113,7 @@ fn copy(session: &Session, from: Option<String>, to: &str) -> Result<Reply, Prob
         .meta("from", shown_from.clone())
         .meta("to", shown_to.clone());
     draft.level = Level::Warn;
-    source.log()?.append(draft)?;
-    let copied = source.copy_to(to)?;
+    let copied = source.copy_to(to, || source.log()?.append(draft).map(drop))?;
     let reply = json!({"command": "store", "status": "OK", "from": shown_from, "to": shown_to,
         "tasks": copied.tasks, "files": copied.files, "lines": copied.lines});
     Ok(Reply::ok(reply)

@@ -38,13 +38,17 @@ impl Store {
     }
 
     /// Copies this queue to another address, where there must be none, and compares every byte. The caller
-    /// has seen to it that everything halts.
+    /// has seen to it that everything halts. `record` writes the log line, once the other store is known to
+    /// be there and empty: a copy that cannot begin leaves no line.
     ///
     /// # Errors
     /// `STORE_NOT_EMPTY`, `STORE_DIFFERS`, `QUEUE_BROKEN`, and those of the log.
-    pub fn copy_to(&self, address: &str) -> Result<Copied, Problem> {
+    pub fn copy_to(
+        &self,
+        address: &str,
+        record: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<Copied, Problem> {
         let _mutex = self.mutex()?;
-        let head = self.log()?.head()?;
         let (target, _) = Self::create_at(&self.root, named(address)?)?;
         let is_used = |name: &str| -> Result<bool, Problem> {
             let listed = target.folder(name)?.list();
@@ -57,6 +61,8 @@ impl Store {
                     .hint("name an empty database; nothing is overwritten"));
             }
         }
+        record()?;
+        let head = self.log()?.head()?;
         if let Some(database) = &target.database {
             self.log()?.give_lines(database.as_ref())?;
         }

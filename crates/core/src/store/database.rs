@@ -121,7 +121,8 @@ pub trait Database: Debug + Send + Sync {
 }
 
 /// Opens the database at an address; a path in it that is not absolute begins at the repository's top folder.
-pub type Connect = fn(address: &str, root: &Path) -> io::Result<Arc<dyn Database>>;
+/// With `make` one that is not there is made, where the driver can.
+pub type Connect = fn(address: &str, root: &Path, make: bool) -> io::Result<Arc<dyn Database>>;
 
 /// A kind of database that this program can use.
 #[derive(Clone, Copy, Debug)]
@@ -169,21 +170,24 @@ pub fn connect(address: &str, root: &Path) -> Result<Arc<dyn Database>, Problem>
     if let Some(database) = open.get(&key) {
         return Ok(Arc::clone(database));
     }
-    let database = reach(address, root)?;
+    let database = reach(address, root, false)?;
     check_version(address, database.as_ref())?;
     open.insert(key, Arc::clone(&database));
     Ok(database)
 }
 
-/// Brings the tables of the database at an address to this program's version. Says from which version to
-/// which.
+/// Brings the tables of the database at an address to this program's version; where there are none, only with
+/// `make`. Says from which version to which.
 ///
 /// # Errors
 /// As [`connect`].
-pub fn migrate(address: &str, root: &Path) -> Result<(u32, u32), Problem> {
-    let database = reach(address, root)?;
+pub fn migrate(address: &str, root: &Path, make: bool) -> Result<(u32, u32), Problem> {
+    let database = reach(address, root, make)?;
     let failed = |error: io::Error| unreachable(address, &error);
     let (has, knows) = database.version().map_err(failed)?;
+    if has == 0 && !make {
+        return Err(missing(address));
+    }
     if has <= knows {
         database.migrate().map_err(failed)?;
     }
@@ -197,6 +201,9 @@ fn check_version(address: &str, database: &dyn Database) -> Result<(), Problem> 
     if has == knows {
         return Ok(());
     }
+    if has == 0 {
+        return Err(missing(address));
+    }
     let why = format!(
         "the tables of the store {} have version {has}, this program knows {knows}",
         shown(address)
@@ -208,7 +215,15 @@ fn check_version(address: &str, database: &dyn Database) -> Result<(), Problem> 
     }))
 }
 
-fn reach(address: &str, root: &Path) -> Result<Arc<dyn Database>, Problem> {
+/// No queue is there; one that was is never replaced by an empty one.
+fn missing(address: &str) -> Problem {
+    let why = format!("there is no queue at {}", shown(address));
+    Problem::fail("STORE_MISSING", why).hint(
+        "if there was one, bring it back from a copy; a person makes a new one with: baton init",
+    )
+}
+
+fn reach(address: &str, root: &Path, make: bool) -> Result<Arc<dyn Database>, Problem> {
     let driver = driver(address).ok_or_else(|| {
         Problem::fail(
             "STORE_UNKNOWN",
@@ -216,7 +231,10 @@ fn reach(address: &str, root: &Path) -> Result<Arc<dyn Database>, Problem> {
         )
         .hint("expected folder, sqlite:PATH or postgres://USER@HOST/DATABASE; run the skill as: baton <skill>")
     })?;
-    (driver.connect)(address, root).map_err(|error| unreachable(address, &error))
+    (driver.connect)(address, root, make).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if !make => missing(address),
+        _ => unreachable(address, &error),
+    })
 }
 
 fn unreachable(address: &str, error: &io::Error) -> Problem {

@@ -154,7 +154,7 @@ impl Store {
             .sub_or_new("audit")
             .map_err(|error| broken("audit", &error))?;
         if let Some(address) = &address {
-            database::migrate(address, root)?;
+            database::migrate(address, root, true)?;
         }
         let store = Self::at(root, local, address)?;
         let states = State::ALL.into_iter().map(State::name);
