@@ -13,6 +13,7 @@ mod aspects;
 mod bait;
 #[cfg(target_os = "linux")]
 mod bwrap;
+mod disk;
 mod evidence;
 mod fixes;
 mod handle;

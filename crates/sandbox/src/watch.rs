@@ -1,8 +1,5 @@
 //! The watch from outside: memory, processes and disk, which a process cannot hold for all.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -10,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
+use crate::disk::{Measure, free_bytes, measure, open_bytes};
 use crate::processes::{descendants, look, proportional};
 use crate::profile::Limits;
 
@@ -20,10 +18,6 @@ pub(crate) const LOOK: Duration = Duration::from_millis(10);
 const MEASURE: Duration = Duration::from_millis(50);
 /// A walk takes at most this share of the time, however large the tree is.
 const SHARE: u32 = 20;
-
-/// An entry counts with at least this, though an empty file takes no block: about what its inode
-/// and its name take.
-const ENTRY: u64 = 1024;
 
 /// What was seen so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,7 +131,9 @@ impl Watch {
         let measure = receiver.try_recv().ok()?;
         self.next_measure = now + MEASURE.max(measure.took * SHARE);
         self.running = None;
-        let used = measure.bytes.saturating_add(nameless_bytes(processes));
+        let used = measure
+            .bytes
+            .saturating_add(open_bytes(processes, &measure));
         let growth = used.saturating_sub(self.at_start);
         self.peaks.growth = self.peaks.growth.max(growth);
         // What cannot be walked is judged by the free space alone.
@@ -151,19 +147,6 @@ fn milliseconds(ticks: u64) -> u64 {
     ticks.saturating_mul(1000) / per_second
 }
 
-fn free_bytes(path: &Path) -> Option<u64> {
-    let status = rustix::fs::statvfs(path).ok()?;
-    Some(status.f_bfree.saturating_mul(status.f_frsize))
-}
-
-/// What a tree takes on disk.
-struct Measure {
-    bytes: u64,
-    /// Whether every folder could be read: a gate may close one, or nest them too deep for a path.
-    whole: bool,
-    took: Duration,
-}
-
 fn measure_aside(tree: &Path) -> Receiver<Measure> {
     let (sender, receiver) = channel();
     let tree = tree.to_path_buf();
@@ -172,56 +155,4 @@ fn measure_aside(tree: &Path) -> Receiver<Measure> {
         let _ = sender.send(measure(&tree));
     });
     receiver
-}
-
-fn measure(tree: &Path) -> Measure {
-    let began = Instant::now();
-    let mut bytes = 0_u64;
-    let mut whole = true;
-    let mut open = vec![tree.to_path_buf()];
-    while let Some(folder) = open.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else {
-            // Gone meanwhile is the good case.
-            let gone = fs::symlink_metadata(&folder);
-            whole &= gone.is_err_and(|error| error.kind() == ErrorKind::NotFound);
-            continue;
-        };
-        for entry in entries.flatten() {
-            // Of the entry itself: a link leads nowhere here.
-            let Ok(status) = entry.metadata() else {
-                continue;
-            };
-            bytes = bytes.saturating_add((status.blocks().saturating_mul(512)).max(ENTRY));
-            if status.is_dir() {
-                open.push(entry.path());
-            }
-        }
-    }
-    Measure {
-        bytes,
-        whole,
-        took: began.elapsed(),
-    }
-}
-
-/// What open files without a name take: a walk does not see them.
-fn nameless_bytes(processes: &[Pid]) -> u64 {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut sum = 0_u64;
-    for process in processes {
-        let folder = format!("/proc/{}/fd", process.as_raw_pid());
-        let Ok(entries) = fs::read_dir(folder) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let Ok(status) = fs::metadata(entry.path()) else {
-                continue;
-            };
-            if status.is_file() && status.nlink() == 0 && seen.insert((status.dev(), status.ino()))
-            {
-                sum = sum.saturating_add(status.blocks().saturating_mul(512));
-            }
-        }
-    }
-    sum
 }
