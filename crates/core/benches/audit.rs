@@ -27,8 +27,8 @@ use baton_transparency::{check_inclusion, inclusion, leaf_hash};
 use rustix::fs::{FlockOperation, flock};
 
 /// Lines of each run of the writers' table, in all.
-const LINES: usize = 4_000;
-const ROUNDS: usize = 5;
+const LINES: usize = 6_000;
+const ROUNDS: usize = 9;
 /// Lines before the power cut.
 const BEFORE_CUT: u64 = 50;
 
@@ -176,20 +176,25 @@ fn writers(scratch: &Path) {
             }
         }
     }
-    let rates: Vec<[f64; 2]> = times
-        .iter_mut()
-        .map(|columns| [rate(&mut columns[0]), rate(&mut columns[1])])
-        .collect();
-    for ((_, name), [one, eight]) in ways.iter().zip(&rates) {
-        let (floor, wide) = (one / rates[0][0] * 100.0, eight / rates[0][1] * 100.0);
+    for ((_, name), columns) in ways.iter().zip(&times) {
+        let [one, eight] = columns.each_ref().map(|times| {
+            let rates = times.iter().map(|time| LINES as f64 / time.as_secs_f64());
+            median(rates.collect())
+        });
+        // A disk is faster in one minute than in the next: each round is held against its own floor.
+        let [floor, wide] = [0, 1].map(|column| {
+            let rounds = times[0][column].iter().zip(&columns[column]);
+            let shares = rounds.map(|(floor, ours)| floor.as_secs_f64() / ours.as_secs_f64());
+            median(shares.collect()) * 100.0
+        });
         println!("| {name} | {one:.0} | {eight:.0} | {floor:.0} % / {wide:.0} % |");
     }
     println!("asked of the log: at least 85 % of the floor\n");
 }
 
-fn rate(times: &mut [Duration]) -> f64 {
-    times.sort();
-    LINES as f64 / times[times.len() / 2].as_secs_f64()
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn run(role: &str, folder: &Path, writers: usize) -> Duration {

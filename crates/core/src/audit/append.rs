@@ -40,23 +40,20 @@ impl Log {
         masking::draft(&mut draft);
         self.check_synced()?;
         self.signing_key()?;
-        let lock = self.lock()?;
-        let first = match self.rules().checkpoint {
+        let indexed = match self.rules().checkpoint {
             CheckpointRule::Append => Indexed::Whole,
             CheckpointRule::Every(_) => Indexed::Nearly,
         };
-        let mut end = self.open_checked(first)?;
+        let mut lock = self.lock()?;
+        let mut end = self.open_checked(indexed)?;
         if end.parts.active().length >= self.rules().segment_bytes {
-            end = self.open_checked(Indexed::Whole)?;
-            self.rotate(&end)?;
-            end = self.open_checked(first)?;
-        }
-        let is_due = self.signed_with(end.tail.head.seq + 1).is_some();
-        if is_due && first == Indexed::Nearly {
-            end = self.open_checked(Indexed::Whole)?;
+            drop(lock);
+            self.rotate()?;
+            lock = self.lock()?;
+            end = self.open_checked(indexed)?;
         }
         let file = end.parts.active().file;
-        let receipt = end.write(draft, is_due)?;
+        let receipt = end.write(draft, indexed == Indexed::Whole)?;
         // Let others write while this line goes to the disk: a sync covers all earlier bytes.
         drop(lock);
         self.make_durable(&file, receipt.seq)?;
@@ -77,21 +74,18 @@ impl Log {
     /// A checkpoint covers only lines that are on the disk; where each line gets one, its sync is the
     /// line's, shared with all who wait for it.
     fn make_durable(&self, file: &File, seq: u64) -> Result<(), Problem> {
-        match self.rules().checkpoint {
-            CheckpointRule::Append => self.seal(seq).map(drop),
-            CheckpointRule::Every(_) => {
-                self.sync(file)?;
-                // Others may have signed since, or are at it.
-                match self.signed_with(seq) {
-                    Some(least) => self.seal_if_free(least),
-                    None => Ok(()),
-                }
-            }
+        if self.rules().checkpoint == CheckpointRule::Append {
+            return self.seal(seq).map(drop);
+        }
+        self.sync(file)?;
+        match self.signed_with(seq) {
+            Some(_) => self.seal_if_free(seq),
+            None => Ok(()),
         }
     }
 
     /// Up to which line a head must be signed when line `seq` is written, if it is its turn.
-    fn signed_with(&self, seq: u64) -> Option<u64> {
+    pub(super) fn signed_with(&self, seq: u64) -> Option<u64> {
         match self.rules().checkpoint {
             CheckpointRule::Append => Some(seq),
             CheckpointRule::Every(lines) => {
@@ -118,13 +112,14 @@ impl Log {
             None => self.sealed()?,
         };
         let size = sealed.checkpoint.size;
+        let is_known = sealed.held && self.was_held.load(Ordering::Relaxed);
         if size > end.tail.head.seq {
             return Err(rewritten(&format!(
                 "it ends at line {}, and its signed head says {size}",
                 end.tail.head.seq
             )));
         }
-        if end.index.leaves()? < size {
+        if !is_known && end.index.leaves()? < size {
             end = self.open_end(Indexed::Whole)?;
         }
         let holds = |end: &End| {
@@ -140,9 +135,7 @@ impl Log {
             end.was_wrong = true;
             holds(&end)?;
         }
-        if !self.was_held.load(Ordering::Relaxed) {
-            self.remember(sealed);
-        }
+        self.remember(sealed);
         if end.was_wrong {
             end.write(note(Action::IndexRebuilt)?, true)?;
             end = self.open_end(indexed)?;
@@ -188,14 +181,21 @@ impl Log {
     }
 
     /// Closes the file that is appended to and begins an empty one. Each step leaves something that the
-    /// next append, and every reader, takes for what it is. The caller holds the append lock.
-    fn rotate(&self, end: &End) -> Result<(), Problem> {
+    /// next append, and every reader, takes for what it is.
+    fn rotate(&self) -> Result<(), Problem> {
         let failed = |error: io::Error| write_failed(&error);
+        let sealing = self.lock_checkpoint()?;
+        let _lock = self.lock()?;
+        let end = self.open_checked(Indexed::Whole)?;
+        if end.parts.active().length < self.rules().segment_bytes {
+            // Somebody else was first.
+            return Ok(());
+        }
         let Some(first) = end.parts.first_active()? else {
             return Ok(());
         };
         self.sync(&end.parts.active().file)?;
-        self.seal(end.tail.head.seq)?;
+        self.seal_locked(end.tail.head.seq, &sealing)?;
         let segments = self.folder.sub_or_new(SEGMENTS).map_err(failed)?;
         let head = format!("checkpoint.{:016}", end.tail.head.seq);
         let bytes = self.checkpoint_bytes()?.unwrap_or_default();
@@ -224,7 +224,7 @@ impl Log {
 pub(super) struct End {
     parts: Parts,
     tail: Tail,
-    index: Index,
+    pub(super) index: Index,
     /// Whether the index had to be made anew because it did not match.
     was_wrong: bool,
     shared: Option<Arc<dyn Database>>,
@@ -238,7 +238,9 @@ impl End {
             publish(database.as_ref(), self.tail.head.seq + 1, line.body())?;
         }
         let index = to_index.then_some(&self.index);
-        write_line(&self.parts.active().file, index, &self.tail.head, line)
+        let active = self.parts.active();
+        let before = active.length - self.tail.torn;
+        write_line(&active.file, before, index, &self.tail.head, line)
     }
 
     /// Whether the lines after the signed ones are chained to them, and in the index as they are.
@@ -255,7 +257,7 @@ impl End {
             } else {
                 glance.follows(&head)?;
             }
-            if glance.seq <= indexed && self.index.leaf(glance.seq)? != leaf_hash(line) {
+            if glance.seq <= indexed && !self.index.has(glance.seq, line)? {
                 return Err(broken(glance.seq, "the index has another hash for it"));
             }
             head = glance.head(line);
@@ -272,11 +274,11 @@ fn note(action: Action) -> Result<Draft, Problem> {
 
 fn write_line(
     mut file: &File,
+    before: u64,
     index: Option<&Index>,
     head: &Head,
     line: Line,
 ) -> Result<Receipt, Problem> {
-    let before = file.metadata().map_err(|error| write_failed(&error))?.len();
     let body = line.body();
     let written = match file.write(&line.bytes) {
         Ok(count) if count == line.bytes.len() => {

@@ -30,7 +30,7 @@ pub(super) struct Sealed {
     pub(super) checkpoint: Checkpoint,
     bytes: Vec<u8>,
     /// Whether it was held against the log.
-    held: bool,
+    pub(super) held: bool,
 }
 
 fn checkpoint_path() -> String {
@@ -77,6 +77,9 @@ impl Log {
 
     /// Remembers that this one was held against the log.
     pub(super) fn remember(&self, sealed: Sealed) {
+        if sealed.held && self.was_held.load(Ordering::Relaxed) {
+            return;
+        }
         let held = true;
         *self.seen() = Some(Sealed { held, ..sealed });
         self.was_held.store(true, Ordering::Relaxed);
@@ -120,16 +123,32 @@ impl Log {
         self.seal_locked(least, &lock)
     }
 
-    /// As [`Self::seal`], unless somebody else is at it.
-    pub(super) fn seal_if_free(&self, least: u64) -> Result<(), Problem> {
-        match self.try_lock_checkpoint(FlockOperation::NonBlockingLockExclusive) {
-            Ok(lock) => self.seal_locked(least, &lock).map(drop),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(Problem::io("checkpoint lock", &error)),
+    /// As [`Self::seal`], if it is line `seq`'s turn still and nobody else is at it. The caller has synced
+    /// all lines up to that one, and nothing later is signed.
+    pub(super) fn seal_if_free(&self, seq: u64) -> Result<(), Problem> {
+        let _lock = match self.try_lock_checkpoint(FlockOperation::NonBlockingLockExclusive) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(Problem::io("checkpoint lock", &error)),
+        };
+        let before = self.sealed()?;
+        if self.signed_with(seq).is_none() {
+            return Ok(());
         }
+        let index = {
+            let _lock = self.lock()?;
+            self.open_checked(Indexed::Whole)?.index
+        };
+        self.check_root(&before, &index)?;
+        self.write_checkpoint(seq, &index).map(drop)
     }
 
-    fn seal_locked(&self, least: u64, _lock: &Locked<'_>) -> Result<Checkpoint, Problem> {
+    /// As [`Self::seal`]. Who needs both locks takes the checkpoint's first.
+    pub(super) fn seal_locked(
+        &self,
+        least: u64,
+        _lock: &Locked<'_>,
+    ) -> Result<Checkpoint, Problem> {
         let before = self.sealed()?;
         if before.checkpoint.size >= least {
             return Ok(before.checkpoint);
@@ -180,7 +199,7 @@ impl Log {
         self.remember(Sealed {
             checkpoint: checkpoint.clone(),
             bytes,
-            held: true,
+            held: false,
         });
         Ok(checkpoint)
     }

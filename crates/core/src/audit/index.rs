@@ -24,9 +24,10 @@ const FRESH: &str = ".tmp-hashes";
 const RECORD: u64 = 32;
 /// More lines than this are hashed in one pass over the whole log.
 const MOST_BEHIND: u64 = 100_000;
-/// So many lines may wait for their hashes. Written with each line they would cost as much as the line:
-/// a sync of one file makes ext4 write down what became of the other one too.
-const MOST_WAITING: u64 = 64;
+/// So many lines may wait for their hashes; whoever signs a head sees to them before. Written with each
+/// line they would cost as much as the line: a sync of one file makes ext4 write down what became of the
+/// other one too.
+const MOST_WAITING: u64 = 256;
 /// What is written at once when the index is made anew, in bytes.
 const BLOCK: usize = 1 << 20;
 
@@ -93,19 +94,22 @@ impl Index {
         self.read(stored_index(0, seq.saturating_sub(1)))
     }
 
+    /// Whether it holds what line `seq` made: its own hash, and those of the subtrees that it completed.
+    pub(super) fn has(&self, seq: u64, line: &[u8]) -> Result<bool, Problem> {
+        let before = seq.saturating_sub(1);
+        let made = completed_by(before, leaf_hash(line), self)?;
+        let kept = self.records(stored_count(before), made.len() as u64)?;
+        Ok(kept == made.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>())
+    }
+
     /// Adds the line after the first `size` lines.
     ///
     /// # Errors
     /// `LOG_WRITE_FAILED`; the index is then as long as before.
     pub(super) fn push(&self, size: u64, line: &[u8]) -> Result<(), Problem> {
-        let made = completed_by(size, leaf_hash(line), self)?;
-        let bytes: Vec<u8> = made.iter().flat_map(|hash| hash.0).collect();
-        let at = stored_count(size) * RECORD;
-        self.file.write_all_at(&bytes, at).map_err(|error| {
-            // Best effort: whoever opens it next cuts it back as well.
-            let _ = self.file.set_len(at);
-            write_failed(&error)
-        })
+        let mut growing = Growing::new(self, size);
+        growing.push(line)?;
+        growing.write()
     }
 
     /// Whether it holds this many lines and its last leaf is the last line's.
@@ -116,9 +120,62 @@ impl Index {
 
     fn cut(&self, size: u64) -> Result<(), Problem> {
         let length = stored_count(size) * RECORD;
+        let now = self.file.metadata();
+        // Cutting nothing off would still be a change of the file that the next sync waits for.
+        if now.map_err(|error| write_failed(&error))?.len() == length {
+            return Ok(());
+        }
         self.file
             .set_len(length)
             .map_err(|error| write_failed(&error))
+    }
+}
+
+/// An index, and hashes behind it that are written in one go: others wait for the log meanwhile.
+struct Growing<'i> {
+    index: &'i Index,
+    /// Records that were there before.
+    before: u64,
+    size: u64,
+    bytes: Vec<u8>,
+}
+
+impl Hashes for Growing<'_> {
+    type Error = Problem;
+
+    fn read(&self, index: u64) -> Result<Hash, Problem> {
+        let at = index.checked_sub(self.before);
+        let at = at.map(|at| usize::try_from(at * RECORD).unwrap_or(usize::MAX));
+        let made = at.and_then(|at| self.bytes.get(at..)?.first_chunk());
+        made.map_or_else(|| self.index.read(index), |record| Ok(Hash(*record)))
+    }
+}
+
+impl<'i> Growing<'i> {
+    /// Begins behind the hashes of the first `size` lines.
+    fn new(index: &'i Index, size: u64) -> Self {
+        Self {
+            index,
+            before: stored_count(size),
+            size,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, line: &[u8]) -> Result<(), Problem> {
+        let made = completed_by(self.size, leaf_hash(line), self)?;
+        self.bytes.extend(made.iter().flat_map(|hash| hash.0));
+        self.size += 1;
+        Ok(())
+    }
+
+    fn write(self) -> Result<(), Problem> {
+        let (file, at) = (&self.index.file, self.before * RECORD);
+        file.write_all_at(&self.bytes, at).map_err(|error| {
+            // Best effort: whoever opens it next cuts it back as well.
+            let _ = file.set_len(at);
+            write_failed(&error)
+        })
     }
 }
 
@@ -183,14 +240,14 @@ impl Log {
             return Ok((self.rebuild_index(parts, tail.head.seq)?, false));
         }
         index.cut(has)?;
-        let mut size = has;
+        let mut growing = Growing::new(&index, has);
         parts.forwards(has + 1, |line| {
-            if size < tail.head.seq {
-                index.push(size, line)?;
-                size += 1;
+            if growing.size < tail.head.seq {
+                growing.push(line)?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        growing.write()?;
         if index.ends_with(tail)? {
             return Ok((index, false));
         }

@@ -177,8 +177,11 @@ impl Parts {
                 torn,
             });
         };
-        let expected = Glance::parse(&line, 0).map_or(0, |glance| glance.seq);
-        let head = Glance::parse(&line, expected)?.head(&line);
+        let head = match Glance::parse(&line, 0) {
+            Ok(glance) => glance.head(&line),
+            // To be named by its number, where it has one.
+            Err(_) => Glance::parse(&line, seq_of(&line).unwrap_or(0))?.head(&line),
+        };
         Ok(Tail { head, line, torn })
     }
 
@@ -305,10 +308,10 @@ impl Part {
         Ok(self.line_at(offset)?.and_then(|line| seq_of(&line)))
     }
 
-    /// Where line `seq` begins: halves the file until what is left is one block.
+    /// Where line `seq` begins: halves the file until what is left is a few lines.
     pub(super) fn find(&self, seq: u64) -> Result<Option<u64>, Problem> {
         let (mut low, mut high) = (0, self.length);
-        while high - low > BLOCK as u64 {
+        while high - low > 2 * PEEK as u64 {
             let middle = low + (high - low) / 2;
             let start = match self.line_at(middle)? {
                 Some(rest) => middle + rest.len() as u64 + 1,
@@ -319,22 +322,14 @@ impl Part {
                 _ => high = middle,
             }
         }
-        let mut found = None;
-        let mut offset = low;
-        let _ = self.lines(low, self.length, &mut |line| {
-            match seq_of(line) {
+        while let Some(line) = self.line_at(low)? {
+            match seq_of(&line) {
+                Some(at) if at >= seq => return Ok(Some(low).filter(|_| at == seq)),
                 // What is no event is somebody else's to complain about.
-                None => {}
-                Some(at) if at < seq => {}
-                at => {
-                    found = at.filter(|at| *at == seq).map(|_| offset);
-                    return Ok(ControlFlow::Break(()));
-                }
+                _ => low += line.len() as u64 + 1,
             }
-            offset += line.len() as u64 + 1;
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(found)
+        }
+        Ok(None)
     }
 
     /// Reads the whole lines between two offsets, block by block.
