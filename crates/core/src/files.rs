@@ -275,26 +275,19 @@ impl Folder {
     pub fn list(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for (name, kind) in self.entries(usize::MAX)?.unwrap_or_default() {
-            let Ok(name) = std::str::from_utf8(&name) else {
+            let Ok(name) = String::from_utf8(name) else {
                 continue;
             };
             if name.starts_with(".tmp-") {
                 continue;
             }
             let kind = match kind {
-                FileType::Unknown => FileType::from_raw_mode(self.stat(name)?.st_mode),
+                FileType::Unknown => FileType::from_raw_mode(self.stat(&name)?.st_mode),
                 kind => kind,
             };
-            match kind {
-                FileType::Directory => entries.push(Entry {
-                    name: name.to_owned(),
-                    is_folder: true,
-                }),
-                FileType::RegularFile => entries.push(Entry {
-                    name: name.to_owned(),
-                    is_folder: false,
-                }),
-                _ => {}
+            let is_folder = kind == FileType::Directory;
+            if is_folder || kind == FileType::RegularFile {
+                entries.push(Entry { name, is_folder });
             }
         }
         Ok(entries)

@@ -155,13 +155,25 @@ impl Repository {
     /// is masked.
     #[must_use]
     pub fn operator(&self) -> PersonIdent {
-        let read = |key: &str| {
-            let value = self.setting(&[], key)?;
-            Some(masking::text(&value).into_owned())
+        let done = Call::as_user(&self.git_dir, &self.root)
+            .args(["config", "--null", "--get-regexp", "^user\\.(name|email)$"])
+            .finish();
+        let said = done.map(|done| String::from_utf8_lossy(&done.stdout.bytes).into_owned());
+        let said = said.unwrap_or_default();
+        // Of several, as for git itself, the last one counts.
+        let last = |key: &str, otherwise: &str| {
+            let pairs = said.split('\0').filter_map(|pair| pair.split_once('\n'));
+            let values = pairs.filter(|(name, _)| *name == key);
+            let value = values.last().map(|(_, value)| value.trim());
+            let value = value.filter(|value| !value.is_empty());
+            value.map_or_else(
+                || otherwise.to_owned(),
+                |value| masking::text(value).into_owned(),
+            )
         };
         PersonIdent {
-            name: read("user.name").unwrap_or_else(|| "baton".to_owned()),
-            email: read("user.email").unwrap_or_else(|| "baton@localhost".to_owned()),
+            name: last("user.name", "baton"),
+            email: last("user.email", "baton@localhost"),
         }
     }
 

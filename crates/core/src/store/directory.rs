@@ -236,15 +236,35 @@ impl Directory {
     pub fn list(&self) -> io::Result<Vec<Entry>> {
         match self {
             Self::Disk(folder) => folder.list(),
+            Self::Rows(_) => {
+                let entries = self.list_with_times()?.into_iter();
+                Ok(entries.map(|(entry, _)| entry).collect())
+            }
+        }
+    }
+
+    /// As [`Self::list`], each with the time of its last change; what goes meanwhile is left out.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn list_with_times(&self) -> io::Result<Vec<(Entry, SystemTime)>> {
+        match self {
+            Self::Disk(folder) => {
+                let entries = folder.list()?.into_iter();
+                let timed = entries.filter_map(|entry| {
+                    let modified = folder.modified(&entry.name).ok()?;
+                    Some((entry, modified))
+                });
+                Ok(timed.collect())
+            }
             Self::Rows(rows) => {
                 let entries = rows.database.entries(rows.id)?.into_iter();
-                let entries = entries.map(|(name, row)| Entry {
-                    name,
-                    is_folder: row.is_folder,
+                let listed = entries.filter(|(name, _)| !name.starts_with(".tmp-"));
+                let timed = listed.map(|(name, row)| {
+                    let is_folder = row.is_folder;
+                    (Entry { name, is_folder }, row.modified)
                 });
-                Ok(entries
-                    .filter(|entry| !entry.name.starts_with(".tmp-"))
-                    .collect())
+                Ok(timed.collect())
             }
         }
     }
@@ -259,12 +279,8 @@ impl Directory {
             Self::Rows(rows) => {
                 let entries = rows.database.entries(rows.id)?;
                 let few = entries.len() <= most;
-                Ok(few.then(|| {
-                    entries
-                        .into_iter()
-                        .map(|(name, _)| name.into_bytes())
-                        .collect()
-                }))
+                let names = entries.into_iter().map(|(name, _)| name.into_bytes());
+                Ok(few.then(|| names.collect()))
             }
         }
     }

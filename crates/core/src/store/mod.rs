@@ -286,22 +286,18 @@ impl Store {
         for state in states.iter().copied() {
             let folder = self.state_folder(state)?;
             let mut entries = folder
-                .list()
+                .list_with_times()
                 .map_err(|error| broken(state.name(), &error))?;
-            entries.sort_by(|a, b| a.name.cmp(&b.name));
-            for entry in entries {
+            entries.sort_unstable_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+            for (entry, modified) in entries {
                 let Some(id) = self.task_of(state, &entry.name, entry.is_folder) else {
-                    continue;
-                };
-                // A task that moved on between listing and looking is simply not here any more.
-                let Ok(modified) = folder.modified(&entry.name) else {
                     continue;
                 };
                 *counts.of(state) += 1;
                 tasks.push(TaskEntry {
                     task_id: id,
                     state,
-                    path: format!("{QUEUE_ROOT}/{}/{}", state.name(), entry.name),
+                    path: [QUEUE_ROOT, state.name(), &entry.name].join("/"),
                     updated_at: Some(clock::rfc3339(modified)),
                 });
             }
