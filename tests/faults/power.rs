@@ -28,13 +28,17 @@ cut!(ext4: "ext4", xfs: "xfs", btrfs: "btrfs");
 /// The queue's file system, as it is now, in place of the one that goes on.
 fn cut(mount: Mount, image: &Path, place: &Path) -> Mount {
     let copy = image.with_extension("copy");
-    let copied = command(
-        Command::new("cp")
-            .arg("--sparse=always")
-            .args([image, &copy]),
-    );
+    // A copy takes a while, and the file system may write meanwhile. No moment looked like that copy; one
+    // that is still the same as the image afterwards is of one moment.
+    let mut tries = 0..20;
+    let is_of_one_moment = tries.any(|_| {
+        let mut copies = Command::new("cp");
+        copies.arg("--sparse=always").args([image, &copy]);
+        command(&mut copies).unwrap();
+        command(Command::new("cmp").args([image, &copy])).is_ok()
+    });
     drop(mount);
-    copied.unwrap();
+    assert!(is_of_one_moment, "{} never rests", image.display());
     std::fs::rename(&copy, image).unwrap();
     Mount::new(&["-o", "loop"], &image.to_string_lossy(), place).unwrap()
 }

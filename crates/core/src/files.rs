@@ -112,13 +112,16 @@ impl Folder {
         self.sub(name)
     }
 
-    /// Makes a folder that must not exist yet.
+    /// Makes a folder that must not exist yet. One that begins with `.tmp-` is durable once it was moved
+    /// to its name.
     ///
     /// # Errors
     /// `AlreadyExists` when there is anything of that name.
     pub fn new_sub(&self, name: &str) -> io::Result<Self> {
         rustix::fs::mkdirat(&self.fd, component(name)?, FOLDER_MODE)?;
-        self.sync()?;
+        if !name.starts_with(".tmp-") {
+            self.sync()?;
+        }
         self.sub(name)
     }
 
@@ -217,6 +220,9 @@ impl Folder {
         let (from, to) = (component(name)?, component(new_name)?);
         rustix::fs::renameat_with(&self.fd, from, &target.fd, to, RenameFlags::NOREPLACE)?;
         target.sync()?;
+        if self.identity()? == target.identity()? {
+            return Ok(());
+        }
         self.sync()
     }
 
@@ -379,7 +385,7 @@ pub(crate) fn component(name: &str) -> io::Result<&str> {
 /// # Errors
 /// `InvalidData` when it is larger, else the system's.
 pub fn read_named(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    read_bounded(File::open(path)?, limit)
+    read_file(File::open(path)?, limit)
 }
 
 /// Reads a file that only its owner may read: no link, no pipe, mode 0600 or less.
@@ -402,7 +408,7 @@ pub fn read_private(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         let why = format!("its mode is {mode:04o}, expected 0600: chmod 600 it");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    read_bounded(file, limit)
+    read_file(file, limit)
 }
 
 /// Reads a stream to its end, at most `limit` bytes.
@@ -410,7 +416,20 @@ pub fn read_private(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 /// # Errors
 /// `InvalidData` when there is more, else the system's.
 pub fn read_bounded(stream: impl Read, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    read_into(Vec::new(), stream, limit)
+}
+
+/// As [`read_bounded`], in one go where the file is as long as it says.
+fn read_file(file: File, limit: usize) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    read_into(
+        Vec::with_capacity(length.min(limit).saturating_add(1)),
+        file,
+        limit,
+    )
+}
+
+fn read_into(mut bytes: Vec<u8>, stream: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     stream.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
         return Err(io::Error::new(
