@@ -19,6 +19,20 @@ fn landed(landing: &Value) -> Bench {
 }
 
 #[test]
+fn the_operator_is_whom_git_would_name() {
+    let bench = Bench::new();
+    bench.waiting("T-1");
+    // Of several names git takes the last one, and an empty one is none.
+    bench.git(&["config", "--replace-all", "user.name", "First"]);
+    bench.git(&["config", "--add", "user.name", "  Last  "]);
+    bench.git(&["config", "user.email", ""]);
+    bench.baton(["approve", "T-1"]).expect(0);
+    let log = std::fs::read_to_string(bench.queue().join("audit/events.ndjson")).unwrap();
+    assert!(log.contains("Last <baton@localhost>"), "{log}");
+    assert!(!log.contains("First"), "{log}");
+}
+
+#[test]
 fn author_and_committer_are_whom_the_policy_names() {
     for (landing, expected) in [
         (

@@ -3,8 +3,9 @@
 //! Field names, enums and bounds are those of `schemas/skill_io_envelope.schema.json`; the types
 //! accept and refuse the same documents, which the contract tests show case by case.
 
-use serde::de::{Deserializer, Error as _};
-use serde::{Deserialize, Serialize, Serializer};
+mod fields;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::digest;
@@ -130,13 +131,13 @@ pub struct TaskRef {
     #[serde(deserialize_with = "wire::non_empty")]
     pub task_id: String,
     /// Always [`QUEUE_ROOT`].
-    #[serde(deserialize_with = "queue_root")]
+    #[serde(deserialize_with = "fields::queue_root")]
     pub queue_root: String,
     /// The state before this step; `None` is written `unknown`.
-    #[serde(with = "unknown_state")]
+    #[serde(with = "fields::unknown_state")]
     pub state_before: Option<State>,
     /// The state after this step.
-    #[serde(with = "unknown_state")]
+    #[serde(with = "fields::unknown_state")]
     pub state_after: Option<State>,
 }
 
@@ -336,16 +337,16 @@ pub struct AuditRef {
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
     /// Always [`SCHEMA_ID`].
-    #[serde(deserialize_with = "schema_id")]
+    #[serde(deserialize_with = "fields::schema_id")]
     pub schema_id: String,
     /// Always [`SCHEMA_VERSION`].
-    #[serde(deserialize_with = "schema_version")]
+    #[serde(deserialize_with = "fields::schema_version")]
     pub schema_version: String,
     /// The skill's name in lower-case words joined by `-`.
-    #[serde(deserialize_with = "skill_name")]
+    #[serde(deserialize_with = "fields::skill_name")]
     pub skill: String,
     /// The version of the skill's output.
-    #[serde(deserialize_with = "version")]
+    #[serde(deserialize_with = "fields::version")]
     pub skill_version: String,
     /// How the step ended.
     pub status: Status,
@@ -429,58 +430,6 @@ impl Envelope {
     }
 }
 
-fn exactly<'de, D: Deserializer<'de>>(d: D, expected: &'static str) -> Result<String, D::Error> {
-    let got = String::deserialize(d)?;
-    if got == expected {
-        return Ok(got);
-    }
-    Err(D::Error::custom(format!(
-        "expected \"{expected}\", got \"{}\"",
-        got.escape_debug()
-    )))
-}
-
-fn schema_id<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    exactly(d, SCHEMA_ID)
-}
-
-fn schema_version<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    exactly(d, SCHEMA_VERSION)
-}
-
-fn queue_root<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    exactly(d, QUEUE_ROOT)
-}
-
-fn skill_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    let name = String::deserialize(d)?;
-    let word = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
-    if name.split('-').all(word) {
-        return Ok(name);
-    }
-    Err(D::Error::custom(format!(
-        "expected lower-case words joined by -, got \"{}\"",
-        name.escape_debug()
-    )))
-}
-
-fn version<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    let version = String::deserialize(d)?;
-    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if version.split('.').count() == 3 && version.split('.').all(number) {
-        return Ok(version);
-    }
-    Err(D::Error::custom(format!(
-        "expected a version such as 1.0.0, got \"{}\"",
-        version.escape_debug()
-    )))
-}
-
 /// Writes an enum as documents write it, such as `ZERO_STOP`.
 macro_rules! shown_as_written {
     ($($kind:ty),+) => {$(
@@ -504,25 +453,3 @@ shown_as_written!(
     crate::outputs::CheckStatus,
     crate::outputs::IncidentSeverity
 );
-
-mod unknown_state {
-    use super::{Deserialize, Deserializer, Serializer, State};
-    use serde::de::Error as _;
-
-    pub(super) fn serialize<S: Serializer>(state: &Option<State>, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(state.map_or("unknown", State::name))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<State>, D::Error> {
-        let name = String::deserialize(d)?;
-        if name == "unknown" {
-            return Ok(None);
-        }
-        State::from_name(&name).map(Some).ok_or_else(|| {
-            D::Error::custom(format!(
-                "expected a queue state or unknown, got \"{}\"",
-                name.escape_debug()
-            ))
-        })
-    }
-}

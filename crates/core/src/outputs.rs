@@ -1,5 +1,7 @@
 //! The `data` part of each skill's envelope, as `schemas/skill_outputs.schema.json` fixes it.
 
+mod fields;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -266,7 +268,7 @@ pub struct DiffRiskScan {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the brief's and say it")]
 pub struct GateResult {
-    #[serde(deserialize_with = "gate_id")]
+    #[serde(deserialize_with = "fields::gate_id")]
     pub gate_id: String,
     pub status: CheckStatus,
     #[serde(
@@ -281,33 +283,6 @@ pub struct GateResult {
         skip_serializing_if = "Option::is_none"
     )]
     pub note: Option<String>,
-}
-
-fn numbered<'de, D: serde::Deserializer<'de>>(d: D, prefix: char) -> Result<String, D::Error> {
-    let id = String::deserialize(d)?;
-    match id.strip_prefix(prefix) {
-        Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => Ok(id),
-        _ => Err(serde::de::Error::custom(format!(
-            "expected {prefix} and a number, got \"{}\"",
-            id.escape_debug()
-        ))),
-    }
-}
-
-fn gate_id<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-    numbered(d, 'G')
-}
-
-fn recovery_refs<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    struct Reference(#[serde(deserialize_with = "reference")] String);
-    fn reference<'de, D: serde::Deserializer<'de>>(d: D) -> Result<String, D::Error> {
-        numbered(d, 'R')
-    }
-    Ok(Vec::<Reference>::deserialize(d)?
-        .into_iter()
-        .map(|reference| reference.0)
-        .collect())
 }
 
 /// `data` of gate-runner.
@@ -339,7 +314,7 @@ pub struct Next {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the brief's and say it")]
 pub struct DecisionRouter {
-    #[serde(deserialize_with = "real_decision")]
+    #[serde(deserialize_with = "fields::real_decision")]
     pub decision: Decision,
     pub next: Next,
     #[serde(
@@ -348,15 +323,6 @@ pub struct DecisionRouter {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub reasoning: Vec<String>,
-}
-
-fn real_decision<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Decision, D::Error> {
-    match Decision::deserialize(d)? {
-        Decision::NotApplicable => Err(serde::de::Error::custom(
-            "expected AUTO_MERGE, PR_ONLY or ZERO_STOP, got NA",
-        )),
-        decision => Ok(decision),
-    }
 }
 
 /// The two ways a change may leave the queue.
@@ -431,7 +397,7 @@ pub struct IncidentBrief {
     pub impact: Option<String>,
     #[serde(deserialize_with = "wire::non_empty_items")]
     pub actions: Vec<String>,
-    #[serde(deserialize_with = "recovery_refs")]
+    #[serde(deserialize_with = "fields::recovery_refs")]
     pub recovery_refs: Vec<String>,
     #[serde(
         default,

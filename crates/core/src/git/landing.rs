@@ -163,8 +163,8 @@ impl Repository {
         // Of several, as for git itself, the last one counts.
         let last = |key: &str, otherwise: &str| {
             let pairs = said.split('\0').filter_map(|pair| pair.split_once('\n'));
-            let values = pairs.filter(|(name, _)| *name == key);
-            let value = values.last().map(|(_, value)| value.trim());
+            let mut values = pairs.filter(|(name, _)| *name == key);
+            let value = values.next_back().map(|(_, value)| value.trim());
             let value = value.filter(|value| !value.is_empty());
             value.map_or_else(
                 || otherwise.to_owned(),

@@ -2,13 +2,14 @@
 //! does, it does through these few operations, so its rules stand once for all kinds.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, FlockOperation, flock};
 
+use super::Started;
 use super::database::{Database, DatabaseLock, Row};
 use crate::files::{Entry, Folder, Kind, component};
 
@@ -47,14 +48,6 @@ pub enum Lock {
     File(File),
     /// A database's.
     Database(DatabaseLock),
-}
-
-/// A new file that is there, empty, and not filled yet.
-#[derive(Debug)]
-pub struct Started {
-    directory: Directory,
-    name: String,
-    file: Option<File>,
 }
 
 impl Rows {
@@ -470,36 +463,5 @@ impl Directory {
             name: name.to_owned(),
             file,
         })
-    }
-}
-
-impl Started {
-    /// The file's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Fills the file; durable when this returns.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn fill(self, bytes: &[u8]) -> io::Result<()> {
-        match (&self.directory, self.file) {
-            (Directory::Disk(folder), Some(mut file)) => {
-                file.write_all(bytes)?;
-                file.sync_all()?;
-                folder.sync()
-            }
-            (directory, _) => directory.replace(&self.name, bytes),
-        }
-    }
-
-    /// Takes the file away again.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn give_back(&self) -> io::Result<()> {
-        self.directory.remove(&self.name)
     }
 }
