@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::IgnoredAny;
 
+use super::submit::put_into;
 use super::{Directory, Store, broken};
 use crate::audit::{Action, Draft, Level};
 use crate::policy::Actor;
@@ -139,7 +140,7 @@ impl Store {
         draft.inputs_sha256 = sha256;
         self.log()?.append(draft)?;
         if !blocked.exists(&id).map_err(|error| broken(&id, &error))? {
-            self.put_into(&blocked, &id, bytes)?;
+            put_into(&blocked, &id, bytes)?;
         }
         inbox.remove(name).map_err(|error| broken(name, &error))
     }
@@ -155,7 +156,7 @@ impl Store {
         draft.level = Level::Error;
         self.log()?.append(draft)?;
         let blocked = self.state_folder(State::Blocked)?;
-        self.put_into(&blocked, &id, b"{}")?;
+        put_into(&blocked, &id, b"{}")?;
         let folder = blocked.sub(&id).map_err(|error| broken(&id, &error))?;
         inbox
             .move_to(name, &folder, "loose.json")

@@ -117,6 +117,7 @@ impl Watch<'_> {
             drop(self.store.log()?.mend());
         }
         self.drop_second_names(may_act, &mut patrol)?;
+        self.complete_submissions(may_act, &mut patrol)?;
         let (_, entries) = self.store.scan(&OPEN)?;
         let ids: HashSet<String> = entries.into_iter().map(|entry| entry.task_id).collect();
         let histories = self.store.log()?.histories(ids.clone())?;
@@ -400,6 +401,31 @@ impl Watch<'_> {
             }
         }
         Ok(())
+    }
+
+    fn complete_submissions(
+        &self,
+        may_act: &dyn Fn() -> Result<(), Problem>,
+        patrol: &mut Patrol,
+    ) -> Result<(), Problem> {
+        let (from, to) = (State::Inbox, State::Inbox);
+        self.store.complete_submissions(self.plan, &mut |id| {
+            may_act()?;
+            if !self.plan {
+                let draft = self.draft(Action::MoveCompleted, id, from, to)?;
+                self.store.log()?.append(draft.meta("shown", to.name()))?;
+            }
+            patrol.acts.push(Act {
+                task_id: id.to_string(),
+                what: What::Completed,
+                from,
+                to,
+                why: "the log tells of its submission, which ended before the task was shown"
+                    .to_owned(),
+                not_before: None,
+            });
+            Ok(())
+        })
     }
 
     fn draft(&self, action: Action, id: &TaskId, from: State, to: State) -> Result<Draft, Problem> {
