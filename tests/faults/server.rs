@@ -222,7 +222,7 @@ fn a_lost_answer_is_not_asked_for_twice() {
         before: &[SUBMIT],
         line: DRAFT,
         ends: "pr",
-        every: 7,
+        every: 11,
     };
     for asks in [submits, claims, runs] {
         every_answer_is_lost_once(&asks);

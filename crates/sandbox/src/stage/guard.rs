@@ -11,7 +11,7 @@ use rustix::process::{
 };
 
 use crate::handle::Handle;
-use crate::stage::{Broken, at, give_up};
+use crate::stage::{Broken, at, tell};
 use crate::sys::{self, Forked};
 
 /// Splits this process in two. Returns in the new one, which becomes `bwrap` and dies with the guard.
@@ -31,8 +31,9 @@ pub(super) fn stand(channel: &mut UnixStream) -> Result<(), Broken> {
         Forked::Parent(id) => match watch(channel, id) {
             Ok(()) => sys::leave(0),
             Err(broken) => {
+                tell(channel, broken);
                 end_all();
-                give_up(channel, broken)
+                sys::leave(125)
             }
         },
     }

@@ -95,6 +95,11 @@ fn channel() -> Option<UnixStream> {
 
 /// Tells the supervisor what broke, and ends this process.
 fn give_up(channel: &mut UnixStream, broken: Broken) -> ! {
+    tell(channel, broken);
+    sys::leave(125)
+}
+
+fn tell(channel: &mut UnixStream, broken: Broken) {
     // A supervisor that is gone needs no report.
     let _ = send(
         channel,
@@ -103,5 +108,4 @@ fn give_up(channel: &mut UnixStream, broken: Broken) -> ! {
             error: broken.error,
         },
     );
-    sys::leave(125)
 }
