@@ -1,16 +1,18 @@
 //! Every cut point: each verb is killed as it enters each of its calls that change something, and each such
-//! call is made to fail once. Then the recovery runs, and the verb once more.
+//! call is made to fail once. Then the recovery runs, and the verb once more. Over PostgreSQL each call that says
+//! something to the server, or hears its answer, is such a call too.
 
 use crate::queue::{self, SQLITE, count, is_whole, is_whole_but_for, number, state};
 use crate::support::Bench;
+use crate::template::Work;
 use crate::trace::{self, Fault, Point};
 
 /// A verb of the queue, from where it starts and where it leads.
-struct Verb {
+pub(crate) struct Verb {
     /// Runs before it.
     before: &'static [&'static [&'static str]],
-    line: &'static [&'static str],
-    /// Whether its effect is there.
+    pub(crate) line: &'static [&'static str],
+    /// Whether its effect is there. A look, which changes nothing.
     is_done: fn(&Bench) -> bool,
 }
 
@@ -106,7 +108,10 @@ const DECIDES: Verb = Verb {
 const APPROVES: Verb = Verb {
     before: &[SUBMIT, CLAIM, INTAKE, DRAFT, SCAN, GATES, ROUTE],
     line: APPROVE,
-    is_done: |bench| bench.copy().baton(LAND).code == 0,
+    is_done: |bench| {
+        let planned = bench.baton(["pr-merge-orchestrator", "--task", "T-1", "--plan"]);
+        planned.stdout.contains("approved by ")
+    },
 };
 const LANDS: Verb = Verb {
     before: &[SUBMIT, CLAIM, INTAKE, DRAFT, SCAN, GATES, ROUTE, APPROVE],
@@ -138,33 +143,100 @@ fn landings(bench: &Bench) -> usize {
     text.lines().filter(|line| *line == "T-1").count()
 }
 
-macro_rules! cut {
-    ($($name:ident: $verb:ident),* $(,)?) => {
-        mod folder {
-            $(#[test] fn $name() { super::all_cuts("folder", stringify!($name), &super::$verb); })*
-        }
-        mod sqlite {
-            $(#[test] fn $name() { super::all_cuts(super::SQLITE, stringify!($name), &super::$verb); })*
-        }
+/// Runs a function with each verb, by the name that its test shall have.
+macro_rules! verbs {
+    ($to:ident) => {
+        $to!(
+            submit: SUBMITS,
+            claim: CLAIMS,
+            renew: RENEWS,
+            release: RELEASES,
+            intake_validate: TAKES_IN,
+            patch_draft: DRAFTS,
+            decision_router: DECIDES,
+            approve: APPROVES,
+            merge: LANDS,
+            audit_append: APPENDS,
+            watchdog: WATCHES,
+            stop: STOPS,
+        );
     };
 }
 
-cut!(
-    submit: SUBMITS,
-    claim: CLAIMS,
-    renew: RENEWS,
-    release: RELEASES,
-    intake_validate: TAKES_IN,
-    patch_draft: DRAFTS,
-    decision_router: DECIDES,
-    approve: APPROVES,
-    merge: LANDS,
-    audit_append: APPENDS,
-    watchdog: WATCHES,
-    stop: STOPS,
-);
+macro_rules! cut {
+    ($($name:ident: $verb:ident),* $(,)?) => {
+        mod folder {
+            $(#[test] fn $name() {
+                super::all_cuts("folder", stringify!($name), &super::$verb);
+                })*
+        }
+        mod sqlite {
+            $(#[test] fn $name() {
+                super::all_cuts(super::SQLITE, stringify!($name), &super::$verb);
+            })*
+        }
+        mod postgres {
+            $(#[test]
+            #[ignore = "needs a server: make faults"]
+            fn $name() {
+                super::all_cuts("postgres", stringify!($name), &super::$verb);
+            })*
+        }
+    };
+}
+verbs!(cut);
 
-fn prepared(address: &str, verb: &Verb) -> Bench {
+macro_rules! tear {
+    ($($name:ident: $verb:ident),* $(,)?) => {
+        mod torn_in_a_folder {
+            $(#[test] fn $name() {
+                $crate::torn::goes_on_after_a_torn_line("folder", &super::$verb);
+            })*
+        }
+        mod torn_beside_sqlite {
+            $(#[test] fn $name() {
+                $crate::torn::goes_on_after_a_torn_copy(super::SQLITE, &super::$verb);
+            })*
+        }
+    };
+}
+verbs!(tear);
+
+/// From where each fault starts: a checkout, and for PostgreSQL a database too.
+struct Start {
+    bench: Bench,
+    work: Option<Work>,
+}
+
+impl Start {
+    fn new(store: &str, verb: &Verb) -> Self {
+        let work = (store == "postgres").then(Work::new);
+        let address = work.as_ref().map_or(store, Work::address);
+        let bench = prepared(address, verb);
+        assert!(!(verb.is_done)(&bench), "{:?} has nothing to do", verb.line);
+        if let Some(work) = &work {
+            work.keep();
+        }
+        Self { bench, work }
+    }
+
+    /// All of it, as it was.
+    fn again(&self) -> Bench {
+        if let Some(work) = &self.work {
+            work.again();
+        }
+        self.bench.copy()
+    }
+
+    /// Waits until a server has seen that a program is gone.
+    fn settle(&self) {
+        if let Some(work) = &self.work {
+            work.settle();
+        }
+    }
+}
+
+pub(crate) fn prepared(address: &str, verb: &Verb) -> Bench {
     let bench = queue::bench(address);
     let text = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo T-1\n").unwrap());
     bench.patch_file("T-1.patch", &text);
@@ -175,9 +247,18 @@ fn prepared(address: &str, verb: &Verb) -> Bench {
     bench
 }
 
-/// Of all points only so many are taken, spread evenly, unless `BATON_CUTS` says otherwise (0 is all).
-fn sample<T>(all: Vec<T>) -> Vec<T> {
-    let most = usize::try_from(number("BATON_CUTS", 2)).unwrap();
+/// How many points of each kind are taken of each verb; 0 is all.
+fn most(fault: Fault) -> u64 {
+    let cuts = number("BATON_CUTS", 2);
+    match fault {
+        Fault::Kill => cuts,
+        Fault::Error(_) => number("BATON_ERRORS", cuts),
+    }
+}
+
+/// Of all points only so many are taken, spread evenly.
+fn sample<T>(all: Vec<T>, most: u64) -> Vec<T> {
+    let most = usize::try_from(most).unwrap();
     if most == 0 || all.len() <= most {
         return all;
     }
@@ -191,28 +272,26 @@ fn sample<T>(all: Vec<T>) -> Vec<T> {
         .collect()
 }
 
-fn all_cuts(address: &str, name: &str, verb: &Verb) {
+fn all_cuts(store: &str, name: &str, verb: &Verb) {
     if !trace::is_possible() {
         return;
     }
     let began = std::time::Instant::now();
-    let start = prepared(address, verb);
-    assert!(!(verb.is_done)(&start), "{name} has nothing to do");
-    let points = trace::points(&start.copy(), verb.line);
+    let start = Start::new(store, verb);
+    let points = trace::points(&start.again(), verb.line);
     assert!(
         points.len() > 5,
         "{name} changes hardly anything: {points:?}"
     );
-    let with = |fault| points.iter().map(move |point| (point.clone(), fault));
-    let faults = [
-        sample(with(Fault::Kill).collect()),
-        sample(with(Fault::Error("EIO")).collect()),
-        sample(with(Fault::Error("ENOSPC")).collect()),
-    ];
-    let (mut hits, mut broken) = (0, Vec::new());
-    for (point, fault) in faults.concat() {
+    let faults = faults(&points);
+    let (mut kills, mut errors, mut broken) = (0, 0, Vec::new());
+    for (point, fault) in faults {
         let (hit, outcome) = one(&start, verb, &point, fault);
-        hits += usize::from(hit);
+        *(if fault == Fault::Kill {
+            &mut kills
+        } else {
+            &mut errors
+        }) += usize::from(hit);
         broken.extend(
             outcome
                 .err()
@@ -221,19 +300,39 @@ fn all_cuts(address: &str, name: &str, verb: &Verb) {
     }
     let (calls, count) = (points.len(), broken.len());
     let took = began.elapsed();
-    eprintln!("{address} {name}: {calls} calls, {hits} faults, {count} broken, {took:.0?}");
-    assert!(hits > 0, "no fault was hit");
+    eprintln!(
+        "{store} {name}: {calls} calls, {kills} kills, {errors} errors, {count} broken, {took:.0?}"
+    );
+    assert!(kills + errors > 0, "no fault was hit");
     assert!(broken.is_empty(), "{}", broken.join("\n\n"));
 }
 
+/// What is done to which call: a disk fails in one way, a connection in another.
+fn faults(points: &[Point]) -> Vec<(Point, Fault)> {
+    let (server, disk): (Vec<_>, Vec<_>) = points.iter().cloned().partition(Point::is_of_server);
+    let all = [
+        (points, Fault::Kill),
+        (&disk, Fault::Error("EIO")),
+        (&disk, Fault::Error("ENOSPC")),
+        (&server, Fault::Error("ECONNRESET")),
+    ];
+    let each = all.map(|(points, fault)| {
+        let points = points.iter().map(|point| (point.clone(), fault));
+        sample(points.collect(), most(fault))
+    });
+    each.concat()
+}
+
 /// One fault, the recovery, the verb once more, and what must be true then.
-fn one(start: &Bench, verb: &Verb, point: &Point, fault: Fault) -> (bool, Result<(), String>) {
-    let bench = start.copy();
+fn one(start: &Start, verb: &Verb, point: &Point, fault: Fault) -> (bool, Result<(), String>) {
+    let bench = start.again();
     let (first, hit) = trace::with_fault(&bench, verb.line, point, fault);
+    start.settle();
     (hit, recovered(&bench, verb, fault, &first))
 }
 
-fn recovered(
+/// After a fault the watchdog goes once, and the verb once more: it is done, and the queue is whole.
+pub(crate) fn recovered(
     bench: &Bench,
     verb: &Verb,
     fault: Fault,

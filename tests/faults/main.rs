@@ -17,6 +17,8 @@ mod kills;
 mod power;
 mod queue;
 mod server;
+mod template;
+mod torn;
 mod trace;
 
 #[path = "../stores/place.rs"]

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::queue::{Chance, count, is_whole, is_whole_but_for, number, state};
-use crate::support::{Bench, ran};
+use serde_json::Value;
+
+use crate::queue::{Chance, bench, count, is_whole, is_whole_but_for, lines, number, state};
+use crate::support::{Bench, Ran, ran};
+use crate::template::Work;
 
 /// A server of the test's own, gone with it.
 struct Server {
@@ -45,11 +48,6 @@ impl Server {
         }
     }
 
-    fn host(&self) -> &str {
-        let (_, rest) = self.address.split_once('@').unwrap();
-        rest.split_once('/').unwrap().0
-    }
-
     fn restart(&self, mode: &str) {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
@@ -79,13 +77,6 @@ impl Drop for Server {
         drop(self.script.stdin.take());
         drop(self.script.wait());
     }
-}
-
-fn bench(address: &str) -> Bench {
-    let bench = Bench::bare();
-    bench.baton(["init", "--store", address]).expect(0);
-    bench.commit("ssot");
-    bench
 }
 
 const RUN: [&str; 4] = ["run", "", "--from", "../x.patch"];
@@ -198,92 +189,112 @@ fn carry(mut client: TcpStream, mut server: TcpStream, left: &AtomicI64) {
     let _ = server.shutdown(Shutdown::Write);
 }
 
-#[test]
-#[ignore = "starts a server: make faults"]
-fn a_lost_answer_is_not_asked_for_twice() {
-    let server = Server::new();
-    let proxy = Proxy::new(server.host());
-    let bench = bench(&format!("postgres://baton@{}/postgres", proxy.address));
-    let every = i64::try_from(number("BATON_EVERY_ANSWER", 1)).unwrap();
-    let mut told = Vec::new();
-    let patch = bench.patch(|root| std::fs::write(root.join("src/app.sh"), "echo lost\n").unwrap());
-    bench.patch_file("x.patch", &patch);
-    for verb in ["submit", "claim-lock", "run"] {
-        let (mut at, mut lost, mut blocked) = (0, 0, 0);
-        // A whole run says very many things; one of forty-one is enough.
-        let step = if verb == "run" { 41 } else { 1 } * every;
-        loop {
-            let id = format!("{verb}-{at}");
-            let key = format!("key-of-{id}");
-            let submit = [
-                "submit", "--id", &id, "--title", "t", "--goal", "g", "--allow", "src/**", "--key",
-                &key,
-            ];
-            let claim = ["claim-lock", "--task", &id, "--owner", "me"];
-            let draft = run(&id);
-            let (line, ends) = match verb {
-                "submit" => (&submit[..], "inbox"),
-                "claim-lock" => (&claim[..], "claimed"),
-                _ => (&draft[..], "pr"),
-            };
-            if verb != "submit" {
-                bench.baton(submit).expect(0);
-            }
-            proxy.left.store(at, Ordering::SeqCst);
-            let first = bench.baton(line);
-            let is_through = proxy.left.swap(-1, Ordering::SeqCst) >= 0;
-            if is_through {
-                assert_eq!(first.code, 0, "{first:?}");
-                break;
-            }
-            lost += 1;
-            if first.code == 0 {
-                assert_eq!(
-                    state(&bench, &id).as_deref(),
-                    Some(ends),
-                    "{verb} at {at}: {first:?}"
-                );
-            }
-            bench.baton(["watchdog", "--once"]).expect(0);
-            let half = if verb == "submit" { "TASK_GONE" } else { "" };
-            is_whole_but_for(&bench, half)
-                .unwrap_or_else(|why| panic!("{verb} at {at}: {why}; {first:?}"));
-            let lies = state(&bench, &id);
-            if verb == "run" && lies.as_deref() == Some("blocked") {
-                // A tool that failed gave the task to a person, who has it tried again.
-                blocked += 1;
-                bench.baton(["retry", &id]).expect(0);
-            }
-            let was_done = lies.as_deref() == Some(ends);
-            let again = bench.baton(line);
-            assert!(
-                again.code == 0 || was_done,
-                "{verb} at {at}: {again:?}; {first:?}"
-            );
-            assert_eq!(state(&bench, &id).as_deref(), Some(ends), "{verb} at {at}");
-            let moves = crate::queue::lines(&bench);
-            let moved = |line: &&serde_json::Value| {
-                line["task_id"] == id.as_str()
-                    && line["from_state"] == "inbox"
-                    && line["to_state"] == "claimed"
-            };
-            let undone =
-                ["MOVE_UNDONE", "TASK_RETRIED"].map(|action| count_of(&moves, &id, action));
-            let undone: usize = undone.iter().sum();
-            let claims = moves.iter().filter(moved).count();
-            assert!(
-                claims <= 1 + undone,
-                "{verb} at {at}: claimed {claims} times, {undone} taken back"
-            );
-            at += step;
-        }
-        told.push(format!("{verb}: {lost} answers lost, {blocked} blocked"));
-    }
-    eprintln!("{}", told.join(", "));
-    bench.baton(["audit", "verify"]).expect(0);
+const SUBMIT: &[&str] = &[
+    "submit", "--id", "T-1", "--title", "t", "--goal", "g", "--allow", "src/**", "--key", "key",
+];
+const CLAIM: &[&str] = &["claim-lock", "--task", "T-1", "--owner", "me"];
+const DRAFT: &[&str] = &["run", "T-1", "--from", "../x.patch"];
+
+/// A verb, what runs before it, and where it leads. A whole run says very many things; some of them are enough.
+struct Asks {
+    before: &'static [&'static [&'static str]],
+    line: &'static [&'static str],
+    ends: &'static str,
+    every: i64,
 }
 
-fn count_of(lines: &[serde_json::Value], id: &str, action: &str) -> usize {
-    let is_one = |line: &&serde_json::Value| line["task_id"] == id && line["action"] == action;
-    lines.iter().filter(is_one).count()
+#[test]
+#[ignore = "needs a server: make faults"]
+fn a_lost_answer_is_not_asked_for_twice() {
+    let submits = Asks {
+        before: &[],
+        line: SUBMIT,
+        ends: "inbox",
+        every: 1,
+    };
+    let claims = Asks {
+        before: &[SUBMIT],
+        line: CLAIM,
+        ends: "claimed",
+        every: 1,
+    };
+    let runs = Asks {
+        before: &[SUBMIT],
+        line: DRAFT,
+        ends: "pr",
+        every: 11,
+    };
+    for asks in [submits, claims, runs] {
+        every_answer_is_lost_once(&asks);
+    }
+}
+
+fn every_answer_is_lost_once(asks: &Asks) {
+    let work = Work::new();
+    let (before, database) = work.address().rsplit_once('/').unwrap();
+    let proxy = Proxy::new(before.rsplit_once('@').unwrap().1);
+    let start = bench(&format!("postgres://baton@{}/{database}", proxy.address));
+    let patch = start.patch(|root| std::fs::write(root.join("src/app.sh"), "echo lost\n").unwrap());
+    start.patch_file("x.patch", &patch);
+    for line in asks.before {
+        start.baton(*line).expect(0);
+    }
+    work.keep();
+    let step = asks.every * i64::try_from(number("BATON_EVERY_ANSWER", 1)).unwrap();
+    let (mut at, mut lost, mut blocked) = (0, 0, 0);
+    // Each one from the same queue: what a run asks grows with the tasks that there are.
+    loop {
+        work.again();
+        let bench = start.copy();
+        proxy.left.store(at, Ordering::SeqCst);
+        let first = bench.baton(asks.line);
+        let is_through = proxy.left.swap(-1, Ordering::SeqCst) >= 0;
+        work.settle();
+        if is_through {
+            first.expect(0);
+            break;
+        }
+        lost += 1;
+        let outcome = after_a_lost_answer(&bench, asks, &first);
+        let told = || format!("{:?}, answer {at}: {first:?}", asks.line);
+        blocked += usize::from(outcome.unwrap_or_else(|why| panic!("{why}; {}", told())));
+        at += step;
+    }
+    let name = asks.line[0];
+    eprintln!("{name}: {lost} of {at} answers lost, {blocked} times a person had to look");
+}
+
+/// Watchdog and the verb once more; says whether a person had to look.
+fn after_a_lost_answer(bench: &Bench, asks: &Asks, first: &Ran) -> Result<bool, String> {
+    let is_there = || state(bench, "T-1").as_deref() == Some(asks.ends);
+    if first.code == 0 && !is_there() {
+        return Err("said done and it is not".to_owned());
+    }
+    bench.baton(["watchdog", "--once"]).expect(0);
+    let half = if asks.line == SUBMIT { "TASK_GONE" } else { "" };
+    is_whole_but_for(bench, half)?;
+    let was_done = is_there();
+    let is_blocked = state(bench, "T-1").as_deref() == Some("blocked");
+    if is_blocked {
+        // A tool that failed gave the task to a person, who has it tried again.
+        bench.baton(["retry", "T-1"]).expect(0);
+    }
+    let again = bench.baton(asks.line);
+    if again.code != 0 && !was_done {
+        return Err(format!("again: {again:?}"));
+    }
+    if !is_there() {
+        return Err(format!("not there in the end: {again:?}"));
+    }
+    is_whole(bench)?;
+    bench.baton(["audit", "verify"]).expect(0);
+    let moved = |line: &Value| line["from_state"] == "inbox" && line["to_state"] == "claimed";
+    let back = |line: &Value| line["action"] == "MOVE_UNDONE" || line["action"] == "TASK_RETRIED";
+    let lines = lines(bench);
+    let count = |is_one: &dyn Fn(&Value) -> bool| lines.iter().filter(|line| is_one(line)).count();
+    let (claims, backs) = (count(&moved), count(&back));
+    if claims > 1 + backs {
+        return Err(format!("claimed {claims} times, {backs} times taken back"));
+    }
+    Ok(is_blocked)
 }

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use crate::support::{Bench, Ran, program, ran};
 
-/// Everything that changes a file, a folder or a lock. A name that the machine does not have is passed over.
-const CALLS: [&str; 22] = [
+/// Everything that changes a file, a folder or a lock, and what is said to a server or heard from it. A name that
+/// the machine does not have is passed over.
+const CALLS: [&str; 27] = [
     "open",
     "openat",
     "creat",
@@ -29,6 +30,11 @@ const CALLS: [&str; 22] = [
     "ftruncate",
     "fallocate",
     "fchmod",
+    "connect",
+    "sendto",
+    "sendmsg",
+    "recvfrom",
+    "recvmsg",
 ];
 
 /// One call of a program: the how-manieth of its name, counted from 1.
@@ -36,9 +42,15 @@ const CALLS: [&str; 22] = [
 pub(crate) struct Point {
     pub(crate) call: String,
     pub(crate) at: usize,
-    /// As strace shows it, for who reads what failed.
-    #[allow(dead_code, reason = "printed")]
+    /// As strace shows it, with the paths of descriptors.
     pub(crate) shown: String,
+}
+
+impl Point {
+    /// Whether it is about the connection to a server.
+    pub(crate) fn is_of_server(&self) -> bool {
+        self.shown.contains("<socket:[")
+    }
 }
 
 /// What is done to a call. None of them lets it happen.
@@ -78,13 +90,13 @@ pub(crate) fn traced(bench: &Bench, out: &Path, options: &[&str], line: &[&str])
     command
 }
 
-/// Runs a program to its end, and names each of its own calls that change something. What it starts is not
-/// looked at: a kill there is for the tests that kill by chance.
+/// Runs a program to its end, and names each of its own calls that change something or hear it from a server.
+/// What it starts is not looked at: a kill there is for the tests that kill by chance.
 pub(crate) fn points(bench: &Bench, line: &[&str]) -> Vec<Point> {
     let out = bench.scratch("calls");
     let trace = CALLS.map(|call| format!("?{call}")).join(",");
     let ended = ran(
-        traced(bench, &out, &["-e", &format!("trace={trace}")], line)
+        traced(bench, &out, &["-y", "-e", &format!("trace={trace}")], line)
             .output()
             .unwrap(),
     );
@@ -95,14 +107,22 @@ pub(crate) fn points(bench: &Bench, line: &[&str]) -> Vec<Point> {
         let (call, rest) = shown.split_once('(')?;
         let at = seen.entry(call.to_owned()).or_default();
         *at += 1;
-        let changes = !["open", "openat"].contains(&call) || rest.contains("O_CREAT");
-        changes.then(|| Point {
+        is_change(call, rest).then(|| Point {
             call: call.to_owned(),
             at: *at,
-            shown: shown.chars().take(120).collect(),
+            shown: shown.chars().take(160).collect(),
         })
     });
     calls.collect()
+}
+
+/// A look that found nothing yet, and a wake-up of the program by itself, change nothing.
+fn is_change(call: &str, rest: &str) -> bool {
+    match call {
+        "open" | "openat" => rest.contains("O_CREAT"),
+        "recvfrom" | "recvmsg" => !rest.contains("= -1 EAGAIN"),
+        _ => !rest.contains("<anon_inode:[eventfd]>"),
+    }
 }
 
 /// Runs a program with a fault at one of its calls. Says whether it came to that call.

@@ -266,15 +266,17 @@ impl<'a> Run<'a> {
     }
 
     fn let_go(&mut self, channel: &mut UnixStream) {
+        let mut root = self.pid;
         if self.level == Level::I3 {
-            self.inner = children(self.pid)
-                .first()
-                .and_then(|inner| Handle::open(*inner).ok());
+            // The second stage guards `bwrap`, and below that is the first process inside.
+            let only = |parent: Pid| children(parent).first().copied();
+            root = only(root).unwrap_or(root);
+            self.inner = only(root).and_then(|inner| Handle::open(inner).ok());
         }
         if self.level == Level::I3 && self.inner.is_none() {
             return self.give_up("the processes inside cannot be seen from outside".to_owned());
         }
-        self.watch.start();
+        self.watch.start(root);
         let now = Instant::now();
         self.started = Some(now);
         self.next_look = now + LOOK;
@@ -365,8 +367,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Kills everything. Inside a pid namespace the first process takes all others with it; below
-    /// that the keeper lives on for a moment to gather what was orphaned.
+    /// Kills everything. Inside a pid namespace the first process takes all others with it, and `bwrap` and
+    /// its guard end by that; below that the keeper lives on for a moment to gather what was orphaned.
     fn kill(&mut self) {
         if self.exited {
             return;
@@ -382,7 +384,7 @@ impl<'a> Run<'a> {
                 // Already gone is the good case.
                 let _ = kill_process(process, Signal::KILL);
             }
-        } else if self.level == Level::I3 || self.is_late() {
+        } else if self.is_late() {
             self.handle.kill();
         }
     }

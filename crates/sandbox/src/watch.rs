@@ -62,8 +62,9 @@ impl Watch {
         }
     }
 
-    /// Ends the first measure; the gate starts after it.
-    pub(crate) fn start(&mut self) {
+    /// Ends the first measure; the gate starts after it, somewhere below the process `root`.
+    pub(crate) fn start(&mut self, root: Pid) {
+        self.root = root;
         let first = self.first.take().and_then(|first| first.join().ok());
         self.at_start = first.map_or(0, |measure| measure.bytes);
         self.free_at_start = free_bytes(&self.tree);

@@ -18,9 +18,8 @@ impl Store {
     pub(super) fn bring_candidates(&self, objects: &ObjectStore) -> Result<(), Problem> {
         let (_, tasks) = self.scan(&OPEN)?;
         for task in tasks {
-            let task = TaskId::parse(&task.task_id).and_then(|id| self.task(&id));
             // What is wrong with one task is for whoever works on it.
-            if let Ok(task) = task
+            if let Ok(task) = self.listed(&task.task_id, task.state)
                 && let Ok(Some(candidate)) = task.candidate()
                 && let Ok(tree) = Oid::parse(&candidate.tree)
                 && !objects.has_own(&tree)
@@ -29,6 +28,17 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// A task where it was just listed: looked for in all states, each one would cost a database a dozen
+    /// questions more.
+    fn listed(&self, id: &str, state: State) -> Result<TaskFolder, Problem> {
+        let id = TaskId::parse(id)?;
+        match self.state_folder(state)?.sub(id.as_str()) {
+            Ok(folder) => Ok(TaskFolder::new(id, state, folder)),
+            // It was moved meanwhile.
+            Err(_) => self.task(&id),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The second stage: the host program, started again as a helper of its own.
 //!
-//! The *outer* half runs before any wall: it closes what was open, leaves root, and becomes `bwrap`
-//! (or, below level I3, the keeper). The *keeper* runs inside: it forks, the child raises the inner
-//! walls around itself, lets the canary try them, waits for the word of the supervisor and becomes
+//! The *outer* half runs before any wall: it closes what was open, leaves root, and becomes `bwrap` with a
+//! guard above it (or, below level I3, the keeper). The *keeper* runs inside: it forks, the child raises the
+//! inner walls around itself, lets the canary try them, waits for the word of the supervisor and becomes
 //! the gate; the keeper reaps and counts.
 
 #[cfg(target_os = "linux")]
@@ -11,6 +11,8 @@ mod calls;
 mod canary;
 #[cfg(target_os = "linux")]
 mod files;
+#[cfg(target_os = "linux")]
+mod guard;
 mod keeper;
 mod outer;
 mod walls;
@@ -93,6 +95,11 @@ fn channel() -> Option<UnixStream> {
 
 /// Tells the supervisor what broke, and ends this process.
 fn give_up(channel: &mut UnixStream, broken: Broken) -> ! {
+    tell(channel, broken);
+    sys::leave(125)
+}
+
+fn tell(channel: &mut UnixStream, broken: Broken) {
     // A supervisor that is gone needs no report.
     let _ = send(
         channel,
@@ -101,5 +108,4 @@ fn give_up(channel: &mut UnixStream, broken: Broken) -> ! {
             error: broken.error,
         },
     );
-    sys::leave(125)
 }

@@ -19,7 +19,7 @@ pub(super) fn run() -> ! {
     }
 }
 
-/// Returns only below level I3, where this process goes on as the keeper.
+/// Returns only below level I3, where this process goes on as the keeper; at I3 it goes on as the guard.
 fn go(channel: &mut UnixStream) -> Result<Places, Broken> {
     let mut plan: OuterPlan = receive(channel).map_err(at("plan"))?;
     sys::reset_signals();
@@ -29,14 +29,14 @@ fn go(channel: &mut UnixStream) -> Result<Places, Broken> {
     if let Some(account) = plan.account {
         leave_root(account, &mut plan)?;
     }
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    if plan.level == Level::I3 {
+        become_bwrap(channel, &plan)?;
+    }
     // After leaving root: a change of account clears it.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(at("death signal"))?;
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    if plan.level == Level::I3 {
-        become_bwrap(&plan)?;
-    }
     reachable(&plan.tree)?;
     let scratch = plan.scratch.unwrap_or_default();
     Ok(Places {
@@ -60,13 +60,14 @@ fn reachable(path: &Path) -> Result<(), Broken> {
 }
 
 #[cfg(target_os = "linux")]
-fn become_bwrap(plan: &OuterPlan) -> Result<Infallible, Broken> {
+fn become_bwrap(channel: &mut UnixStream, plan: &OuterPlan) -> Result<Infallible, Broken> {
     use std::os::unix::process::CommandExt;
 
     let Some(program) = &plan.bwrap else {
         return Err(at("bwrap")("no path"));
     };
     let arguments = crate::bwrap::arguments(plan).map_err(at("bwrap arguments"))?;
+    crate::stage::guard::stand(channel)?;
     let error = std::process::Command::new(program)
         .args(arguments)
         .env_clear()
@@ -75,7 +76,7 @@ fn become_bwrap(plan: &OuterPlan) -> Result<Infallible, Broken> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn become_bwrap(_: &OuterPlan) -> Result<Infallible, Broken> {
+fn become_bwrap(_: &mut UnixStream, _: &OuterPlan) -> Result<Infallible, Broken> {
     Err(at("bwrap")("there is none on this system"))
 }
 
