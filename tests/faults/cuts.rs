@@ -2,7 +2,7 @@
 //! call is made to fail once. Then the recovery runs, and the verb once more. Over PostgreSQL each call that says
 //! something to the server, or hears its answer, is such a call too.
 
-use crate::queue::{self, SQLITE, count, is_whole, is_whole_but_for, number, state};
+use crate::queue::{self, SQLITE, count, is_whole, number, state};
 use crate::support::Bench;
 use crate::template::Work;
 use crate::trace::{self, Fault, Point};
@@ -349,9 +349,7 @@ pub(crate) fn recovered(
     if ![0, 4].contains(&watched.code) {
         return Err(format!("watchdog: {watched:?}; {}", told()));
     }
-    let half = if verb.line == SUBMIT { "TASK_GONE" } else { "" };
-    is_whole_but_for(bench, half)
-        .map_err(|why| format!("after the watchdog: {why}; {}", told()))?;
+    is_whole(bench).map_err(|why| format!("after the watchdog: {why}; {}", told()))?;
     if fault != Fault::Kill && lies_in(bench, "blocked") {
         // A tool that fails in the middle may give the task to a person, who tries it again.
         return tried_again(bench).map_err(|why| format!("{why}; {}", told()));

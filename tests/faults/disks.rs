@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::queue::{self, SQLITE, count, is_whole, is_whole_but_for, state};
+use crate::queue::{self, SQLITE, count, is_whole, state};
 use crate::support::{Bench, Ran, ran};
 use crate::trace;
 
@@ -125,8 +125,7 @@ fn a_full_disk_refuses_and_loses_nothing(address: &str) {
         }
         std::fs::remove_file(bench.queue().join("filler")).unwrap();
         bench.baton(["watchdog", "--once"]).expect(0);
-        is_whole_but_for(&bench, "TASK_GONE")
-            .unwrap_or_else(|why| panic!("{} bytes left: {why}", number * 4096));
+        is_whole(&bench).unwrap_or_else(|why| panic!("{} bytes left: {why}", number * 4096));
     }
     assert!(refused > 1, "only {refused} were refused");
     for number in 0..24 {

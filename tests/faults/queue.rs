@@ -54,12 +54,6 @@ pub(crate) fn state(bench: &Bench, id: &str) -> Option<String> {
 
 /// The log verifies, each task lies in exactly one state, and that is the one which the log says.
 pub(crate) fn is_whole(bench: &Bench) -> Result<(), String> {
-    is_whole_but_for(bench, "")
-}
-
-/// The same, but that the log may tell of submissions that nobody was told of: `TASK_GONE`, until the task is
-/// submitted again.
-pub(crate) fn is_whole_but_for(bench: &Bench, code: &str) -> Result<(), String> {
     let looked = bench.baton(["doctor", "--queue"]);
     let said = looked.json();
     let checks = said["checks"].as_array().unwrap();
@@ -67,7 +61,7 @@ pub(crate) fn is_whole_but_for(bench: &Bench, code: &str) -> Result<(), String> 
         .iter()
         .any(|check| check["check"] == "log" && check["health"] == "good");
     let mut stuck = said["stuck"].as_array().unwrap().iter();
-    if is_log_good && stuck.all(|one| one["broken"] == false || one["code"] == code) {
+    if is_log_good && stuck.all(|one| one["broken"] == false) {
         return Ok(());
     }
     Err(format!("doctor: {}", looked.stdout))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::queue::{Chance, bench, count, is_whole, is_whole_but_for, lines, number, state};
+use crate::queue::{Chance, bench, count, is_whole, lines, number, state};
 use crate::support::{Bench, Ran, ran};
 use crate::template::Work;
 
@@ -271,8 +271,7 @@ fn after_a_lost_answer(bench: &Bench, asks: &Asks, first: &Ran) -> Result<bool, 
         return Err("said done and it is not".to_owned());
     }
     bench.baton(["watchdog", "--once"]).expect(0);
-    let half = if asks.line == SUBMIT { "TASK_GONE" } else { "" };
-    is_whole_but_for(bench, half)?;
+    is_whole(bench)?;
     let was_done = is_there();
     let is_blocked = state(bench, "T-1").as_deref() == Some("blocked");
     if is_blocked {

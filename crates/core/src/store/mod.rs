@@ -323,13 +323,25 @@ impl Store {
     /// # Errors
     /// `QUEUE_BROKEN`, also when it lies in two.
     pub fn find(&self, id: &TaskId) -> Result<Option<State>, Problem> {
+        // Who looks from the first state to the last misses a task that goes back meanwhile.
+        match self.find_in(id, State::ALL.into_iter())? {
+            None => self.find_in(id, State::ALL.into_iter().rev()),
+            found => Ok(found),
+        }
+    }
+
+    fn find_in(
+        &self,
+        id: &TaskId,
+        states: impl Iterator<Item = State>,
+    ) -> Result<Option<State>, Problem> {
         let lies_in = |state: State| -> Result<bool, Problem> {
             self.state_folder(state)?
                 .exists(id.as_str())
                 .map_err(|error| broken(state.name(), &error))
         };
         let mut found = None;
-        for state in State::ALL {
+        for state in states {
             if !lies_in(state)? {
                 continue;
             }
