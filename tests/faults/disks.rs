@@ -60,8 +60,9 @@ pub(crate) fn command(command: &mut Command) -> Result<(), String> {
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
 }
 
-/// A repository whose queue lies on a file system of its own; nothing where that cannot be mounted.
-fn on_tmpfs(address: &str, size: &str) -> Option<(Mount, Bench)> {
+/// A repository whose queue lies on a file system of its own; nothing where that cannot be mounted. What comes
+/// last is dropped first: a folder cannot be removed while something is mounted in it.
+fn on_tmpfs(address: &str, size: &str) -> Option<(Bench, Mount)> {
     let bench = Bench::bare();
     let options = format!("size={size}");
     let mount = match Mount::new(&["-t", "tmpfs", "-o", &options], "none", &bench.queue()) {
@@ -73,7 +74,7 @@ fn on_tmpfs(address: &str, size: &str) -> Option<(Mount, Bench)> {
     };
     bench.baton(["init", "--store", address]).expect(0);
     bench.commit("ssot");
-    Some((mount, bench))
+    Some((bench, mount))
 }
 
 fn submit(bench: &Bench, number: usize) -> Ran {
@@ -103,7 +104,7 @@ fn fill(bench: &Bench, left: usize) {
 }
 
 fn a_full_disk_refuses_and_loses_nothing(address: &str) {
-    let Some((_mount, bench)) = on_tmpfs(address, "4m") else {
+    let Some((bench, _mount)) = on_tmpfs(address, "4m") else {
         return;
     };
     let mut acknowledged = vec![];
@@ -142,7 +143,7 @@ fn a_full_disk_refuses_and_loses_nothing(address: &str) {
 }
 
 fn a_queue_that_cannot_be_written_says_so(address: &str) {
-    let Some((mount, bench)) = on_tmpfs(address, "16m") else {
+    let Some((bench, mount)) = on_tmpfs(address, "16m") else {
         return;
     };
     submit(&bench, 1).expect(0);

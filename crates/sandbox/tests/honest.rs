@@ -175,9 +175,11 @@ while True: time.sleep(1)
 fn stop_ends_a_gate_at_once() {
     let host = Host::new();
     let began = Instant::now();
-    let stop = move || began.elapsed() > Duration::from_millis(300);
+    let started = host.tree.join("started");
+    let stop = || started.exists();
+    let gate = Sh("sleep 30 & touch started; sleep 30").argv();
     let outcome = Sandbox::with_program(PROGRAM)
-        .run(&host.profile(Sh("sleep 30 & sleep 30").argv()), &stop)
+        .run(&host.profile(gate), &stop)
         .unwrap();
     assert_eq!((outcome.ended_by, outcome.leaks), (EndedBy::Stopped, 0));
     assert!(outcome.all_dead);
