@@ -1,6 +1,8 @@
 # The one door. `make demo` shows it, `make test` checks it; the rest is for people who change it.
 CARGO ?= cargo
-BIN := $(CURDIR)/target/debug
+# Where cargo builds, also when it was told another place.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+BIN := $(TARGET)/debug
 SKILLS := stop-check queue-scan claim-lock intake-validate patch-draft diff-risk-scan gate-runner \
 	decision-router pr-merge-orchestrator audit-append incident-brief
 
@@ -102,19 +104,19 @@ fmt:
 install: ## Install the twelve programs under PREFIX (default ~/.local)
 	$(CARGO) build --workspace --bins --release --locked --quiet
 	install -d '$(PREFIX)/bin'
-	install -m 755 target/release/baton $(addprefix target/release/,$(SKILLS)) '$(PREFIX)/bin'
+	install -m 755 $(TARGET)/release/baton $(addprefix $(TARGET)/release/,$(SKILLS)) '$(PREFIX)/bin'
 
 bench: ## Measure start-up and the queue, side by side with other programs
 	$(CARGO) build --workspace --bins --release --locked --quiet
-	@BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton --bench processes --locked --quiet
+	@BATON_BIN='$(TARGET)/release' $(CARGO) bench -p baton --bench processes --locked --quiet
 
 bench-scan: ## Measure reader and rules on a long log; REPO=path takes another repository's
 	$(CARGO) build --workspace --bins --release --locked --quiet
-	@REPO='$(or $(REPO),$(CURDIR))' BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p baton-risk --bench scan --locked --quiet
+	@REPO='$(or $(REPO),$(CURDIR))' BATON_BIN='$(TARGET)/release' $(CARGO) bench -p baton-risk --bench scan --locked --quiet
 
 bench-gates: ## Measure walls, trees and the built-in gates, beside git
 	$(CARGO) build --workspace --bins --release --locked --quiet
-	@BATON_BIN='$(CURDIR)/target/release' $(CARGO) bench -p gate-runner --bench gates --locked --quiet
+	@BATON_BIN='$(TARGET)/release' $(CARGO) bench -p gate-runner --bench gates --locked --quiet
 
 bench-audit: ## Measure the log beside bare appends and SQLite, kill its writers, cut its power; EVENTS=10000000
 	@EVENTS='$(EVENTS)' $(CARGO) bench -p baton-core --bench audit --locked --quiet
@@ -123,7 +125,7 @@ bench-audit: ## Measure the log beside bare appends and SQLite, kill its writers
 bench-queue: ## Measure puts, claims and listings over each store; ONLY=workers, TASKS=10000, QUEUE_BENCH=folder of other scripts
 	$(CARGO) build --workspace --bins --release --locked --quiet
 	$(CARGO) bench -p baton --bench queue --locked --quiet --no-run
-	@BATON_BIN='$(CURDIR)/target/release' ONLY='$(ONLY)' tests/stores/postgres.sh $(CARGO) bench -p baton --bench queue --locked --quiet
+	@BATON_BIN='$(TARGET)/release' ONLY='$(ONLY)' tests/stores/postgres.sh $(CARGO) bench -p baton --bench queue --locked --quiet
 	@[ -z '$(QUEUE_BENCH)' ] || python3 '$(QUEUE_BENCH)/d_claim.py' --only rename,cli,sqlite,pg,grow
 
 eval-risk: ## Say how right the risk rules are; REPOS="path path" takes other repositories' history

@@ -19,6 +19,7 @@ mod changes;
 mod claims;
 mod consent;
 mod container;
+mod cut_off;
 mod dispatch;
 mod docs;
 mod envelopes;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Bench, Ran};
 use crate::worker::{self, NAME, WAITS, count, events, hand_over, lock, mark, start, until};
 
-fn watchdog(bench: &Bench, flags: &[&str]) -> Ran {
+pub(crate) fn watchdog(bench: &Bench, flags: &[&str]) -> Ran {
     bench.baton(["watchdog", "--once"].iter().chain(flags))
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn put_back(bench: &Bench, id: &str, from: &str, to: &str) {
     std::fs::rename(bench.task(from, id), bench.task(to, id)).unwrap();
 }
 
-fn whats(said: &Value) -> Vec<&str> {
+pub(crate) fn whats(said: &Value) -> Vec<&str> {
     let acts = said["acts"].as_array().unwrap();
     acts.iter()
         .map(|act| act["what"].as_str().unwrap())
@@ -462,37 +462,4 @@ fn a_queue_that_stands_still_is_logged_once() {
     look();
     assert_eq!(stalled(&bench), 2, "something moved in between");
     bench.baton(["audit", "verify"]).expect(0);
-}
-
-#[test]
-fn a_submission_that_was_cut_off_is_completed_and_one_in_no_log_is_taken_away() {
-    let bench = Bench::new();
-    let line = [
-        "submit", "--id", "T-1", "--title", "t", "--goal", "g", "--allow", "src/**", "--key", "k",
-    ];
-    bench.baton(line).expect(0);
-    // As a crash leaves it between its line and the move, and one from before the line.
-    let ready = |id: &str| bench.queue().join(format!("inbox/.tmp-new-{id}"));
-    std::fs::rename(bench.task("inbox", "T-1"), ready("T-1")).unwrap();
-    std::fs::create_dir(ready("T-2")).unwrap();
-    std::fs::write(ready("T-2").join(".tmp-half"), "{").unwrap();
-    std::fs::remove_dir_all(bench.queue().join("keys")).unwrap();
-    std::fs::create_dir(bench.queue().join("keys")).unwrap();
-    let said = bench.baton(["watchdog", "--plan"]).expect(0);
-    assert_eq!(whats(&said), ["COMPLETED"]);
-    assert!(ready("T-1").exists() && ready("T-2").exists());
-    let said = watchdog(&bench, &[]).expect(0);
-    assert_eq!(whats(&said), ["COMPLETED"]);
-    assert_eq!(count(&bench, "T-1", "MOVE_COMPLETED"), 1);
-    assert!(!ready("T-1").exists() && !ready("T-2").exists());
-    assert_eq!(watchdog(&bench, &[]).expect(0)["acts"], json!([]));
-    bench.baton(["doctor", "--queue"]).expect(0);
-    // Its key counts again, and it can be picked.
-    let again = bench.baton(line).expect(0);
-    assert_eq!(again["task_id"], "T-1");
-    assert_eq!(count(&bench, "T-1", "TASK_SUBMITTED"), 1);
-    bench
-        .baton(["claim-lock", "--next", "--owner", "me"])
-        .expect(0);
-    assert!(bench.task("claimed", "T-1").exists());
 }

@@ -27,6 +27,7 @@ mod names;
 mod network;
 mod order;
 mod pinned;
+mod second_names;
 mod set_aside;
 mod stall;
 mod started;

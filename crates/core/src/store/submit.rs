@@ -68,38 +68,43 @@ impl Store {
         Ok(Submitted::New(task.task_id.clone()))
     }
 
-    /// Tasks that a submission made ready and did not show, as a crash in the middle of it leaves them:
-    /// shown where the log tells of them, and else taken away, for then nobody was promised anything.
-    /// `record` writes a line before each is shown; with `plan` nothing but that is done.
+    /// Tasks that a submission made ready and has not shown: one that is under way, or was cut off.
     ///
     /// # Errors
-    /// `QUEUE_BROKEN`, and what `record` says.
-    pub(super) fn complete_submissions(
+    /// `QUEUE_BROKEN`.
+    pub(super) fn unshown(&self) -> Result<Vec<TaskId>, Problem> {
+        staged_in(&self.state_folder(State::Inbox)?)
+    }
+
+    /// Ends a submission that was cut off: its task is shown where the log tells of it, and else taken
+    /// away, for then nobody was promised anything. `record` writes the line before it is shown; with
+    /// `plan` nothing but that is done.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`, those of the task, and what `record` says.
+    pub(super) fn complete_submission(
         &self,
+        id: &TaskId,
         plan: bool,
-        record: &mut dyn FnMut(&TaskId) -> Result<(), Problem>,
+        record: impl FnOnce() -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let inbox = self.state_folder(State::Inbox)?;
-        if staged_in(&inbox)?.is_empty() {
-            return Ok(());
-        }
         // A submission that is under way has it.
         let _mutex = self.mutex()?;
-        for id in staged_in(&inbox)? {
-            let staged = staged_name(&id);
-            let is_owed = self.is_told(&id)? && self.find(&id)?.is_none();
-            if is_owed {
-                record(&id)?;
-            }
-            match (plan, is_owed) {
-                (true, _) => {}
-                (false, true) => self.show_late(&inbox, &staged, &id)?,
-                (false, false) => {
-                    discard(&inbox, &staged).map_err(|error| broken(&staged, &error))?;
-                }
-            }
+        let inbox = self.state_folder(State::Inbox)?;
+        let staged = staged_name(id);
+        let is_there = inbox.exists(&staged);
+        if !is_there.map_err(|error| broken(&staged, &error))? {
+            return Ok(());
         }
-        Ok(())
+        let is_owed = self.is_told(id)? && self.find(id)?.is_none();
+        if is_owed {
+            record()?;
+        }
+        match (plan, is_owed) {
+            (true, _) => Ok(()),
+            (false, true) => self.show_late(&inbox, &staged, id),
+            (false, false) => discard(&inbox, &staged).map_err(|error| broken(&staged, &error)),
+        }
     }
 
     fn show_late(&self, inbox: &Directory, staged: &str, id: &TaskId) -> Result<(), Problem> {
