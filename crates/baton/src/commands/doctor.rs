@@ -139,11 +139,12 @@ fn check_policy(session: &Session) -> Result<String, Problem> {
 
 /// POLICY.md is for people; it must say what POLICY.json says.
 fn check_drift(session: &Session, checks: &mut Checks) {
-    let (Ok(policy), Ok(root)) = (session.policy(), session.root()) else {
+    let rendered = session.policy().and_then(|policy| policy.render_markdown());
+    let (Ok(rendered), Ok(root)) = (rendered, session.root()) else {
         return;
     };
     let written = std::fs::read_to_string(root.join(SSOT).join("POLICY.md")).unwrap_or_default();
-    if written == policy.render_markdown() {
+    if written == rendered {
         checks.add("POLICY.md", Health::Good, "says what POLICY.json says");
     } else {
         checks.add(

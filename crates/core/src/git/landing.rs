@@ -27,6 +27,31 @@ impl PersonIdent {
     }
 }
 
+/// What git said of who uses it here.
+#[derive(Clone, Debug)]
+pub struct Operator(String);
+
+impl Operator {
+    /// The person, with what must not be shown masked.
+    #[must_use]
+    pub fn person(&self) -> PersonIdent {
+        let PersonIdent { name, email } = PersonIdent::baton();
+        PersonIdent {
+            name: self.last("user.name").unwrap_or(name),
+            email: self.last("user.email").unwrap_or(email),
+        }
+    }
+
+    /// Of several, as for git itself, the last one counts.
+    fn last(&self, key: &str) -> Option<String> {
+        let pairs = self.0.split('\0').filter_map(|pair| pair.split_once('\n'));
+        let mut values = pairs.filter(|(name, _)| *name == key);
+        let value = values.next_back().map(|(_, value)| value.trim());
+        let value = value.filter(|value| !value.is_empty());
+        value.map(|value| masking::text(value).into_owned())
+    }
+}
+
 /// How a commit is signed: by git itself, with a key and a program that the operator's own
 /// configuration names. The repository's configuration is not asked, for a program stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,26 +180,17 @@ impl Repository {
     /// is masked.
     #[must_use]
     pub fn operator(&self) -> PersonIdent {
+        self.ask_operator().person()
+    }
+
+    /// Asks git for [`Self::operator`], for who has something else to do meanwhile.
+    #[must_use]
+    pub fn ask_operator(&self) -> Operator {
         let done = Call::as_user(&self.git_dir, &self.root)
             .args(["config", "--null", "--get-regexp", "^user\\.(name|email)$"])
             .finish();
         let said = done.map(|done| String::from_utf8_lossy(&done.stdout.bytes).into_owned());
-        let said = said.unwrap_or_default();
-        // Of several, as for git itself, the last one counts.
-        let last = |key: &str, otherwise: &str| {
-            let pairs = said.split('\0').filter_map(|pair| pair.split_once('\n'));
-            let mut values = pairs.filter(|(name, _)| *name == key);
-            let value = values.next_back().map(|(_, value)| value.trim());
-            let value = value.filter(|value| !value.is_empty());
-            value.map_or_else(
-                || otherwise.to_owned(),
-                |value| masking::text(value).into_owned(),
-            )
-        };
-        PersonIdent {
-            name: last("user.name", "baton"),
-            email: last("user.email", "baton@localhost"),
-        }
+        Operator(said.unwrap_or_default())
     }
 
     /// The key that the operator signs with, as git knows it: a path, or the public key itself. The

@@ -16,7 +16,7 @@ mod trees;
 
 pub use checkout::Obstacle;
 pub use kept::Kept;
-pub use landing::{PersonIdent, SigningKey};
+pub use landing::{Operator, PersonIdent, SigningKey};
 pub use merge::Merged;
 pub use objects::{ObjectStore, TemporaryIndex, TreeEntry};
 pub use push::{Credentials, RemoteUrl};

@@ -93,13 +93,11 @@ pub(super) fn floor(policy: &Policy) -> Result<(), Problem> {
 /// The bounds that the schema puts on everything.
 pub(super) fn bounds(policy: &Policy) -> Checked {
     bounds::schema_version(&policy.schema_version)?;
-    unique_ids(policy)?;
     approvals(policy)?;
     path_rules("allowlist", &policy.allowlist, 1, 0)?;
     path_rules("deny_paths", &policy.deny_paths, 0, 1)?;
     path_rules("protected_zones", &policy.protected_zones, 0, 1)?;
     path_rules("lockfiles", &policy.lockfiles, 0, 1)?;
-    bounds::list("risk_rules", &policy.risk_rules, 0, 2000, risk_rule)?;
     secret_rules(policy)?;
     exceptions(policy)?;
     check_gates::gates(policy)?;
@@ -113,7 +111,19 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     worker_types::check(policy)
 }
 
-fn unique_ids(policy: &Policy) -> Checked {
+/// The bounds of the risk rules, and that no id of the policy is there twice.
+pub(super) fn risk_rules(policy: &Policy, rules: &[RiskRule]) -> Result<(), Problem> {
+    unique_ids(policy, rules)
+        .and_then(|()| bounds::list("risk_rules", rules, 0, 2000, risk_rule))
+        .map_err(invalid)
+}
+
+/// What is said of a policy that does not keep to its bounds.
+pub(super) fn invalid(why: String) -> Problem {
+    Problem::fail("POLICY_INVALID", format!("policy: {why}")).hint("baton doctor checks a policy")
+}
+
+fn unique_ids(policy: &Policy, rules: &[RiskRule]) -> Checked {
     let paths = [
         &policy.allowlist,
         &policy.deny_paths,
@@ -125,7 +135,7 @@ fn unique_ids(policy: &Policy) -> Checked {
         .into_iter()
         .flatten()
         .map(|rule| &rule.id)
-        .chain(policy.risk_rules.iter().map(|rule| &rule.id))
+        .chain(rules.iter().map(|rule| &rule.id))
         .chain(
             policy
                 .standing_approvals

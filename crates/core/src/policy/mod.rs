@@ -2,7 +2,7 @@
 //!
 //! The policy is data, read strictly. A floor is built in: data can tighten it and never loosen it.
 //! Reading compiles no pattern, so that a tool that needs none starts at once; path rules and their
-//! examples are checked by [`crate::rules`], risk rules and secret rules by the risk engine.
+//! examples are checked by [`crate::rules`], the patterns of risk rules and secret rules by the risk engine.
 
 mod approval_types;
 mod check;
@@ -11,6 +11,7 @@ mod draft_types;
 mod gate_types;
 mod landing_types;
 mod render;
+mod risk_rules;
 mod risk_types;
 mod texts;
 mod types;
@@ -25,6 +26,7 @@ pub use gate_types::{Gate, GateKind, Parser, Relax};
 pub use landing_types::{
     Forge, ForgeKind, LANDING_PURPOSE, Landing, Person, Role, Signatory, Signing, TokenSource, Via,
 };
+pub use risk_rules::RiskRules;
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use texts::Texts;
 pub use types::{
@@ -48,13 +50,37 @@ impl Policy {
     /// # Errors
     /// `POLICY_INVALID` naming the field; `POLICY_LOOSENED` when it asks for less than the floor.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let policy = Self::read(bytes, digest::sha256(bytes))?;
+        check::risk_rules(&policy, policy.risk_rules()?)?;
+        Ok(policy)
+    }
+
+    /// Reads a policy whose bytes a person accepted under this SHA-256, as [`Self::parse`] does; it was
+    /// held to everything then, so its risk rules are read where they are first asked for. A policy of
+    /// another digest is read whole at once.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_accepted(bytes: &[u8], accepted: &str) -> Result<Self, Problem> {
+        let sha256 = digest::sha256(bytes);
+        let text = std::str::from_utf8(bytes).ok();
+        let cut = text.filter(|_| sha256 == accepted && bytes.len() <= MAX_BYTES);
+        if let Some((rest, rules)) = cut.and_then(RiskRules::cut_out)
+            && let Ok(mut policy) = Self::read(rest.as_bytes(), sha256)
+        {
+            policy.risk_rules = rules;
+            return Ok(policy);
+        }
+        // What is refused is told with its place in the whole text.
+        Self::parse(bytes)
+    }
+
+    /// Reads all but whether the risk rules are what they should be.
+    fn read(bytes: &[u8], sha256: String) -> Result<Self, Problem> {
         let mut policy: Self = wire::parse(bytes, MAX_BYTES, "policy", "POLICY_INVALID")?;
         check::floor(&policy)?;
-        check::bounds(&policy).map_err(|why| {
-            Problem::fail("POLICY_INVALID", format!("policy: {why}"))
-                .hint("baton doctor checks a policy")
-        })?;
-        policy.sha256 = digest::sha256(bytes);
+        check::bounds(&policy).map_err(check::invalid)?;
+        policy.sha256 = sha256;
         Ok(policy)
     }
 
@@ -63,6 +89,7 @@ impl Policy {
     /// # Errors
     /// `POLICY_INVALID`.
     pub fn to_json(&self) -> Result<String, Problem> {
+        self.risk_rules()?;
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| Problem::fail("POLICY_INVALID", error.to_string()))?;
         Ok(text + "\n")

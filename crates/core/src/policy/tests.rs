@@ -20,7 +20,84 @@ fn the_default_policy_is_read() {
     let policy = Policy::parse(TEXT.as_bytes()).unwrap();
     assert_eq!(policy.sha256, digest::sha256(TEXT.as_bytes()));
     let again = Policy::parse(policy.to_json().unwrap().as_bytes()).unwrap();
-    assert_eq!(again.render_markdown(), policy.render_markdown());
+    assert_eq!(
+        again.render_markdown().unwrap(),
+        policy.render_markdown().unwrap()
+    );
+}
+
+#[test]
+fn an_accepted_policy_reads_its_risk_rules_where_they_are_asked_for() {
+    let whole = Policy::parse(TEXT.as_bytes()).unwrap();
+    let accepted = Policy::parse_accepted(TEXT.as_bytes(), &whole.sha256).unwrap();
+    assert!(accepted.risk_rules != whole.risk_rules, "they were read");
+    assert_eq!(accepted.sha256, whole.sha256);
+    assert_eq!(accepted.risk_rules().unwrap(), whole.risk_rules().unwrap());
+    assert_eq!(accepted.to_json().unwrap(), whole.to_json().unwrap());
+    let fresh = Policy::parse_accepted(TEXT.as_bytes(), &whole.sha256).unwrap();
+    assert_eq!(fresh.to_json().unwrap(), whole.to_json().unwrap());
+}
+
+#[test]
+fn what_is_wrong_with_a_risk_rule_is_said_at_once_or_where_it_is_read() {
+    let broken = |part: Value| {
+        let mut value: Value = serde_json::from_str(TEXT).unwrap();
+        value["risk_rules"] = part;
+        value.to_string()
+    };
+    let first: Value = serde_json::from_str::<Value>(TEXT).unwrap()["risk_rules"][0].clone();
+    for part in [
+        json!([first, first]),
+        json!([{"id": "x"}]),
+        json!([1]),
+        json!({}),
+        json!(null),
+    ] {
+        let text = broken(part.clone());
+        // A digest that nobody accepted, and one that somebody did.
+        let problem = Policy::parse_accepted(text.as_bytes(), "").unwrap_err();
+        assert_eq!(problem.code, "POLICY_INVALID", "{part}");
+        let sha256 = digest::sha256(text.as_bytes());
+        let policy = Policy::parse_accepted(text.as_bytes(), &sha256).unwrap();
+        for _ in 0..2 {
+            let problem = policy.risk_rules().unwrap_err();
+            assert_eq!(problem.code, "POLICY_INVALID", "{part}");
+        }
+        assert_eq!(policy.to_json().unwrap_err().code, "POLICY_INVALID");
+    }
+}
+
+#[test]
+fn an_accepted_policy_is_held_to_everything_else_at_once() {
+    let twice = "\"risk_rules\": [], \"risk_rules\":";
+    for (from, to, code) in [
+        (
+            "\"MOVE\": \"deny\"",
+            "\"MOVE\": \"allow\"",
+            "POLICY_LOOSENED",
+        ),
+        (
+            "\"landing\":",
+            "\"more\": 1, \"landing\":",
+            "POLICY_INVALID",
+        ),
+        ("\"risk_rules\":", twice, "POLICY_INVALID"),
+        ("\"risk_rules\":", "\"no_rules\":", "POLICY_INVALID"),
+        (
+            "\"schema_version\": \"1.0.0\"",
+            "\"schema_version\": 1",
+            "POLICY_INVALID",
+        ),
+    ] {
+        let text = TEXT.replacen(from, to, 1);
+        assert_ne!(text, TEXT, "{from}");
+        let sha256 = digest::sha256(text.as_bytes());
+        let accepted = Policy::parse_accepted(text.as_bytes(), &sha256).unwrap_err();
+        let whole = Policy::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(accepted.code, code, "{to}");
+        assert_eq!(accepted.code, whole.code);
+        assert_eq!(accepted.message, whole.message);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::approval::{Approval, Verdict};
 use crate::audit::{Action, Event, EventStatus, Receipt};
 use crate::candidate::Candidate;
 use crate::envelope::QUEUE_ROOT;
-use crate::git::Repository;
+use crate::git::{Operator, Repository};
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::{digest, ids};
@@ -34,7 +34,13 @@ impl Doer {
     /// Who runs this process, as far as it can tell.
     #[must_use]
     pub fn here(repository: &Repository) -> Self {
-        let person = repository.operator();
+        Self::of_operator(&repository.ask_operator())
+    }
+
+    /// The same for a person of whom git was asked before.
+    #[must_use]
+    pub fn of_operator(operator: &Operator) -> Self {
+        let person = operator.person();
         Self {
             by: format!("{} <{}>", person.name, person.email),
             sitting: ids::sitting(),

@@ -154,6 +154,21 @@ impl Directory {
         }
     }
 
+    /// As [`Self::write_new`] in a folder that nobody reads before it gets its name: the file need not come
+    /// in one step.
+    ///
+    /// # Errors
+    /// As [`Self::write_new`]; what was begun stays.
+    pub(super) fn write_unseen(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let Self::Disk(folder) = self else {
+            return self.write_new(name, bytes);
+        };
+        let mut file = folder.new_file(name)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        folder.sync()
+    }
+
     /// Puts a file in place of another in one step. Only for what is state and not a record.
     ///
     /// # Errors

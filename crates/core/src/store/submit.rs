@@ -150,7 +150,7 @@ pub(super) fn put_into(target: &Directory, name: &str, bytes: &[u8]) -> Result<(
 
 fn stage(target: &Directory, temporary: &str, bytes: &[u8]) -> Result<(), Problem> {
     let folder = target.new_sub(temporary);
-    let written = folder.and_then(|folder| folder.write_new(TASK, bytes));
+    let written = folder.and_then(|folder| folder.write_unseen(TASK, bytes));
     written.map_err(|error| broken(temporary, &error))
 }
 

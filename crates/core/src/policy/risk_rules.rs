@@ -1,0 +1,81 @@
+//! The risk rules of a policy: nine tenths of its text, at which most runs do not look.
+
+use std::sync::OnceLock;
+
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{MAX_BYTES, Policy, RiskRule, check};
+use crate::problem::Problem;
+use crate::wire;
+
+/// What stands in a policy's text in place of the rules that are read later.
+const NONE: &str = "[]";
+
+/// The risk rules, read with the policy or, in one that a person accepted, where they are first asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RiskRules {
+    /// Their text, until they are read.
+    text: String,
+    read: OnceLock<Vec<RiskRule>>,
+}
+
+/// As much of a policy as it takes to find its rules.
+#[derive(Deserialize)]
+struct Whole<'t> {
+    #[serde(borrow)]
+    risk_rules: &'t RawValue,
+}
+
+impl RiskRules {
+    /// Takes the rules out of a policy's text; gives what is left of it, to be read as a policy with none.
+    /// Nothing where the text is no JSON object with rules in it.
+    pub(super) fn cut_out(text: &str) -> Option<(String, Self)> {
+        let Whole { risk_rules } = serde_json::from_str(text).ok()?;
+        let rules = risk_rules.get();
+        // The slice lies in the text, so the difference is where.
+        let start = rules.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        let (before, rest) = text.split_at_checked(start)?;
+        let after = rest.strip_prefix(rules)?;
+        let unread = Self {
+            text: rules.to_owned(),
+            read: OnceLock::new(),
+        };
+        Some(([before, NONE, after].concat(), unread))
+    }
+}
+
+impl Policy {
+    /// The risk rules in the policy's order.
+    ///
+    /// # Errors
+    /// `POLICY_INVALID` naming the rule, where they were not read before.
+    pub fn risk_rules(&self) -> Result<&[RiskRule], Problem> {
+        if let Some(rules) = self.risk_rules.read.get() {
+            return Ok(rules);
+        }
+        let text = self.risk_rules.text.as_bytes();
+        let rules: Vec<_> = wire::parse(text, MAX_BYTES, "policy, risk_rules", "POLICY_INVALID")?;
+        check::risk_rules(self, &rules)?;
+        Ok(self.risk_rules.read.get_or_init(|| rules))
+    }
+}
+
+impl<'de> Deserialize<'de> for RiskRules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self {
+            text: String::new(),
+            read: OnceLock::from(Vec::deserialize(deserializer)?),
+        })
+    }
+}
+
+impl Serialize for RiskRules {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.read.get() {
+            Some(rules) => rules.serialize(serializer),
+            None => Err(S::Error::custom("the risk rules were not read")),
+        }
+    }
+}
