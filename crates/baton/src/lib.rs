@@ -25,11 +25,14 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     if let Some(skill) = SKILLS.into_iter().find(|skill| Some(skill.name) == named) {
         return driver::main_with(skill, arguments.into_iter().skip(1).collect());
     }
-    let matches = match command().try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) => return terminal::answer_usage(&error),
+    let command = match named.and_then(commands::named) {
+        Some(named) => front().subcommand(named),
+        None => command(),
     };
-    manual::print(&command(), &matches).unwrap_or_else(|| commands::run(&matches))
+    match command.clone().try_get_matches_from(arguments) {
+        Ok(matches) => manual::print(&command, &matches).unwrap_or_else(|| commands::run(&matches)),
+        Err(error) => terminal::answer_usage(&error),
+    }
 }
 
 /// The databases that may hold a queue.
@@ -39,6 +42,14 @@ const STORES: [Driver; 2] = [baton_sqlite::DRIVER, baton_postgres::DRIVER];
 #[must_use]
 pub fn command() -> Command {
     let skills = SKILLS.iter().map(|skill| skill.command());
+    front()
+        .subcommands(commands::all())
+        .subcommands(skills)
+        .subcommands(manual::commands())
+}
+
+/// The command line without its commands.
+fn front() -> Command {
     Command::new("baton")
         .about("A safety pipeline for changes written by AI agents: an agent proposes, baton checks, a person approves")
         .version(env!("CARGO_PKG_VERSION"))
@@ -49,7 +60,4 @@ pub fn command() -> Command {
              baton run T-1 --from fix.patch && baton approve T-1 && baton run T-1\n\n\
              Exit codes:\n  0 OK  1 FAIL  2 usage error  3 DENY  4 ZERO_STOP  5 PARTIAL",
         )
-        .subcommands(commands::all())
-        .subcommands(skills)
-        .subcommands(manual::commands())
 }

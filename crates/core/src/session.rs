@@ -171,7 +171,7 @@ impl Session {
         let accepted = self.root().and_then(Accepted::read);
         // Without a record, or with a broken one, the policy is read whole; who needs it says so.
         let digest = accepted.map(|record| record.policy_sha256);
-        let policy = Policy::parse_accepted(&bytes, &digest.unwrap_or_default())?;
+        let policy = Policy::parse_accepted(bytes, &digest.unwrap_or_default())?;
         if let Some(store) = self.store.get() {
             store.set_audit_rules(policy.audit);
         }

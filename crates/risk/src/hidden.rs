@@ -1,13 +1,12 @@
 //! Text that does not look like what it is: characters that hide, letters that pass for others, code
 //! pushed out of sight, bytes that nobody can read.
 
-use std::sync::OnceLock;
-
 use baton_patch::{LineKind, Section};
 
 use crate::hit::Hit;
 use crate::input::ScanFile;
 use crate::language::Languages;
+use crate::look_alike::drawn_like;
 use crate::secret::entropy;
 
 /// A run of blanks this long inside a line puts the rest out of sight; no layout needs it.
@@ -172,18 +171,8 @@ const FIRST_OTHER_SCRIPT: char = '\u{370}';
 /// list of confusable characters (UTS 39).
 fn passes_for_plain(character: char) -> bool {
     let is_latin = character < FIRST_OTHER_SCRIPT || matches!(character, '\u{1e00}'..='\u{1eff}');
-    !is_latin && look_plain().binary_search(&character).is_ok()
-}
-
-/// The letters and digits that [`passes_for_plain`] knows, four to six digits of hex each, in order. A
-/// test makes it from that list and holds it to it: the whole list would be a sixth of a program that only
-/// asks this.
-const LOOK_PLAIN: &str = include_str!("look_plain.txt");
-
-fn look_plain() -> &'static [char] {
-    static LIST: OnceLock<Vec<char>> = OnceLock::new();
-    let read = |code| u32::from_str_radix(code, 16).ok().and_then(char::from_u32);
-    LIST.get_or_init(|| LOOK_PLAIN.split_whitespace().filter_map(read).collect())
+    let is_drawn = || drawn_like(character).is_some_and(|drawn| drawn.is_ascii_alphanumeric());
+    !is_latin && character.is_alphanumeric() && is_drawn()
 }
 
 /// Whether all but a few bytes of a content are text.
@@ -309,8 +298,6 @@ fn hides(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use unicode_security::confusable_detection::skeleton;
-
     use super::*;
 
     #[test]
@@ -374,33 +361,6 @@ mod tests {
         ] {
             assert_eq!(word(line), None, "{line}");
         }
-    }
-
-    #[test]
-    fn the_letters_that_look_plain_are_those_of_the_unicode_list() {
-        let looks_plain = |character: &char| {
-            let mut buffer = [0; 4];
-            let mut drawn = skeleton(character.encode_utf8(&mut buffer));
-            let one = matches!((drawn.next(), drawn.next()), (Some(one), None) if one.is_ascii_alphanumeric());
-            one && character.is_alphanumeric()
-        };
-        let all: Vec<char> = (FIRST_OTHER_SCRIPT..=char::MAX)
-            .filter(looks_plain)
-            .collect();
-        let codes: Vec<String> = all.iter().map(|one| format!("{:x}", *one as u32)).collect();
-        let lines = codes.chunks(16).map(|codes| codes.join(" ") + "\n");
-        let text: String = lines.collect();
-        if std::env::var_os("BATON_BLESS").is_some() {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/look_plain.txt");
-            std::fs::write(path, &text).unwrap();
-            return;
-        }
-        assert_eq!(
-            text, LOOK_PLAIN,
-            "make it anew: BATON_BLESS=1 cargo test -p baton-risk"
-        );
-        assert_eq!(look_plain(), all);
-        assert!(all.len() > 1000 && all.is_sorted());
     }
 
     #[test]

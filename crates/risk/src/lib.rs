@@ -25,6 +25,7 @@ mod input;
 mod judge;
 mod keyword;
 mod language;
+mod look_alike;
 mod loss;
 mod masking;
 mod mention;
@@ -60,6 +61,7 @@ pub use checks::{BUILT_IN, BuiltIn, HitKind};
 pub use content::judge_text;
 pub use explain::{Explained, explain, names};
 pub use input::{ScanFile, ScanInput};
+pub use look_alike::drawn_like;
 pub use masking::{MASKER, masked};
 pub use summary::{DiffSummary, FileSummary, RuleHit, SummarySource};
 

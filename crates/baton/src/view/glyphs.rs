@@ -2,7 +2,7 @@
 //! there with its code point.
 
 use baton_core::terminal::visible_line;
-use unicode_security::confusable_detection::skeleton;
+use baton_risk::drawn_like;
 
 /// A run of blanks inside a line longer than this is written as its length.
 const BLANKS: usize = 24;
@@ -128,9 +128,7 @@ fn confusable(c: char) -> bool {
     if c.is_ascii() || matches!(c, '\u{b7}' | '\u{2010}'..='\u{2023}' | '\u{2025}'..='\u{2027}') {
         return false;
     }
-    let mut buffer = [0; 4];
-    let mut drawn = skeleton(c.encode_utf8(&mut buffer));
-    matches!((drawn.next(), drawn.next()), (Some(one), None) if one.is_ascii_graphic() && one != c)
+    drawn_like(c).is_some()
 }
 
 /// Tabs become arrows, long runs of blanks their length, and blanks at the end dots.

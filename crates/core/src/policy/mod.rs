@@ -18,6 +18,7 @@ mod types;
 mod worker_types;
 
 use std::path::Path;
+use std::string::FromUtf8Error;
 use std::time::SystemTime;
 
 pub use approval_types::{ApprovalRule, Approvals, TypedCode};
@@ -61,18 +62,23 @@ impl Policy {
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub fn parse_accepted(bytes: &[u8], accepted: &str) -> Result<Self, Problem> {
-        let sha256 = digest::sha256(bytes);
-        let text = std::str::from_utf8(bytes).ok();
-        let cut = text.filter(|_| sha256 == accepted && bytes.len() <= MAX_BYTES);
-        if let Some((rest, rules)) = cut.and_then(RiskRules::cut_out)
-            && let Ok(mut policy) = Self::read(rest.as_bytes(), sha256)
-        {
-            policy.risk_rules = rules;
-            return Ok(policy);
+    pub fn parse_accepted(bytes: Vec<u8>, accepted: &str) -> Result<Self, Problem> {
+        let sha256 = digest::sha256(&bytes);
+        if sha256 != accepted || bytes.len() > MAX_BYTES {
+            return Self::parse(&bytes);
         }
-        // What is refused is told with its place in the whole text.
-        Self::parse(bytes)
+        let text = String::from_utf8(bytes).map_err(FromUtf8Error::into_bytes);
+        match text.and_then(|text| RiskRules::cut_out(text).map_err(String::into_bytes)) {
+            Ok((rest, rules)) => match Self::read(rest.as_bytes(), sha256) {
+                Ok(policy) => Ok(Self {
+                    risk_rules: rules,
+                    ..policy
+                }),
+                // What is refused is told with its place in the whole text.
+                Err(_) => Self::parse(rules.whole()),
+            },
+            Err(bytes) => Self::parse(&bytes),
+        }
     }
 
     /// Reads all but whether the risk rules are what they should be.

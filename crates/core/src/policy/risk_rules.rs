@@ -1,5 +1,6 @@
 //! The risk rules of a policy: nine tenths of its text, at which most runs do not look.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use serde::ser::Error as _;
@@ -16,8 +17,9 @@ const NONE: &str = "[]";
 /// The risk rules, read with the policy or, in one that a person accepted, where they are first asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RiskRules {
-    /// Their text, until they are read.
+    /// The policy's text, until they are read, and where in it they stand.
     text: String,
+    place: Range<usize>,
     read: OnceLock<Vec<RiskRule>>,
 }
 
@@ -31,19 +33,34 @@ struct Whole<'t> {
 impl RiskRules {
     /// Takes the rules out of a policy's text; gives what is left of it, to be read as a policy with none.
     /// Nothing where the text is no JSON object with rules in it.
-    pub(super) fn cut_out(text: &str) -> Option<(String, Self)> {
-        let Whole { risk_rules } = serde_json::from_str(text).ok()?;
-        let rules = risk_rules.get();
-        // The slice lies in the text, so the difference is where.
-        let start = rules.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-        let (before, rest) = text.split_at_checked(start)?;
-        let after = rest.strip_prefix(rules)?;
+    pub(super) fn cut_out(text: String) -> Result<(String, Self), String> {
+        let Some(place) = place(&text) else {
+            return Err(text);
+        };
+        let (before, after) = (text.get(..place.start), text.get(place.end..));
+        let rest = [before.unwrap_or_default(), NONE, after.unwrap_or_default()].concat();
         let unread = Self {
-            text: rules.to_owned(),
+            text,
+            place,
             read: OnceLock::new(),
         };
-        Some(([before, NONE, after].concat(), unread))
+        Ok((rest, unread))
     }
+
+    /// The policy's text, where they were cut out of it.
+    pub(super) fn whole(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// Where the rules stand in a policy's text.
+fn place(text: &str) -> Option<Range<usize>> {
+    let Whole { risk_rules } = serde_json::from_str(text).ok()?;
+    // They are a slice of the text.
+    let start = risk_rules.get().as_ptr().addr();
+    let start = start.checked_sub(text.as_ptr().addr())?;
+    let end = start.checked_add(risk_rules.get().len())?;
+    (text.get(start..end)? == risk_rules.get()).then_some(start..end)
 }
 
 impl Policy {
@@ -55,7 +72,8 @@ impl Policy {
         if let Some(rules) = self.risk_rules.read.get() {
             return Ok(rules);
         }
-        let text = self.risk_rules.text.as_bytes();
+        let RiskRules { text, place, .. } = &self.risk_rules;
+        let text = text.get(place.clone()).unwrap_or_default().as_bytes();
         let rules: Vec<_> = wire::parse(text, MAX_BYTES, "policy, risk_rules", "POLICY_INVALID")?;
         check::risk_rules(self, &rules)?;
         Ok(self.risk_rules.read.get_or_init(|| rules))
@@ -66,6 +84,7 @@ impl<'de> Deserialize<'de> for RiskRules {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self {
             text: String::new(),
+            place: 0..0,
             read: OnceLock::from(Vec::deserialize(deserializer)?),
         })
     }

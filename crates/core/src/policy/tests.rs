@@ -29,12 +29,12 @@ fn the_default_policy_is_read() {
 #[test]
 fn an_accepted_policy_reads_its_risk_rules_where_they_are_asked_for() {
     let whole = Policy::parse(TEXT.as_bytes()).unwrap();
-    let accepted = Policy::parse_accepted(TEXT.as_bytes(), &whole.sha256).unwrap();
+    let accepted = Policy::parse_accepted(TEXT.into(), &whole.sha256).unwrap();
     assert!(accepted.risk_rules != whole.risk_rules, "they were read");
     assert_eq!(accepted.sha256, whole.sha256);
     assert_eq!(accepted.risk_rules().unwrap(), whole.risk_rules().unwrap());
     assert_eq!(accepted.to_json().unwrap(), whole.to_json().unwrap());
-    let fresh = Policy::parse_accepted(TEXT.as_bytes(), &whole.sha256).unwrap();
+    let fresh = Policy::parse_accepted(TEXT.into(), &whole.sha256).unwrap();
     assert_eq!(fresh.to_json().unwrap(), whole.to_json().unwrap());
 }
 
@@ -55,10 +55,10 @@ fn what_is_wrong_with_a_risk_rule_is_said_at_once_or_where_it_is_read() {
     ] {
         let text = broken(part.clone());
         // A digest that nobody accepted, and one that somebody did.
-        let problem = Policy::parse_accepted(text.as_bytes(), "").unwrap_err();
+        let problem = Policy::parse_accepted(text.clone().into(), "").unwrap_err();
         assert_eq!(problem.code, "POLICY_INVALID", "{part}");
         let sha256 = digest::sha256(text.as_bytes());
-        let policy = Policy::parse_accepted(text.as_bytes(), &sha256).unwrap();
+        let policy = Policy::parse_accepted(text.clone().into(), &sha256).unwrap();
         for _ in 0..2 {
             let problem = policy.risk_rules().unwrap_err();
             assert_eq!(problem.code, "POLICY_INVALID", "{part}");
@@ -92,7 +92,7 @@ fn an_accepted_policy_is_held_to_everything_else_at_once() {
         let text = TEXT.replacen(from, to, 1);
         assert_ne!(text, TEXT, "{from}");
         let sha256 = digest::sha256(text.as_bytes());
-        let accepted = Policy::parse_accepted(text.as_bytes(), &sha256).unwrap_err();
+        let accepted = Policy::parse_accepted(text.clone().into(), &sha256).unwrap_err();
         let whole = Policy::parse(text.as_bytes()).unwrap_err();
         assert_eq!(accepted.code, code, "{to}");
         assert_eq!(accepted.code, whole.code);
