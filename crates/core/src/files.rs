@@ -231,7 +231,7 @@ impl Folder {
     /// # Errors
     /// The system's.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        rustix::fs::unlinkat(&self.fd, component(name)?, AtFlags::empty())?;
+        self.unlink(name)?;
         self.sync()
     }
 

@@ -73,6 +73,18 @@ impl Folder {
         Ok(File::from(fd))
     }
 
+    /// Removes a file and syncs nothing.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn unlink(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(
+            &self.fd,
+            component(name)?,
+            AtFlags::empty(),
+        )?)
+    }
+
     /// Makes an empty file where nothing of that name is.
     ///
     /// # Errors

@@ -191,6 +191,17 @@ impl Directory {
         }
     }
 
+    /// Removes what can be made again; on disk nothing is synced.
+    ///
+    /// # Errors
+    /// As [`Self::remove`].
+    pub(super) fn forget(&self, name: &str) -> io::Result<()> {
+        match self {
+            Self::Disk(folder) => folder.unlink(name),
+            Self::Rows(_) => self.remove(name),
+        }
+    }
+
     /// Moves an entry to another folder of the same queue, where nothing of that name may exist.
     ///
     /// # Errors

@@ -236,7 +236,7 @@ impl Walk<'_> {
                 Ok(task) => task,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Claimed. Whoever comes at the same time drops the name as well.
-                    drop(bucket.remove(&name));
+                    drop(bucket.forget(&name));
                     continue;
                 }
                 Err(error) => return Err(broken(id.as_str(), &error)),
