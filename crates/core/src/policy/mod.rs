@@ -18,7 +18,6 @@ mod types;
 mod worker_types;
 
 use std::path::Path;
-use std::string::FromUtf8Error;
 use std::time::SystemTime;
 
 pub use approval_types::{ApprovalRule, Approvals, TypedCode};
@@ -67,17 +66,21 @@ impl Policy {
         if sha256 != accepted || bytes.len() > MAX_BYTES {
             return Self::parse(&bytes);
         }
-        let text = String::from_utf8(bytes).map_err(FromUtf8Error::into_bytes);
-        match text.and_then(|text| RiskRules::cut_out(text).map_err(String::into_bytes)) {
-            Ok((rest, rules)) => match Self::read(rest.as_bytes(), sha256) {
-                Ok(policy) => Ok(Self {
-                    risk_rules: rules,
-                    ..policy
-                }),
-                // What is refused is told with its place in the whole text.
-                Err(_) => Self::parse(rules.whole()),
-            },
-            Err(bytes) => Self::parse(&bytes),
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => return Self::parse(error.as_bytes()),
+        };
+        let (rest, rules) = match RiskRules::cut_out(text) {
+            Ok(cut) => cut,
+            Err(text) => return Self::parse(text.as_bytes()),
+        };
+        match Self::read(rest.as_bytes(), sha256) {
+            Ok(policy) if policy.risk_rules.is_empty() => Ok(Self {
+                risk_rules: rules,
+                ..policy
+            }),
+            // What is refused is told with its place in the whole text.
+            _ => Self::parse(rules.whole()),
         }
     }
 

@@ -3,14 +3,16 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use memchr::{memchr, memchr2, memchr3, memmem};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use super::{MAX_BYTES, Policy, RiskRule, check};
 use crate::problem::Problem;
 use crate::wire;
 
+/// Their field in a policy's text.
+const FIELD: &[u8] = b"\"risk_rules\"";
 /// What stands in a policy's text in place of the rules that are read later.
 const NONE: &str = "[]";
 
@@ -23,16 +25,9 @@ pub struct RiskRules {
     read: OnceLock<Vec<RiskRule>>,
 }
 
-/// As much of a policy as it takes to find its rules.
-#[derive(Deserialize)]
-struct Whole<'t> {
-    #[serde(borrow)]
-    risk_rules: &'t RawValue,
-}
-
 impl RiskRules {
     /// Takes the rules out of a policy's text; gives what is left of it, to be read as a policy with none.
-    /// Nothing where the text is no JSON object with rules in it.
+    /// Gives the text back where there are none to be seen.
     pub(super) fn cut_out(text: String) -> Result<(String, Self), String> {
         let Some(place) = place(&text) else {
             return Err(text);
@@ -47,20 +42,49 @@ impl RiskRules {
         Ok((rest, unread))
     }
 
+    /// Whether they were read and there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.read.get().is_some_and(Vec::is_empty)
+    }
+
     /// The policy's text, where they were cut out of it.
     pub(super) fn whole(&self) -> &[u8] {
         self.text.as_bytes()
     }
 }
 
-/// Where the rules stand in a policy's text.
+/// Where a list of that name stands in a JSON text. Whether it is the policy's own field shows when the rest
+/// is read as a policy: a reader that takes no unknown field then finds an empty list there.
 fn place(text: &str) -> Option<Range<usize>> {
-    let Whole { risk_rules } = serde_json::from_str(text).ok()?;
-    // They are a slice of the text.
-    let start = risk_rules.get().as_ptr().addr();
-    let start = start.checked_sub(text.as_ptr().addr())?;
-    let end = start.checked_add(risk_rules.get().len())?;
-    (text.get(start..end)? == risk_rules.get()).then_some(start..end)
+    let bytes = text.as_bytes();
+    let name = memmem::find(bytes, FIELD)? + FIELD.len();
+    let start = name + memchr(b'[', bytes.get(name..)?)?;
+    if bytes.get(name..start)?.trim_ascii() != b":" {
+        return None;
+    }
+    let (mut depth, mut at) = (0_usize, start);
+    loop {
+        let found = at + memchr3(b'"', b'[', b']', bytes.get(at..)?)?;
+        at = found + 1;
+        match bytes.get(found)? {
+            b'[' => depth += 1,
+            b']' if depth == 1 => return Some(start..at),
+            b']' => depth -= 1,
+            _ => at = behind_string(bytes, at)?,
+        }
+    }
+}
+
+/// Where a JSON string ends that begins before `at`.
+fn behind_string(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes.get(found)? {
+            b'"' => return Some(found + 1),
+            // What a backslash makes of the next byte, it does not end the string.
+            _ => at = found + 2,
+        }
+    }
 }
 
 impl Policy {

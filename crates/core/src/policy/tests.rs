@@ -39,6 +39,30 @@ fn an_accepted_policy_reads_its_risk_rules_where_they_are_asked_for() {
 }
 
 #[test]
+fn only_the_policys_own_rules_are_read_later() {
+    let whole = Policy::parse(TEXT.as_bytes()).unwrap();
+    let other = "[ \\\"risk_rules\\\": [] ]";
+    let said = TEXT.replacen("Looking changes nothing.", other, 1);
+    assert!(said != TEXT);
+    let sha256 = digest::sha256(said.as_bytes());
+    let policy = Policy::parse_accepted(said.into(), &sha256).unwrap();
+    assert_eq!(policy.risk_rules().unwrap(), whole.risk_rules().unwrap());
+    // A list of that name that stands elsewhere, before or instead.
+    for (from, to) in [
+        ("\"env\": {}", "\"env\": {\"risk_rules\": []}"),
+        ("\"openclaw\": {", "\"openclaw\": {\"risk_rules\": [],"),
+        ("\"risk_rules\": [", "\"risk_rules\" [: "),
+        ("\"risk_rules\": [", "\"risk_rules\": [[[\"\\"),
+    ] {
+        let text = TEXT.replacen(from, to, 1);
+        assert!(text != TEXT, "{from}");
+        let sha256 = digest::sha256(text.as_bytes());
+        let problem = Policy::parse_accepted(text.into(), &sha256).unwrap_err();
+        assert_eq!(problem.code, "POLICY_INVALID", "{to}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_risk_rule_is_said_at_once_or_where_it_is_read() {
     let broken = |part: Value| {
         let mut value: Value = serde_json::from_str(TEXT).unwrap();
@@ -50,8 +74,7 @@ fn what_is_wrong_with_a_risk_rule_is_said_at_once_or_where_it_is_read() {
         json!([first, first]),
         json!([{"id": "x"}]),
         json!([1]),
-        json!({}),
-        json!(null),
+        json!([{"reason": "a \"]\" [ \\"}]),
     ] {
         let text = broken(part.clone());
         // A digest that nobody accepted, and one that somebody did.
@@ -90,7 +113,7 @@ fn an_accepted_policy_is_held_to_everything_else_at_once() {
         ),
     ] {
         let text = TEXT.replacen(from, to, 1);
-        assert_ne!(text, TEXT, "{from}");
+        assert!(text != TEXT, "{from}");
         let sha256 = digest::sha256(text.as_bytes());
         let accepted = Policy::parse_accepted(text.clone().into(), &sha256).unwrap_err();
         let whole = Policy::parse(text.as_bytes()).unwrap_err();

@@ -433,7 +433,8 @@ fn gone(said: &States, seen: &HashMap<&str, State>) -> Vec<Wedge> {
     let gone = ids.into_iter().map(|id| {
         let state = said.get(id).map(|state| state.name()).unwrap_or_default();
         let why = format!("the log says that it lies in {state}, and it lies nowhere");
-        let next = "put the folder back from a copy, or submit the task again";
+        let next = "baton watchdog --once, for a submission that was cut off; else put the folder back \
+                    from a copy, or submit the task again";
         wedge("TASK_GONE", Some(id), why, next).broken()
     });
     gone.collect()

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::model::{Hunk, Line};
+use super::repair::{Repair, RepairId};
 
 /// How the lines of a text end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,17 @@ impl EolPlan {
     /// What ends a line that is put in.
     pub(crate) fn end(self) -> &'static [u8] {
         if self.strip_file { b"\r\n" } else { b"\n" }
+    }
+
+    /// What is told of it where it is one, for the section that begins on this line.
+    pub(crate) fn repair(self, line: usize) -> Repair {
+        let (lf, crlf) = (&b"LF"[..], &b"CR LF"[..]);
+        let (before, after) = if self.strip_file {
+            (lf, crlf)
+        } else {
+            (crlf, lf)
+        };
+        Repair::new(RepairId::Eol, line, before, after)
     }
 }
 

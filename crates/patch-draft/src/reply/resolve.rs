@@ -345,8 +345,7 @@ impl Work<'_> {
             plan = EolPlan::new(old.eol, None);
         }
         if plan.is_repair {
-            self.repairs
-                .push(eol_repair(section.line, plan).of(path, 0));
+            self.repairs.push(plan.repair(section.line).of(path, 0));
         }
         if old.is_open {
             let repair = Repair::new(
@@ -381,7 +380,7 @@ impl Work<'_> {
         let plan = EolPlan::new(old.eol, eol_of(hunks.iter().flat_map(|hunk| &hunk.lines)));
         if plan.is_repair {
             let line = hunks.first().map_or(0, |hunk| hunk.line);
-            self.repairs.push(eol_repair(line, plan).of(path, 0));
+            self.repairs.push(plan.repair(line).of(path, 0));
         }
         let mut searched = Searched::new(old, plan.strip_file, self.fuzz);
         let mut placed = Vec::new();
@@ -490,14 +489,4 @@ impl Work<'_> {
             nearness,
         })
     }
-}
-
-fn eol_repair(line: usize, plan: EolPlan) -> Repair {
-    let (lf, crlf) = (&b"LF"[..], &b"CR LF"[..]);
-    let (before, after) = if plan.strip_file {
-        (lf, crlf)
-    } else {
-        (crlf, lf)
-    };
-    Repair::new(RepairId::Eol, line, before, after)
 }
