@@ -29,8 +29,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Some(named) => front().subcommand(named),
         None => command(),
     };
-    match command.clone().try_get_matches_from(arguments) {
-        Ok(matches) => manual::print(&command, &matches).unwrap_or_else(|| commands::run(&matches)),
+    match command.try_get_matches_from(arguments) {
+        Ok(matches) => manual::print(&matches).unwrap_or_else(|| commands::run(&matches)),
         Err(error) => terminal::answer_usage(&error),
     }
 }

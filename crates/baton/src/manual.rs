@@ -7,6 +7,8 @@ use baton_core::terminal;
 use clap::{Arg, ArgMatches, Command};
 use clap_complete::Shell;
 
+use crate::command;
+
 /// The two commands.
 pub(crate) fn commands() -> [Command; 2] {
     [
@@ -30,16 +32,16 @@ pub(crate) fn commands() -> [Command; 2] {
 }
 
 /// Prints what was asked for; `None` when it was another command.
-pub(crate) fn print(whole: &Command, matches: &ArgMatches) -> Option<ExitCode> {
+pub(crate) fn print(matches: &ArgMatches) -> Option<ExitCode> {
     match matches.subcommand()? {
         ("man", matches) => Some(man(
-            whole,
+            &command(),
             matches.get_one::<String>("command").map(String::as_str),
         )),
         ("completions", matches) => {
             let shell = matches.get_one::<Shell>("shell").copied()?;
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut whole.clone(), "baton", &mut text);
+            clap_complete::generate(shell, &mut command(), "baton", &mut text);
             Some(terminal::write_out(&String::from_utf8_lossy(&text), 0))
         }
         _ => None,
