@@ -248,12 +248,16 @@ impl Parts {
 
 impl Part {
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Problem> {
-        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length.min(left)];
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .map_err(|error| unread(&error))?;
+        let mut bytes = Vec::new();
+        self.read_into(&mut bytes, offset, length)?;
         Ok(bytes)
+    }
+
+    fn read_into(&self, bytes: &mut Vec<u8>, offset: u64, length: usize) -> Result<(), Problem> {
+        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        bytes.resize(length.min(left), 0);
+        let read = self.file.read_exact_at(bytes, offset);
+        read.map_err(|error| unread(&error))
     }
 
     /// The last whole line and where it ends. A line with a NUL in it was never written whole: a file
@@ -339,10 +343,10 @@ impl Part {
         to: u64,
         each: &mut impl FnMut(&[u8]) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<ControlFlow<()>, Problem> {
-        let mut offset = from;
+        let (mut offset, mut bytes) = (from, Vec::new());
         while offset < to {
             let size = usize::try_from(to - offset).unwrap_or(usize::MAX);
-            let bytes = self.read(offset, BLOCK.min(size))?;
+            self.read_into(&mut bytes, offset, BLOCK.min(size))?;
             let mut begin = 0;
             for end in memchr::memchr_iter(b'\n', &bytes) {
                 if each(bytes.get(begin..end).unwrap_or_default())?.is_break() {
