@@ -137,7 +137,7 @@ impl Log {
         }
         let index = {
             let _lock = self.lock()?;
-            self.open_checked(Indexed::Whole)?.index
+            self.open_checked(&Indexed::Whole)?.index
         };
         self.check_root(&before, &index)?;
         self.write_checkpoint(seq, &index).map(drop)
@@ -170,7 +170,7 @@ impl Log {
         self.signing_key()?;
         {
             let _lock = self.lock()?;
-            self.open_checked(Indexed::Whole)?;
+            self.open_checked(&Indexed::Whole)?;
         }
         self.seal(self.head()?.seq)?;
         self.folder.sync().map_err(|error| write_failed(&error))?;

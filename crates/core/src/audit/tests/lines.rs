@@ -19,6 +19,15 @@ fn lines_are_numbered_and_linked_by_the_digest_of_their_bytes() {
     assert_eq!(checked.checkpoint.root, checked.root);
 }
 
+/// Its two halves are written apart.
+#[test]
+fn a_line_is_the_event_and_nothing_else() {
+    for line in written_lines() {
+        let event = Event::parse(line.as_bytes()).unwrap();
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+    }
+}
+
 #[test]
 fn a_head_is_signed_with_every_line_or_with_every_so_many() {
     let place = Place::new(every(3));
