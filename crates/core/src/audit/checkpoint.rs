@@ -135,8 +135,10 @@ impl Log {
         if self.signed_with(seq).is_none() {
             return Ok(());
         }
+        let ahead = self.hashed_ahead(seq)?;
         let index = {
             let _lock = self.lock()?;
+            ahead.map_or(Ok(()), |hashes| self.write_ahead(hashes))?;
             self.open_checked(&Indexed::Whole)?.index
         };
         self.check_root(&before, &index)?;

@@ -148,15 +148,15 @@ fn found<T>(opened: io::Result<T>) -> Result<Option<T>, Problem> {
 }
 
 /// An index, and hashes behind it that are written in one go: others wait for the log meanwhile.
-struct Growing<'i> {
-    index: &'i Index,
+pub(super) struct Growing {
+    index: Index,
     /// Records that were there before.
     before: u64,
     size: u64,
     bytes: Vec<u8>,
 }
 
-impl Hashes for Growing<'_> {
+impl Hashes for Growing {
     type Error = Problem;
 
     fn read(&self, index: u64) -> Result<Hash, Problem> {
@@ -167,11 +167,11 @@ impl Hashes for Growing<'_> {
     }
 }
 
-impl<'i> Growing<'i> {
+impl Growing {
     /// Begins behind the hashes of the first `size` lines.
-    fn new(index: &'i Index, size: u64) -> Self {
+    fn new(index: &Index, size: u64) -> Self {
         Self {
-            index,
+            index: index.clone(),
             before: stored_count(size),
             size,
             bytes: Vec::new(),
@@ -277,6 +277,34 @@ impl Log {
             return Ok((index, false));
         }
         Ok((self.rebuild_index(parts, tail.head.seq)?, true))
+    }
+
+    /// The hashes that the index lacks up to line `size`, made while others go on writing; all these lines
+    /// must stand.
+    pub(super) fn hashed_ahead(&self, size: u64) -> Result<Option<Growing>, Problem> {
+        let Some((index, leaves)) = self.index_to_write()? else {
+            return Ok(None);
+        };
+        if !(1..MOST_BEHIND).contains(&size.saturating_sub(leaves)) {
+            return Ok(None);
+        }
+        let mut growing = Growing::new(&index, leaves);
+        self.parts()?.forwards(leaves + 1, |line| {
+            growing.push(line)?;
+            Ok(match growing.size == size {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        })?;
+        Ok(Some(growing))
+    }
+
+    /// Writes them, unless somebody was faster. The caller holds the append lock.
+    pub(super) fn write_ahead(&self, growing: Growing) -> Result<(), Problem> {
+        match self.index_to_write()? {
+            Some((_, leaves)) if stored_count(leaves) == growing.before => growing.write(),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the index of the first `size` lines from nothing but the lines.

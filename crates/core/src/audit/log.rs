@@ -129,7 +129,7 @@ impl Log {
     }
 
     /// The log's files as they are now.
-    fn parts(&self) -> Result<Parts, Problem> {
+    pub(super) fn parts(&self) -> Result<Parts, Problem> {
         let active = open_active(&self.folder, OFlags::RDONLY);
         let active = active.and_then(|file| Ok((file.metadata()?.len(), Arc::new(file))));
         let (length, active) = active.map_err(|error| unopened(&error))?;
