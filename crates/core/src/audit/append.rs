@@ -82,8 +82,8 @@ impl Log {
         }
         self.sync(file)?;
         match self.signed_with(seq) {
-            Some(_) => self.seal_if_free(seq),
-            None => Ok(()),
+            Some(_) if !self.is_signed_by_others(seq) => self.seal_if_free(seq),
+            _ => Ok(()),
         }
     }
 

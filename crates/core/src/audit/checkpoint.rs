@@ -13,6 +13,7 @@ use super::kept::Locked;
 use super::segments::{open_active, unopened};
 use super::{Log, path, write_failed};
 use crate::envelope::QUEUE_ROOT;
+use crate::policy::CheckpointRule;
 use crate::problem::Problem;
 
 /// The latest signed head, in the `audit` folder.
@@ -121,6 +122,25 @@ impl Log {
     pub(super) fn seal(&self, least: u64) -> Result<Checkpoint, Problem> {
         let lock = self.lock_checkpoint()?;
         self.seal_locked(least, &lock)
+    }
+
+    /// Whether the head that is there says that another writer signed lately, so that it is nobody's turn
+    /// yet. This looks at no signature, of which each writer would check every one; whoever signs next does,
+    /// and as a head is believed for no more lines than lie between two, that comes soon whatever it says.
+    pub(super) fn is_signed_by_others(&self, seq: u64) -> bool {
+        let CheckpointRule::Every(lines) = self.rules().checkpoint else {
+            return false;
+        };
+        let is_recent = |size: u64| seq.abs_diff(size) < lines;
+        if is_recent(self.claimed.load(Ordering::Relaxed)) {
+            return true;
+        }
+        let note = self.checkpoint_bytes().ok().flatten();
+        let note = note.and_then(|bytes| parse(&bytes).ok());
+        let claimed = note.and_then(|note| Checkpoint::parse(&note.text).ok());
+        let size = claimed.map_or(0, |checkpoint| checkpoint.size);
+        self.claimed.store(size, Ordering::Relaxed);
+        is_recent(size)
     }
 
     /// As [`Self::seal`], if it is line `seq`'s turn still and nobody else is at it. The caller has synced

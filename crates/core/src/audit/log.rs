@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use baton_transparency::SigningKey;
@@ -52,6 +52,8 @@ pub struct Log {
     pub(super) key: OnceLock<SigningKey>,
     /// The checkpoint that was read last.
     seen: Mutex<Option<Sealed>>,
+    /// The size that a head was seen to claim, believed for nothing but whose turn it is to sign.
+    pub(super) claimed: AtomicU64,
     /// The folder of closed segments, and the index's.
     segments: OnceLock<Arc<Folder>>,
     pub(super) tree: OnceLock<Folder>,
@@ -75,6 +77,7 @@ impl Log {
             shared: None,
             key: OnceLock::new(),
             seen: Mutex::default(),
+            claimed: AtomicU64::new(0),
             segments: OnceLock::new(),
             tree: OnceLock::new(),
             lock: Lock::default(),

@@ -235,6 +235,38 @@ fn a_checkpoint_that_is_missing_old_forged_or_of_another_key() {
     assert_eq!(place.again().check(1).unwrap().checkpoint.size, 6);
 }
 
+/// Whose turn it is to sign is taken from a head unchecked, and nothing else is: soon it is somebody's turn.
+#[test]
+fn a_forged_head_keeps_nobody_from_signing_for_long() {
+    const LINES: u64 = 4;
+    for claimed in [1, 9, 13, 15, 16, 17, 400, u64::MAX] {
+        let place = filled(8, every(LINES));
+        let other = place.again();
+        append(&other, "x");
+        let text = std::fs::read_to_string(place.path("checkpoint")).unwrap();
+        let forged = text.replacen("\n8\n", &format!("\n{claimed}\n"), 1);
+        assert_ne!(forged, text);
+        std::fs::write(place.path("checkpoint"), forged).unwrap();
+        for log in [&place.log, &other] {
+            let refused = (0..3 * LINES).find_map(|_| log.append(draft("y")).err());
+            assert_eq!(refused.unwrap().code, "CHECKPOINT_INVALID", "{claimed}");
+        }
+    }
+}
+
+/// Each of many writers leaves it to the one whose turn it is.
+#[test]
+fn writers_by_turns_sign_as_often_as_one_alone() {
+    let place = filled(4, every(4));
+    let logs: Vec<Log> = (0..3).map(|_| place.again()).collect();
+    for seq in 5..=60_u64 {
+        append(&logs[usize::try_from(seq % 3).unwrap()], "x");
+        let size = place.again().checkpoint().unwrap().1.size;
+        assert_eq!(size, seq / 4 * 4);
+    }
+    assert_eq!(place.again().check(1).unwrap().head.seq, 60);
+}
+
 #[test]
 fn a_head_beyond_the_log_of_another_time_is_refused() {
     let place = filled(3, AuditRules::default());
