@@ -10,6 +10,7 @@ mod glance;
 mod index;
 mod kept;
 mod keys;
+mod line;
 mod log;
 mod read;
 mod segments;

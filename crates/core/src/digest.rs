@@ -10,6 +10,18 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// A SHA-256 in lower-case hex, in one piece of memory.
+#[must_use]
+pub fn hex_of(sha256: &[u8; 32]) -> [u8; 64] {
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+    let mut text = [0; 64];
+    let (places, _) = text.as_chunks_mut();
+    for (place, byte) in places.iter_mut().zip(sha256) {
+        *place = [digit(byte >> 4), digit(byte & 15)];
+    }
+    text
+}
+
 /// Lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -67,6 +79,14 @@ mod tests {
         let three = sha256_canonical(&parse(r#"{"a":[2,1],"b":{"x":1,"y":2}}"#));
         assert_eq!(one, two);
         assert_ne!(one, three);
+    }
+
+    #[test]
+    fn both_ways_to_hex_write_the_same() {
+        for first in 0..=255_u8 {
+            let bytes = std::array::from_fn(|at| first.wrapping_add(at as u8));
+            assert_eq!(hex_of(&bytes), hex(&bytes).as_bytes());
+        }
     }
 
     #[test]

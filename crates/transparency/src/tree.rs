@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::lines;
+use crate::sha256::{Message, both};
 use crate::stored::stored_index;
 
 /// Leaves that a tree may have: below 2^62, so that no position in it overflows a `u64`.
@@ -37,15 +38,63 @@ impl FromStr for Hash {
     }
 }
 
+/// What stands before the bytes of a leaf, and before the children of a node (RFC 6962, 2.1).
+const LEAF: u8 = 0x00;
+const NODE: u8 = 0x01;
+/// So many nodes are laid out before the first one is hashed: what was just written is slow to be read.
+const LAID_OUT: usize = 8;
+
 /// The hash of a line, which is given without its newline.
 pub fn leaf_hash(line: &[u8]) -> Hash {
-    let digest = Sha256::new().chain_update([0x00]).chain_update(line);
+    let digest = Sha256::new().chain_update([LEAF]).chain_update(line);
     Hash(digest.finalize().into())
+}
+
+/// A line whose two hashes are wanted: the next line's link, and the tree's leaf. Both together take less
+/// time than one after the other, and less still where it is made a while before they are asked for.
+pub struct Line<'l> {
+    link: Message<'l>,
+    leaf: Message<'l>,
+}
+
+impl<'l> Line<'l> {
+    /// A line without its newline.
+    pub fn new(line: &'l [u8]) -> Self {
+        Self {
+            link: Message::plain(line),
+            leaf: Message::prefixed(LEAF, line),
+        }
+    }
+
+    /// Its SHA-256, and its hash as a leaf.
+    pub fn hashes(&self) -> ([u8; 32], Hash) {
+        let [link, leaf] = both(&self.link, &self.leaf);
+        (link, Hash(leaf))
+    }
+}
+
+/// The hashes of nodes whose children stand in a row.
+fn node_hashes(children: &[[u8; 32]]) -> Vec<[u8; 32]> {
+    let (pairs, _) = children.as_chunks::<2>();
+    let mut nodes = Vec::with_capacity(pairs.len());
+    let mut messages = Vec::with_capacity(LAID_OUT);
+    for pairs in pairs.chunks(LAID_OUT) {
+        messages.clear();
+        let laid_out = pairs.iter().map(|pair| pair.as_flattened());
+        messages.extend(laid_out.map(|pair| Message::prefixed(NODE, pair)));
+        for two in messages.chunks(2) {
+            match two {
+                [one, other] => nodes.extend(both(one, other)),
+                one => nodes.extend(one.iter().map(Message::hash)),
+            }
+        }
+    }
+    nodes
 }
 
 /// The hash of a node with two children.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let digest = Sha256::new().chain_update([0x01]);
+    let digest = Sha256::new().chain_update([NODE]);
     let digest = digest.chain_update(left.0).chain_update(right.0);
     Hash(digest.finalize().into())
 }
@@ -87,6 +136,38 @@ impl TreeRange {
     pub fn push(&mut self, leaf: Hash, made: &mut impl FnMut(u64, &Hash)) {
         made(stored_index(0, self.end), &leaf);
         self.append(0, leaf, made);
+    }
+
+    /// Adds the next leaves, in less time than one by one. `made` is told each hash that this completes,
+    /// with its place in the stored order: the leaves', then level by level.
+    pub fn extend(&mut self, leaves: &[Hash], made: &mut impl FnMut(u64, &Hash)) {
+        let mut row: Vec<[u8; 32]> = leaves.iter().map(|leaf| leaf.0).collect();
+        let (mut level, mut first, mut waiting) = (0, self.end, Vec::new());
+        self.end += leaves.len() as u64;
+        while !row.is_empty() {
+            for (number, hash) in (first..).zip(&row) {
+                made(stored_index(level, number), &Hash(*hash));
+            }
+            if first % 2 == 1 {
+                // A right child meets its left sibling, or waits for a part that has it.
+                match self.subtrees.pop_if(|(above, _)| *above == level) {
+                    Some((_, left)) => {
+                        row.insert(0, left.0);
+                        first -= 1;
+                    }
+                    None => {
+                        self.subtrees.push((level, Hash(row.remove(0))));
+                        first += 1;
+                    }
+                }
+            }
+            if row.len() % 2 == 1 {
+                waiting.extend(row.pop().map(|left| (level, Hash(left))));
+            }
+            row = node_hashes(&row);
+            (level, first) = (level + 1, first / 2);
+        }
+        self.subtrees.extend(waiting.into_iter().rev());
     }
 
     /// Adds the part that follows this one. `made` is told what only both together complete.

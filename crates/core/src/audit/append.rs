@@ -13,16 +13,15 @@ use baton_transparency::{Checkpoint, check_inclusion, inclusion, leaf_hash};
 use super::checkpoint::rewritten;
 use super::glance::Glance;
 use super::index::{Index, Indexed};
+use super::line::{Line, Ready};
 use super::segments::{Parts, SEGMENTS, Tail, segment_name};
 use super::shared::publish;
-use super::{
-    Action, Draft, Event, FILE, Head, Level, Log, MAX_LINE, Receipt, broken, write_failed,
-};
+use super::{Action, Draft, FILE, Head, Level, Log, Receipt, broken, write_failed};
 use crate::envelope::QUEUE_ROOT;
 use crate::policy::{Actor, CheckpointRule};
 use crate::problem::Problem;
 use crate::store::database::Database;
-use crate::{clock, digest, masking};
+use crate::{digest, masking};
 
 /// An empty log file that waits to take the place of a full one.
 const FRESH: &str = ".tmp-events";
@@ -40,24 +39,28 @@ impl Log {
         masking::draft(&mut draft);
         self.check_synced()?;
         self.signing_key()?;
+        // Others wait while the lock is held: what can be made ready is made ready before.
+        let ready = Ready::new(draft)?;
         let indexed = match self.rules().checkpoint {
             CheckpointRule::Append => Indexed::Whole,
-            CheckpointRule::Every(_) => Indexed::Nearly,
+            CheckpointRule::Every(_) if self.was_held.load(Ordering::Relaxed) => {
+                Indexed::Nearly(self.index_to_write()?)
+            }
+            CheckpointRule::Every(_) => Indexed::Nearly(None),
         };
         let mut lock = self.lock()?;
-        let mut end = self.open_checked(indexed)?;
+        let mut end = self.open_checked(&indexed)?;
         if end.parts.active().length >= self.rules().segment_bytes {
             drop(lock);
             self.rotate()?;
             lock = self.lock()?;
-            end = self.open_checked(indexed)?;
+            end = self.open_checked(&indexed)?;
         }
-        let file = end.parts.active().file;
-        let receipt = end.write(draft, indexed == Indexed::Whole)?;
+        let line = end.write(ready, matches!(indexed, Indexed::Whole))?;
         // Let others write while this line goes to the disk: a sync covers all earlier bytes.
         drop(lock);
-        self.make_durable(&file, receipt.seq)?;
-        Ok(receipt)
+        self.make_durable(&end.parts.active().file, line.seq)?;
+        Ok(line.receipt())
     }
 
     /// Looks whether the log can be appended to, and mends what an append would: a power cut may leave a torn
@@ -68,7 +71,7 @@ impl Log {
     pub fn mend(&self) -> Result<(), Problem> {
         self.signing_key()?;
         let _lock = self.lock()?;
-        self.open_checked(Indexed::Nearly).map(drop)
+        self.open_checked(&Indexed::Nearly(None)).map(drop)
     }
 
     /// A checkpoint covers only lines that are on the disk; where each line gets one, its sync is the
@@ -79,8 +82,8 @@ impl Log {
         }
         self.sync(file)?;
         match self.signed_with(seq) {
-            Some(_) => self.seal_if_free(seq),
-            None => Ok(()),
+            Some(_) if !self.is_signed_by_others(seq) => self.seal_if_free(seq),
+            _ => Ok(()),
         }
     }
 
@@ -99,7 +102,7 @@ impl Log {
     /// The end of the log, fit to be written to: a torn last line cut off, the index brought up to it
     /// as far as it is asked for, and the signed head held against it. An index that does not match is made anew from the lines
     /// before anybody is accused, and the log says so. The caller holds the append lock.
-    pub(super) fn open_checked(&self, indexed: Indexed) -> Result<End, Problem> {
+    pub(super) fn open_checked(&self, indexed: &Indexed) -> Result<End, Problem> {
         let mut end = self.open_end(indexed)?;
         if end.tail.torn > 0 {
             self.cut_torn(&end)?;
@@ -120,7 +123,7 @@ impl Log {
             )));
         }
         if !is_known && end.index.leaves()? < size {
-            end = self.open_end(Indexed::Whole)?;
+            end = self.open_end(&Indexed::Whole)?;
         }
         let holds = |end: &End| {
             self.check_root(&sealed, &end.index)?;
@@ -137,13 +140,13 @@ impl Log {
         }
         self.remember(sealed);
         if end.was_wrong {
-            end.write(note(Action::IndexRebuilt)?, true)?;
+            end.write(Ready::new(note(Action::IndexRebuilt)?)?, true)?;
             end = self.open_end(indexed)?;
         }
         Ok(end)
     }
 
-    fn open_end(&self, indexed: Indexed) -> Result<End, Problem> {
+    fn open_end(&self, indexed: &Indexed) -> Result<End, Problem> {
         let parts = self.parts_to_write()?;
         let tail = parts.tail()?;
         let (index, was_wrong) = self.current_index(&parts, &tail, indexed)?;
@@ -177,7 +180,7 @@ impl Log {
             .meta("torn_bytes", end.tail.torn)
             .meta("torn_sha256", sha256)
             .meta("kept_as", format!("{QUEUE_ROOT}/audit/{aside}"));
-        end.write(draft, false).map(drop)
+        end.write(Ready::new(draft)?, false).map(drop)
     }
 
     /// Closes the file that is appended to and begins an empty one. Each step leaves something that the
@@ -186,7 +189,7 @@ impl Log {
         let failed = |error: io::Error| write_failed(&error);
         let sealing = self.lock_checkpoint()?;
         let _lock = self.lock()?;
-        let end = self.open_checked(Indexed::Whole)?;
+        let end = self.open_checked(&Indexed::Whole)?;
         if end.parts.active().length < self.rules().segment_bytes {
             // Somebody else was first.
             return Ok(());
@@ -232,15 +235,16 @@ pub(super) struct End {
 
 impl End {
     /// Writes one line, and its hashes where the index holds all before it.
-    fn write(&self, draft: Draft, to_index: bool) -> Result<Receipt, Problem> {
-        let line = event_line(linked(&self.tail.head, draft))?;
+    fn write(&self, ready: Ready, to_index: bool) -> Result<Line, Problem> {
+        let line = ready.after(&self.tail.head)?;
         if let Some(database) = &self.shared {
-            publish(database.as_ref(), self.tail.head.seq + 1, line.body())?;
+            publish(database.as_ref(), line.seq, line.body())?;
         }
         let index = to_index.then_some(&self.index);
         let active = self.parts.active();
         let before = active.length - self.tail.torn;
-        write_line(&active.file, before, index, &self.tail.head, line)
+        write_line(&active.file, before, index, &line)?;
+        Ok(line)
     }
 
     /// Whether the lines after the signed ones are chained to them, and in the index as they are.
@@ -276,98 +280,18 @@ fn write_line(
     mut file: &File,
     before: u64,
     index: Option<&Index>,
-    head: &Head,
-    line: Line,
-) -> Result<Receipt, Problem> {
-    let body = line.body();
+    line: &Line,
+) -> Result<(), Problem> {
     let written = match file.write(&line.bytes) {
         Ok(count) if count == line.bytes.len() => {
-            index.map_or(Ok(()), |index| index.push(head.seq, body))
+            index.map_or(Ok(()), |index| index.push(line.seq - 1, line.body()))
         }
         Ok(_) => Err(write_failed(&io::ErrorKind::StorageFull.into())),
         Err(error) => Err(write_failed(&error)),
     };
-    if let Err(problem) = written {
+    if written.is_err() {
         // A short write means a full disk: take the half line back before anybody reads it.
         file.set_len(before).map_err(|error| write_failed(&error))?;
-        return Err(problem);
     }
-    Ok(Receipt {
-        seq: head.seq + 1,
-        sha256: digest::sha256(body),
-        event_id: line.event_id,
-    })
-}
-fn linked(head: &Head, draft: Draft) -> Event {
-    Event {
-        ts: clock::rfc3339(clock::now()),
-        seq: head.seq + 1,
-        event_id: draft.event_id,
-        prev_event_id: head.event_id.clone(),
-        prev_sha256: head.sha256.clone(),
-        level: draft.level,
-        actor: draft.actor,
-        action: draft.action,
-        skill: draft.skill,
-        status: draft.status,
-        decision: draft.decision,
-        task_id: draft.task_id,
-        from_state: draft.from.into(),
-        to_state: draft.to.into(),
-        repo_ref: draft.repo_ref,
-        inputs_sha256: draft.inputs_sha256,
-        outputs_sha256: draft.outputs_sha256,
-        approvals: draft.approvals,
-        artifacts: draft.artifacts,
-        findings: draft.findings,
-        meta: draft.meta,
-    }
-}
-
-struct Line {
-    event_id: String,
-    bytes: Vec<u8>,
-}
-
-impl Line {
-    /// The line without its end.
-    fn body(&self) -> &[u8] {
-        self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes)
-    }
-}
-
-/// Serialises an event. A line that would be too long loses findings, worst kept first, and says
-/// how many; the kept envelope still holds them all.
-fn event_line(mut event: Event) -> Result<Line, Problem> {
-    let mut omitted = 0_usize;
-    loop {
-        let mut bytes = serde_json::to_vec(&event)
-            .map_err(|error| Problem::fail("LOG_WRITE_FAILED", error.to_string()))?;
-        bytes.push(b'\n');
-        if bytes.len() <= MAX_LINE {
-            return Ok(Line {
-                event_id: event.event_id,
-                bytes,
-            });
-        }
-        if event.findings.is_empty() {
-            return Err(Problem::fail(
-                "LOG_LINE_TOO_LONG",
-                format!(
-                    "the event has {} bytes, a line holds at most {MAX_LINE}",
-                    bytes.len()
-                ),
-            )
-            .hint("put what is large into an artifact and name it"));
-        }
-        event
-            .findings
-            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        let keep = event.findings.len() / 2;
-        omitted += event.findings.len() - keep;
-        event.findings.truncate(keep);
-        event
-            .meta
-            .insert("findings_omitted".to_owned(), omitted.into());
-    }
+    written
 }

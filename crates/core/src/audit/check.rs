@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use baton_transparency::{Checkpoint, Hash, TreeRange, leaf_hash, stored_count, stored_index};
-use data_encoding::HEXLOWER;
-use sha2::{Digest as _, Sha256};
+use baton_transparency::{Checkpoint, Hash, Line, TreeRange, stored_count};
 
 use super::checkpoint::{parse, rewritten};
 use super::glance::Glance;
 use super::index::{self, Index};
 use super::segments::{Part, Parts, SEGMENTS};
+use super::written::Lengths;
 use super::{GENESIS, Head, Log, broken};
+use crate::digest;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -21,6 +21,8 @@ use crate::state::State;
 pub const MOST_THREADS: usize = 16;
 /// What one thread reads at a time, in bytes.
 const RANGE: u64 = 4 << 20;
+/// Lines whose nodes are hashed together.
+const BATCH: usize = 256;
 /// The largest checkpoint of a closed segment, in bytes.
 const MAX_CHECKPOINT: usize = 64 << 10;
 
@@ -155,24 +157,28 @@ impl Range<'_> {
             seq: 0,
             sha256: [0; 64],
             event_id: String::new(),
+            lengths: Lengths::default(),
             tree: TreeRange::new(0),
-            made: Vec::new(),
+            leaves: Vec::with_capacity(BATCH),
+            index,
+            indexed,
+            wrong: None,
             states: States::new(),
         };
         let read = self.part.lines(self.from, self.to, &mut |line| {
             work.line(line)?;
             Ok(ControlFlow::Continue(()))
         });
-        let outcome = read
-            .and_then(|_| same_as_index(&work, index, indexed))
-            .map(|()| {
-                let head = Head {
-                    seq: work.seq,
-                    event_id: Some(work.event_id),
-                    sha256: String::from_utf8_lossy(&work.sha256).into_owned(),
-                };
-                (head, work.tree, work.states)
-            });
+        work.grow();
+        let read = read.and_then(|_| work.wrong.map_or(Ok(()), Err));
+        let outcome = read.map(|()| {
+            let head = Head {
+                seq: work.seq,
+                event_id: Some(work.event_id),
+                sha256: String::from_utf8_lossy(&work.sha256).into_owned(),
+            };
+            (head, work.tree, work.states)
+        });
         Done {
             first: work.first,
             outcome,
@@ -180,21 +186,28 @@ impl Range<'_> {
     }
 }
 
-struct Work {
+struct Work<'a> {
     first: Option<First>,
     seq: u64,
     /// Of the line before, in hex.
     sha256: [u8; 64],
     event_id: String,
+    lengths: Lengths,
     tree: TreeRange,
-    /// The hashes that were made, with their places in the index.
-    made: Vec<(u64, Hash)>,
+    /// What the tree does not have yet.
+    leaves: Vec<Hash>,
+    index: Option<&'a Index>,
+    /// Lines that the index has.
+    indexed: u64,
+    /// Why the index is not what the lines make it. What is wrong with a line is said first.
+    wrong: Option<Problem>,
     states: States,
 }
 
-impl Work {
+impl Work<'_> {
     fn line(&mut self, line: &[u8]) -> Result<(), Problem> {
-        let glance = Glance::parse(line, self.seq + 1)?;
+        let hashing = Line::new(line);
+        let glance = Glance::next(line, self.seq + 1, &mut self.lengths)?;
         if self.first.is_none() {
             self.first = Some(First {
                 seq: glance.seq,
@@ -213,39 +226,40 @@ impl Work {
                 None => drop(self.states.insert(glance.task_id().to_owned(), state)),
             }
         }
-        HEXLOWER.encode_mut(&Sha256::digest(line), &mut self.sha256);
         self.event_id.clear();
         match glance.into_event_id() {
             Cow::Borrowed(id) => self.event_id.push_str(id),
             Cow::Owned(id) => self.event_id = id,
         }
-        let made = &mut self.made;
-        self.tree.push(leaf_hash(line), &mut |at, hash: &Hash| {
-            made.push((at, *hash))
-        });
+        let (sha256, leaf) = hashing.hashes();
+        self.sha256 = digest::hex_of(&sha256);
+        self.leaves.push(leaf);
+        if self.leaves.len() == BATCH {
+            self.grow();
+        }
         Ok(())
     }
-}
 
-/// Whether the index has what the lines make, as far as it goes.
-fn same_as_index(work: &Work, index: Option<&Index>, indexed: u64) -> Result<(), Problem> {
-    let (Some(index), Some(first)) = (index, &work.first) else {
-        return Ok(());
-    };
-    let end = work.seq.min(indexed);
-    if first.seq > end {
-        return Ok(());
+    /// Brings the tree up to the lines, and holds what that makes against the index as far as it goes.
+    fn grow(&mut self) {
+        let (first, end) = (self.tree.end(), self.tree.end() + self.leaves.len() as u64);
+        let begin = stored_count(first);
+        let count = stored_count(end.min(self.indexed)).saturating_sub(begin);
+        let index = self.index.filter(|_| count > 0 && self.wrong.is_none());
+        let records = index.map_or(Ok(Vec::new()), |index| index.records(begin, count));
+        let records = records.map_err(|problem| self.wrong = Some(problem));
+        let records = records.unwrap_or_default();
+        let (records, _) = records.as_chunks::<32>();
+        let mut wrong = None;
+        self.tree.extend(&self.leaves, &mut |at, hash: &Hash| {
+            let place = usize::try_from(at - begin).unwrap_or(usize::MAX);
+            if records.get(place).is_some_and(|record| *record != hash.0) {
+                wrong = Some(wrong.map_or(at, |first: u64| first.min(at)));
+            }
+        });
+        self.wrong = self.wrong.take().or(wrong.map(differs));
+        self.leaves.clear();
     }
-    let from = stored_index(0, first.seq - 1);
-    let records = index.records(from, stored_count(end) - from)?;
-    for (at, hash) in work.made.iter().filter(|(at, _)| *at < stored_count(end)) {
-        let begin = usize::try_from(at - from).unwrap_or(usize::MAX);
-        let record = records.chunks_exact(32).nth(begin);
-        if record != Some(&hash.0) {
-            return Err(differs(*at));
-        }
-    }
-    Ok(())
 }
 
 fn differs(at: u64) -> Problem {

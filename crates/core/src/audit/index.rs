@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 
 use super::segments::{Parts, Tail};
 use super::{Log, write_failed};
+use crate::files::Folder;
 use crate::problem::Problem;
 
 /// The folder in `audit`, and the file in it.
@@ -32,16 +33,17 @@ const MOST_WAITING: u64 = 256;
 const BLOCK: usize = 1 << 20;
 
 /// How much of the log the index has to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Indexed {
     /// Every line.
     Whole,
-    /// All but the last few, which no signed head covers.
-    Nearly,
+    /// All but the last few, which no signed head covers. What it was found to hold a moment ago is enough:
+    /// nobody waits for that.
+    Nearly(Option<(Index, u64)>),
 }
 
 /// The open index.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Index {
     file: Arc<File>,
 }
@@ -64,19 +66,9 @@ impl Index {
     /// # Errors
     /// `IO_ERROR`.
     pub fn leaves(&self) -> Result<u64, Problem> {
-        let length = self.file.metadata();
-        let records = length.map_err(|error| Problem::io(path(), &error))?.len() / RECORD;
-        // 2n - 64 <= stored_count(n) <= 2n, so the answer lies this close.
-        let (mut low, mut high) = (records / 2, records / 2 + 64);
-        while low < high {
-            let middle = low + (high - low).div_ceil(2);
-            if stored_count(middle) <= records {
-                low = middle;
-            } else {
-                high = middle - 1;
-            }
-        }
-        Ok(low)
+        let status = self.file.metadata();
+        let status = status.map_err(|error| Problem::io(path(), &error))?;
+        Ok(leaves_in(status.len()))
     }
 
     /// Reads `count` records from number `from`.
@@ -131,16 +123,40 @@ impl Index {
     }
 }
 
+/// Lines whose hashes an index of this many bytes holds whole.
+fn leaves_in(length: u64) -> u64 {
+    let records = length / RECORD;
+    // 2n - 64 <= stored_count(n) <= 2n, so the answer lies this close.
+    let (mut low, mut high) = (records / 2, records / 2 + 64);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if stored_count(middle) <= records {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    low
+}
+
+fn found<T>(opened: io::Result<T>) -> Result<Option<T>, Problem> {
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Problem::io(path(), &error)),
+    }
+}
+
 /// An index, and hashes behind it that are written in one go: others wait for the log meanwhile.
-struct Growing<'i> {
-    index: &'i Index,
+pub(super) struct Growing {
+    index: Index,
     /// Records that were there before.
     before: u64,
     size: u64,
     bytes: Vec<u8>,
 }
 
-impl Hashes for Growing<'_> {
+impl Hashes for Growing {
     type Error = Problem;
 
     fn read(&self, index: u64) -> Result<Hash, Problem> {
@@ -151,11 +167,11 @@ impl Hashes for Growing<'_> {
     }
 }
 
-impl<'i> Growing<'i> {
+impl Growing {
     /// Begins behind the hashes of the first `size` lines.
-    fn new(index: &'i Index, size: u64) -> Self {
+    fn new(index: &Index, size: u64) -> Self {
         Self {
-            index,
+            index: index.clone(),
             before: stored_count(size),
             size,
             bytes: Vec::new(),
@@ -185,32 +201,36 @@ impl Log {
     /// # Errors
     /// `INDEX_MISSING`.
     pub fn index(&self) -> Result<Index, Problem> {
-        self.open_index(OFlags::RDONLY)?.ok_or_else(|| {
+        self.open_index()?.ok_or_else(|| {
             Problem::fail("INDEX_MISSING", format!("there is no {}", path()))
                 .hint("the next line that is appended makes it again from the lines")
         })
     }
 
-    pub(super) fn open_index(&self, flags: OFlags) -> Result<Option<Index>, Problem> {
-        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        let folder = match self.tree.get() {
+    pub(super) fn open_index(&self) -> Result<Option<Index>, Problem> {
+        let open = |folder: &Folder| folder.open_file(FILE, OFlags::RDONLY);
+        let file = self.tree_folder().and_then(open);
+        Ok(found(file)?.map(|file| Index {
+            file: Arc::new(file),
+        }))
+    }
+
+    /// The index to write to, and the lines that it has.
+    pub(super) fn index_to_write(&self) -> Result<Option<(Index, u64)>, Problem> {
+        let file = self.tree_folder().and_then(|folder| {
+            let open = || folder.open_file(FILE, OFlags::RDWR);
+            self.hashes.get(folder, FILE, open)
+        });
+        Ok(found(file)?.map(|(file, length)| (Index { file }, leaves_in(length))))
+    }
+
+    fn tree_folder(&self) -> io::Result<&Folder> {
+        match self.tree.get() {
             Some(folder) => Ok(folder),
             None => {
-                let opened = self.folder.sub(FOLDER);
-                opened.map(|folder| self.tree.get_or_init(|| folder))
+                let folder = self.folder.sub(FOLDER)?;
+                Ok(self.tree.get_or_init(|| folder))
             }
-        };
-        let file = folder.and_then(|folder| {
-            let open = || folder.open_file(FILE, flags);
-            match flags {
-                OFlags::RDWR => self.hashes.get(folder, FILE, open),
-                _ => open().map(Arc::new),
-            }
-        });
-        match file {
-            Ok(file) => Ok(Some(Index { file })),
-            Err(error) if missing(&error) => Ok(None),
-            Err(error) => Err(Problem::io(path(), &error)),
         }
     }
 
@@ -220,16 +240,21 @@ impl Log {
         &self,
         parts: &Parts,
         tail: &Tail,
-        wanted: Indexed,
+        wanted: &Indexed,
     ) -> Result<(Index, bool), Problem> {
-        let Some(index) = self.open_index(OFlags::RDWR)? else {
+        let is_near = |leaves: u64| {
+            let waiting = tail.head.seq.checked_sub(leaves);
+            waiting.is_some_and(|lines| (1..MOST_WAITING).contains(&lines))
+        };
+        if let Indexed::Nearly(Some((index, leaves))) = wanted
+            && is_near(*leaves)
+        {
+            return Ok((index.clone(), false));
+        }
+        let Some((index, leaves)) = self.index_to_write()? else {
             return Ok((self.rebuild_index(parts, tail.head.seq)?, false));
         };
-        let leaves = index.leaves()?;
-        let waiting = tail.head.seq.checked_sub(leaves);
-        if wanted == Indexed::Nearly
-            && waiting.is_some_and(|lines| (1..MOST_WAITING).contains(&lines))
-        {
+        if matches!(wanted, Indexed::Nearly(_)) && is_near(leaves) {
             return Ok((index, false));
         }
         if index.ends_with(tail)? {
@@ -252,6 +277,34 @@ impl Log {
             return Ok((index, false));
         }
         Ok((self.rebuild_index(parts, tail.head.seq)?, true))
+    }
+
+    /// The hashes that the index lacks up to line `size`, made while others go on writing; all these lines
+    /// must stand.
+    pub(super) fn hashed_ahead(&self, size: u64) -> Result<Option<Growing>, Problem> {
+        let Some((index, leaves)) = self.index_to_write()? else {
+            return Ok(None);
+        };
+        if !(1..MOST_BEHIND).contains(&size.saturating_sub(leaves)) {
+            return Ok(None);
+        }
+        let mut growing = Growing::new(&index, leaves);
+        self.parts()?.forwards(leaves + 1, |line| {
+            growing.push(line)?;
+            Ok(match growing.size == size {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        })?;
+        Ok(Some(growing))
+    }
+
+    /// Writes them, unless somebody was faster. The caller holds the append lock.
+    pub(super) fn write_ahead(&self, growing: Growing) -> Result<(), Problem> {
+        match self.index_to_write()? {
+            Some((_, leaves)) if stored_count(leaves) == growing.before => growing.write(),
+            _ => Ok(()),
+        }
     }
 
     /// Makes the index of the first `size` lines from nothing but the lines.

@@ -32,32 +32,35 @@ impl Open {
         })
     }
 
-    /// Whether this name in the folder is the open file's.
-    fn is(&self, folder: &Folder, name: &str) -> io::Result<bool> {
+    /// How long the file is; `None` unless this name in the folder is the open file's.
+    fn length(&self, folder: &Folder, name: &str) -> io::Result<Option<u64>> {
         match folder.stat(name) {
-            Ok(status) => Ok((status.st_dev, status.st_ino) == (self.device, self.inode)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(status) => {
+                let is_it = (status.st_dev, status.st_ino) == (self.device, self.inode);
+                Ok(is_it.then(|| u64::try_from(status.st_size).unwrap_or(0)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
 impl Kept {
-    /// The file of this name, opened by `open` unless it is the one that was opened last.
+    /// The file of this name, opened by `open` unless it is the one that was opened last, and its length.
     pub(super) fn get(
         &self,
         folder: &Folder,
         name: &str,
         open: impl FnOnce() -> io::Result<File>,
-    ) -> io::Result<Arc<File>> {
+    ) -> io::Result<(Arc<File>, u64)> {
         let mut kept = taken(&self.0);
         if let Some(open) = &*kept
-            && open.is(folder, name)?
+            && let Some(length) = open.length(folder, name)?
         {
-            return Ok(Arc::clone(&open.file));
+            return Ok((Arc::clone(&open.file), length));
         }
         let open = kept.insert(Open::of(open()?)?);
-        Ok(Arc::clone(&open.file))
+        Ok((Arc::clone(&open.file), open.file.metadata()?.len()))
     }
 }
 
@@ -93,7 +96,7 @@ impl Lock {
             };
             flock(&*open.file, how)?;
             // Somebody may have removed the file while we waited; whoever comes next makes another.
-            if open.is(folder, name)? {
+            if open.length(folder, name)?.is_some() {
                 *kept = Some(open);
                 return Ok(Locked(kept));
             }

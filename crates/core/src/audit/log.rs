@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use baton_transparency::SigningKey;
@@ -52,6 +52,8 @@ pub struct Log {
     pub(super) key: OnceLock<SigningKey>,
     /// The checkpoint that was read last.
     seen: Mutex<Option<Sealed>>,
+    /// The size that a head was seen to claim, believed for nothing but whose turn it is to sign.
+    pub(super) claimed: AtomicU64,
     /// The folder of closed segments, and the index's.
     segments: OnceLock<Arc<Folder>>,
     pub(super) tree: OnceLock<Folder>,
@@ -75,6 +77,7 @@ impl Log {
             shared: None,
             key: OnceLock::new(),
             seen: Mutex::default(),
+            claimed: AtomicU64::new(0),
             segments: OnceLock::new(),
             tree: OnceLock::new(),
             lock: Lock::default(),
@@ -129,19 +132,22 @@ impl Log {
     }
 
     /// The log's files as they are now.
-    fn parts(&self) -> Result<Parts, Problem> {
+    pub(super) fn parts(&self) -> Result<Parts, Problem> {
         let active = open_active(&self.folder, OFlags::RDONLY);
-        self.parts_with(Arc::new(active.map_err(|error| unopened(&error))?))
+        let active = active.and_then(|file| Ok((file.metadata()?.len(), Arc::new(file))));
+        let (length, active) = active.map_err(|error| unopened(&error))?;
+        self.parts_with(active, length)
     }
 
     /// As [`Self::parts`], to write to.
     pub(super) fn parts_to_write(&self) -> Result<Parts, Problem> {
         let open = || open_active(&self.folder, OFlags::RDWR);
         let active = self.active.get(&self.folder, FILE, open);
-        self.parts_with(active.map_err(|error| unopened(&error))?)
+        let (active, length) = active.map_err(|error| unopened(&error))?;
+        self.parts_with(active, length)
     }
 
-    fn parts_with(&self, active: Arc<File>) -> Result<Parts, Problem> {
+    fn parts_with(&self, active: Arc<File>, length: u64) -> Result<Parts, Problem> {
         let segments = match self.segments.get() {
             Some(folder) => Some(Arc::clone(folder)),
             None => match self.folder.sub(SEGMENTS) {
@@ -150,7 +156,7 @@ impl Log {
                 Err(error) => return Err(Problem::io(path(), &error)),
             },
         };
-        Parts::of(segments, active)
+        Ok(Parts::of(segments, active, length))
     }
 
     /// As [`Self::parts`], at a moment when nobody is in the middle of a line, with the index as it was
@@ -166,7 +172,7 @@ impl Log {
         if let Some(lock) = &lock {
             self.pull(lock)?;
         }
-        let index = self.open_index(OFlags::RDONLY)?;
+        let index = self.open_index()?;
         let leaves = index.as_ref().map_or(Ok(0), Index::leaves)?;
         Ok((self.parts()?, index, leaves))
     }
@@ -198,6 +204,10 @@ impl Log {
 
     /// Refuses after a failed sync.
     pub(super) fn check_synced(&self) -> Result<(), Problem> {
+        // Nearly always there is none, and then it need not be asked which log this is.
+        if taken(&UNSYNCED).is_empty() {
+            return Ok(());
+        }
         let id = self.id()?;
         if taken(&UNSYNCED).contains(&id) {
             return Err(unsynced("an earlier sync failed in this process"));

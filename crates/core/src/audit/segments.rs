@@ -63,14 +63,13 @@ pub(super) struct Tail {
 impl Parts {
     /// Opens what is there. Rotation renames only while the caller of [`super::Log::lock`] is alone, so
     /// without the lock a segment may be seen that holds the active file's lines; it is left out.
-    pub(super) fn of(folder: Option<Arc<Folder>>, active: Arc<File>) -> Result<Self, Problem> {
-        let length = active.metadata().map_err(|error| unread(&error))?.len();
-        Ok(Self {
+    pub(super) fn of(folder: Option<Arc<Folder>>, active: Arc<File>, length: u64) -> Self {
+        Self {
             folder,
             closed: OnceCell::new(),
             active,
             length,
-        })
+        }
     }
 
     /// The first line's number of each closed segment, in order.
@@ -216,6 +215,12 @@ impl Parts {
         from: u64,
         mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<(), Problem> {
+        let active = self.active();
+        // What is read often are the last lines; then nobody looks for segments.
+        if active.seq_at(0)?.is_some_and(|first| first < from) {
+            let begin = active.find(from)?.unwrap_or(active.length);
+            return active.lines(begin, active.length, &mut each).map(drop);
+        }
         let at = self.closed()?.partition_point(|first| *first <= from);
         for at in at.saturating_sub(1)..self.count()? {
             let part = self.part(at)?;
@@ -248,12 +253,16 @@ impl Parts {
 
 impl Part {
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Problem> {
-        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; length.min(left)];
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .map_err(|error| unread(&error))?;
+        let mut bytes = Vec::new();
+        self.read_into(&mut bytes, offset, length)?;
         Ok(bytes)
+    }
+
+    fn read_into(&self, bytes: &mut Vec<u8>, offset: u64, length: usize) -> Result<(), Problem> {
+        let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        bytes.resize(length.min(left), 0);
+        let read = self.file.read_exact_at(bytes, offset);
+        read.map_err(|error| unread(&error))
     }
 
     /// The last whole line and where it ends. A line with a NUL in it was never written whole: a file
@@ -264,12 +273,12 @@ impl Part {
             let start = end.saturating_sub(window);
             let size = usize::try_from(end - start).unwrap_or(usize::MAX);
             let bytes = self.read(start, size)?;
-            let whole = bytes.iter().rposition(|byte| *byte == b'\n');
-            let before = whole.and_then(|at| bytes.get(..at)?.iter().rposition(|b| *b == b'\n'));
+            let whole = memchr::memrchr(b'\n', &bytes);
+            let before = whole.and_then(|at| memchr::memrchr(b'\n', bytes.get(..at)?));
             let begin = before.map(|at| at + 1).or((start == 0).then_some(0));
             if let (Some(whole), Some(begin)) = (whole, begin) {
                 let line = bytes.get(begin..whole).unwrap_or_default();
-                if !line.contains(&0) {
+                if memchr::memchr(0, line).is_none() {
                     return Ok((Some(line.to_vec()), start + whole as u64 + 1));
                 }
                 (end, window) = (start + begin as u64, PEEK as u64);
@@ -293,7 +302,7 @@ impl Part {
         let mut size = PEEK;
         loop {
             let mut bytes = self.read(offset, size)?;
-            if let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            if let Some(end) = memchr::memchr(b'\n', &bytes) {
                 bytes.truncate(end);
                 return Ok(Some(bytes));
             }
@@ -311,8 +320,9 @@ impl Part {
     /// Where line `seq` begins: halves the file until what is left is a few lines.
     pub(super) fn find(&self, seq: u64) -> Result<Option<u64>, Problem> {
         let (mut low, mut high) = (0, self.length);
+        // Whoever waits for the next line is asked for one of the last, so the end comes first.
+        let mut middle = high - (high / 2).min(BLOCK as u64 / 4);
         while high - low > 2 * PEEK as u64 {
-            let middle = low + (high - low) / 2;
             let start = match self.line_at(middle)? {
                 Some(rest) => middle + rest.len() as u64 + 1,
                 None => high,
@@ -321,6 +331,7 @@ impl Part {
                 Some(at) if at <= seq => low = start,
                 _ => high = middle,
             }
+            middle = low + (high - low) / 2;
         }
         while let Some(line) = self.line_at(low)? {
             match seq_of(&line) {
@@ -339,10 +350,10 @@ impl Part {
         to: u64,
         each: &mut impl FnMut(&[u8]) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<ControlFlow<()>, Problem> {
-        let mut offset = from;
+        let (mut offset, mut bytes) = (from, Vec::new());
         while offset < to {
             let size = usize::try_from(to - offset).unwrap_or(usize::MAX);
-            let bytes = self.read(offset, BLOCK.min(size))?;
+            self.read_into(&mut bytes, offset, BLOCK.min(size))?;
             let mut begin = 0;
             for end in memchr::memchr_iter(b'\n', &bytes) {
                 if each(bytes.get(begin..end).unwrap_or_default())?.is_break() {

@@ -1,6 +1,7 @@
 //! What several tests of this crate need.
 
 mod edits;
+mod hashes;
 mod notes;
 mod outside;
 mod receipts;

@@ -4,10 +4,10 @@ use super::*;
 use std::os::unix::fs::PermissionsExt;
 
 /// Numbers that are the same in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -233,6 +233,52 @@ fn a_checkpoint_that_is_missing_old_forged_or_of_another_key() {
     assert_eq!(place.again().check(1).unwrap().checkpoint.size, 4);
     append(&place.again(), "y");
     assert_eq!(place.again().check(1).unwrap().checkpoint.size, 6);
+}
+
+/// Whose turn it is to sign is taken from a head unchecked, and nothing else is: soon it is somebody's turn.
+#[test]
+fn a_forged_head_keeps_nobody_from_signing_for_long() {
+    const LINES: u64 = 4;
+    for claimed in [1, 9, 13, 15, 16, 17, 400, u64::MAX] {
+        let place = filled(8, every(LINES));
+        let other = place.again();
+        append(&other, "x");
+        let text = std::fs::read_to_string(place.path("checkpoint")).unwrap();
+        let forged = text.replacen("\n8\n", &format!("\n{claimed}\n"), 1);
+        assert_ne!(forged, text);
+        std::fs::write(place.path("checkpoint"), forged).unwrap();
+        for log in [&place.log, &other] {
+            let refused = (0..3 * LINES).find_map(|_| log.append(draft("y")).err());
+            assert_eq!(refused.unwrap().code, "CHECKPOINT_INVALID", "{claimed}");
+        }
+    }
+}
+
+/// Who forges one head after the other is found out, too.
+#[test]
+fn heads_that_are_forged_all_the_time_keep_nobody_from_signing_for_long() {
+    const LINES: u64 = 4;
+    let place = filled(8, every(LINES));
+    let text = std::fs::read_to_string(place.path("checkpoint")).unwrap();
+    let refused = (9..9 + 10 * LINES).find_map(|size| {
+        let forged = text.replacen("\n8\n", &format!("\n{size}\n"), 1);
+        std::fs::write(place.path("checkpoint"), forged).unwrap();
+        place.log.append(draft("y")).err()
+    });
+    assert_eq!(refused.unwrap().code, "CHECKPOINT_INVALID");
+}
+
+/// Each of many writers leaves it to the one whose turn it is.
+#[test]
+fn writers_by_turns_sign_as_often_as_one_alone() {
+    let place = filled(4, every(4));
+    let logs: Vec<Log> = (0..3).map(|_| place.again()).collect();
+    for seq in 5..=60_u64 {
+        append(&logs[usize::try_from(seq % 3).unwrap()], "x");
+        let size = place.again().checkpoint().unwrap().1.size;
+        assert_eq!(size, seq / 4 * 4);
+    }
+    assert_eq!(place.again().check(1).unwrap().head.seq, 60);
 }
 
 #[test]

@@ -161,7 +161,10 @@ fn an_index_that_is_wrong_is_made_anew_and_the_log_says_so() {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[record * 32] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(refusal(place.again().check(1)), "INDEX_DIFFERS");
+        let refused = place.again().check(1).unwrap_err();
+        assert_eq!(refused.code, "INDEX_DIFFERS");
+        let said = format!("record {record} of");
+        assert!(refused.message.contains(&said), "{}", refused.message);
         place.again().quick_check().unwrap();
         let seq = append(&place.again(), "y").seq;
         assert_eq!(seq, size + 2, "record {record}");

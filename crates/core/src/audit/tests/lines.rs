@@ -1,7 +1,7 @@
 //! What a line is, how lines follow each other, and how files of lines follow each other.
 
 use super::*;
-use crate::envelope::Finding;
+use crate::envelope::{ArtifactKind, Finding};
 
 #[test]
 fn lines_are_numbered_and_linked_by_the_digest_of_their_bytes() {
@@ -17,6 +17,15 @@ fn lines_are_numbered_and_linked_by_the_digest_of_their_bytes() {
     assert_eq!(checked.head.sha256, second.sha256);
     assert_eq!((checked.checkpoint.size, checked.not_indexed), (2, 0));
     assert_eq!(checked.checkpoint.root, checked.root);
+}
+
+/// Its two halves are written apart.
+#[test]
+fn a_line_is_the_event_and_nothing_else() {
+    for line in written_lines() {
+        let event = Event::parse(line.as_bytes()).unwrap();
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+    }
 }
 
 #[test]
@@ -154,55 +163,122 @@ fn said(line: &str, glance: &glance::Glance<'_>) -> String {
     )
 }
 
-/// Lines of our writer are read by a shorter way, and any line the same by both.
-#[test]
-fn both_readers_of_a_line_read_the_same() {
-    use glance::Glance;
+/// Holds the shorter way to read a line against the reader for every JSON. Says whether the shorter took it.
+fn held_against(line: &str, lengths: &mut written::Lengths) -> bool {
+    let Some(short) = written::read(line, lengths) else {
+        return false;
+    };
+    let event = Event::parse(line.as_bytes());
+    let event = event.unwrap_or_else(|problem| panic!("{}: {line}", problem.message));
+    assert_eq!(said(line, &short), said(line, &event.into()));
+    true
+}
+
+/// Lines of many kinds, as our writer writes them.
+fn written_lines() -> Vec<String> {
     let place = Place::new(AuditRules::default());
     append(&place.log, "a \"text\" with escapes \u{e9}");
     let mut full = Draft::new(Actor::Human, Action::RiskScanned, "diff-risk-scan").unwrap();
     full = full.task("T-1", Some(State::Work), Some(State::Blocked));
     full.findings = vec![Finding::new(Severity::Low, "X", "y \"z\"")];
+    full.artifacts = vec![Artifact::new(ArtifactKind::AuditLog, "a/b", "sha256=0")];
+    let nested = serde_json::json!([1, -2.5, null, {"a": [true, "\u{ac00}"]}]);
+    full = full.meta("nested", nested);
+    full.repo_ref = "\u{ac00}-1".to_owned();
     place.log.append(full).unwrap();
-    append(&place.log, "third");
-    let lines = place.lines();
-    for line in &lines {
-        let (short, long) = (
-            written::read(line),
-            serde_json::from_str::<Glance<'_>>(line),
+    let plain = Draft::new(Actor::System, Action::StopSet, "x").unwrap();
+    place.log.append(plain).unwrap();
+    place.lines()
+}
+
+/// Lines of our writer are read by a shorter way, and any line the same by both, whatever line was before.
+#[test]
+fn both_readers_of_a_line_read_the_same() {
+    let lines = written_lines();
+    for (line, before) in lines
+        .iter()
+        .flat_map(|line| lines.iter().map(move |b| (line, b)))
+    {
+        let lengths = &mut written::Lengths::default();
+        assert!(
+            held_against(before, lengths) && held_against(line, lengths),
+            "{line}"
         );
-        assert_eq!(said(line, &short.unwrap()), said(line, &long.unwrap()));
     }
     // Whatever one byte is changed to, put in or taken out: what the shorter way takes, the other takes.
-    let mut taken = 0;
+    let bytes = [b"\"\\09 \x01-{[".as_slice(), "\u{e9}".as_bytes()].concat();
+    let bytes: Vec<Option<u8>> = bytes.into_iter().map(Some).chain([None]).collect();
+    let (mut taken, mut lengths) = (0, written::Lengths::default());
     for line in &lines {
         for at in 0..line.len() {
-            for byte in [
-                None,
-                Some(b'"'),
-                Some(b'\\'),
-                Some(b'0'),
-                Some(b'9'),
-                Some(b' '),
-                Some(1),
-            ] {
-                for put_in in [false, true] {
-                    let mut changed = line.clone().into_bytes();
-                    let end = if put_in { at } else { at + 1 };
-                    changed.splice(at..end, byte);
-                    let Ok(text) = String::from_utf8(changed) else {
-                        continue;
-                    };
-                    let Some(short) = written::read(&text) else {
-                        continue;
-                    };
-                    let long = serde_json::from_str::<Glance<'_>>(&text);
-                    let long = long.unwrap_or_else(|error| panic!("{error}: {text}"));
-                    assert_eq!(said(&text, &short), said(&text, &long));
-                    taken += 1;
+            for (byte, put_in) in bytes.iter().flat_map(|byte| [(byte, false), (byte, true)]) {
+                let mut changed = line.clone().into_bytes();
+                let end = if put_in { at } else { at + 1 };
+                changed.splice(at..end, *byte);
+                if let Ok(text) = String::from_utf8(changed) {
+                    taken += u32::from(held_against(&text, &mut lengths));
                 }
             }
         }
     }
     assert!(taken > 1000, "{taken}");
+}
+
+/// Several bytes changed at a time, and pieces of one line in another.
+#[test]
+fn both_readers_read_the_same_of_lines_that_were_mixed_up() {
+    let lines = written_lines();
+    let (mut dice, mut lengths) = (attacks::Dice(0x0005_DEEC_E66D), written::Lengths::default());
+    let mut taken = 0;
+    for _ in 0..200_000 {
+        let mut bytes = lines[dice.below(lines.len())].clone().into_bytes();
+        let from = lines[dice.below(lines.len())].as_bytes();
+        for _ in 0..1 + dice.below(3) {
+            let (at, end) = (dice.below(bytes.len()), dice.below(bytes.len()));
+            let (at, end) = (at.min(end), at.max(end).min(at.min(end) + dice.below(40)));
+            let begin = dice.below(from.len());
+            let piece = &from[begin..from.len().min(begin + dice.below(40))];
+            drop(bytes.splice(at..end, piece.iter().copied()));
+            // Most of what was moved about is nothing; a field for the same field is a line again.
+            if dice.below(2) == 0 {
+                break;
+            }
+        }
+        if let Ok(text) = String::from_utf8(bytes) {
+            taken += u32::from(held_against(&text, &mut lengths));
+        }
+    }
+    assert!(taken > 100, "{taken}");
+}
+
+/// What can be in `meta` and is not for every reader: numbers and texts that cannot be kept, and more levels
+/// than are read.
+#[test]
+fn both_readers_read_the_same_of_strange_metas() {
+    let lines = written_lines();
+    let plain = lines.iter().find(|line| line.ends_with("{}}")).unwrap();
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let mut values: Vec<String> = (90..=130).map(nested).collect();
+    let strange = [
+        "1e999",
+        "-1e999",
+        r#""\ud800""#,
+        r#""\udc00\ud800""#,
+        "1E400",
+        "01",
+        "{\"a\":1,\"a\":2}",
+    ];
+    values.extend(strange.map(str::to_owned));
+    let mut taken = 0;
+    for value in values {
+        let line = plain.replace("\"meta\":{}", &format!("\"meta\":{{\"a\":{value}}}"));
+        taken += u32::from(held_against(&line, &mut written::Lengths::default()));
+        let read = glance::Glance::parse(line.as_bytes(), 3);
+        assert_eq!(
+            read.is_ok(),
+            Event::parse(line.as_bytes()).is_ok(),
+            "{line}"
+        );
+    }
+    assert!((5..40).contains(&taken), "{taken}");
 }
