@@ -6,10 +6,12 @@ use std::rc::Rc;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
+use crate::held::must_hold;
 use crate::needs::Needs;
+use crate::part;
 
-/// So many texts that a pattern can hold are written down.
-const MOST_TEXTS: usize = 512;
+/// A pattern whose matches may lie in more lines around one is looked for in the whole text.
+const FAR: usize = 12;
 
 /// A pattern, read.
 pub(crate) struct Read {
@@ -51,6 +53,10 @@ pub(crate) struct Told {
     pub(crate) longest: Option<usize>,
     /// What a text must hold for a match.
     pub(crate) needs: Needs,
+    /// What one line of every match must hold.
+    pub(crate) in_line: Needs,
+    /// How many lines around that one a match may lie in; None where nothing bounds them.
+    pub(crate) reach: Option<usize>,
     /// The pattern itself, or what is wrong with it.
     pub(crate) hir: Result<Rc<Hir>, String>,
 }
@@ -62,6 +68,8 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
         holds_keyword: false,
         longest: None,
         needs: Needs::default(),
+        in_line: Needs::default(),
+        reach: None,
         hir,
     };
     let Read { hir, is_unicode } = match read(text) {
@@ -79,11 +87,18 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
         .iter()
         .map(|word| word.to_ascii_lowercase())
         .collect();
+    let in_line = line_needs(&hir);
     Told {
         stays_in_line,
         holds_keyword: !words.is_empty() && must_hold(&hir, &words),
         longest: hir.properties().maximum_len(),
         needs: Needs::of(&hir),
+        reach: match stays_in_line {
+            _ if !in_line.tells_lines() => None,
+            true => Some(0),
+            false => part::reach_of(&hir).filter(|lines| *lines <= FAR),
+        },
+        in_line,
         hir: Ok(hir.into()),
     }
 }
@@ -92,6 +107,27 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
 /// is.
 pub(crate) fn longest_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
     Run::of(hir, is_in).longest
+}
+
+/// As [`longest_run_of`], where no match holds anything else; else 0.
+pub(crate) fn whole_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
+    let run = Run::of(hir, is_in);
+    if run.is_all { run.longest } else { 0 }
+}
+
+/// What one line must hold for a match of a pattern: where a line feed may stand in it, what is asked
+/// for by the part between two of them that asks for most.
+fn line_needs(hir: &Hir) -> Needs {
+    let parts = match hir.kind() {
+        HirKind::Capture(capture) => return line_needs(&capture.sub),
+        HirKind::Concat(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(hir),
+    };
+    let lines = parts
+        .split(holds_line_feed)
+        .filter(|parts| !parts.is_empty());
+    let needs = lines.map(|parts| Needs::of(&Hir::concat(parts.to_vec())));
+    needs.max_by_key(Needs::strength).unwrap_or_default()
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
@@ -127,97 +163,6 @@ fn holds_line_feed(hir: &Hir) -> bool {
         HirKind::Repetition(repetition) => holds_line_feed(&repetition.sub),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(holds_line_feed),
     }
-}
-
-fn must_hold(hir: &Hir, words: &[String]) -> bool {
-    match hir.kind() {
-        HirKind::Capture(capture) => must_hold(&capture.sub, words),
-        HirKind::Alternation(parts) => parts.iter().all(|part| must_hold(part, words)),
-        HirKind::Repetition(repetition) => repetition.min > 0 && must_hold(&repetition.sub, words),
-        HirKind::Concat(parts) => {
-            let mut run = vec![String::new()];
-            for part in parts {
-                let ends = starts_of(part);
-                run = joined(&run, ends.as_ref().map_or(&[], |(texts, _)| texts));
-                if all_hold(&run, words) || must_hold(part, words) {
-                    return true;
-                }
-                if !ends.is_some_and(|(_, is_whole)| is_whole) {
-                    run = vec![String::new()];
-                }
-            }
-            false
-        }
-        _ => starts_of(hir).is_some_and(|(texts, _)| all_hold(&texts, words)),
-    }
-}
-
-fn all_hold(texts: &[String], words: &[String]) -> bool {
-    texts
-        .iter()
-        .all(|text| words.iter().any(|word| text.contains(word.as_str())))
-}
-
-/// What a part of a pattern can begin with, in lower case, and whether that is all it can be; None
-/// where that is too much to write down.
-fn starts_of(hir: &Hir) -> Option<(Vec<String>, bool)> {
-    let texts = match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => vec![String::new()],
-        HirKind::Literal(Literal(bytes)) => {
-            vec![String::from_utf8(bytes.to_ascii_lowercase()).ok()?]
-        }
-        HirKind::Class(Class::Bytes(class)) => {
-            let bytes = class.iter().flat_map(|range| range.start()..=range.end());
-            let mut bytes: Vec<u8> = bytes.map(|byte| byte.to_ascii_lowercase()).collect();
-            bytes.sort_unstable();
-            bytes.dedup();
-            let few = bytes.len() <= MOST_TEXTS && bytes.is_ascii();
-            few.then(|| {
-                bytes
-                    .iter()
-                    .map(|byte| char::from(*byte).to_string())
-                    .collect()
-            })?
-        }
-        HirKind::Capture(capture) => return starts_of(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => {
-            let (texts, _) = starts_of(&repetition.sub)?;
-            return Some((texts, false));
-        }
-        HirKind::Alternation(parts) => {
-            let parts: Option<Vec<_>> = parts.iter().map(starts_of).collect();
-            let parts = parts?;
-            let is_whole = parts.iter().all(|(_, is_whole)| *is_whole);
-            let texts: Vec<String> = parts.into_iter().flat_map(|(texts, _)| texts).collect();
-            return (texts.len() <= MOST_TEXTS).then_some((texts, is_whole));
-        }
-        HirKind::Concat(parts) => {
-            let mut run = vec![String::new()];
-            for part in parts {
-                let Some((texts, is_whole)) = starts_of(part) else {
-                    return Some((run, false));
-                };
-                run = joined(&run, &texts);
-                if !is_whole || run.is_empty() {
-                    return (!run.is_empty()).then_some((run, false));
-                }
-            }
-            return Some((run, true));
-        }
-        _ => return None,
-    };
-    Some((texts, true))
-}
-
-/// Every text of one list followed by every one of another; the first list where that is too much.
-fn joined(first: &[String], second: &[String]) -> Vec<String> {
-    if second.is_empty() || first.len() * second.len() > MOST_TEXTS {
-        return first.to_vec();
-    }
-    let pairs = first
-        .iter()
-        .flat_map(|one| second.iter().map(move |two| format!("{one}{two}")));
-    pairs.collect()
 }
 
 /// The runs that every match of a part of a pattern holds: at its beginning, at its end, the longest.
