@@ -153,16 +153,18 @@ impl Words {
 
 /// Where the first of the rarest two windows of a word stands.
 fn rarest_windows(bytes: &[u8]) -> usize {
-    let gram = |offset: usize| {
-        bytes
-            .get(offset..offset + GRAM)
-            .map_or(0, |gram| RARITY.of(gram))
-    };
     // A window is as rare as the rarer of its grams.
-    let window = |offset: usize| gram(offset).max(gram(offset + 1));
-    let offsets = 0..bytes.len().saturating_sub(GRAM + 1);
-    let rarest = offsets.max_by_key(|offset| window(*offset).min(window(*offset + 1)));
-    rarest.unwrap_or(0)
+    let (mut rarest, mut best) = (0, 0);
+    let (mut first, mut second) = (0, 0);
+    for (end, gram) in bytes.windows(GRAM).enumerate() {
+        let third = RARITY.of(gram);
+        let both = usize::min(first.max(second), second.max(third));
+        if end >= 2 && both >= best {
+            (rarest, best) = (end - 2, both);
+        }
+        (first, second) = (second, third);
+    }
+    rarest
 }
 
 /// The first bytes of a text, four at the most, as a number that is the same for both cases of a
@@ -339,27 +341,36 @@ impl Grams {
         let four = eight as u32;
         let is_known = |slot: u32| is_set(&*self.second, number(slot, SECOND_BITS));
         let (start, end) = (four & OF_GRAM | AT_START, four >> 8 | AT_END);
-        let known = (is_known(four), is_known(start), is_known(end));
-        if known == (0, 0, 0) {
-            return;
-        }
-        let place = |slot: u32| number(slot, SLOT_BITS);
-        let places = (place(four), place(start), place(end));
-        if known.0 != 0 {
-            self.compare_slot(words, text, (at, eight), places.0, visit);
-        }
-        // Windows of two kinds may share a slot, which is looked through once.
-        if known.1 != 0 && (known.0 == 0 || places.1 != places.0) {
-            self.compare_slot(words, text, (at, eight), places.1, visit);
-        }
-        let is_done =
-            (known.0 != 0 && places.2 == places.0) || (known.1 != 0 && places.2 == places.1);
-        if known.2 != 0 && !is_done {
-            self.compare_slot(words, text, (at, eight), places.2, visit);
+        let known = [is_known(four), is_known(start), is_known(end)];
+        if known != [0; 3] {
+            self.compare_slots(words, text, (at, eight), ([four, start, end], known), visit);
         }
     }
 
+    /// Looks the slots through that are known.
     #[inline(never)]
+    fn compare_slots(
+        &self,
+        words: &Words,
+        text: &[u8],
+        place: (usize, u64),
+        (slots, known): ([u32; 3], [u32; 3]),
+        visit: &mut impl FnMut(usize, Range<usize>),
+    ) {
+        // Windows of two kinds may share a slot, which is looked through once.
+        let mut done = [usize::MAX; 3];
+        for ((slot, known), done_at) in slots.into_iter().zip(known).zip(0..) {
+            let slot = number(slot, SLOT_BITS);
+            if known == 0 || done.contains(&slot) {
+                continue;
+            }
+            if let Some(done) = done.get_mut(done_at) {
+                *done = slot;
+            }
+            self.compare_slot(words, text, place, slot, visit);
+        }
+    }
+
     fn compare_slot(
         &self,
         words: &Words,

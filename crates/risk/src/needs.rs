@@ -160,7 +160,7 @@ impl Set {
 }
 
 /// Whether a text holds a word, in lower case, in any case.
-fn holds_word(text: &[u8], word: &[u8]) -> bool {
+pub(crate) fn holds_word(text: &[u8], word: &[u8]) -> bool {
     let letters = word.iter().enumerate();
     let rarest = letters.max_by_key(|(_, byte)| rarity(**byte));
     let Some((offset, byte)) = rarest else {

@@ -5,24 +5,82 @@ use std::ops::Range;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
-use crate::shape::Told;
+use crate::needs::{Needs, holds_word};
+use crate::shape::{Told, holds_line_feed};
+
+/// A pattern whose matches may lie in more lines around one is looked for in the whole text.
+const FAR: usize = 12;
+
+/// In which lines a pattern may match.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// What one line of every match must hold.
+    needs: Needs,
+    /// In how many lines around that one a match may lie; None where nothing bounds them.
+    reach: Option<usize>,
+    /// Keywords in lower case of which every match holds one; none where that is not known.
+    near: Vec<Vec<u8>>,
+}
+
+impl Lines {
+    pub(crate) fn of(hir: &Hir, stays_in_line: bool, near: Vec<Vec<u8>>) -> Self {
+        Self {
+            needs: needs_of(hir),
+            reach: match stays_in_line {
+                true => Some(0),
+                false => reach_of(hir).filter(|lines| *lines <= FAR),
+            },
+            near,
+        }
+    }
+
+    /// Whether one line is told from another.
+    pub(crate) fn tell(&self) -> bool {
+        self.needs.tells_lines()
+    }
+
+    /// Whether some line of a text may hold a match.
+    pub(crate) fn may_match(&self, text: &[u8]) -> bool {
+        self.needs.next_line(text, 0).is_some()
+    }
+
+    /// A line with all that a match in it may touch.
+    fn around(&self, text: &[u8], line: &Range<usize>) -> Range<usize> {
+        let Some(reach) = self.reach else {
+            return 0..text.len();
+        };
+        let Range { mut start, mut end } = line.clone();
+        for _ in 0..reach {
+            start = line_before(text, start);
+            end = line_after(text, end);
+        }
+        // A match may begin with the line feed before.
+        start.saturating_sub(1)..end
+    }
+
+    /// Whether a part holds one of the keywords, where every match does.
+    fn may_hold_match(&self, part: &[u8]) -> bool {
+        self.near.is_empty() || self.near.iter().any(|word| holds_word(part, word))
+    }
+}
 
 /// Hands over the parts of a text, one after the other and none twice.
 pub(crate) struct Parts<'t> {
-    told: &'t Told,
+    lines: Option<&'t Lines>,
     text: &'t [u8],
-    /// The next line that holds what is needed.
+    /// The next line that holds what is needed, or the whole text.
     line: Option<Range<usize>>,
 }
 
 impl<'t> Parts<'t> {
     /// The parts from a place of a text on.
     pub(crate) fn of(told: &'t Told, text: &'t [u8], from: usize) -> Self {
-        let line = match told.reach {
-            Some(_) => told.in_line.next_line(text, from),
+        let lines = told.lines(text.len() - from.min(text.len()));
+        let line = match lines {
+            Some(lines) => lines.needs.next_line(text, from),
             None => Some(from..text.len()),
         };
-        Self { told, text, line }
+        Self { lines, text, line }
     }
 
     /// The next part. A line is left out where nothing is wanted that a match in it may touch.
@@ -30,36 +88,40 @@ impl<'t> Parts<'t> {
         &mut self,
         is_wanted: impl Fn(&Range<usize>) -> bool,
     ) -> Option<Range<usize>> {
+        let Some(lines) = self.lines else {
+            return self.line.take();
+        };
         let mut part: Option<Range<usize>> = None;
         while let Some(line) = self.line.clone() {
-            let around = self.around(&line);
+            let around = lines.around(self.text, &line);
+            let bytes = self.text.get(around.clone()).unwrap_or_default();
             match &mut part {
                 Some(part) if around.start > part.end => break,
-                _ if self.told.reach.is_some() && !is_wanted(&around) => {}
+                _ if !(lines.may_hold_match(bytes) && is_wanted(&around)) => {}
                 Some(part) => part.end = around.end,
                 None => part = Some(around),
             }
-            self.line = match self.told.reach {
-                Some(_) => self.told.in_line.next_line(self.text, line.end),
-                None => None,
-            };
+            let is_last = lines.reach.is_none();
+            let next = || lines.needs.next_line(self.text, line.end);
+            self.line = if is_last { None } else { next() };
         }
         part
     }
+}
 
-    /// A line with all that a match in it may touch.
-    fn around(&self, line: &Range<usize>) -> Range<usize> {
-        let Some(reach) = self.told.reach else {
-            return line.clone();
-        };
-        let Range { mut start, mut end } = line.clone();
-        for _ in 0..reach {
-            start = line_before(self.text, start);
-            end = line_after(self.text, end);
-        }
-        // A match may begin with the line feed before.
-        start.saturating_sub(1)..end
-    }
+/// What one line must hold for a match of a pattern: where a line feed may stand in it, what is asked
+/// for by the part between two of them that asks for most.
+fn needs_of(hir: &Hir) -> Needs {
+    let parts = match hir.kind() {
+        HirKind::Capture(capture) => return needs_of(&capture.sub),
+        HirKind::Concat(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(hir),
+    };
+    let lines = parts
+        .split(holds_line_feed)
+        .filter(|parts| !parts.is_empty());
+    let needs = lines.map(|parts| Needs::of(&Hir::concat(parts.to_vec())));
+    needs.max_by_key(Needs::strength).unwrap_or_default()
 }
 
 /// Where the last line before a place that is not blank starts.

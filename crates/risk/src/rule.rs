@@ -193,8 +193,8 @@ impl<'p> Rule<'p> {
     /// As [`Self::may_match`], for a text of many lines.
     pub(crate) fn may_match_in_lines(&self, text: &[u8]) -> bool {
         let told = self.told();
-        let tells = told.in_line.tells_lines();
-        told.needs.are_met(text) && (!tells || told.in_line.next_line(text, 0).is_some())
+        let lines = told.lines(0);
+        told.needs.are_met(text) && lines.is_none_or(|lines| lines.may_match(text))
     }
 
     /// Whether the rule has a pattern for text; one for paths alone has none.

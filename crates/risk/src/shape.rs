@@ -1,6 +1,7 @@
 //! What can be told of a pattern by reading it: where its matches lie, how long they are, and what
 //! every one of them holds. Reading costs a small part of compiling.
 
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use regex_syntax::ParserBuilder;
@@ -8,10 +9,12 @@ use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
 use crate::held::must_hold;
 use crate::needs::Needs;
-use crate::part;
+use crate::part::Lines;
 
-/// A pattern whose matches may lie in more lines around one is looked for in the whole text.
-const FAR: usize = 12;
+/// A pattern that is to read more in all is told where to look, in bytes.
+const FEW_BYTES: usize = 16 << 10;
+/// So many keywords are looked for around each line that may hold a match.
+const FEW: usize = 6;
 
 /// A pattern, read.
 pub(crate) struct Read {
@@ -53,12 +56,26 @@ pub(crate) struct Told {
     pub(crate) longest: Option<usize>,
     /// What a text must hold for a match.
     pub(crate) needs: Needs,
-    /// What one line of every match must hold.
-    pub(crate) in_line: Needs,
-    /// How many lines around that one a match may lie in; None where nothing bounds them.
-    pub(crate) reach: Option<usize>,
+    /// A few keywords in lower case of which every match that may lie in several lines holds one.
+    near: Vec<Vec<u8>>,
+    /// In which lines a match may lie, worked out once that pays.
+    lines: OnceCell<Lines>,
+    /// How many bytes were to be read.
+    read: Cell<usize>,
     /// The pattern itself, or what is wrong with it.
     pub(crate) hir: Result<Rc<Hir>, String>,
+}
+
+impl Told {
+    /// In which lines of a text of so many bytes a match may lie; None as long as it costs less to read them
+    /// all, or where that cannot be told.
+    pub(crate) fn lines(&self, bytes: usize) -> Option<&Lines> {
+        let read = self.read.get().saturating_add(bytes);
+        self.read.set(read);
+        let hir = self.hir.as_ref().ok().filter(|_| read > FEW_BYTES)?;
+        let lines = || Lines::of(hir, self.stays_in_line, self.near.clone());
+        Some(self.lines.get_or_init(lines)).filter(|lines| lines.tell())
+    }
 }
 
 /// Reads a pattern; one that cannot be read tells nothing.
@@ -68,8 +85,9 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
         holds_keyword: false,
         longest: None,
         needs: Needs::default(),
-        in_line: Needs::default(),
-        reach: None,
+        near: Vec::new(),
+        lines: OnceCell::new(),
+        read: Cell::new(0),
         hir,
     };
     let Read { hir, is_unicode } = match read(text) {
@@ -87,18 +105,18 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
         .iter()
         .map(|word| word.to_ascii_lowercase())
         .collect();
-    let in_line = line_needs(&hir);
+    let holds_keyword = !words.is_empty() && must_hold(&hir, &words);
     Told {
         stays_in_line,
-        holds_keyword: !words.is_empty() && must_hold(&hir, &words),
+        holds_keyword,
+        near: match holds_keyword && !stays_in_line && words.len() <= FEW {
+            true => words.into_iter().map(String::into_bytes).collect(),
+            false => Vec::new(),
+        },
         longest: hir.properties().maximum_len(),
         needs: Needs::of(&hir),
-        reach: match stays_in_line {
-            _ if !in_line.tells_lines() => None,
-            true => Some(0),
-            false => part::reach_of(&hir).filter(|lines| *lines <= FAR),
-        },
-        in_line,
+        lines: OnceCell::new(),
+        read: Cell::new(0),
         hir: Ok(hir.into()),
     }
 }
@@ -113,21 +131,6 @@ pub(crate) fn longest_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
 pub(crate) fn whole_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
     let run = Run::of(hir, is_in);
     if run.is_all { run.longest } else { 0 }
-}
-
-/// What one line must hold for a match of a pattern: where a line feed may stand in it, what is asked
-/// for by the part between two of them that asks for most.
-fn line_needs(hir: &Hir) -> Needs {
-    let parts = match hir.kind() {
-        HirKind::Capture(capture) => return line_needs(&capture.sub),
-        HirKind::Concat(parts) => parts.as_slice(),
-        _ => std::slice::from_ref(hir),
-    };
-    let lines = parts
-        .split(holds_line_feed)
-        .filter(|parts| !parts.is_empty());
-    let needs = lines.map(|parts| Needs::of(&Hir::concat(parts.to_vec())));
-    needs.max_by_key(Needs::strength).unwrap_or_default()
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
@@ -147,7 +150,7 @@ fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
     }
 }
 
-fn holds_line_feed(hir: &Hir) -> bool {
+pub(crate) fn holds_line_feed(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => false,
         HirKind::Literal(Literal(bytes)) => bytes.contains(&b'\n'),
