@@ -342,4 +342,18 @@ mod tests {
         assert_eq!(joined("so\"ca\"t - y", true), "socat - y");
         assert_eq!(joined("echo \"a b\" 'c'", true), "");
     }
+
+    #[test]
+    fn only_what_is_near_a_joint_is_read_again() {
+        let line = "one line of words\n";
+        let block = [&line.repeat(200), "x(\"cu\" + \"rl\")\n", &line.repeat(200)].concat();
+        let (text, places) = join(block.as_bytes(), false);
+        let [part] = &around(&text, &places, 7)[..] else {
+            panic!("one part");
+        };
+        assert!(part.text.len() < 3 * AROUND && part.text.starts_with(b"one"));
+        let before = part.text.split(|byte| *byte == b'\n');
+        let before = before.take_while(|line| !line.starts_with(b"x(")).count();
+        assert_eq!(part.line + before, 7 + 200);
+    }
 }

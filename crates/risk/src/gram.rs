@@ -9,12 +9,12 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
+use crate::rare::rarest_windows;
+
 /// Bytes of a gram.
 pub(crate) const GRAM: usize = 3;
 /// Bits of the number of a window in the filter, a bit for each: its 32 KiB stay in the fastest cache.
 const FILTER_BITS: u32 = 18;
-/// Bits of the number of a gram in the list of common ones.
-const COMMON_BITS: u32 = 15;
 /// Bits of the number of a window in the table of words.
 const SLOT_BITS: u32 = 12;
 /// Bits of the number of a window in the second filter.
@@ -28,31 +28,10 @@ const FOLD: u64 = 0x2020_2020_2020_2020;
 const WINDOWS: usize = 8;
 const BLOCK: usize = 2 * WINDOWS + 2;
 /// The bytes of a gram in a number that holds four.
-const OF_GRAM: u32 = 0x00ff_ffff;
+pub(crate) const OF_GRAM: u32 = 0x00ff_ffff;
 /// Marks the number of a gram at the end of a window, and at its beginning.
 const AT_END: u32 = 0x0100_0000;
 const AT_START: u32 = 0x0200_0000;
-/// Letters from the commonest in text and code to the rarest.
-const LETTERS: &[u8] = b" etaoinsrlcdpumhfgbyvwkxjqz";
-/// The commonest grams in the history of some thirty thousand commits of five programs, and in their
-/// documents, the commonest first.
-const COMMON: &[u8] = b"\
-    \x20thionesttes reconthetiostrdataaaataingreshe  co  c stopt inhttttpent ifed procomver  iileindfor\
-    er andgitateuseultit ameatifil toterecttrundeintis to on set seinedefitht cseronsnamreaendt alin\
-    \x20 ror ct ode dedifstssslturng  li  sallst es ersse errde codeadrettatucteasnd  anrucoutetuctionn\
-    \x20teortchedexessbleasschaurn wi noe tthi foder is fihisif  prabl ma cllenargiffprell e cparrinex \
-    nt porock chff in rn asydirgetasean siole  pannepenre incharefiizeadd caist ustpsdocwinfinspaar \
-    esuonftri a sulnteostuncpanimeopeet nfiticn cfunen bugsiz offigwitmplnotmattedreqnstplee socspat\
-    lserattimypeorm htcluitelud opitinit datyp alake enncle ithuertudeic rrolasth areof exthanlespti\
-    ten si hasocrecs tomm  fne  be  ehert trororehubaderlo exoole a as  denstorrsiclaautbufailndi do\
-    sel  tonehosont onas s aackleame lop sonfoperoto";
-
-/// How rare each gram is, by its number, and each letter; only the order counts.
-struct Rarity {
-    grams: [u16; 1 << COMMON_BITS],
-    letters: [u8; 256],
-}
-
 /// Words to look for, by number: lower case, two bytes or more.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
@@ -89,44 +68,6 @@ struct Entry {
     next: u32,
 }
 
-/// The rarity of grams, worked out by the compiler.
-static RARITY: Rarity = Rarity::new();
-
-impl Rarity {
-    #[expect(clippy::indexing_slicing, reason = "the compiler looks up each place")]
-    const fn new() -> Self {
-        let mut grams = [COMMON.len() as u16; 1 << COMMON_BITS];
-        let mut at = 0;
-        while at < COMMON.len() / GRAM {
-            let (first, second, third) = (COMMON[3 * at], COMMON[3 * at + 1], COMMON[3 * at + 2]);
-            let gram = u32::from_le_bytes([first | 0x20, second | 0x20, third | 0x20, 0]);
-            grams[number(gram, COMMON_BITS)] = at as u16;
-            at += 1;
-        }
-        let mut letters = [LETTERS.len() as u8 - 4; 256];
-        let mut at = 0;
-        while at < LETTERS.len() {
-            letters[LETTERS[at] as usize] = at as u8;
-            at += 1;
-        }
-        Self { grams, letters }
-    }
-
-    fn of(&self, gram: &[u8]) -> usize {
-        let place = self
-            .grams
-            .get(number(folded(gram) & OF_GRAM, COMMON_BITS))
-            .copied();
-        let place = usize::from(place.unwrap_or(0));
-        if place < COMMON.len() {
-            return place;
-        }
-        let letter = |byte: &u8| self.letters.get(usize::from(*byte)).copied();
-        let letters = gram.iter().filter_map(letter).map(usize::from);
-        place + letters.sum::<usize>()
-    }
-}
-
 impl Words {
     pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
         let (range, _) = self.places.get(number)?;
@@ -151,25 +92,9 @@ impl Words {
     }
 }
 
-/// Where the first of the rarest two windows of a word stands.
-fn rarest_windows(bytes: &[u8]) -> usize {
-    // A window is as rare as the rarer of its grams.
-    let (mut rarest, mut best) = (0, 0);
-    let (mut first, mut second) = (0, 0);
-    for (end, gram) in bytes.windows(GRAM).enumerate() {
-        let third = RARITY.of(gram);
-        let both = usize::min(first.max(second), second.max(third));
-        if end >= 2 && both >= best {
-            (rarest, best) = (end - 2, both);
-        }
-        (first, second) = (second, third);
-    }
-    rarest
-}
-
 /// The first bytes of a text, four at the most, as a number that is the same for both cases of a
 /// letter.
-fn folded(bytes: &[u8]) -> u32 {
+pub(crate) fn folded(bytes: &[u8]) -> u32 {
     eight_of(bytes) as u32
 }
 
@@ -185,7 +110,7 @@ fn eight_of(bytes: &[u8]) -> u64 {
     })
 }
 
-const fn number(gram: u32, bits: u32) -> usize {
+pub(crate) const fn number(gram: u32, bits: u32) -> usize {
     (gram.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
 }
 

@@ -36,6 +36,7 @@ mod part;
 mod pattern;
 mod places;
 mod program;
+mod rare;
 mod removed;
 mod rule;
 mod rule_set;

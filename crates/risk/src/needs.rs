@@ -429,6 +429,23 @@ mod tests {
     }
 
     #[test]
+    fn a_quoted_word_is_told() {
+        let pattern = "(?i)key\\s*=\\s*[\"'`]([^\"'`\\s]{8,})[\"'`]";
+        for text in ["key = \"abcdefgh\"", "'' key='abcdefghi'"] {
+            assert!(are_met(pattern, text), "{text}");
+        }
+        for text in [
+            "key = \"abcdefg\"",
+            "key = 'abcd efgh'",
+            "key=abcdefgh",
+            "'key=abcdefgh",
+        ] {
+            assert!(!are_met(pattern, text), "{text}");
+        }
+        assert!(are_met("[\"'][a-z]{8}['\"]|x", "x"));
+    }
+
+    #[test]
     fn a_long_run_is_found_wherever_it_stands() {
         for before in 0..60 {
             for length in 20..30 {

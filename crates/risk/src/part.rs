@@ -67,6 +67,8 @@ impl Lines {
 /// Hands over the parts of a text, one after the other and none twice.
 pub(crate) struct Parts<'t> {
     lines: Option<&'t Lines>,
+    /// What every match holds, wherever in it.
+    needs: &'t Needs,
     text: &'t [u8],
     /// The next line that holds what is needed, or the whole text.
     line: Option<Range<usize>>,
@@ -80,7 +82,12 @@ impl<'t> Parts<'t> {
             Some(lines) => lines.needs.next_line(text, from),
             None => Some(from..text.len()),
         };
-        Self { lines, text, line }
+        Self {
+            lines,
+            needs: &told.needs,
+            text,
+            line,
+        }
     }
 
     /// The next part. A line is left out where nothing is wanted that a match in it may touch.
@@ -97,7 +104,9 @@ impl<'t> Parts<'t> {
             let bytes = self.text.get(around.clone()).unwrap_or_default();
             match &mut part {
                 Some(part) if around.start > part.end => break,
-                _ if !(lines.may_hold_match(bytes) && is_wanted(&around)) => {}
+                _ if lines.reach != Some(0)
+                    && !(self.needs.are_met(bytes) && lines.may_hold_match(bytes)) => {}
+                _ if !is_wanted(&around) => {}
                 Some(part) => part.end = around.end,
                 None => part = Some(around),
             }
@@ -126,14 +135,16 @@ fn needs_of(hir: &Hir) -> Needs {
 
 /// Where the last line before a place that is not blank starts.
 fn line_before(text: &[u8], at: usize) -> usize {
-    let head = text.get(..at).unwrap_or_default().trim_ascii_end();
+    let head = text.get(..at).unwrap_or_default();
+    let end = head.iter().rposition(|byte| !is_blank(*byte));
+    let head = head.get(..end.unwrap_or(0)).unwrap_or_default();
     memchr::memrchr(b'\n', head).map_or(0, |end| end + 1)
 }
 
 /// Where the first line after a place that is not blank ends.
 fn line_after(text: &[u8], at: usize) -> usize {
     let tail = text.get(at..).unwrap_or_default();
-    let blank = tail.len() - tail.trim_ascii_start().len();
+    let blank = tail.iter().take_while(|byte| is_blank(**byte)).count();
     let line = tail.get(blank..).unwrap_or_default();
     let end = memchr::memchr(b'\n', line).map_or(line.len(), |end| end + 1);
     at + blank + end
@@ -162,18 +173,102 @@ pub(crate) fn reach_of(hir: &Hir) -> Option<usize> {
         HirKind::Repetition(repetition) => match reach_of(&repetition.sub)? {
             0 => Some(0),
             // Blanks reach to the next line that is not blank, however many there are.
-            _ if is_blank(&repetition.sub) => Some(1),
+            _ if is_of_blanks(&repetition.sub) => Some(1),
             lines => lines.checked_mul(repetition.max? as usize),
         },
     }
 }
 
-fn is_blank(hir: &Hir) -> bool {
+fn is_of_blanks(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Class(Class::Bytes(class)) => {
-            let mut ranges = class.iter();
-            ranges.all(|range| (range.start()..=range.end()).all(|byte| byte.is_ascii_whitespace()))
+            let mut bytes = class.iter().flat_map(|range| range.start()..=range.end());
+            bytes.all(is_blank)
         }
         _ => false,
+    }
+}
+
+/// The bytes that patterns take for blanks.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pattern::Regex;
+    use crate::shape::{read, told};
+
+    fn parts(pattern: &str, keywords: &[&str], text: &str) -> Vec<Range<usize>> {
+        let keywords: Vec<_> = keywords.iter().map(|word| (*word).to_owned()).collect();
+        let told = told(pattern, &keywords);
+        assert!(told.lines(1 << 20).is_some(), "{pattern}");
+        let mut parts = Parts::of(&told, text.as_bytes(), 0);
+        std::iter::from_fn(|| parts.next(|_| true)).collect()
+    }
+
+    #[test]
+    fn every_match_lies_in_a_part() {
+        let odd = "x = 1\nsay password\n\n\nis\n  \"one@two:three\"\nPW:\t'abcdefgh'\n\n\nkey: |\n  abcdefghij\n";
+        let text = ["plain line of words\n".repeat(40), odd.to_owned()]
+            .concat()
+            .repeat(30);
+        for pattern in [
+            "(?i)pass\\w*\\s+is\\s+[\"']([^\\s\"']{8,})[\"']",
+            "one@[a-z]+:",
+            "(?i)pw:\\s{0,4}'[a-z]{8}'",
+            "(?m)^key:[ \\t]*\\|\\n[ ]+[a-z]{10}$",
+            "[^a-z]\"one@",
+        ] {
+            let parts = parts(pattern, &[], &text);
+            let regex = Regex::of(pattern).unwrap();
+            let found: Vec<_> = regex.all_in(text.as_bytes()).collect();
+            assert_eq!(found.len(), 30, "{pattern}");
+            for place in found {
+                let holds =
+                    |part: &Range<usize>| part.start <= place.start && place.end <= part.end;
+                assert!(parts.iter().any(holds), "{pattern} {place:?}");
+            }
+            let read: usize = parts.iter().map(Range::len).sum();
+            assert!(read < text.len() / 4, "{pattern}: {read} bytes");
+        }
+    }
+
+    #[test]
+    fn a_line_far_from_every_keyword_is_left_out() {
+        let pattern = "(?i)token\\s+is\\s+'[a-z]{8,}'";
+        let near = "the Token\nis 'abcdefghij'\n";
+        let far = ["is 'abcdefghij'\n", &"b\n".repeat(20), "token\n"].concat();
+        assert_eq!(parts(pattern, &["token"], near).len(), 1);
+        assert!(parts(pattern, &["token"], &far).is_empty());
+    }
+
+    #[test]
+    fn how_far_a_match_reaches_is_told() {
+        for (pattern, reach) in [
+            ("a[^\n]*b", Some(0)),
+            ("a\\s*b", Some(1)),
+            ("a\\s+b\\s{0,4}c", Some(2)),
+            ("a(?:[^\n]*\n){0,3}?b", Some(3)),
+            ("a(?:b\\s*|\nc\nd)", Some(2)),
+            ("a[^b]*c", None),
+            ("a(?:\\s*b)+", None),
+            ("a[^b]{0,9}c", Some(9)),
+        ] {
+            assert_eq!(reach_of(&read(pattern).unwrap().hir), reach, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn many_lines_that_may_hold_a_match_are_read_once() {
+        let pattern = "(?i)token\\s+is\\s+'[a-z]{8,}'";
+        let text = "token 'abcdefghij'\n\n".repeat(200_000);
+        let whole = |parts: Vec<Range<usize>>, text: &str| {
+            parts.len() == 1 && parts.first() == Some(&(0..text.len()))
+        };
+        assert!(whole(parts(pattern, &["token"], &text), &text));
+        let long = ["token ", &"'abcdefghij' ".repeat(200_000)].concat();
+        assert!(whole(parts(pattern, &["token"], &long), &long));
     }
 }
