@@ -90,6 +90,29 @@ impl<'a> Cursor<'a> {
         Ok(line)
     }
 
+    /// Steps over ordinary lines as long as `take` accepts their first byte. A line that is empty, too
+    /// long or not ended is not ordinary, and neither is one before a line that begins with a backslash.
+    pub(crate) fn step_over(&mut self, mut take: impl FnMut(u8) -> bool) -> Result<(), Refusal> {
+        let Some(Line { number, start, .. }) = self.current else {
+            return Ok(());
+        };
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let (mut lines, mut at) = (0, 0);
+        for end in memchr::memchr_iter(b'\n', rest) {
+            let is_long = end - at > self.limits.line_bytes;
+            let marked = rest.get(end + 1) == Some(&b'\\');
+            match rest.get(at) {
+                Some(first) if end > at && !is_long && !marked && take(*first) => {}
+                _ => break,
+            }
+            (lines, at) = (lines + 1, end + 1);
+        }
+        match lines {
+            0 => Ok(()),
+            _ => self.load(start + at, number + lines),
+        }
+    }
+
     /// Returns the refusal of input that ends too early.
     pub(crate) fn end(&self) -> Refusal {
         let lines = self.bytes.iter().filter(|byte| **byte == b'\n').count();

@@ -268,7 +268,23 @@ fn read_body<'a>(
 ) -> Result<(), Refusal> {
     let start = cursor.offset();
     let (mut old, mut new) = (hunk.old_count, hunk.new_count);
-    while old > 0 || new > 0 {
+    let mut context = 0;
+    loop {
+        cursor.step_over(|marker| {
+            let (on_old, on_new) = (marker != b'+', marker != b'-');
+            let fits = matches!(marker, b' ' | b'+' | b'-')
+                && old >= usize::from(on_old)
+                && new >= usize::from(on_new);
+            if fits {
+                old -= usize::from(on_old);
+                new -= usize::from(on_new);
+                context += usize::from(on_old && on_new);
+            }
+            fits
+        })?;
+        if old == 0 && new == 0 {
+            break;
+        }
         let line = cursor.step()?;
         let Some(kind) = line.text.first().copied().and_then(kind_of) else {
             let marker = line.text.starts_with(b"\\");
@@ -284,12 +300,13 @@ fn read_body<'a>(
         }
         old -= usize::from(on_old);
         new -= usize::from(on_new);
-        hunk.deletions += usize::from(!on_new);
-        hunk.insertions += usize::from(!on_old);
+        context += usize::from(on_old && on_new);
         let is_empty = line.text.len() == 1;
         read_marker(cursor, is_empty, (on_old, old), (on_new, new), follow)?;
     }
     hunk.body = cursor.since(start);
+    hunk.deletions = hunk.old_count - context;
+    hunk.insertions = hunk.new_count - context;
     if !hunk.has_effect() {
         let refusal = Refusal::new(Code::HunkCount, hunk.line, b"@@");
         return Err(refusal.because("the hunk changes nothing"));

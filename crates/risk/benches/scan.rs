@@ -219,11 +219,8 @@ fn each_commit(log: &Path, mut visit: impl FnMut(&[u8])) {
     let mut buffer: Vec<u8> = Vec::new();
     let mut ended = false;
     while !ended {
-        let before = buffer.len();
-        buffer.resize(before + (4 << 20), 0);
-        let read = file.read(&mut buffer[before..]).expect("the log");
-        buffer.truncate(before + read);
-        ended = read == 0;
+        let mut part = file.by_ref().take(4 << 20);
+        ended = part.read_to_end(&mut buffer).expect("the log") == 0;
         let mut start = 0;
         while let Some(end) = next_commit(&buffer[start..]) {
             visit(&buffer[start..start + end]);

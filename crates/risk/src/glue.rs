@@ -4,6 +4,8 @@
 //! each other, by a call that joins a list, letter by letter, or by quotes within a word of a shell.
 //! What is put together from variables is beyond this.
 
+use std::ops::Range;
+
 use baton_patch::{Hunk, LineKind};
 
 use crate::language::Languages;
@@ -20,18 +22,21 @@ const JOINS: [&[u8]; 6] = [
     b"].implode",
 ];
 /// Calls that join the texts in their parentheses.
-const CALLS: [&[u8]; 6] = [
-    b"\"\".join([",
-    b"''.join([",
-    b"tring.Concat(",
-    b"tring.Join(\"\",",
-    b".concat(",
-    b"implode('',",
+const CALLS: [(&[u8], &[u8]); 6] = [
+    (b"\"\".join", b"(["),
+    (b"''.join", b"(["),
+    (b"tring.Concat", b"("),
+    (b"tring.Join", b"(\"\","),
+    (b".concat", b"("),
+    (b"implode", b"('',"),
 ];
 /// A list of so many single letters is a word.
 const LETTERS: usize = 4;
 /// A block of added lines longer than this is not joined, in bytes.
 const MOST: usize = 64 << 10;
+/// What stands further from every place where something was put together says what it said before, in
+/// bytes.
+const AROUND: usize = 1 << 10;
 
 /// Added lines that say something else once their pieces are put together.
 #[derive(Debug)]
@@ -45,7 +50,7 @@ pub(crate) struct Joined {
 /// The blocks of added lines of a hunk in which something is put together.
 pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
     let is_shell = languages.is_any(&["shell", "make", "just", "dockerfile", "workflow"]);
-    if !may_join(hunk.raw(), is_shell) {
+    if hunk.insertions == 0 || !may_join(hunk.raw(), is_shell) {
         return Vec::new();
     }
     let mut blocks: Vec<Joined> = Vec::new();
@@ -69,9 +74,36 @@ pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
         next = Some(line.new_number + 1);
     }
     let blocks = blocks.into_iter().filter(|block| block.text.len() <= MOST);
-    let joined = blocks.filter_map(|block| {
-        let text = join(&block.text, is_shell)?;
-        Some(Joined { text, ..block })
+    let joined = blocks.flat_map(|block| {
+        let (text, places) = join(&block.text, is_shell);
+        around(&text, &places, block.line)
+    });
+    joined.collect()
+}
+
+/// The lines around the places where a text was put together, of which the first has a number.
+fn around(text: &[u8], places: &[usize], first: usize) -> Vec<Joined> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for place in places {
+        let head = text.get(..place.saturating_sub(AROUND)).unwrap_or_default();
+        let start = memchr::memrchr(b'\n', head).map_or(0, |end| end + 1);
+        let from = (place + AROUND).min(text.len());
+        let tail = text.get(from..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', tail).map_or(text.len(), |end| from + end + 1);
+        match parts.last_mut().filter(|last| start <= last.end) {
+            Some(last) => last.end = end,
+            None => parts.push(start..end),
+        }
+    }
+    let (mut line, mut at) = (first, 0);
+    let joined = parts.into_iter().map(|part| {
+        let skipped = text.get(at..part.start).unwrap_or_default();
+        line += memchr::memchr_iter(b'\n', skipped).count();
+        at = part.start;
+        Joined {
+            text: text.get(part).unwrap_or_default().to_vec(),
+            line,
+        }
     });
     joined.collect()
 }
@@ -109,14 +141,10 @@ fn calls_a_join(raw: &[u8]) -> bool {
     })
 }
 
-/// A text with its pieces put together; None where there is nothing to put together.
-fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
-    let quotes = text.iter().filter(|byte| is_quote(**byte)).count();
-    if quotes < 2 {
-        return None;
-    }
+/// A text with its pieces put together, and the places where they were.
+fn join(text: &[u8], is_shell: bool) -> (Vec<u8>, Vec<usize>) {
     let mut out = Vec::with_capacity(text.len());
-    let mut has_joined = false;
+    let mut places = Vec::new();
     let has_lists = !is_shell && joins_a_list(text);
     let (mut letters_left, mut line_end, mut is_list) = (0, 0, false);
     let (mut at, mut after_glue) = (0, 0);
@@ -141,7 +169,7 @@ fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
         };
         match glue {
             Some(length) => {
-                has_joined = true;
+                places.push(out.len());
                 at += length;
                 after_glue = at;
             }
@@ -151,7 +179,7 @@ fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
             }
         }
     }
-    has_joined.then_some(out)
+    (out, places)
 }
 
 fn is_quote(byte: u8) -> bool {
@@ -201,8 +229,17 @@ fn between(rest: &[u8], before: &[u8], is_list: bool, letters_left: &mut usize) 
 
 /// Whether a line joins a list of texts.
 fn joins_a_list(line: &[u8]) -> bool {
-    let holds = |part: &&[u8]| memchr::memmem::find(line, part).is_some();
-    JOINS.iter().chain(&CALLS).any(holds)
+    let joins = |at: usize| {
+        let rest = line.get(at..).unwrap_or_default();
+        JOINS.iter().any(|part| rest.starts_with(part))
+    };
+    let calls = |at: usize| {
+        let (before, rest) = line.split_at_checked(at).unwrap_or_default();
+        CALLS
+            .iter()
+            .any(|(name, opens)| before.ends_with(name) && rest.starts_with(opens))
+    };
+    memchr::memchr_iter(b']', line).any(joins) || memchr::memchr_iter(b'(', line).any(calls)
 }
 
 /// How many texts of one letter follow the closing quote that a text begins with.
@@ -259,8 +296,11 @@ mod tests {
     use super::*;
 
     fn joined(text: &str, is_shell: bool) -> String {
-        let joined = join(text.as_bytes(), is_shell);
-        joined.map_or_else(String::new, |text| String::from_utf8(text).unwrap())
+        let (joined, places) = join(text.as_bytes(), is_shell);
+        match places.is_empty() {
+            true => String::new(),
+            false => String::from_utf8(joined).unwrap(),
+        }
     }
 
     #[test]
@@ -301,5 +341,19 @@ mod tests {
         assert_eq!(joined("w'g'et -q x", true), "wget -q x");
         assert_eq!(joined("so\"ca\"t - y", true), "socat - y");
         assert_eq!(joined("echo \"a b\" 'c'", true), "");
+    }
+
+    #[test]
+    fn only_what_is_near_a_joint_is_read_again() {
+        let line = "one line of words\n";
+        let block = [&line.repeat(200), "x(\"cu\" + \"rl\")\n", &line.repeat(200)].concat();
+        let (text, places) = join(block.as_bytes(), false);
+        let [part] = &around(&text, &places, 7)[..] else {
+            panic!("one part");
+        };
+        assert!(part.text.len() < 3 * AROUND && part.text.starts_with(b"one"));
+        let before = part.text.split(|byte| *byte == b'\n');
+        let before = before.take_while(|line| !line.starts_with(b"x(")).count();
+        assert_eq!(part.line + before, 7 + 200);
     }
 }

@@ -1,123 +1,71 @@
 //! Many short words in a text, found in one pass.
 //!
-//! A word is known by one gram of it, three bytes, and the byte after it; the pass looks every place
-//! of a text up in a small filter of these, and compares a whole word only where its gram stands.
+//! A word is known by two windows of four bytes, one byte apart: wherever it stands, one of them begins at
+//! an even place of the text. The pass looks every second place up in a small filter of these, and compares a
+//! whole word only where one of its windows may stand. A word of four bytes or three fills no two windows,
+//! so that any byte may stand in the rest; words of two are looked for by themselves.
 
 use std::ops::Range;
 
+use memchr::memmem::Finder;
+
+use crate::rare::rarest_windows;
+
 /// Bytes of a gram.
 pub(crate) const GRAM: usize = 3;
-/// Bits of the number of a gram in the filter: its 32 KiB stay in the fastest cache.
-const FILTER_BITS: u32 = 13;
-/// Bits of the number of a word of the second filters, of 64 bits each.
-const SECOND_BITS: u32 = 10;
-/// Bits of the number of a gram in the list of common ones.
-const COMMON_BITS: u32 = 15;
-/// Bits of the number of a gram in the table of words.
+/// Bits of the number of a window in the filter, a bit for each: its 32 KiB stay in the fastest cache.
+const FILTER_BITS: u32 = 18;
+/// Bits of the number of a window in the table of words.
 const SLOT_BITS: u32 = 12;
+/// Bits of the number of a window in the second filter.
+const SECOND_BITS: u32 = 16;
+/// What of a window counts in the filter: for both cases of a letter the same, and of its first and last
+/// byte, of which a short word leaves one open, four bits.
+const COUNTS: u32 = 0x0f5f_5f0f;
 /// Makes the same of both cases of a letter, in eight bytes.
 const FOLD: u64 = 0x2020_2020_2020_2020;
-/// Places that eight bytes are enough for, each with a gram and the byte after it.
-const PLACES: usize = 5;
+/// Windows that are looked up at once, and the bytes that they take.
+const WINDOWS: usize = 8;
+const BLOCK: usize = 2 * WINDOWS + 2;
 /// The bytes of a gram in a number that holds four.
-const OF_GRAM: u32 = 0x00ff_ffff;
-/// The bytes of a word that has but two.
-const OF_PAIR: u32 = 0x0000_ffff;
-/// Letters from the commonest in text and code to the rarest.
-const LETTERS: &[u8] = b" etaoinsrlcdpumhfgbyvwkxjqz";
-/// The commonest grams in the history of some thirty thousand commits of five programs, and in their
-/// documents, the commonest first.
-const COMMON: &[u8] = b"\
-    \x20thionesttes reconthetiostrdataaaataingreshe  co  c stopt inhttttpent ifed procomver  iileindfor\
-    er andgitateuseultit ameatifil toterecttrundeintis to on set seinedefitht cseronsnamreaendt alin\
-    \x20 ror ct ode dedifstssslturng  li  sallst es ersse errde codeadrettatucteasnd  anrucoutetuctionn\
-    \x20teortchedexessbleasschaurn wi noe tthi foder is fihisif  prabl ma cllenargiffprell e cparrinex \
-    nt porock chff in rn asydirgetasean siole  pannepenre incharefiizeadd caist ustpsdocwinfinspaar \
-    esuonftri a sulnteostuncpanimeopeet nfiticn cfunen bugsiz offigwitmplnotmattedreqnstplee socspat\
-    lserattimypeorm htcluitelud opitinit datyp alake enncle ithuertudeic rrolasth areof exthanlespti\
-    ten si hasocrecs tomm  fne  be  ehert trororehubaderlo exoole a as  denstorrsiclaautbufailndi do\
-    sel  tonehosont onas s aackleame lop sonfoperoto";
-
-/// How rare each gram is, by its number, and each letter; only the order counts.
-struct Rarity {
-    grams: [u16; 1 << COMMON_BITS],
-    letters: [u8; 256],
-}
-
+pub(crate) const OF_GRAM: u32 = 0x00ff_ffff;
+/// Marks the number of a gram at the end of a window, and at its beginning.
+const AT_END: u32 = 0x0100_0000;
+const AT_START: u32 = 0x0200_0000;
 /// Words to look for, by number: lower case, two bytes or more.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     bytes: Vec<u8>,
-    /// Where each word stands in these, and where its rarest gram stands in it.
+    /// Where each word stands in these, and where the first of its windows stands in it.
     places: Vec<(Range<u32>, u32)>,
 }
 
-/// Some words of a list by their grams.
+/// Some words of a list by their windows.
 #[derive(Debug)]
 pub(crate) struct Grams {
-    /// For the number of each gram the bytes, by their last five bits, that a word has after it.
-    filter: Box<[u32; 1 << FILTER_BITS]>,
-    /// What passed the filter is looked up once more, by another number: four bytes of the longer words,
-    /// three of the shorter ones.
-    fours: Box<[u64; 1 << SECOND_BITS]>,
-    threes: Box<[u64; 1 << SECOND_BITS]>,
-    /// The first entry with a gram of this number, and one more; 0 for none.
+    /// A bit for the number of each window that a word may stand in.
+    filter: Box<[u32; 1 << (FILTER_BITS - 5)]>,
+    /// As the filter, of all four bytes, or of the three that are known.
+    second: Box<[u32; 1 << (SECOND_BITS - 5)]>,
+    /// The first entry with a window of this number, and one more; 0 for none.
     slots: Box<[u32; 1 << SLOT_BITS]>,
     entries: Vec<Entry>,
-    /// Where words of two bytes may stand; of no size without any.
-    pairs: Vec<u64>,
+    /// Words of two bytes in each of their cases.
+    pairs: Vec<(Finder<'static>, usize)>,
 }
 
 /// Small, so that the entries of a table stay in a fast cache.
 #[derive(Debug)]
 struct Entry {
-    /// The gram and what follows it in the word, eight bytes at the most.
+    /// What of the word stands in the eight bytes that the window begins.
     key: u64,
     /// Which bytes of the key count.
     mask: u64,
-    /// The number of the word, and where in it the gram stands.
+    /// The number of the word, and where in it the window begins.
     word: u32,
-    offset: u16,
+    offset: i16,
     /// The next entry of the same slot, and one more; 0 for none.
     next: u32,
-}
-
-/// The rarity of grams, worked out by the compiler.
-static RARITY: Rarity = Rarity::new();
-
-impl Rarity {
-    #[expect(clippy::indexing_slicing, reason = "the compiler looks up each place")]
-    const fn new() -> Self {
-        let mut grams = [COMMON.len() as u16; 1 << COMMON_BITS];
-        let mut at = 0;
-        while at < COMMON.len() / GRAM {
-            let (first, second, third) = (COMMON[3 * at], COMMON[3 * at + 1], COMMON[3 * at + 2]);
-            let gram = u32::from_le_bytes([first | 0x20, second | 0x20, third | 0x20, 0]);
-            grams[number(gram, COMMON_BITS)] = at as u16;
-            at += 1;
-        }
-        let mut letters = [LETTERS.len() as u8 - 4; 256];
-        let mut at = 0;
-        while at < LETTERS.len() {
-            letters[LETTERS[at] as usize] = at as u8;
-            at += 1;
-        }
-        Self { grams, letters }
-    }
-
-    fn of(&self, gram: &[u8]) -> usize {
-        let place = self
-            .grams
-            .get(number(folded(gram) & OF_GRAM, COMMON_BITS))
-            .copied();
-        let place = usize::from(place.unwrap_or(0));
-        if place < COMMON.len() {
-            return place;
-        }
-        let letter = |byte: &u8| self.letters.get(usize::from(*byte)).copied();
-        let letters = gram.iter().filter_map(letter).map(usize::from);
-        place + letters.sum::<usize>()
-    }
 }
 
 impl Words {
@@ -126,10 +74,9 @@ impl Words {
         self.bytes.get(range.start as usize..range.end as usize)
     }
 
-    fn rarest(&self, number: usize) -> usize {
-        self.places
-            .get(number)
-            .map_or(0, |(_, rarest)| *rarest as usize)
+    fn window(&self, number: usize) -> usize {
+        let place = self.places.get(number);
+        place.map_or(0, |(_, window)| *window as usize)
     }
 
     /// How many there are.
@@ -141,25 +88,13 @@ impl Words {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(word);
         let range = start..self.bytes.len() as u32;
-        self.places.push((range, rarest_gram(word) as u32));
+        self.places.push((range, rarest_windows(word) as u32));
     }
-}
-
-/// Where the rarest gram of a word stands.
-fn rarest_gram(bytes: &[u8]) -> usize {
-    let weight = |offset: usize| {
-        let gram = bytes.get(offset..offset + GRAM).unwrap_or_default();
-        // The byte after a gram tells much more than where the gram stands in the list.
-        let is_last = offset + GRAM == bytes.len();
-        RARITY.of(gram) + if is_last { 0 } else { COMMON.len() / GRAM }
-    };
-    let offsets = 0..(bytes.len() + 1).saturating_sub(GRAM);
-    offsets.max_by_key(|offset| weight(*offset)).unwrap_or(0)
 }
 
 /// The first bytes of a text, four at the most, as a number that is the same for both cases of a
 /// letter.
-fn folded(bytes: &[u8]) -> u32 {
+pub(crate) fn folded(bytes: &[u8]) -> u32 {
     eight_of(bytes) as u32
 }
 
@@ -175,29 +110,8 @@ fn eight_of(bytes: &[u8]) -> u64 {
     })
 }
 
-const fn number(gram: u32, bits: u32) -> usize {
+pub(crate) const fn number(gram: u32, bits: u32) -> usize {
     (gram.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
-}
-
-/// Where a second filter knows some bytes.
-#[inline]
-fn second(bytes: u32) -> (usize, u64) {
-    let number = bytes.wrapping_mul(0x85eb_ca6b) ^ (bytes >> 15);
-    let place = number.wrapping_mul(0xc2b2_ae35) >> (26 - SECOND_BITS);
-    ((place >> 6) as usize, 1 << (place % 64))
-}
-
-fn mark(filter: &mut [u64; 1 << SECOND_BITS], bytes: u32) {
-    let (at, bit) = second(bytes);
-    if let Some(known) = filter.get_mut(at) {
-        *known |= bit;
-    }
-}
-
-#[inline]
-fn is_marked(filter: &[u64; 1 << SECOND_BITS], bytes: u32) -> bool {
-    let (at, bit) = second(bytes);
-    filter.get(at).copied().unwrap_or(0) & bit != 0
 }
 
 /// An array of zeros that never lies on the stack.
@@ -209,84 +123,78 @@ impl Grams {
     /// Makes ready to look for the words of these numbers.
     pub(crate) fn of(words: &Words, numbers: &[usize]) -> Self {
         let mut grams = Self {
-            filter: zeros().unwrap_or_else(|| Box::new([0; 1 << FILTER_BITS])),
-            fours: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
-            threes: zeros().unwrap_or_else(|| Box::new([0; 1 << SECOND_BITS])),
+            filter: zeros().unwrap_or_else(|| Box::new([0; 1 << (FILTER_BITS - 5)])),
+            second: zeros().unwrap_or_else(|| Box::new([0; 1 << (SECOND_BITS - 5)])),
             slots: zeros().unwrap_or_else(|| Box::new([0; 1 << SLOT_BITS])),
-            entries: Vec::with_capacity(numbers.len()),
+            entries: Vec::with_capacity(2 * numbers.len()),
             pairs: Vec::new(),
         };
         for number in numbers {
             if let Some(word) = words.get(*number) {
-                grams.add(word, words.rarest(*number), *number);
+                grams.add(word, words.window(*number), *number);
             }
         }
         grams
     }
 
-    fn add(&mut self, word: &[u8], rarest: usize, number_of_word: usize) {
-        let own = word.get(rarest..).unwrap_or_default();
-        let four = folded(own);
-        let slot = match own.len() {
-            // Any byte may follow, and makes another gram of it.
+    fn add(&mut self, word: &[u8], window: usize, number: usize) {
+        let four = folded(word);
+        match word.len() {
             0..GRAM => {
-                self.mark_pair(four);
-                for byte in 0..=u8::MAX {
-                    let three = four | u32::from(byte | 0x20) << 16;
-                    self.let_pass(three, u32::MAX);
-                    mark(&mut self.threes, three);
-                }
-                four & OF_PAIR
+                let finders = cases(word).into_iter();
+                let finders = finders.map(|word| Finder::new(&word).into_owned());
+                self.pairs.extend(finders.map(|finder| (finder, number)));
             }
             GRAM => {
-                self.let_pass(four, u32::MAX);
-                mark(&mut self.threes, four);
-                four
+                self.let_pass(any_last(four));
+                self.enter(word, 0, (four | AT_START, number));
+                self.let_pass(any_first(four));
+                self.enter(word, -1, (four | AT_END, number));
+            }
+            4 => {
+                self.let_pass([four]);
+                self.enter(word, 0, (four, number));
+                self.let_pass(any_first(four & OF_GRAM));
+                self.enter(word, -1, (four & OF_GRAM | AT_END, number));
             }
             _ => {
-                mark(&mut self.fours, four);
-                self.let_pass(four & OF_GRAM, 1 << ((four >> 24) % 32));
-                four & OF_GRAM
+                for offset in window..=window + 1 {
+                    let four = folded(word.get(offset..).unwrap_or_default());
+                    self.let_pass([four]);
+                    self.enter(word, offset as i16, (four, number));
+                }
             }
-        };
+        }
+    }
+
+    /// Enters a window of a word, which begins at an offset of it, under a number.
+    fn enter(&mut self, word: &[u8], offset: i16, (slot, number_of_word): (u32, usize)) {
+        let own = word.get(offset.max(0) as usize..).unwrap_or_default();
+        let shift = if offset < 0 { 8 } else { 0 };
+        let mask = u64::MAX >> (64 - 8 * own.len().clamp(1, 8));
+        set(&mut *self.second, number(slot, SECOND_BITS));
         if let Some(slot) = self.slots.get_mut(number(slot, SLOT_BITS)) {
             self.entries.push(Entry {
-                key: eight_of(own),
-                mask: u64::MAX >> (64 - 8 * own.len().clamp(1, 8)),
+                key: (eight_of(own) & mask) << shift,
+                mask: mask << shift,
                 word: number_of_word as u32,
-                offset: rarest as u16,
+                offset,
                 next: *slot,
             });
             *slot = self.entries.len() as u32;
         }
     }
 
-    fn mark_pair(&mut self, four: u32) {
-        self.pairs.resize(1 << (16 - 6), 0);
-        let pair = (four & OF_PAIR) as usize;
-        if let Some(known) = self.pairs.get_mut(pair / 64) {
-            *known |= 1 << (pair % 64);
+    fn let_pass(&mut self, windows: impl IntoIterator<Item = u32>) {
+        for window in windows {
+            set(&mut *self.filter, number(window & COUNTS, FILTER_BITS));
         }
     }
 
-    #[inline]
-    fn may_be_pair(&self, four: u32) -> bool {
-        let pair = (four & OF_PAIR) as usize;
-        let known = self.pairs.get(pair / 64);
-        known.is_some_and(|known| known & 1 << (pair % 64) != 0)
-    }
-
-    fn let_pass(&mut self, gram: u32, followers: u32) {
-        if let Some(known) = self.filter.get_mut(number(gram, FILTER_BITS)) {
-            *known |= followers;
-        }
-    }
-
-    /// 1 where a word may have this gram with this byte after it, its highest; else 0.
+    /// 1 where a word may stand in this window; else 0.
     #[inline(always)]
-    fn passes(&self, four: u32) -> u32 {
-        let known = self.filter.get(number(four & OF_GRAM, FILTER_BITS));
-        known.copied().unwrap_or(0) >> ((four >> 24) % 32) & 1
+    fn passes(&self, window: u32) -> u32 {
+        is_set(&*self.filter, number(window & COUNTS, FILTER_BITS))
     }
 
     /// Hands over every place of every word, by its number.
@@ -296,76 +204,171 @@ impl Grams {
         text: &[u8],
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
-        if self.entries.is_empty() {
-            return;
-        }
-        let mut at = 0;
-        while let Some(eight) = text.get(at..at + 8).and_then(|eight| eight.first_chunk()) {
-            let eight = u64::from_le_bytes(*eight) | FOLD;
-            let four = |offset: usize| (eight >> (8 * offset)) as u32;
-            let mut found =
-                (0..PLACES).fold(0, |all, offset| all | self.passes(four(offset)) << offset);
-            while found != 0 {
-                let offset = found.trailing_zeros() as usize;
-                found &= found - 1;
-                let four = four(offset);
-                if !(is_marked(&self.fours, four) || is_marked(&self.threes, four & OF_GRAM)) {
-                    continue;
-                }
-                self.compare(words, text, at + offset, four, visit);
+        let mut pairs = self.places_of_pairs(text).into_iter().peekable();
+        let mut each = |number: usize, range: Range<usize>| {
+            while let Some((at, pair)) = pairs.next_if(|(at, _)| *at < range.start) {
+                visit(pair, at..at + 2);
             }
-            at += PLACES;
+            if number < words.len() {
+                visit(number, range);
+            }
+        };
+        let mut at = 0;
+        while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+            let mut found = 0;
+            for number in 0..WINDOWS {
+                let bytes = block.get(2 * number..).and_then(<[u8]>::first_chunk);
+                let window = bytes.map_or(0, |four| u32::from_le_bytes(*four));
+                found |= self.passes(window) << number;
+            }
+            while found != 0 {
+                self.compare(
+                    words,
+                    text,
+                    at + 2 * found.trailing_zeros() as usize,
+                    &mut each,
+                );
+                found &= found - 1;
+            }
+            at += 2 * WINDOWS;
         }
-        let rest = text.get(at..).unwrap_or_default();
-        for offset in 0..rest.len() {
-            let four = folded(rest.get(offset..).unwrap_or_default());
-            self.compare(words, text, at + offset, four, visit);
+        while at < text.len() {
+            self.compare(words, text, at, &mut each);
+            at += 2;
         }
+        each(words.len(), text.len()..text.len());
     }
 
+    /// Where words of two bytes stand, in order, each with its number.
+    fn places_of_pairs(&self, text: &[u8]) -> Vec<(usize, usize)> {
+        let mut places = Vec::new();
+        for (finder, number) in &self.pairs {
+            let mut from = 0;
+            while let Some(at) = finder.find(text.get(from..).unwrap_or_default()) {
+                places.push((from + at, *number));
+                from += at + 1;
+            }
+        }
+        places.sort_unstable();
+        places
+    }
+
+    /// Compares the words that may stand in the window that begins here.
+    #[inline(always)]
     fn compare(
         &self,
         words: &Words,
         text: &[u8],
         at: usize,
-        four: u32,
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
         let eight = text.get(at..).map(eight_of).unwrap_or_default();
-        self.compare_slot(words, text, (at, eight), four & OF_GRAM, visit);
-        if self.may_be_pair(four) {
-            self.compare_slot(words, text, (at, eight), four & OF_PAIR, visit);
+        let four = eight as u32;
+        let is_known = |slot: u32| is_set(&*self.second, number(slot, SECOND_BITS));
+        let (start, end) = (four & OF_GRAM | AT_START, four >> 8 | AT_END);
+        let known = [is_known(four), is_known(start), is_known(end)];
+        if known != [0; 3] {
+            self.compare_slots(words, text, (at, eight), ([four, start, end], known), visit);
         }
     }
 
-    #[inline]
+    /// Looks the slots through that are known.
+    #[inline(never)]
+    fn compare_slots(
+        &self,
+        words: &Words,
+        text: &[u8],
+        place: (usize, u64),
+        (slots, known): ([u32; 3], [u32; 3]),
+        visit: &mut impl FnMut(usize, Range<usize>),
+    ) {
+        // Windows of two kinds may share a slot, which is looked through once.
+        let mut done = [usize::MAX; 3];
+        for ((slot, known), done_at) in slots.into_iter().zip(known).zip(0..) {
+            let slot = number(slot, SLOT_BITS);
+            if known == 0 || done.contains(&slot) {
+                continue;
+            }
+            if let Some(done) = done.get_mut(done_at) {
+                *done = slot;
+            }
+            self.compare_slot(words, text, place, slot, visit);
+        }
+    }
+
     fn compare_slot(
         &self,
         words: &Words,
         text: &[u8],
         (at, eight): (usize, u64),
-        slot: u32,
+        slot: usize,
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
-        let slot = self.slots.get(number(slot, SLOT_BITS));
-        let mut next = slot.copied().unwrap_or(0);
+        let mut next = self.slots.get(slot).copied().unwrap_or(0);
         let entry = |number: u32| self.entries.get(number.checked_sub(1)? as usize);
         while let Some(own) = entry(next) {
             next = own.next;
-            if eight & own.mask != own.key {
-                continue;
-            }
-            let number = own.word as usize;
-            let start = at.checked_sub(own.offset.into());
-            if let (Some(start), Some(word)) = (start, words.get(number)) {
-                let range = start..start + word.len();
-                let place = text.get(range.clone());
-                if place.is_some_and(|place| place.eq_ignore_ascii_case(word)) {
-                    visit(number, range);
-                }
+            if eight & own.mask == own.key {
+                own.compare(words, text, at, visit);
             }
         }
     }
+}
+
+impl Entry {
+    fn compare(
+        &self,
+        words: &Words,
+        text: &[u8],
+        at: usize,
+        visit: &mut impl FnMut(usize, Range<usize>),
+    ) {
+        let number = self.word as usize;
+        let start = at.checked_add_signed(-isize::from(self.offset));
+        if let (Some(start), Some(word)) = (start, words.get(number)) {
+            let range = start..start + word.len();
+            let place = text.get(range.clone());
+            if place.is_some_and(|place| place.eq_ignore_ascii_case(word)) {
+                visit(number, range);
+            }
+        }
+    }
+}
+
+/// Every window that counts as another one, as the last byte of it behind three, or the first before them.
+fn any_last(three: u32) -> impl Iterator<Item = u32> {
+    (0..16).map(move |byte| three & OF_GRAM | byte << 24)
+}
+
+fn any_first(three: u32) -> impl Iterator<Item = u32> {
+    (0..16).map(move |byte| three << 8 | byte)
+}
+
+/// Sets a bit of many.
+fn set(bits: &mut [u32], bit: usize) {
+    if let Some(known) = bits.get_mut(bit / 32) {
+        *known |= 1 << (bit % 32);
+    }
+}
+
+/// 1 where a bit is set, else 0.
+#[inline(always)]
+fn is_set(bits: &[u32], bit: usize) -> u32 {
+    bits.get(bit / 32).copied().unwrap_or(0) >> (bit % 32) & 1
+}
+
+/// A short word in every case of its letters.
+fn cases(word: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = vec![Vec::new()];
+    for byte in word {
+        let upper = byte.to_ascii_uppercase();
+        let more = all.clone().into_iter().filter(|_| upper != *byte);
+        let mut more: Vec<Vec<u8>> = more.collect();
+        all.iter_mut().for_each(|word| word.push(*byte));
+        more.iter_mut().for_each(|word| word.push(upper));
+        all.append(&mut more);
+    }
+    all
 }
 
 #[cfg(test)]

@@ -96,12 +96,15 @@ fn is_worth_a_look(text: &[u8]) -> bool {
     if text.iter().fold(false, |odd, byte| odd | !plain(*byte)) {
         return true;
     }
+    // From one line feed to the last one that is less than a long line away.
     let mut start = 0;
-    memchr::memchr_iter(b'\n', text).any(|end| {
-        let length = end - start;
-        start = end + 1;
-        length >= BLANKS
-    })
+    while let Some(line) = text.get(start..start + BLANKS) {
+        match memchr::memrchr(b'\n', line) {
+            Some(end) => start += end + 1,
+            None => return true,
+        }
+    }
+    false
 }
 
 /// What a line puts where nobody looks.

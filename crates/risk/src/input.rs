@@ -153,12 +153,15 @@ fn lines(content: &[u8]) -> u64 {
 /// A path as text: as it is when every character of it shows, else quoted as git does, which cannot
 /// be mistaken for a plain path.
 pub(crate) fn shown(path: &[u8]) -> String {
-    let hides = path::warnings(path).iter().any(|warning| {
-        use PathWarning::{Bidi, Control, Invisible, NotUtf8};
-        matches!(warning, Control | Bidi | Invisible | NotUtf8)
-    });
+    let is_plain = path.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let hides = || {
+        path::warnings(path).iter().any(|warning| {
+            use PathWarning::{Bidi, Control, Invisible, NotUtf8};
+            matches!(warning, Control | Bidi | Invisible | NotUtf8)
+        })
+    };
     match std::str::from_utf8(path) {
-        Ok(text) if !hides => text.to_owned(),
+        Ok(text) if is_plain || !hides() => text.to_owned(),
         _ => quote(path),
     }
 }

@@ -84,9 +84,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             if self.file.new.is_none() && hunk.insertions > 0 {
                 self.several(hunk, &called.several)?;
             }
-            if !called.losing.is_empty() {
-                losing.push(Losing::of(hunk, called));
-            }
+            losing.extend(Losing::of(self.book, hunk, &called));
             self.joined(hunk)?;
         }
         if let Some(whole) = &self.file.new {
@@ -101,7 +99,9 @@ impl<'j, 'p> Judge<'j, 'p> {
     fn several(&mut self, hunk: &Hunk<'_>, called: &RuleSet) -> Result<(), Problem> {
         let may_match = |number: &usize| {
             let rule = self.book.rule(*number);
-            rule.is_some_and(|rule| rule.side() == Side::Added && rule.may_match(hunk.raw()))
+            rule.is_some_and(|rule| {
+                rule.side() == Side::Added && rule.may_match_in_lines(hunk.raw())
+            })
         };
         let numbers: Vec<usize> = called.numbers().filter(may_match).collect();
         if numbers.is_empty() {

@@ -51,6 +51,10 @@ pub(crate) fn by_name(file: &ScanFile<'_>, matched: &Matched<'_>, hits: &mut Vec
 /// Two paths that are one file on some file systems, or one that is a folder of the other there:
 /// within the change, and with what the base holds already.
 pub(crate) fn collisions(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
+    // One file alone meets nothing.
+    if input.files.len() < 2 && input.surroundings.is_none() {
+        return;
+    }
     let stays = |file: &&ScanFile<'_>| file.op != Op::Delete;
     let mut seen: HashMap<Vec<u8>, &[u8]> = HashMap::new();
     let gone: HashSet<&[u8]> = input

@@ -1,6 +1,8 @@
 //! What a text must hold before a pattern can match in it: told by reading the pattern, and looked for
 //! at a small part of what the pattern costs, let alone compiling it.
 
+use std::ops::Range;
+
 use regex_syntax::hir::{Class, Dot, Hir, HirKind, Literal};
 
 use crate::pattern::Pattern;
@@ -16,6 +18,8 @@ const MOST_SETS: usize = 3;
 const COMMON: &[u8] = b" etaoinrslcdpumhfg_\nbyv-,.()w;/*=k\"':x>01#2<{}&3456789[]+|jzq\\!%$";
 /// So many of them are not worth looking for.
 const EVERYWHERE: usize = 10;
+/// One that stands in this place or behind it is missing in most lines.
+const RARE: usize = 30;
 
 /// A shorter word is not worth looking for.
 const SHORTEST_WORD: usize = 5;
@@ -40,6 +44,8 @@ pub(crate) struct Needs {
     sets: Vec<Set>,
     /// A word that it holds in some case, in lower case.
     word: Option<Vec<u8>>,
+    /// How long a word between two quotes it holds at the least; 0 where it holds none.
+    quoted: usize,
     /// What follows its last long gap, by itself.
     tail: Option<Pattern>,
 }
@@ -55,6 +61,7 @@ impl Needs {
             beyond_ascii: is_beyond_ascii(hir),
             sets,
             word: words_of(hir).into_iter().max_by_key(Vec::len),
+            quoted: quoted_in(hir),
             tail: tail_of(hir).map(|tail| Pattern::new(tail.to_string())),
         }
     }
@@ -62,10 +69,49 @@ impl Needs {
     /// Whether a text holds all of it.
     pub(crate) fn are_met(&self, text: &[u8]) -> bool {
         let word = self.word.as_ref();
-        self.sets.iter().all(|set| set.has_one_in(text))
+        self.sets.iter().all(|set| set.place_in(text).is_some())
             && !(self.beyond_ascii && text.is_ascii())
             && word.is_none_or(|word| holds_word(text, word))
             && (!self.long_run || has_long_run(text))
+            && (self.quoted == 0 || has_quoted(text, self.quoted))
+    }
+
+    /// The first line from a place of a text on that holds all of it, with its line feed.
+    pub(crate) fn next_line(&self, text: &[u8], from: usize) -> Option<Range<usize>> {
+        let mut from = from;
+        loop {
+            let rest = text.get(from..).filter(|rest| !rest.is_empty())?;
+            let at = from
+                + self
+                    .rarest()
+                    .map_or(Some(0), |rarest| rarest.place_in(rest))?;
+            let (head, tail) = text.split_at_checked(at)?;
+            let start = memchr::memrchr(b'\n', head).map_or(0, |end| end + 1);
+            let end = memchr::memchr(b'\n', tail).map_or(text.len(), |end| at + end + 1);
+            if self.are_met(text.get(start..end).unwrap_or_default()) {
+                return Some(start..end);
+            }
+            from = end;
+        }
+    }
+
+    /// Its rarest bytes, where they tell one line from another.
+    fn rarest(&self) -> Option<&Set> {
+        let set = self.sets.first();
+        set.filter(|set| set.rarity() >= RARE)
+    }
+
+    /// Whether it tells one line from another.
+    pub(crate) fn tells_lines(&self) -> bool {
+        self.rarest().is_some()
+    }
+
+    /// How much of what may stand in a line this leaves out.
+    pub(crate) fn strength(&self) -> usize {
+        let sets = self.sets.iter().map(Set::rarity);
+        let word = self.word.as_ref().map_or(0, |word| 20 * word.len());
+        let beyond = if self.beyond_ascii { 200 } else { 0 };
+        sets.sum::<usize>() + word + 10 * self.quoted + beyond + if self.long_run { 200 } else { 0 }
     }
 
     /// Whether the tail of the pattern, if it has one, matches in a text.
@@ -96,12 +142,13 @@ impl Set {
         self.bytes.get(..self.count).unwrap_or_default()
     }
 
-    fn has_one_in(&self, text: &[u8]) -> bool {
+    /// Where the first of its bytes stands in a text.
+    fn place_in(&self, text: &[u8]) -> Option<usize> {
         match *self.as_slice() {
-            [one] => memchr::memchr(one, text).is_some(),
-            [one, two] => memchr::memchr2(one, two, text).is_some(),
-            [one, two, three] => memchr::memchr3(one, two, three, text).is_some(),
-            _ => true,
+            [one] => memchr::memchr(one, text),
+            [one, two] => memchr::memchr2(one, two, text),
+            [one, two, three] => memchr::memchr3(one, two, three, text),
+            _ => Some(0),
         }
     }
 
@@ -113,7 +160,7 @@ impl Set {
 }
 
 /// Whether a text holds a word, in lower case, in any case.
-fn holds_word(text: &[u8], word: &[u8]) -> bool {
+pub(crate) fn holds_word(text: &[u8], word: &[u8]) -> bool {
     let letters = word.iter().enumerate();
     let rarest = letters.max_by_key(|(_, byte)| rarity(**byte));
     let Some((offset, byte)) = rarest else {
@@ -248,6 +295,58 @@ fn is_beyond_ascii(hir: &Hir) -> bool {
     }
 }
 
+/// How long a word between two quotes every match holds at the least.
+fn quoted_in(hir: &Hir) -> usize {
+    let parts = match hir.kind() {
+        HirKind::Capture(capture) => return quoted_in(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => return quoted_in(&repetition.sub),
+        HirKind::Alternation(parts) => return parts.iter().map(quoted_in).min().unwrap_or(0),
+        HirKind::Concat(parts) => parts,
+        _ => return 0,
+    };
+    let within = parts.iter().map(quoted_in);
+    let words = parts.windows(3).map(|three| match three {
+        [open, word, close] if is_of(open, is_quote) && is_of(close, is_quote) => {
+            shape::whole_run_of(word, is_unquoted)
+        }
+        _ => 0,
+    });
+    within.chain(words).max().unwrap_or(0)
+}
+
+/// Whether a part of a pattern is one byte of some.
+fn is_of(hir: &Hir, is_in: fn(u8) -> bool) -> bool {
+    match hir.kind() {
+        HirKind::Literal(Literal(bytes)) => matches!(**bytes, [byte] if is_in(byte)),
+        HirKind::Class(Class::Bytes(class)) => {
+            let mut bytes = class.iter().flat_map(|range| range.start()..=range.end());
+            bytes.all(is_in)
+        }
+        _ => false,
+    }
+}
+
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'`')
+}
+
+/// Bytes of a quoted word.
+fn is_unquoted(byte: u8) -> bool {
+    !is_quote(byte) && !byte.is_ascii_whitespace()
+}
+
+/// Whether a text holds a word between two quotes that is at least so long.
+fn has_quoted(text: &[u8], length: usize) -> bool {
+    let mut quotes = memchr::memchr3_iter(b'"', b'\'', b'`', text);
+    let mut open = quotes.next();
+    quotes.any(|close| {
+        let word = open
+            .replace(close)
+            .and_then(|open| text.get(open + 1..close));
+        word.is_some_and(|word| word.len() >= length && word.iter().all(|byte| is_unquoted(*byte)))
+    })
+}
+
 /// Bytes that tokens are made of, in the alphabets of base64, base62 and hex, and escapes of bytes.
 fn is_of_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-+/=~\\".contains(&byte)
@@ -327,6 +426,23 @@ mod tests {
         assert!(!matches(pattern, "User-Agent: x\nContent-Length: 0"));
         assert!(matches("(?s)a.{0,9}?b", "short gaps are left alone"));
         assert!(matches("(?s)x|a.{0,99}b", "and choices"));
+    }
+
+    #[test]
+    fn a_quoted_word_is_told() {
+        let pattern = "(?i)key\\s*=\\s*[\"'`]([^\"'`\\s]{8,})[\"'`]";
+        for text in ["key = \"abcdefgh\"", "'' key='abcdefghi'"] {
+            assert!(are_met(pattern, text), "{text}");
+        }
+        for text in [
+            "key = \"abcdefg\"",
+            "key = 'abcd efgh'",
+            "key=abcdefgh",
+            "'key=abcdefgh",
+        ] {
+            assert!(!are_met(pattern, text), "{text}");
+        }
+        assert!(are_met("[\"'][a-z]{8}['\"]|x", "x"));
     }
 
     #[test]

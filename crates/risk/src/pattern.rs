@@ -102,10 +102,10 @@ impl Regex {
         self.fast.get_or_init(build).as_ref().unwrap_or(&self.plain)
     }
 
-    /// The first match that begins at a place of a text or after it; what stands before is in sight.
-    pub(crate) fn find_at(&self, text: &[u8], at: usize) -> Option<Range<usize>> {
-        let input = Input::new(text).range(at..);
-        let found = self.searcher(text.len() - at).search(&input);
+    /// The first match within a part of a text; what stands around it is in sight.
+    pub(crate) fn find_in(&self, text: &[u8], part: Range<usize>) -> Option<Range<usize>> {
+        let searcher = self.searcher(part.len());
+        let found = searcher.search(&Input::new(text).range(part));
         found.map(|found| found.range())
     }
 
@@ -113,13 +113,13 @@ impl Regex {
     pub(crate) fn all_in<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = Range<usize>> + 't {
         let mut at = 0;
         std::iter::from_fn(move || {
-            let found = (at <= text.len()).then(|| self.find_at(text, at))??;
+            let found = (at <= text.len()).then(|| self.find_in(text, at..text.len()))??;
             at = found.end + usize::from(found.is_empty());
             Some(found)
         })
     }
 
-    /// As [`Self::find_at`], with the groups.
+    /// The groups of the first match that begins at a place of a text or after it.
     pub(crate) fn groups_at(&self, text: &[u8], at: usize) -> Option<Groups> {
         let input = Input::new(text).range(at..);
         let searcher = self.searcher(text.len() - at);

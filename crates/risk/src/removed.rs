@@ -6,6 +6,7 @@ use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
 use baton_patch::Hunk;
 
+use crate::book::RuleBook;
 use crate::called::Called;
 use crate::comment::Comments;
 use crate::content::{counts, mask, shorten};
@@ -27,12 +28,22 @@ pub(crate) struct Losing {
 }
 
 impl Losing {
-    pub(crate) fn of(hunk: &Hunk<'_>, called: Called) -> Self {
-        Self {
-            text: ChangedText::new(hunk.old_text()),
-            gone: called.gone(hunk.raw()),
-            called: called.losing,
+    /// None where no rule may find something that goes away.
+    pub(crate) fn of(book: &RuleBook<'_>, hunk: &Hunk<'_>, called: &Called) -> Option<Self> {
+        let gone = called.gone(hunk.raw());
+        let mut wanted = RuleSet::default();
+        for number in called.losing.numbers().filter(|_| hunk.deletions > 0) {
+            let is_bound = || gone.iter().any(|(rule, _)| *rule == number);
+            let rule = book.rule(number);
+            if rule.is_some_and(|rule| is_bound() || rule.may_match_in_lines(hunk.raw())) {
+                wanted.insert(number);
+            }
         }
+        (!wanted.is_empty()).then(|| Self {
+            text: ChangedText::new(hunk.old_text()),
+            gone,
+            called: wanted,
+        })
     }
 
     /// Whether a rule may find something here, told by the lines that it is bound to.

@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::comment::Comments;
 use crate::language::Languages;
+use crate::part::Parts;
 use crate::pattern::{Groups, Regex};
 use crate::secret::SecretRule;
 use crate::shape::{self, Told};
@@ -189,6 +190,13 @@ impl<'p> Rule<'p> {
         self.told().needs.are_met(text)
     }
 
+    /// As [`Self::may_match`], for a text of many lines.
+    pub(crate) fn may_match_in_lines(&self, text: &[u8]) -> bool {
+        let told = self.told();
+        let lines = told.lines(0);
+        told.needs.are_met(text) && lines.is_none_or(|lines| lines.may_match(text))
+    }
+
     /// Whether the rule has a pattern for text; one for paths alone has none.
     pub(crate) fn reads_text(&self) -> bool {
         match &self.source {
@@ -249,22 +257,27 @@ impl<'p> Rule<'p> {
         }
         // The text before the window stays in sight, so that `^` and `\b` mean what they say.
         let text = text.get(..window.end).unwrap_or(text);
-        if !self.told().needs.tail_matches(text) {
+        let told = self.told();
+        if !told.needs.tail_matches(text) {
             return Ok(());
         }
-        let compiled = self.compiled()?;
         let mut at = window.start;
-        while at <= text.len() {
-            let Some(range) = compiled.pattern.find_at(text, at) else {
-                return Ok(());
-            };
-            at = range.end + usize::from(range.is_empty());
-            let matched = text.get(range.clone()).unwrap_or_default();
-            if !is_wanted(&range) || compiled.leaves_alone(matched) {
-                continue;
-            }
-            if visit(compiled.found(text, range, &self.source))?.is_break() {
-                return Ok(());
+        let mut parts = Parts::of(told, text, window.start);
+        while let Some(part) = parts.next(&is_wanted) {
+            let compiled = self.compiled()?;
+            at = at.max(part.start);
+            while at <= part.end {
+                let Some(range) = compiled.pattern.find_in(text, at..part.end) else {
+                    break;
+                };
+                at = range.end + usize::from(range.is_empty());
+                let matched = text.get(range.clone()).unwrap_or_default();
+                if !is_wanted(&range) || compiled.leaves_alone(matched) {
+                    continue;
+                }
+                if visit(compiled.found(text, range, &self.source))?.is_break() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -284,7 +297,8 @@ impl<'p> Rule<'p> {
         if !self.may_match(part) {
             return Ok(false);
         }
-        let found = self.compiled()?.pattern.find_at(text, window.start);
+        let part = window.start..text.len();
+        let found = self.compiled()?.pattern.find_in(text, part);
         Ok(found.is_some())
     }
 

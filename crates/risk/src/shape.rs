@@ -1,15 +1,20 @@
 //! What can be told of a pattern by reading it: where its matches lie, how long they are, and what
 //! every one of them holds. Reading costs a small part of compiling.
 
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
+use crate::held::must_hold;
 use crate::needs::Needs;
+use crate::part::Lines;
 
-/// So many texts that a pattern can hold are written down.
-const MOST_TEXTS: usize = 512;
+/// A pattern that is to read more in all is told where to look, in bytes.
+const FEW_BYTES: usize = 16 << 10;
+/// So many keywords are looked for around each line that may hold a match.
+const FEW: usize = 6;
 
 /// A pattern, read.
 pub(crate) struct Read {
@@ -51,8 +56,26 @@ pub(crate) struct Told {
     pub(crate) longest: Option<usize>,
     /// What a text must hold for a match.
     pub(crate) needs: Needs,
+    /// A few keywords in lower case of which every match that may lie in several lines holds one.
+    near: Vec<Vec<u8>>,
+    /// In which lines a match may lie, worked out once that pays.
+    lines: OnceCell<Lines>,
+    /// How many bytes were to be read.
+    read: Cell<usize>,
     /// The pattern itself, or what is wrong with it.
     pub(crate) hir: Result<Rc<Hir>, String>,
+}
+
+impl Told {
+    /// In which lines of a text of so many bytes a match may lie; None as long as it costs less to read them
+    /// all, or where that cannot be told.
+    pub(crate) fn lines(&self, bytes: usize) -> Option<&Lines> {
+        let read = self.read.get().saturating_add(bytes);
+        self.read.set(read);
+        let hir = self.hir.as_ref().ok().filter(|_| read > FEW_BYTES)?;
+        let lines = || Lines::of(hir, self.stays_in_line, self.near.clone());
+        Some(self.lines.get_or_init(lines)).filter(|lines| lines.tell())
+    }
 }
 
 /// Reads a pattern; one that cannot be read tells nothing.
@@ -62,6 +85,9 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
         holds_keyword: false,
         longest: None,
         needs: Needs::default(),
+        near: Vec::new(),
+        lines: OnceCell::new(),
+        read: Cell::new(0),
         hir,
     };
     let Read { hir, is_unicode } = match read(text) {
@@ -79,11 +105,18 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
         .iter()
         .map(|word| word.to_ascii_lowercase())
         .collect();
+    let holds_keyword = !words.is_empty() && must_hold(&hir, &words);
     Told {
         stays_in_line,
-        holds_keyword: !words.is_empty() && must_hold(&hir, &words),
+        holds_keyword,
+        near: match holds_keyword && !stays_in_line && words.len() <= FEW {
+            true => words.into_iter().map(String::into_bytes).collect(),
+            false => Vec::new(),
+        },
         longest: hir.properties().maximum_len(),
         needs: Needs::of(&hir),
+        lines: OnceCell::new(),
+        read: Cell::new(0),
         hir: Ok(hir.into()),
     }
 }
@@ -92,6 +125,12 @@ pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
 /// is.
 pub(crate) fn longest_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
     Run::of(hir, is_in).longest
+}
+
+/// As [`longest_run_of`], where no match holds anything else; else 0.
+pub(crate) fn whole_run_of(hir: &Hir, is_in: fn(u8) -> bool) -> usize {
+    let run = Run::of(hir, is_in);
+    if run.is_all { run.longest } else { 0 }
 }
 
 fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
@@ -111,7 +150,7 @@ fn stays(hir: &Hir, is_first: bool, is_last: bool) -> bool {
     }
 }
 
-fn holds_line_feed(hir: &Hir) -> bool {
+pub(crate) fn holds_line_feed(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => false,
         HirKind::Literal(Literal(bytes)) => bytes.contains(&b'\n'),
@@ -127,97 +166,6 @@ fn holds_line_feed(hir: &Hir) -> bool {
         HirKind::Repetition(repetition) => holds_line_feed(&repetition.sub),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(holds_line_feed),
     }
-}
-
-fn must_hold(hir: &Hir, words: &[String]) -> bool {
-    match hir.kind() {
-        HirKind::Capture(capture) => must_hold(&capture.sub, words),
-        HirKind::Alternation(parts) => parts.iter().all(|part| must_hold(part, words)),
-        HirKind::Repetition(repetition) => repetition.min > 0 && must_hold(&repetition.sub, words),
-        HirKind::Concat(parts) => {
-            let mut run = vec![String::new()];
-            for part in parts {
-                let ends = starts_of(part);
-                run = joined(&run, ends.as_ref().map_or(&[], |(texts, _)| texts));
-                if all_hold(&run, words) || must_hold(part, words) {
-                    return true;
-                }
-                if !ends.is_some_and(|(_, is_whole)| is_whole) {
-                    run = vec![String::new()];
-                }
-            }
-            false
-        }
-        _ => starts_of(hir).is_some_and(|(texts, _)| all_hold(&texts, words)),
-    }
-}
-
-fn all_hold(texts: &[String], words: &[String]) -> bool {
-    texts
-        .iter()
-        .all(|text| words.iter().any(|word| text.contains(word.as_str())))
-}
-
-/// What a part of a pattern can begin with, in lower case, and whether that is all it can be; None
-/// where that is too much to write down.
-fn starts_of(hir: &Hir) -> Option<(Vec<String>, bool)> {
-    let texts = match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => vec![String::new()],
-        HirKind::Literal(Literal(bytes)) => {
-            vec![String::from_utf8(bytes.to_ascii_lowercase()).ok()?]
-        }
-        HirKind::Class(Class::Bytes(class)) => {
-            let bytes = class.iter().flat_map(|range| range.start()..=range.end());
-            let mut bytes: Vec<u8> = bytes.map(|byte| byte.to_ascii_lowercase()).collect();
-            bytes.sort_unstable();
-            bytes.dedup();
-            let few = bytes.len() <= MOST_TEXTS && bytes.is_ascii();
-            few.then(|| {
-                bytes
-                    .iter()
-                    .map(|byte| char::from(*byte).to_string())
-                    .collect()
-            })?
-        }
-        HirKind::Capture(capture) => return starts_of(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => {
-            let (texts, _) = starts_of(&repetition.sub)?;
-            return Some((texts, false));
-        }
-        HirKind::Alternation(parts) => {
-            let parts: Option<Vec<_>> = parts.iter().map(starts_of).collect();
-            let parts = parts?;
-            let is_whole = parts.iter().all(|(_, is_whole)| *is_whole);
-            let texts: Vec<String> = parts.into_iter().flat_map(|(texts, _)| texts).collect();
-            return (texts.len() <= MOST_TEXTS).then_some((texts, is_whole));
-        }
-        HirKind::Concat(parts) => {
-            let mut run = vec![String::new()];
-            for part in parts {
-                let Some((texts, is_whole)) = starts_of(part) else {
-                    return Some((run, false));
-                };
-                run = joined(&run, &texts);
-                if !is_whole || run.is_empty() {
-                    return (!run.is_empty()).then_some((run, false));
-                }
-            }
-            return Some((run, true));
-        }
-        _ => return None,
-    };
-    Some((texts, true))
-}
-
-/// Every text of one list followed by every one of another; the first list where that is too much.
-fn joined(first: &[String], second: &[String]) -> Vec<String> {
-    if second.is_empty() || first.len() * second.len() > MOST_TEXTS {
-        return first.to_vec();
-    }
-    let pairs = first
-        .iter()
-        .flat_map(|one| second.iter().map(move |two| format!("{one}{two}")));
-    pairs.collect()
 }
 
 /// The runs that every match of a part of a pattern holds: at its beginning, at its end, the longest.
