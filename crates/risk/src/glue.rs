@@ -4,8 +4,6 @@
 //! each other, by a call that joins a list, letter by letter, or by quotes within a word of a shell.
 //! What is put together from variables is beyond this.
 
-use std::ops::Range;
-
 use baton_patch::{Hunk, LineKind};
 
 use crate::language::Languages;
@@ -34,10 +32,6 @@ const CALLS: [(&[u8], &[u8]); 6] = [
 const LETTERS: usize = 4;
 /// A block of added lines longer than this is not joined, in bytes.
 const MOST: usize = 64 << 10;
-/// What stands further from every place where something was put together says what it said before, in
-/// bytes.
-const AROUND: usize = 1 << 10;
-
 /// Added lines that say something else once their pieces are put together.
 #[derive(Debug)]
 pub(crate) struct Joined {
@@ -74,36 +68,9 @@ pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
         next = Some(line.new_number + 1);
     }
     let blocks = blocks.into_iter().filter(|block| block.text.len() <= MOST);
-    let joined = blocks.flat_map(|block| {
-        let (text, places) = join(&block.text, is_shell);
-        around(&text, &places, block.line)
-    });
-    joined.collect()
-}
-
-/// The lines around the places where a text was put together, of which the first has a number.
-fn around(text: &[u8], places: &[usize], first: usize) -> Vec<Joined> {
-    let mut parts: Vec<Range<usize>> = Vec::new();
-    for place in places {
-        let head = text.get(..place.saturating_sub(AROUND)).unwrap_or_default();
-        let start = memchr::memrchr(b'\n', head).map_or(0, |end| end + 1);
-        let from = (place + AROUND).min(text.len());
-        let tail = text.get(from..).unwrap_or_default();
-        let end = memchr::memchr(b'\n', tail).map_or(text.len(), |end| from + end + 1);
-        match parts.last_mut().filter(|last| start <= last.end) {
-            Some(last) => last.end = end,
-            None => parts.push(start..end),
-        }
-    }
-    let (mut line, mut at) = (first, 0);
-    let joined = parts.into_iter().map(|part| {
-        let skipped = text.get(at..part.start).unwrap_or_default();
-        line += memchr::memchr_iter(b'\n', skipped).count();
-        at = part.start;
-        Joined {
-            text: text.get(part).unwrap_or_default().to_vec(),
-            line,
-        }
+    let joined = blocks.filter_map(|block| {
+        let text = join(&block.text, is_shell)?;
+        Some(Joined { text, ..block })
     });
     joined.collect()
 }
@@ -141,10 +108,10 @@ fn calls_a_join(raw: &[u8]) -> bool {
     })
 }
 
-/// A text with its pieces put together, and the places where they were.
-fn join(text: &[u8], is_shell: bool) -> (Vec<u8>, Vec<usize>) {
+/// A text with its pieces put together; None where nothing was.
+fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
-    let mut places = Vec::new();
+    let mut has_joined = false;
     let has_lists = !is_shell && joins_a_list(text);
     let (mut letters_left, mut line_end, mut is_list) = (0, 0, false);
     let (mut at, mut after_glue) = (0, 0);
@@ -169,7 +136,7 @@ fn join(text: &[u8], is_shell: bool) -> (Vec<u8>, Vec<usize>) {
         };
         match glue {
             Some(length) => {
-                places.push(out.len());
+                has_joined = true;
                 at += length;
                 after_glue = at;
             }
@@ -179,7 +146,7 @@ fn join(text: &[u8], is_shell: bool) -> (Vec<u8>, Vec<usize>) {
             }
         }
     }
-    (out, places)
+    has_joined.then_some(out)
 }
 
 fn is_quote(byte: u8) -> bool {
@@ -296,11 +263,8 @@ mod tests {
     use super::*;
 
     fn joined(text: &str, is_shell: bool) -> String {
-        let (joined, places) = join(text.as_bytes(), is_shell);
-        match places.is_empty() {
-            true => String::new(),
-            false => String::from_utf8(joined).unwrap(),
-        }
+        let joined = join(text.as_bytes(), is_shell);
+        joined.map_or_else(String::new, |text| String::from_utf8(text).unwrap())
     }
 
     #[test]
@@ -341,19 +305,5 @@ mod tests {
         assert_eq!(joined("w'g'et -q x", true), "wget -q x");
         assert_eq!(joined("so\"ca\"t - y", true), "socat - y");
         assert_eq!(joined("echo \"a b\" 'c'", true), "");
-    }
-
-    #[test]
-    fn only_what_is_near_a_joint_is_read_again() {
-        let line = "one line of words\n";
-        let block = [&line.repeat(200), "x(\"cu\" + \"rl\")\n", &line.repeat(200)].concat();
-        let (text, places) = join(block.as_bytes(), false);
-        let [part] = &around(&text, &places, 7)[..] else {
-            panic!("one part");
-        };
-        assert!(part.text.len() < 3 * AROUND && part.text.starts_with(b"one"));
-        let before = part.text.split(|byte| *byte == b'\n');
-        let before = before.take_while(|line| !line.starts_with(b"x(")).count();
-        assert_eq!(part.line + before, 7 + 200);
     }
 }
