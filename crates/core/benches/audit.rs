@@ -147,7 +147,12 @@ const SQLITE: &str = r#"
 import sqlite3, sys
 role, path, lines = sys.argv[1], sys.argv[2], int(sys.argv[3])
 db = sqlite3.connect(path + "/log.db", timeout=60, isolation_level=None)
-db.execute("pragma journal_mode=WAL")
+while True:
+    try:
+        db.execute("pragma journal_mode=WAL")
+        break
+    except sqlite3.OperationalError:
+        pass  # Another one is at it, and here SQLite waits for nobody.
 db.execute("pragma synchronous=FULL")
 db.execute("create table if not exists log(line text)")
 line = "x" * 760
