@@ -164,7 +164,7 @@ fn of_places() -> Vec<Case> {
             put_back(bench, "T-1", "inbox", "pr");
             None
         }),
-        case("TASK_GONE", "put the folder back", |bench| {
+        case("TASK_GONE", "baton watchdog --once, for", |bench| {
             submitted(bench);
             std::fs::remove_dir_all(bench.task("inbox", "T-1")).unwrap();
             None
