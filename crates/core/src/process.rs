@@ -4,14 +4,12 @@
 //! This is supervision, not isolation: a child that starts a new session leaves the group.
 
 mod attended;
+mod streams;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access};
@@ -20,12 +18,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::problem::Problem;
 
 pub use attended::run_attended;
+use streams::Streams;
 
 /// How often STOP is asked for while a child runs. With the time a kill takes, a child ends well
 /// within two seconds.
 const STOP_POLL: Duration = Duration::from_millis(100);
-/// How long the pipes may stay open after the child ended; a leftover holding them is cut off.
-const DRAIN: Duration = Duration::from_millis(500);
+/// How long to wait for the streams between two looks at a child.
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
 /// How long to wait between two looks at a child whose streams are closed: it ends within microseconds
 /// or it stays.
@@ -157,47 +156,11 @@ pub struct Finished {
 pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Problem> {
     let started = Instant::now();
     let mut child = spawn(spec)?;
-    feed(&mut child, spec.input.clone());
-    let (sender, ends) = channel();
-    let stdout = Arc::new(Mutex::new(Captured::default()));
-    let stderr = if spec.merge {
-        Arc::clone(&stdout)
-    } else {
-        Arc::new(Mutex::new(Captured::default()))
-    };
-    let readers = usize::from(child.stdout.is_some()) + usize::from(child.stderr.is_some());
-    collect(
-        child.stdout.take(),
-        Arc::clone(&stdout),
-        spec,
-        sender.clone(),
-    );
-    collect(child.stderr.take(), Arc::clone(&stderr), spec, sender);
-    let (ended, open) = supervise(
-        &mut child,
-        &ends,
-        readers,
-        started + spec.timeout,
-        is_stopped,
-    );
-    drain(&ends, open);
-    let take = |stream: &Mutex<Captured>| {
-        stream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    };
-    let stderr = if spec.merge {
-        Captured::default()
-    } else {
-        take(&stderr)
-    };
-    Ok(Finished {
-        ended,
-        stdout: take(&stdout),
-        stderr,
-        duration: started.elapsed(),
-    })
+    let mut streams = Streams::of(&mut child, spec);
+    let deadline = started + spec.timeout;
+    let ended = supervise(&mut child, &mut streams, deadline, is_stopped);
+    kill_group(&mut child);
+    Ok(streams.finish(ended, started))
 }
 
 fn spawn(spec: &Spec) -> Result<Child, Problem> {
@@ -268,80 +231,37 @@ fn found(program: &OsStr, environment: &[(OsString, OsString)]) -> PathBuf {
     file.unwrap_or_else(|| PathBuf::from(program))
 }
 
-/// Writes the input from a thread: a child that reads nothing must not block us.
-fn feed(child: &mut Child, input: Vec<u8>) {
-    if let Some(mut pipe) = child.stdin.take() {
-        std::thread::spawn(move || {
-            // A child that closed its input early is no error of ours.
-            let _ = pipe.write_all(&input);
-        });
-    }
-}
-
-fn collect<R: Read + Send + 'static>(
-    stream: Option<R>,
-    into: Arc<Mutex<Captured>>,
-    spec: &Spec,
-    ends: Sender<()>,
-) {
-    let Some(mut stream) = stream else { return };
-    let (limit, all_or_nothing) = (spec.output_limit, spec.all_or_nothing);
-    std::thread::spawn(move || {
-        let mut buffer = [0_u8; 16 << 10];
-        while let Ok(count) = stream.read(&mut buffer) {
-            if count == 0 {
-                break;
-            }
-            let mut captured = into.lock().unwrap_or_else(PoisonError::into_inner);
-            captured.take_in(buffer.get(..count).unwrap_or_default(), limit);
-            if all_or_nothing && captured.is_cut() {
-                break;
-            }
-        }
-        drop(stream);
-        // The receiver is gone when the drain time is over.
-        let _ = ends.send(());
-    });
-}
-
-/// Waits for the end, the time limit or STOP, then kills what is left of the group. Also says how
-/// many streams are still open.
+/// Waits for the end, the time limit or STOP.
 fn supervise(
     child: &mut Child,
-    ends: &Receiver<()>,
-    mut open: usize,
+    streams: &mut Streams<'_>,
     deadline: Instant,
     is_stopped: &dyn Fn() -> bool,
-) -> (Ended, usize) {
+) -> Ended {
     let mut last_poll = Instant::now();
     let mut pause = SHORTEST_PAUSE;
-    let ended = loop {
+    loop {
         if let Ok(Some(status)) = child.try_wait() {
-            break ended_by(status);
+            return ended_by(status);
         }
         let now = Instant::now();
         if now >= deadline {
-            break Ended::Timeout;
+            return Ended::Timeout;
         }
         if now.duration_since(last_poll) >= STOP_POLL {
             last_poll = now;
             if is_stopped() {
-                break Ended::Stopped;
+                return Ended::Stopped;
             }
         }
-        if open == 0 {
+        if streams.is_done() {
             // The streams are closed, so the end is near: look often at first.
             std::thread::sleep(pause);
             pause = (2 * pause).min(LONGEST_PAUSE);
         } else {
-            match ends.recv_timeout(Duration::from_millis(10)) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => open -= 1,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
+            streams.pump(LONGEST_WAIT);
         }
-    };
-    kill_group(child);
-    (ended, open)
+    }
 }
 
 fn kill_group(child: &mut Child) {
@@ -350,16 +270,6 @@ fn kill_group(child: &mut Child) {
         let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = child.wait();
-}
-
-fn drain(ends: &Receiver<()>, open: usize) {
-    let deadline = Instant::now() + DRAIN;
-    for _ in 0..open {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if ends.recv_timeout(left).is_err() {
-            return;
-        }
-    }
 }
 
 fn ended_by(status: ExitStatus) -> Ended {
@@ -402,6 +312,36 @@ mod tests {
         let done = run(&spec, &|| false).unwrap();
         assert_eq!((done.stdout.bytes.len(), done.stdout.total), (100, 1 << 20));
         assert!(done.stdout.is_cut());
+    }
+
+    #[test]
+    fn much_goes_in_while_much_comes_out() {
+        let mut spec = spec("tee /dev/stderr");
+        spec.input = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+        spec.output_limit = 4 << 20;
+        let done = run(&spec, &|| false).unwrap();
+        assert!(done.stdout.bytes == spec.input && done.stderr.bytes == spec.input);
+        spec.merge = true;
+        let done = run(&spec, &|| false).unwrap();
+        assert_eq!(done.stdout.total, 2 * 3_000_000);
+        assert_eq!(done.stderr, Captured::default());
+    }
+
+    #[test]
+    fn a_child_need_not_read_nor_keep_its_streams() {
+        let mut spec = spec("exit 5");
+        spec.input = vec![b'x'; 1 << 20];
+        assert_eq!(run(&spec, &|| false).unwrap().ended, Ended::Exit(5));
+        spec.argv[2] = "exec <&- >&- 2>&-; sleep 0.2; exit 4".into();
+        assert_eq!(run(&spec, &|| false).unwrap().ended, Ended::Exit(4));
+    }
+
+    #[test]
+    fn who_holds_the_streams_in_a_session_of_its_own_is_not_waited_for() {
+        let done = run(&spec("setsid sleep 5 & echo here"), &|| false).unwrap();
+        assert_eq!(done.ended, Ended::Exit(0));
+        assert_eq!(done.stdout.bytes, b"here\n");
+        assert!(done.duration < Duration::from_secs(4), "{done:?}");
     }
 
     #[test]

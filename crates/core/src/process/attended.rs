@@ -2,11 +2,9 @@
 
 use std::io::IsTerminal;
 use std::process::Stdio;
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Captured, Ended, Finished, Spec, collect, command, drain, ended_by, feed, launch};
+use super::{Ended, Finished, Spec, Streams, command, launch, supervise};
 use crate::problem::Problem;
 
 /// Runs a child that may ask the person at the terminal for something: it stays in the foreground,
@@ -21,39 +19,13 @@ pub fn run_attended(spec: &Spec) -> Result<Finished, Problem> {
         command.stderr(Stdio::inherit());
     }
     let mut child = launch(spec, &mut command)?;
-    feed(&mut child, spec.input.clone());
-    let (sender, ends) = channel();
-    let stdout = Arc::new(Mutex::new(Captured::default()));
-    let stderr = Arc::new(Mutex::new(Captured::default()));
-    let open = usize::from(child.stdout.is_some()) + usize::from(child.stderr.is_some());
-    collect(
-        child.stdout.take(),
-        Arc::clone(&stdout),
-        spec,
-        sender.clone(),
-    );
-    collect(child.stderr.take(), Arc::clone(&stderr), spec, sender);
-    let ended = loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            break ended_by(status);
-        }
-        if started.elapsed() >= spec.timeout {
-            // One that ended just now is the good case.
-            let _ = child.kill();
-            let _ = child.wait();
-            break Ended::Timeout;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    drain(&ends, open);
-    let take = |stream: &Mutex<Captured>| {
-        let held = stream.lock().unwrap_or_else(PoisonError::into_inner);
-        held.clone()
-    };
-    Ok(Finished {
-        ended,
-        stdout: take(&stdout),
-        stderr: take(&stderr),
-        duration: started.elapsed(),
-    })
+    let mut streams = Streams::of(&mut child, spec);
+    let deadline = started + spec.timeout;
+    let ended = supervise(&mut child, &mut streams, deadline, &|| false);
+    if ended == Ended::Timeout {
+        // One that ended just now is the good case.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    Ok(streams.finish(ended, started))
 }
