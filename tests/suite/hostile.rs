@@ -1,8 +1,63 @@
 //! Names and patches that try to lead elsewhere: refused, and nothing of the user's is touched.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::Bench;
+
+/// What a tool says that must not wait for anybody.
+fn at_once(bench: &Bench, arguments: &[&str]) -> String {
+    let mut command = bench.command(arguments);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > patience {
+            child.kill().unwrap();
+            panic!("{arguments:?} waits");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_pipe_in_place_of_a_policy_is_refused_and_not_waited_for() {
+    for (name, code) in [
+        ("POLICY.json", "POLICY_MISSING"),
+        ("POLICY_ACCEPTED.json", "POLICY_NOT_ACCEPTED"),
+        ("MANIFEST.json", "MANIFEST_INVALID"),
+        ("SECRET_RULES.toml", "SECRET_RULES_MISSING"),
+    ] {
+        let bench = Bench::new();
+        let path = bench.root().join(".autodev_ssot").join(name);
+        std::fs::remove_file(&path).unwrap();
+        let made = Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let text = format!(
+            "diff --git a/a b/a\nnew file mode 100644\nindex {}..{}\n--- /dev/null\n+++ b/a\n@@ -0,0 +1 @@\n+a\n",
+            "0".repeat(40),
+            "78981922613b2afb6025042ff6bd878ac1994e85"
+        );
+        let patch = bench.patch_file("x.patch", &text);
+        let scan = at_once(
+            &bench,
+            &["diff-risk-scan", "--patch", patch.to_str().unwrap()],
+        );
+        let submit = ["submit", "--title", "t", "--goal", "g", "--allow", "a"];
+        let submit = at_once(&bench, &submit);
+        assert!(
+            [scan.as_str(), submit.as_str()].concat().contains(code),
+            "{name}: {scan} {submit}"
+        );
+        at_once(&bench, &["stop-check"]);
+        at_once(&bench, &["doctor"]);
+    }
+}
 
 #[test]
 fn names_that_could_lead_elsewhere_are_refused() {

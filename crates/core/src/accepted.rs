@@ -117,10 +117,11 @@ impl Accepted {
     /// # Errors
     /// `POLICY_NOT_ACCEPTED` when there is none.
     pub fn read(root: &Path) -> Result<Self, Problem> {
-        let bytes = files::read_named(&root.join(SSOT).join(FILE), MAX_BYTES).map_err(|error| {
-            Problem::fail(CODE, format!("{SSOT}/{FILE} cannot be read: {error}"))
-                .hint("restore it from git, or accept the policy anew: baton policy accept")
-        })?;
+        let bytes =
+            files::read_placed(&root.join(SSOT).join(FILE), MAX_BYTES).map_err(|error| {
+                Problem::fail(CODE, format!("{SSOT}/{FILE} cannot be read: {error}"))
+                    .hint("restore it from git, or accept the policy anew: baton policy accept")
+            })?;
         Self::parse(&bytes)
     }
 }

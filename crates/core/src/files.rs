@@ -388,27 +388,39 @@ pub fn read_named(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     read_file(File::open(path)?, limit)
 }
 
+/// Reads a file that has its place, which nobody but baton names: no pipe or device, at which a reader
+/// would wait for ever.
+///
+/// # Errors
+/// `InvalidData` when it is larger or no regular file, else the system's.
+pub fn read_placed(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    read_file(open_regular(path, OFlags::empty())?, limit)
+}
+
 /// Reads a file that only its owner may read: no link, no pipe, mode 0600 or less.
 ///
 /// # Errors
 /// `PermissionDenied` when others may read it, `InvalidData` when it is larger or no regular file,
 /// else the system's.
 pub fn read_private(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
-    let status = file.metadata()?;
-    if !status.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "no regular file",
-        ));
-    }
-    let mode = status.permissions().mode() & 0o777;
+    let file = open_regular(path, OFlags::NOFOLLOW)?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         let why = format!("its mode is {mode:04o}, expected 0600: chmod 600 it");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     read_file(file, limit)
+}
+
+/// Opens a regular file and waits for nobody.
+fn open_regular(path: &Path, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+    let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let why = "no regular file";
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
 }
 
 /// Reads a stream to its end, at most `limit` bytes.

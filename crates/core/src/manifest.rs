@@ -280,7 +280,7 @@ pub fn store_of(root: &Path) -> Result<Option<String>, Problem> {
         #[serde(default)]
         store: Option<String>,
     }
-    let bytes = match files::read_named(&root.join(SSOT).join("MANIFEST.json"), MAX_BYTES) {
+    let bytes = match files::read_placed(&root.join(SSOT).join("MANIFEST.json"), MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Problem::fail(CODE, format!("manifest: {error}"))),

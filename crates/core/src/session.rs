@@ -8,7 +8,7 @@ mod rights;
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
-use std::io::{IsTerminal, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -206,10 +206,10 @@ impl Session {
             .as_deref()
             .is_some_and(|path| path.symlink_metadata().is_ok());
         match (&self.common.policy, own) {
-            (Some(named), _) if !own_is_there => read_ssot(named, "POLICY_MISSING"),
+            (Some(named), _) if !own_is_there => read_policy(named),
             (Some(named), Some(own)) => {
                 let bytes = read_ssot(&own, "POLICY_MISSING")?;
-                if read_ssot(named, "POLICY_MISSING")? == bytes {
+                if read_policy(named)? == bytes {
                     return Ok(bytes);
                 }
                 Err(Problem::fail(
@@ -414,12 +414,12 @@ impl Session {
     /// `FILE_UNREADABLE`; a usage error when standard input is a terminal.
     pub fn read_named(&self, path: &Path, limit: usize) -> Result<Vec<u8>, Problem> {
         let outcome = if path.as_os_str() == "-" {
-            if std::io::stdin().is_terminal() {
+            if io::stdin().is_terminal() {
                 return Err(Problem::usage(
                     "- means standard input, and that is a terminal: pipe the file in",
                 ));
             }
-            files::read_bounded(std::io::stdin().lock(), limit)
+            files::read_bounded(io::stdin().lock(), limit)
         } else {
             files::read_named(path, limit)
         };
@@ -457,10 +457,19 @@ pub fn stop_problem(why: &str) -> Problem {
 }
 
 fn read_ssot(path: &Path, missing: &str) -> Result<Vec<u8>, Problem> {
-    files::read_named(path, MAX_SSOT_BYTES).map_err(|error| {
-        Problem::fail(missing, format!("{}: {error}", path.display()))
-            .hint("run baton init, or restore the file from the base commit; there is no default")
-    })
+    let read = files::read_placed(path, MAX_SSOT_BYTES);
+    read.map_err(|error| unread(path, missing, &error))
+}
+
+/// Reads the policy that `--policy` names, which may come out of a pipe.
+fn read_policy(path: &Path) -> Result<Vec<u8>, Problem> {
+    let read = files::read_named(path, MAX_SSOT_BYTES);
+    read.map_err(|error| unread(path, "POLICY_MISSING", &error))
+}
+
+fn unread(path: &Path, missing: &str, error: &io::Error) -> Problem {
+    Problem::fail(missing, format!("{}: {error}", path.display()))
+        .hint("run baton init, or restore the file from the base commit; there is no default")
 }
 
 /// Reads all of standard input, within bounds.

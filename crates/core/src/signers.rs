@@ -284,7 +284,7 @@ fn stamp(time: SystemTime) -> String {
 }
 
 fn read_if_any(path: &Path) -> Result<Option<Vec<u8>>, Problem> {
-    match files::read_named(path, MAX_BYTES) {
+    match files::read_placed(path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(invalid(format!("{}: {error}", path.display()))),

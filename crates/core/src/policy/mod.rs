@@ -248,7 +248,7 @@ impl SecretRules {
     pub fn read(&self, folder: &Path, most: usize) -> Result<Vec<(String, Vec<u8>)>, Problem> {
         let read = |file: &SecretFile| {
             let path = folder.join(&file.path);
-            let bytes = files::read_named(&path, most).map_err(|error| {
+            let bytes = files::read_placed(&path, most).map_err(|error| {
                 let why = format!("the policy names {}: {error}", path.display());
                 Problem::fail("SECRET_RULES_MISSING", why)
                     .hint("restore the file beside POLICY.json, or name another under secret_rules")

@@ -26,7 +26,7 @@ pub(super) fn pin(root: &Path, address: &str) -> Result<(), Problem> {
 /// Refuses an address that no person chose for this checkout.
 pub(super) fn check(root: &Path, address: &str) -> Result<(), Problem> {
     let path = git_folder(root)?.join(FILE);
-    let pinned = match files::read_named(&path, MOST) {
+    let pinned = match files::read_placed(&path, MOST) {
         Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(Problem::io(path.display(), &error)),

@@ -111,7 +111,7 @@ pub(super) fn signers(case: &Case<'_>, candidate: &Candidate) -> Result<Found, P
         return Ok(Found::Nothing);
     }
     let path = format!("{SSOT}/{ALLOWED}");
-    let used = files::read_named(&case.session.root()?.join(&path), MAX_SIGNERS);
+    let used = files::read_placed(&case.session.root()?.join(&path), MAX_SIGNERS);
     let used = used.map_err(|error| Problem::io(&path, &error))?;
     let (repository, at) = match (case.trust.is_bundle, &case.trust.clone) {
         (false, _) => (case.session.repository()?, "HEAD"),
