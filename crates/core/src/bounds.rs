@@ -122,25 +122,43 @@ pub fn timestamp(field: &str, text: &str) -> Checked {
 }
 
 fn is_timestamp(text: &str) -> bool {
-    let number = |from: usize, length: usize, least: u32, most: u32| {
-        text.get(from..from + length)
-            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|digits| digits.parse::<u32>().ok())
-            .is_some_and(|number| (least..=most).contains(&number))
+    let Some(fixed) = text.as_bytes().first_chunk::<19>() else {
+        return false;
     };
-    let is = |at: usize, expected: &str| text.get(at..=at) == Some(expected);
-    let date = number(0, 4, 0, 9999)
-        && is(4, "-")
-        && number(5, 2, 1, 12)
-        && is(7, "-")
-        && number(8, 2, 1, 31);
-    let time = is(10, "T")
-        && number(11, 2, 0, 23)
-        && is(13, ":")
-        && number(14, 2, 0, 59)
-        && is(16, ":")
-        && number(17, 2, 0, 60);
-    let Some(rest) = text.get(19..).filter(|_| date && time && text.len() <= 40) else {
+    let [
+        year @ ..,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+        b':',
+        s1,
+        s2,
+    ] = fixed
+    else {
+        return false;
+    };
+    let pairs = [[m1, m2], [d1, d2], [h1, h2], [n1, n2], [s1, s2]];
+    let mut digits = pairs.as_flattened().iter().copied().chain(year);
+    if !digits.all(u8::is_ascii_digit) {
+        return false;
+    }
+    let [month, day, hour, minute, second] =
+        pairs.map(|[tens, ones]| (tens - b'0') * 10 + (ones - b'0'));
+    let is_moment = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour <= 23
+        && minute <= 59
+        && second <= 60;
+    let Some(rest) = text.get(19..).filter(|_| is_moment && text.len() <= 40) else {
         return false;
     };
     let zone = match rest.strip_prefix('.') {

@@ -37,10 +37,13 @@ impl TaskId {
             .bytes()
             .next()
             .is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let plain = text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if begins_well && plain && text.len() <= 64 && !text.contains("..") {
+        let mut before = b'.';
+        let plain = text.bytes().all(|byte| {
+            let is_second_dot = (before, byte) == (b'.', b'.');
+            before = byte;
+            !is_second_dot && (byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        });
+        if begins_well && plain && text.len() <= 64 {
             return Ok(());
         }
         let shown = masking::excerpt(text, 80);

@@ -24,6 +24,6 @@ pub use note::{
 pub use receipt::Receipt;
 pub use stored::{Hashes, completed_by, consistency, inclusion, root, stored_count, stored_index};
 pub use tree::{
-    Hash, Line, MAX_PROOF, MAX_SIZE, TreeRange, check_consistency, check_inclusion, empty_root,
-    leaf_hash, node_hash,
+    Hash, Hashing, LineHashes, MAX_PROOF, MAX_SIZE, TreeRange, check_consistency, check_inclusion,
+    empty_root, leaf_hash, node_hash,
 };

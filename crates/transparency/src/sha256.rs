@@ -5,7 +5,7 @@
 
 use sha2::block_api::compress256;
 
-type Block = [u8; 64];
+pub(crate) type Block = [u8; 64];
 
 /// The state that every hash begins with (FIPS 180-4, 5.3.3).
 const BEGIN: [u32; 8] = [
@@ -19,98 +19,68 @@ const BEGIN: [u32; 8] = [
     0x5be0_cd19,
 ];
 
-/// Where the last block's length begins.
-const LENGTH: usize = 56;
+/// What stands after a message at least: a one, and its length in bits.
+const END: usize = 9;
 
-/// A message as blocks. Only those that are not the message's own bytes alone are copied.
-pub(crate) struct Message<'m> {
-    /// The first block, if a byte stands before the body and both fill it.
-    first: Option<Block>,
-    whole: &'m [Block],
-    last: [Block; 2],
-    /// Whether what is left takes both of the last blocks.
-    is_long: bool,
+/// Blocks that a message of so many bytes takes.
+pub(crate) fn block_count(length: usize) -> usize {
+    (length + END).div_ceil(64)
 }
 
-impl<'m> Message<'m> {
-    /// The body as it is.
-    pub(crate) fn plain(body: &'m [u8]) -> Self {
-        let (whole, rest) = body.as_chunks();
-        Self::ended(None, whole, &[], rest, body.len())
+/// Lays a message out, what stands before its body first, in as many blocks as it takes.
+pub(crate) fn lay_out(blocks: &mut [Block], prefix: &[u8], body: &[u8]) {
+    let length = prefix.len() + body.len();
+    let (begin, room) = blocks.as_flattened_mut().split_at_mut(prefix.len());
+    begin.copy_from_slice(prefix);
+    let (text, room) = room.split_at_mut(body.len());
+    text.copy_from_slice(body);
+    room.fill(0);
+    room.iter_mut().take(1).for_each(|end| *end = 0x80);
+    if let Some(end) = room.last_chunk_mut() {
+        *end = (length as u64).wrapping_mul(8).to_be_bytes();
     }
+}
 
-    /// One byte, and the body.
-    pub(crate) fn prefixed(prefix: u8, body: &'m [u8]) -> Self {
-        let length = body.len() + 1;
-        let Some((begin, after)) = body.split_first_chunk::<63>() else {
-            return Self::ended(None, &[], &[prefix], body, length);
-        };
-        let mut first = [prefix; 64];
-        if let Some(room) = first.last_chunk_mut() {
-            *room = *begin;
-        }
-        let (whole, rest) = after.as_chunks();
-        Self::ended(Some(first), whole, &[], rest, length)
-    }
+/// The hashes of two messages that are laid out.
+pub(crate) fn both(one: &[Block], other: &[Block]) -> [[u8; 32]; 2] {
+    InTurn::new(one, other).hashes()
+}
 
-    /// Pads what fills no block, which is less than 64 bytes: a one, zeros, the length in bits.
-    fn ended(
-        first: Option<Block>,
-        whole: &'m [Block],
-        before: &[u8],
-        rest: &[u8],
-        length: usize,
-    ) -> Self {
-        let mut last = [[0; 64]; 2];
-        let (begin, room) = last.as_flattened_mut().split_at_mut(before.len());
-        begin.copy_from_slice(before);
-        let (text, room) = room.split_at_mut(rest.len());
-        text.copy_from_slice(rest);
-        room.iter_mut().take(1).for_each(|end| *end = 0x80);
-        let is_long = before.len() + rest.len() >= LENGTH;
-        let end = last.get_mut(usize::from(is_long));
-        if let Some(end) = end.and_then(|block| block.last_chunk_mut()) {
-            *end = (length as u64).wrapping_mul(8).to_be_bytes();
-        }
+/// Two messages that are being hashed.
+pub(crate) struct InTurn<'b> {
+    states: [[u32; 8]; 2],
+    left: [std::slice::Iter<'b, Block>; 2],
+}
+
+impl<'b> InTurn<'b> {
+    /// Before the first blocks of both.
+    pub(crate) fn new(one: &'b [Block], other: &'b [Block]) -> Self {
         Self {
-            first,
-            whole,
-            last,
-            is_long,
+            states: [BEGIN; 2],
+            left: [one.iter(), other.iter()],
         }
     }
 
-    /// Its hash.
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        let [hash, _] = both(self, &Self::plain(&[]));
-        hash
+    /// Hashes the next block of each, and says whether there was one.
+    #[inline]
+    pub(crate) fn step(&mut self) -> bool {
+        let [first, second] = &mut self.states;
+        let [one, other] = &mut self.left;
+        let (one, other) = (one.next(), other.next());
+        if let Some(block) = one {
+            compress(first, block);
+        }
+        if let Some(block) = other {
+            compress(second, block);
+        }
+        one.is_some() || other.is_some()
     }
 
-    fn last(&self) -> &[Block] {
-        self.last.split_at(1 + usize::from(self.is_long)).0
+    /// Hashes what is left of them.
+    pub(crate) fn hashes(mut self) -> [[u8; 32]; 2] {
+        while self.step() {}
+        self.states.map(bytes)
     }
-}
-
-/// The hashes of two messages.
-pub(crate) fn both(one: &Message<'_>, other: &Message<'_>) -> [[u8; 32]; 2] {
-    let mut states = [BEGIN; 2];
-    in_turn(&mut states, one.first.as_slice(), other.first.as_slice());
-    in_turn(&mut states, one.whole, other.whole);
-    in_turn(&mut states, one.last(), other.last());
-    states.map(bytes)
-}
-
-fn in_turn([first, second]: &mut [[u32; 8]; 2], one: &[Block], other: &[Block]) {
-    let both = one.len().min(other.len());
-    let ((one, first_alone), (other, second_alone)) = (one.split_at(both), other.split_at(both));
-    for (this, that) in one.iter().zip(other) {
-        compress(first, this);
-        compress(second, that);
-    }
-    first_alone.iter().for_each(|block| compress(first, block));
-    second_alone
-        .iter()
-        .for_each(|block| compress(second, block));
 }
 
 fn compress(state: &mut [u32; 8], block: &Block) {

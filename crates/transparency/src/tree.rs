@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::lines;
-use crate::sha256::{Message, both};
+use crate::sha256::{Block, InTurn, block_count, both, lay_out};
 use crate::stored::stored_index;
 
 /// Leaves that a tree may have: below 2^62, so that no position in it overflows a `u64`.
@@ -50,25 +50,40 @@ pub fn leaf_hash(line: &[u8]) -> Hash {
     Hash(digest.finalize().into())
 }
 
-/// A line whose two hashes are wanted: the next line's link, and the tree's leaf. Both together take less
-/// time than one after the other, and less still where it is made a while before they are asked for.
-pub struct Line<'l> {
-    link: Message<'l>,
-    leaf: Message<'l>,
+/// Room for the two hashes of a line, which are the next line's link and the tree's leaf; for one line
+/// after the other. Both together take less time than one after the other.
+#[derive(Default)]
+pub struct LineHashes {
+    link: Vec<Block>,
+    leaf: Vec<Block>,
 }
 
-impl<'l> Line<'l> {
-    /// A line without its newline.
-    pub fn new(line: &'l [u8]) -> Self {
-        Self {
-            link: Message::plain(line),
-            leaf: Message::prefixed(LEAF, line),
-        }
+impl LineHashes {
+    /// Begins with a line, which is given without its newline.
+    pub fn of(&mut self, line: &[u8]) -> Hashing<'_> {
+        self.link.resize(block_count(line.len()), [0; 64]);
+        lay_out(&mut self.link, &[], line);
+        self.leaf.resize(block_count(line.len() + 1), [0; 64]);
+        lay_out(&mut self.leaf, &[LEAF], line);
+        Hashing(InTurn::new(&self.link, &self.leaf))
+    }
+}
+
+/// A line that is being hashed. A hash is a long chain of steps, each of which waits for the one before and
+/// leaves most of a processor idle: whoever has more to do with the line does it in pieces, with a step
+/// before each.
+pub struct Hashing<'l>(InTurn<'l>);
+
+impl Hashing<'_> {
+    /// Makes a step, if one is left.
+    #[inline]
+    pub fn step(&mut self) {
+        self.0.step();
     }
 
-    /// Its SHA-256, and its hash as a leaf.
-    pub fn hashes(&self) -> ([u8; 32], Hash) {
-        let [link, leaf] = both(&self.link, &self.leaf);
+    /// The line's SHA-256, and its hash as a leaf.
+    pub fn hashes(self) -> ([u8; 32], Hash) {
+        let [link, leaf] = self.0.hashes();
         (link, Hash(leaf))
     }
 }
@@ -76,19 +91,18 @@ impl<'l> Line<'l> {
 /// The hashes of nodes whose children stand in a row.
 fn node_hashes(children: &[[u8; 32]]) -> Vec<[u8; 32]> {
     let (pairs, _) = children.as_chunks::<2>();
-    let mut nodes = Vec::with_capacity(pairs.len());
-    let mut messages = Vec::with_capacity(LAID_OUT);
+    let mut nodes = Vec::with_capacity(pairs.len() + 1);
+    let mut blocks = [[[0; 64]; 2]; LAID_OUT];
     for pairs in pairs.chunks(LAID_OUT) {
-        messages.clear();
-        let laid_out = pairs.iter().map(|pair| pair.as_flattened());
-        messages.extend(laid_out.map(|pair| Message::prefixed(NODE, pair)));
-        for two in messages.chunks(2) {
-            match two {
-                [one, other] => nodes.extend(both(one, other)),
-                one => nodes.extend(one.iter().map(Message::hash)),
-            }
+        for (blocks, pair) in blocks.iter_mut().zip(pairs) {
+            lay_out(blocks, &[NODE], pair.as_flattened());
         }
+        let (twos, _) = blocks.as_chunks();
+        let hashed = twos.iter().take(pairs.len().div_ceil(2));
+        hashed.for_each(|[one, other]| nodes.extend(both(one, other)));
     }
+    // The last one may have been hashed beside what is none.
+    nodes.truncate(pairs.len());
     nodes
 }
 

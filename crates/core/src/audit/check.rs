@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use baton_transparency::{Checkpoint, Hash, Line, TreeRange, stored_count};
+use baton_transparency::{Checkpoint, Hash, LineHashes, TreeRange, stored_count};
 
 use super::checkpoint::{parse, rewritten};
 use super::glance::Glance;
@@ -158,6 +158,7 @@ impl Range<'_> {
             sha256: [0; 64],
             event_id: String::new(),
             lengths: Lengths::default(),
+            hashes: LineHashes::default(),
             tree: TreeRange::new(0),
             leaves: Vec::with_capacity(BATCH),
             index,
@@ -193,6 +194,7 @@ struct Work<'a> {
     sha256: [u8; 64],
     event_id: String,
     lengths: Lengths,
+    hashes: LineHashes,
     tree: TreeRange,
     /// What the tree does not have yet.
     leaves: Vec<Hash>,
@@ -206,8 +208,10 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn line(&mut self, line: &[u8]) -> Result<(), Problem> {
-        let hashing = Line::new(line);
-        let glance = Glance::next(line, self.seq + 1, &mut self.lengths)?;
+        let mut hashing = self.hashes.of(line);
+        let glance = Glance::next(line, self.seq + 1, &mut self.lengths, &mut || {
+            hashing.step();
+        })?;
         if self.first.is_none() {
             self.first = Some(First {
                 seq: glance.seq,

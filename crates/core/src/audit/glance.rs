@@ -42,15 +42,17 @@ impl<'a> Glance<'a> {
     /// # Errors
     /// `LOG_BROKEN` naming the line and the field.
     pub(super) fn parse(line: &'a [u8], expected: u64) -> Result<Self, Problem> {
-        Self::next(line, expected, &mut Lengths::default())
+        Self::next(line, expected, &mut Lengths::default(), &mut || ())
     }
 
-    /// As [`Self::parse`], for the line after the one whose texts have these lengths.
+    /// As [`Self::parse`], for the line after the one whose texts have these lengths. `meanwhile` is called
+    /// again and again, for what has nothing to do with the reading and is done in small pieces.
     #[inline]
     pub(super) fn next(
         line: &'a [u8],
         expected: u64,
         lengths: &mut Lengths,
+        meanwhile: &mut impl FnMut(),
     ) -> Result<Self, Problem> {
         if line.len() >= MAX_LINE {
             let why = format!("it has {} bytes, at most {MAX_LINE} are read", line.len());
@@ -58,7 +60,7 @@ impl<'a> Glance<'a> {
         }
         // Once for the line is less than once for each of its strings.
         let text = std::str::from_utf8(line).unwrap_or_default();
-        match written::read(text, lengths) {
+        match written::read(text, lengths, meanwhile) {
             Some(glance) => Ok(glance),
             None => Self::of_any(line, expected),
         }

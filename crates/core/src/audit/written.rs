@@ -18,6 +18,8 @@ use crate::policy::Actor;
 /// Objects and lists in a line's `meta`, at most: in none of more levels does the reader for every JSON, which
 /// begins to count outside of it, come to its limit first.
 const MOST_NESTED: usize = 100;
+/// Digits of a line's number, which is at most 2^53.
+const MOST_DIGITS: usize = 16;
 
 /// How long the texts of the line before were. Most lines are like the line before; and where a text's end
 /// is guessed and looked at, what comes after it need not wait until the end is found.
@@ -25,16 +27,22 @@ const MOST_NESTED: usize = 100;
 pub(super) struct Lengths([usize; 16]);
 
 /// What is left of a line.
-struct Rest<'a, 'l> {
-    left: &'a str,
+struct Rest<'a, 'l, M> {
+    line: &'a str,
+    left: &'a [u8],
     lengths: std::slice::IterMut<'l, usize>,
+    meanwhile: M,
 }
 
 /// Reads a line that is written so, and whose every field is within its bounds. What is said of one that is
-/// not is the other reader's to say.
+/// not is the other reader's to say. `meanwhile` is called at each text.
 #[inline(always)]
-pub(super) fn read<'a>(line: &'a str, lengths: &mut Lengths) -> Option<Glance<'a>> {
-    guessed(line, lengths).or_else(|| {
+pub(super) fn read<'a>(
+    line: &'a str,
+    lengths: &mut Lengths,
+    meanwhile: &mut impl FnMut(),
+) -> Option<Glance<'a>> {
+    guessed(line, lengths, meanwhile).or_else(|| {
         // A quote may stand where a shorter text's end was guessed.
         *lengths = Lengths::default();
         searched(line, lengths)
@@ -43,36 +51,43 @@ pub(super) fn read<'a>(line: &'a str, lengths: &mut Lengths) -> Option<Glance<'a
 
 #[cold]
 fn searched<'a>(line: &'a str, lengths: &mut Lengths) -> Option<Glance<'a>> {
-    guessed(line, lengths)
+    guessed(line, lengths, &mut || ())
 }
 
 #[inline(always)]
-fn guessed<'a>(line: &'a str, lengths: &mut Lengths) -> Option<Glance<'a>> {
+fn guessed<'a>(
+    line: &'a str,
+    lengths: &mut Lengths,
+    meanwhile: &mut impl FnMut(),
+) -> Option<Glance<'a>> {
     let rest = &mut Rest {
-        left: line,
+        line,
+        left: line.as_bytes(),
         lengths: lengths.0.iter_mut(),
+        meanwhile,
     };
-    let ts = rest.key("{\"ts\":\"")?.bounded()?;
-    let seq = rest.key(",\"seq\":")?.number()?;
-    let event_id = rest.key(",\"event_id\":\"")?.text()?;
-    let prev_event_id = rest.key(",\"prev_event_id\":")?.text_or_null()?;
-    let prev_sha256 = rest.key(",\"prev_sha256\":\"")?.bounded()?;
-    rest.key(",\"level\":\"")?.word::<Level>()?;
-    rest.key(",\"actor\":\"")?.word::<Actor>()?;
-    let action = rest.key(",\"action\":\"")?.word()?;
-    let skill = rest.key(",\"skill\":\"")?.text()?;
-    rest.key(",\"status\":\"")?.word::<EventStatus>()?;
-    rest.key(",\"decision\":\"")?.word::<Decision>()?;
-    let task_id = rest.key(",\"task_id\":\"")?.bounded()?;
-    let from_state = rest.key(",\"from_state\":\"")?.word()?;
-    let to_state = rest.key(",\"to_state\":\"")?.word()?;
-    let repo_ref = rest.key(",\"repo_ref\":\"")?.text()?;
-    let inputs_sha256 = rest.key(",\"inputs_sha256\":\"")?.bounded()?;
-    let outputs_sha256 = rest.key(",\"outputs_sha256\":\"")?.bounded()?;
-    rest.key(",\"approvals\":")?.list::<ApprovalEntry>()?;
-    rest.key(",\"artifacts\":")?.list::<Artifact>()?;
-    rest.key(",\"findings\":")?.list::<Finding>()?;
-    rest.key(",\"meta\":")?.object()?;
+    rest.key(br#"{"ts":""#)?;
+    let ts = rest.bounded(br#"","seq":"#)?;
+    let seq = rest.number(br#","event_id":""#)?;
+    let event_id = rest.text(br#"","prev_event_id":"#)?;
+    let prev_event_id = rest.text_or_null(br#"","prev_sha256":""#)?;
+    let prev_sha256 = rest.bounded(br#"","level":""#)?;
+    rest.word::<Level, _>(br#"","actor":""#)?;
+    rest.word::<Actor, _>(br#"","action":""#)?;
+    let action = rest.word(br#"","skill":""#)?;
+    let skill = rest.text(br#"","status":""#)?;
+    rest.word::<EventStatus, _>(br#"","decision":""#)?;
+    rest.word::<Decision, _>(br#"","task_id":""#)?;
+    let task_id = rest.bounded(br#"","from_state":""#)?;
+    let from_state = rest.word(br#"","to_state":""#)?;
+    let to_state = rest.word(br#"","repo_ref":""#)?;
+    let repo_ref = rest.text(br#"","inputs_sha256":""#)?;
+    let inputs_sha256 = rest.bounded(br#"","outputs_sha256":""#)?;
+    let outputs_sha256 = rest.bounded(br#"","approvals":"#)?;
+    rest.list::<ApprovalEntry, _>(br#","artifacts":"#)?;
+    rest.list::<Artifact, _>(br#","findings":"#)?;
+    rest.list::<Finding, _>(br#","meta":"#)?;
+    rest.object(b"}")?;
     let fields = Fields {
         ts,
         seq,
@@ -83,7 +98,7 @@ fn guessed<'a>(line: &'a str, lengths: &mut Lengths) -> Option<Glance<'a>> {
         repo_ref,
         digests: [prev_sha256, inputs_sha256, outputs_sha256],
     };
-    let is_event = rest.left == "}" && fields.check().is_ok();
+    let is_event = rest.left.is_empty() && fields.check().is_ok();
     is_event.then_some(Glance {
         seq,
         event_id: Cow::Borrowed(event_id),
@@ -99,101 +114,119 @@ fn guessed<'a>(line: &'a str, lengths: &mut Lengths) -> Option<Glance<'a>> {
 /// Whether a text has neither quotes nor escapes nor control characters; eight bytes are looked at at once.
 fn is_plain(bytes: &[u8]) -> bool {
     const ONES: u64 = u64::MAX / 0xff;
-    let is_odd = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
-    let (words, rest) = bytes.as_chunks();
-    let found = words.iter().fold(0, |found, word| {
+    let odd = |word: &[u8; 8]| {
         let word = u64::from_le_bytes(*word);
         // A byte's highest bit says whether it, or one below it, is less.
         let is_below = |word: u64, end: u64| word.wrapping_sub(ONES * end) & !word;
         let is = |byte: u8| is_below(word ^ (ONES * u64::from(byte)), 1);
-        found | is_below(word, 0x20) | is(b'"') | is(b'\\')
-    });
-    found & (ONES << 7) == 0 && !rest.iter().any(is_odd)
+        is_below(word, 0x20) | is(b'"') | is(b'\\')
+    };
+    // What fills no word is looked at with the bytes before it, some of them once more.
+    let Some(last) = bytes.last_chunk() else {
+        let is_odd = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+        return !bytes.iter().any(is_odd);
+    };
+    let (words, _) = bytes.as_chunks();
+    let found = words
+        .iter()
+        .fold(odd(last), |found, word| found | odd(word));
+    found & (ONES << 7) == 0
 }
 
-impl<'a> Rest<'a, '_> {
+impl<'a, M: FnMut()> Rest<'a, '_, M> {
+    /// What always stands between two values.
     #[inline(always)]
-    fn key(&mut self, key: &str) -> Option<&mut Self> {
-        self.left = self.left.strip_prefix(key)?;
-        Some(self)
+    fn key<const N: usize>(&mut self, key: &[u8; N]) -> Option<()> {
+        let (begin, left) = self.left.split_first_chunk()?;
+        self.left = left;
+        (begin == key).then_some(())
     }
 
-    /// What stands before an end quote; the one before it is taken. For texts whose bounds leave no room for
-    /// a quote or an escape in their middle.
+    /// A text before its end quote and the next key. For texts whose bounds leave no room for a quote or an
+    /// escape in their middle.
     #[inline(always)]
-    fn bounded(&mut self) -> Option<&'a str> {
+    fn bounded<const N: usize>(&mut self, next: &[u8; N]) -> Option<&'a str> {
+        (self.meanwhile)();
         let length = self.lengths.next()?;
-        let bytes = self.left.as_bytes();
-        if bytes.get(*length) != Some(&b'"') {
-            *length = memchr::memchr(b'"', bytes)?;
+        let ends = |left: &[u8]| left.first_chunk() == Some(next);
+        if !self.left.get(*length..).is_some_and(ends) {
+            *length = memchr::memchr(b'"', self.left)?;
         }
-        let (text, rest) = self.left.split_at_checked(*length)?;
-        self.left = rest.get(1..)?;
-        Some(text)
+        let begin = self.line.len() - self.left.len();
+        self.left = self.left.get(*length..)?;
+        self.key(next)?;
+        self.line.get(begin..begin + *length)
     }
 
     /// As [`Self::bounded`], for any text.
     #[inline(always)]
-    fn text(&mut self) -> Option<&'a str> {
-        self.bounded().filter(|text| is_plain(text.as_bytes()))
+    fn text<const N: usize>(&mut self, next: &[u8; N]) -> Option<&'a str> {
+        let text = self.bounded(next)?;
+        is_plain(text.as_bytes()).then_some(text)
     }
 
     #[inline(always)]
-    fn text_or_null(&mut self) -> Option<Option<&'a str>> {
-        match self.left.strip_prefix("null") {
-            Some(rest) => {
-                self.left = rest;
-                self.lengths.next()?;
-                Some(None)
-            }
-            None => self.key("\"")?.text().map(Some),
+    fn text_or_null<const N: usize>(&mut self, next: &[u8; N]) -> Option<Option<&'a str>> {
+        if self.key(b"\"").is_some() {
+            return self.text(next).map(Some);
         }
+        // What was taken for the quote is the `n`, and the next key begins with the end quote of a text.
+        self.lengths.next()?;
+        self.key(b"ull")?;
+        self.left = self.left.strip_prefix(next.split_first()?.1)?;
+        Some(None)
     }
 
     /// One of the words of an enum.
     #[inline(always)]
-    fn word<T: Deserialize<'a>>(&mut self) -> Option<T> {
-        let word = IntoDeserializer::<Error>::into_deserializer(self.bounded()?);
+    fn word<T: Deserialize<'a>, const N: usize>(&mut self, next: &[u8; N]) -> Option<T> {
+        let word = IntoDeserializer::<Error>::into_deserializer(self.bounded(next)?);
         T::deserialize(word).ok()
     }
 
-    fn number(&mut self) -> Option<u64> {
-        let end = self.left.bytes().position(|byte| !byte.is_ascii_digit())?;
-        let (digits, rest) = self.left.split_at(end);
-        self.left = rest;
-        (!digits.starts_with('0')).then(|| digits.parse().ok())?
-    }
-
     #[inline(always)]
-    fn list<T: Deserialize<'a>>(&mut self) -> Option<()> {
-        match self.left.strip_prefix("[]") {
-            Some(rest) => {
-                self.left = rest;
-                Some(())
+    fn number<const N: usize>(&mut self, next: &[u8; N]) -> Option<u64> {
+        let digits = self.left.iter().take(MOST_DIGITS);
+        let (mut number, mut length) = (0, 0);
+        for digit in digits.map(|byte| byte.wrapping_sub(b'0')) {
+            if digit > 9 {
+                break;
             }
-            None => self.value::<Each<T>>(),
+            (number, length) = (number * 10 + u64::from(digit), length + 1);
         }
+        let is_canonical = length > 0 && !self.left.starts_with(b"0");
+        self.left = self.left.get(length..)?;
+        self.key(next)?;
+        is_canonical.then_some(number)
     }
 
     #[inline(always)]
-    fn object(&mut self) -> Option<()> {
-        match self.left.strip_prefix("{}") {
-            Some(rest) => {
-                self.left = rest;
-                Some(())
-            }
+    fn list<T: Deserialize<'a>, const N: usize>(&mut self, next: &[u8; N]) -> Option<()> {
+        match self.left.strip_prefix(b"[]") {
+            Some(left) => self.left = left,
+            None => self.value::<Each<T>>()?,
+        }
+        self.key(next)
+    }
+
+    #[inline(always)]
+    fn object<const N: usize>(&mut self, next: &[u8; N]) -> Option<()> {
+        match self.left.strip_prefix(b"{}") {
+            Some(left) => self.left = left,
             None => {
-                let nested = memchr::memchr2_iter(b'{', b'[', self.left.as_bytes()).count();
-                let is_object = self.left.starts_with('{') && nested <= MOST_NESTED;
-                is_object.then(|| self.value::<Anything>())?
+                let nested = memchr::memchr2_iter(b'{', b'[', self.left).count();
+                let is_object = self.left.starts_with(b"{") && nested <= MOST_NESTED;
+                is_object.then(|| self.value::<Anything>())??;
             }
         }
+        self.key(next)
     }
 
     /// What the line says in its own words, read by the reader for every JSON and let go.
     #[cold]
     fn value<T: Deserialize<'a>>(&mut self) -> Option<()> {
-        let mut values = serde_json::Deserializer::from_str(self.left).into_iter::<T>();
+        let text = self.line.get(self.line.len() - self.left.len()..)?;
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
         values.next()?.ok()?;
         self.left = self.left.get(values.byte_offset()..)?;
         Some(())

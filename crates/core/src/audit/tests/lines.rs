@@ -165,7 +165,7 @@ fn said(line: &str, glance: &glance::Glance<'_>) -> String {
 
 /// Holds the shorter way to read a line against the reader for every JSON. Says whether the shorter took it.
 fn held_against(line: &str, lengths: &mut written::Lengths) -> bool {
-    let Some(short) = written::read(line, lengths) else {
+    let Some(short) = written::read(line, lengths, &mut || ()) else {
         return false;
     };
     let event = Event::parse(line.as_bytes());
