@@ -164,7 +164,7 @@ impl Event {
             repo_ref: &self.repo_ref,
             digests: [&self.prev_sha256, &self.inputs_sha256, &self.outputs_sha256],
         }
-        .check()
+        .check(&mut || ())
     }
 }
 
@@ -182,23 +182,31 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn check(&self) -> bounds::Checked {
+    /// `meanwhile` is called between two checks.
+    #[inline(always)]
+    fn check(&self, meanwhile: &mut impl FnMut()) -> bounds::Checked {
         bounds::timestamp("ts", self.ts)?;
+        meanwhile();
         bounds::number("seq", self.seq, 1, 1 << 53)?;
         bounds::text("event_id", self.event_id, 1, 128)?;
         if let Some(previous) = self.prev_event_id {
             bounds::text("prev_event_id", previous, 1, 128)?;
         }
+        meanwhile();
         if self.task_id != "-" {
             TaskId::check(self.task_id).map_err(|problem| problem.message)?;
         }
+        meanwhile();
         bounds::text("skill", self.skill, 1, 64)?;
         bounds::text("repo_ref", self.repo_ref, 1, 200)?;
         let names = ["prev_sha256", "inputs_sha256", "outputs_sha256"];
         names
             .into_iter()
             .zip(self.digests)
-            .try_for_each(|(name, digest)| bounds::sha256(name, digest))
+            .try_for_each(|(name, digest)| {
+                meanwhile();
+                bounds::sha256(name, digest)
+            })
     }
 }
 

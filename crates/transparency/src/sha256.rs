@@ -50,6 +50,7 @@ pub(crate) fn both(one: &[Block], other: &[Block]) -> [[u8; 32]; 2] {
 pub(crate) struct InTurn<'b> {
     states: [[u32; 8]; 2],
     left: [std::slice::Iter<'b, Block>; 2],
+    turn: bool,
 }
 
 impl<'b> InTurn<'b> {
@@ -58,6 +59,7 @@ impl<'b> InTurn<'b> {
         Self {
             states: [BEGIN; 2],
             left: [one.iter(), other.iter()],
+            turn: false,
         }
     }
 
@@ -74,6 +76,20 @@ impl<'b> InTurn<'b> {
             compress(second, block);
         }
         one.is_some() || other.is_some()
+    }
+
+    #[inline]
+    pub(crate) fn single(&mut self) {
+        let [first, second] = &mut self.states;
+        let [one, other] = &mut self.left;
+        self.turn = !self.turn;
+        if self.turn {
+            if let Some(block) = one.next() {
+                compress(first, block);
+            }
+        } else if let Some(block) = other.next() {
+            compress(second, block);
+        }
     }
 
     /// Hashes what is left of them.

@@ -78,7 +78,7 @@ impl Hashing<'_> {
     /// Makes a step, if one is left.
     #[inline]
     pub fn step(&mut self) {
-        self.0.step();
+        self.0.single();
     }
 
     /// The line's SHA-256, and its hash as a leaf.

@@ -28,8 +28,7 @@ pub(super) struct Lengths([usize; 16]);
 
 /// What is left of a line.
 struct Rest<'a, 'l, M> {
-    line: &'a str,
-    left: &'a [u8],
+    left: &'a str,
     lengths: std::slice::IterMut<'l, usize>,
     meanwhile: M,
 }
@@ -61,33 +60,32 @@ fn guessed<'a>(
     meanwhile: &mut impl FnMut(),
 ) -> Option<Glance<'a>> {
     let rest = &mut Rest {
-        line,
-        left: line.as_bytes(),
+        left: line,
         lengths: lengths.0.iter_mut(),
         meanwhile,
     };
-    rest.key(br#"{"ts":""#)?;
-    let ts = rest.bounded(br#"","seq":"#)?;
-    let seq = rest.number(br#","event_id":""#)?;
-    let event_id = rest.text(br#"","prev_event_id":"#)?;
-    let prev_event_id = rest.text_or_null(br#"","prev_sha256":""#)?;
-    let prev_sha256 = rest.bounded(br#"","level":""#)?;
-    rest.word::<Level, _>(br#"","actor":""#)?;
-    rest.word::<Actor, _>(br#"","action":""#)?;
-    let action = rest.word(br#"","skill":""#)?;
-    let skill = rest.text(br#"","status":""#)?;
-    rest.word::<EventStatus, _>(br#"","decision":""#)?;
-    rest.word::<Decision, _>(br#"","task_id":""#)?;
-    let task_id = rest.bounded(br#"","from_state":""#)?;
-    let from_state = rest.word(br#"","to_state":""#)?;
-    let to_state = rest.word(br#"","repo_ref":""#)?;
-    let repo_ref = rest.text(br#"","inputs_sha256":""#)?;
-    let inputs_sha256 = rest.bounded(br#"","outputs_sha256":""#)?;
-    let outputs_sha256 = rest.bounded(br#"","approvals":"#)?;
-    rest.list::<ApprovalEntry, _>(br#","artifacts":"#)?;
-    rest.list::<Artifact, _>(br#","findings":"#)?;
-    rest.list::<Finding, _>(br#","meta":"#)?;
-    rest.object(b"}")?;
+    rest.key(r#"{"ts":""#)?;
+    let ts = rest.bounded(r#"","seq":"#)?;
+    let seq = rest.number(r#","event_id":""#)?;
+    let event_id = rest.text(r#"","prev_event_id":"#)?;
+    let prev_event_id = rest.text_or_null(r#"","prev_sha256":""#)?;
+    let prev_sha256 = rest.bounded(r#"","level":""#)?;
+    rest.word::<Level>(r#"","actor":""#)?;
+    rest.word::<Actor>(r#"","action":""#)?;
+    let action = rest.word(r#"","skill":""#)?;
+    let skill = rest.text(r#"","status":""#)?;
+    rest.word::<EventStatus>(r#"","decision":""#)?;
+    rest.word::<Decision>(r#"","task_id":""#)?;
+    let task_id = rest.bounded(r#"","from_state":""#)?;
+    let from_state = rest.word(r#"","to_state":""#)?;
+    let to_state = rest.word(r#"","repo_ref":""#)?;
+    let repo_ref = rest.text(r#"","inputs_sha256":""#)?;
+    let inputs_sha256 = rest.bounded(r#"","outputs_sha256":""#)?;
+    let outputs_sha256 = rest.bounded(r#"","approvals":"#)?;
+    rest.list::<ApprovalEntry>(r#","artifacts":"#)?;
+    rest.list::<Artifact>(r#","findings":"#)?;
+    rest.list::<Finding>(r#","meta":"#)?;
+    rest.object("}")?;
     let fields = Fields {
         ts,
         seq,
@@ -98,7 +96,7 @@ fn guessed<'a>(
         repo_ref,
         digests: [prev_sha256, inputs_sha256, outputs_sha256],
     };
-    let is_event = rest.left.is_empty() && fields.check().is_ok();
+    let is_event = rest.left.is_empty() && fields.check(&mut rest.meanwhile).is_ok();
     is_event.then_some(Glance {
         seq,
         event_id: Cow::Borrowed(event_id),
@@ -133,60 +131,68 @@ fn is_plain(bytes: &[u8]) -> bool {
     found & (ONES << 7) == 0
 }
 
+#[inline(always)]
+fn split<'a>(left: &'a str, length: usize, next: &str) -> Option<(&'a str, &'a str)> {
+    let (text, left) = left.split_at_checked(length)?;
+    Some((text, left.strip_prefix(next)?))
+}
+
+#[cold]
+fn split_anew<'a>(left: &'a str, length: &mut usize, next: &str) -> Option<(&'a str, &'a str)> {
+    *length = memchr::memchr(b'"', left.as_bytes())?;
+    split(left, *length, next)
+}
+
 impl<'a, M: FnMut()> Rest<'a, '_, M> {
     /// What always stands between two values.
     #[inline(always)]
-    fn key<const N: usize>(&mut self, key: &[u8; N]) -> Option<()> {
-        let (begin, left) = self.left.split_first_chunk()?;
-        self.left = left;
-        (begin == key).then_some(())
+    fn key(&mut self, key: &str) -> Option<()> {
+        self.left = self.left.strip_prefix(key)?;
+        Some(())
     }
 
     /// A text before its end quote and the next key. For texts whose bounds leave no room for a quote or an
     /// escape in their middle.
     #[inline(always)]
-    fn bounded<const N: usize>(&mut self, next: &[u8; N]) -> Option<&'a str> {
+    fn bounded(&mut self, next: &str) -> Option<&'a str> {
         (self.meanwhile)();
         let length = self.lengths.next()?;
-        let ends = |left: &[u8]| left.first_chunk() == Some(next);
-        if !self.left.get(*length..).is_some_and(ends) {
-            *length = memchr::memchr(b'"', self.left)?;
-        }
-        let begin = self.line.len() - self.left.len();
-        self.left = self.left.get(*length..)?;
-        self.key(next)?;
-        self.line.get(begin..begin + *length)
+        let (text, left) = match split(self.left, *length, next) {
+            Some(split) => split,
+            None => split_anew(self.left, length, next)?,
+        };
+        self.left = left;
+        Some(text)
     }
 
     /// As [`Self::bounded`], for any text.
     #[inline(always)]
-    fn text<const N: usize>(&mut self, next: &[u8; N]) -> Option<&'a str> {
+    fn text(&mut self, next: &str) -> Option<&'a str> {
         let text = self.bounded(next)?;
         is_plain(text.as_bytes()).then_some(text)
     }
 
     #[inline(always)]
-    fn text_or_null<const N: usize>(&mut self, next: &[u8; N]) -> Option<Option<&'a str>> {
-        if self.key(b"\"").is_some() {
+    fn text_or_null(&mut self, next: &str) -> Option<Option<&'a str>> {
+        if self.key("\"").is_some() {
             return self.text(next).map(Some);
         }
-        // What was taken for the quote is the `n`, and the next key begins with the end quote of a text.
         self.lengths.next()?;
-        self.key(b"ull")?;
-        self.left = self.left.strip_prefix(next.split_first()?.1)?;
+        self.key("null")?;
+        self.key(next.strip_prefix('"')?)?;
         Some(None)
     }
 
     /// One of the words of an enum.
     #[inline(always)]
-    fn word<T: Deserialize<'a>, const N: usize>(&mut self, next: &[u8; N]) -> Option<T> {
+    fn word<T: Deserialize<'a>>(&mut self, next: &str) -> Option<T> {
         let word = IntoDeserializer::<Error>::into_deserializer(self.bounded(next)?);
         T::deserialize(word).ok()
     }
 
     #[inline(always)]
-    fn number<const N: usize>(&mut self, next: &[u8; N]) -> Option<u64> {
-        let digits = self.left.iter().take(MOST_DIGITS);
+    fn number(&mut self, next: &str) -> Option<u64> {
+        let digits = self.left.bytes().take(MOST_DIGITS);
         let (mut number, mut length) = (0, 0);
         for digit in digits.map(|byte| byte.wrapping_sub(b'0')) {
             if digit > 9 {
@@ -194,29 +200,29 @@ impl<'a, M: FnMut()> Rest<'a, '_, M> {
             }
             (number, length) = (number * 10 + u64::from(digit), length + 1);
         }
-        let is_canonical = length > 0 && !self.left.starts_with(b"0");
+        let is_canonical = length > 0 && !self.left.starts_with("0");
         self.left = self.left.get(length..)?;
         self.key(next)?;
         is_canonical.then_some(number)
     }
 
     #[inline(always)]
-    fn list<T: Deserialize<'a>, const N: usize>(&mut self, next: &[u8; N]) -> Option<()> {
-        match self.left.strip_prefix(b"[]") {
+    fn list<T: Deserialize<'a>>(&mut self, next: &str) -> Option<()> {
+        match self.left.strip_prefix("[]") {
             Some(left) => self.left = left,
-            None => self.value::<Each<T>>()?,
+            None => self.json::<Each<T>>()?,
         }
         self.key(next)
     }
 
     #[inline(always)]
-    fn object<const N: usize>(&mut self, next: &[u8; N]) -> Option<()> {
-        match self.left.strip_prefix(b"{}") {
+    fn object(&mut self, next: &str) -> Option<()> {
+        match self.left.strip_prefix("{}") {
             Some(left) => self.left = left,
             None => {
-                let nested = memchr::memchr2_iter(b'{', b'[', self.left).count();
-                let is_object = self.left.starts_with(b"{") && nested <= MOST_NESTED;
-                is_object.then(|| self.value::<Anything>())??;
+                let nested = memchr::memchr2_iter(b'{', b'[', self.left.as_bytes()).count();
+                let is_object = self.left.starts_with("{") && nested <= MOST_NESTED;
+                is_object.then(|| self.json::<Anything>())??;
             }
         }
         self.key(next)
@@ -224,9 +230,8 @@ impl<'a, M: FnMut()> Rest<'a, '_, M> {
 
     /// What the line says in its own words, read by the reader for every JSON and let go.
     #[cold]
-    fn value<T: Deserialize<'a>>(&mut self) -> Option<()> {
-        let text = self.line.get(self.line.len() - self.left.len()..)?;
-        let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
+    fn json<T: Deserialize<'a>>(&mut self) -> Option<()> {
+        let mut values = serde_json::Deserializer::from_str(self.left).into_iter::<T>();
         values.next()?.ok()?;
         self.left = self.left.get(values.byte_offset()..)?;
         Some(())
