@@ -50,7 +50,7 @@ pub(crate) fn both(one: &[Block], other: &[Block]) -> [[u8; 32]; 2] {
 pub(crate) struct InTurn<'b> {
     states: [[u32; 8]; 2],
     left: [std::slice::Iter<'b, Block>; 2],
-    turn: bool,
+    is_others_turn: bool,
 }
 
 impl<'b> InTurn<'b> {
@@ -59,43 +59,37 @@ impl<'b> InTurn<'b> {
         Self {
             states: [BEGIN; 2],
             left: [one.iter(), other.iter()],
-            turn: false,
+            is_others_turn: false,
         }
     }
 
-    /// Hashes the next block of each, and says whether there was one.
+    /// Hashes one block, of the one and of the other in turn.
     #[inline]
-    pub(crate) fn step(&mut self) -> bool {
-        let [first, second] = &mut self.states;
-        let [one, other] = &mut self.left;
-        let (one, other) = (one.next(), other.next());
-        if let Some(block) = one {
-            compress(first, block);
+    pub(crate) fn step(&mut self) {
+        let ([first, second], [one, other]) = (&mut self.states, &mut self.left);
+        let (state, block) = match self.is_others_turn {
+            false => (first, one.next()),
+            true => (second, other.next()),
+        };
+        if let Some(block) = block {
+            compress(state, block);
         }
-        if let Some(block) = other {
-            compress(second, block);
-        }
-        one.is_some() || other.is_some()
-    }
-
-    #[inline]
-    pub(crate) fn single(&mut self) {
-        let [first, second] = &mut self.states;
-        let [one, other] = &mut self.left;
-        self.turn = !self.turn;
-        if self.turn {
-            if let Some(block) = one.next() {
-                compress(first, block);
-            }
-        } else if let Some(block) = other.next() {
-            compress(second, block);
-        }
+        self.is_others_turn = !self.is_others_turn;
     }
 
     /// Hashes what is left of them.
-    pub(crate) fn hashes(mut self) -> [[u8; 32]; 2] {
-        while self.step() {}
-        self.states.map(bytes)
+    pub(crate) fn hashes(self) -> [[u8; 32]; 2] {
+        let ([mut first, mut second], [mut one, mut other]) = (self.states, self.left);
+        loop {
+            let (this, that) = (one.next(), other.next());
+            this.into_iter()
+                .for_each(|block| compress(&mut first, block));
+            that.into_iter()
+                .for_each(|block| compress(&mut second, block));
+            if this.is_none() && that.is_none() {
+                return [first, second].map(bytes);
+            }
+        }
     }
 }
 

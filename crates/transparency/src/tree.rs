@@ -69,16 +69,15 @@ impl LineHashes {
     }
 }
 
-/// A line that is being hashed. A hash is a long chain of steps, each of which waits for the one before and
-/// leaves most of a processor idle: whoever has more to do with the line does it in pieces, with a step
-/// before each.
+/// A line that is being hashed. Each round of a hash waits for the one before, which leaves most of a
+/// processor idle: whoever has more to do with the line does it in pieces, with a step between any two.
 pub struct Hashing<'l>(InTurn<'l>);
 
 impl Hashing<'_> {
     /// Makes a step, if one is left.
     #[inline]
     pub fn step(&mut self) {
-        self.0.single();
+        self.0.step();
     }
 
     /// The line's SHA-256, and its hash as a leaf.
