@@ -20,7 +20,7 @@ const PATTERN_LIMIT: usize = 8 << 20;
 const STATES_LIMIT: usize = 2 << 20;
 /// A pattern that has read so many bytes, or is to read a text that brings it there, is compiled once
 /// more, for speed.
-const FEW_BYTES: usize = 4 << 10;
+const FEW_BYTES: usize = 8 << 10;
 
 /// A pattern that is compiled on first use.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(crate) struct Regex {
     hir: Rc<Hir>,
     plain: meta::Regex,
     fast: OnceCell<Option<meta::Regex>>,
-    /// How many bytes the plain one was given.
+    /// How many bytes were read in search of it.
     read: Cell<usize>,
 }
 
@@ -89,9 +89,7 @@ impl Regex {
 
     /// What to search so many bytes with.
     fn searcher(&self, bytes: usize) -> &meta::Regex {
-        let read = self.read.get().saturating_add(bytes);
-        if read <= FEW_BYTES {
-            self.read.set(read);
+        if self.read.get().saturating_add(bytes) <= FEW_BYTES {
             return &self.plain;
         }
         let build = || {
@@ -102,10 +100,17 @@ impl Regex {
         self.fast.get_or_init(build).as_ref().unwrap_or(&self.plain)
     }
 
+    /// Takes note of what was read: all that was given, or what stands up to the end of a match.
+    fn has_read(&self, given: Range<usize>, found: Option<usize>) {
+        let bytes = found.unwrap_or(given.end).saturating_sub(given.start);
+        self.read.set(self.read.get().saturating_add(bytes));
+    }
+
     /// The first match within a part of a text; what stands around it is in sight.
     pub(crate) fn find_in(&self, text: &[u8], part: Range<usize>) -> Option<Range<usize>> {
         let searcher = self.searcher(part.len());
-        let found = searcher.search(&Input::new(text).range(part));
+        let found = searcher.search(&Input::new(text).range(part.clone()));
+        self.has_read(part, found.map(|found| found.end()));
         found.map(|found| found.range())
     }
 
@@ -125,12 +130,14 @@ impl Regex {
         let searcher = self.searcher(text.len() - at);
         let mut groups = searcher.create_captures();
         searcher.search_captures(&input, &mut groups);
+        self.has_read(at..text.len(), groups.get_match().map(|found| found.end()));
         groups.is_match().then_some(groups)
     }
 
     pub(crate) fn is_match(&self, text: &[u8]) -> bool {
-        let searcher = self.searcher(text.len());
-        searcher.search_half(&Input::new(text)).is_some()
+        let found = self.searcher(text.len()).search_half(&Input::new(text));
+        self.has_read(0..text.len(), found.map(|found| found.offset()));
+        found.is_some()
     }
 
     /// Whether it has groups that are asked for.

@@ -50,9 +50,7 @@ impl Policy {
     /// # Errors
     /// `POLICY_INVALID` naming the field; `POLICY_LOOSENED` when it asks for less than the floor.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        let policy = Self::read(bytes, digest::sha256(bytes))?;
-        check::risk_rules(&policy, policy.risk_rules()?)?;
-        Ok(policy)
+        Self::read_whole(bytes, digest::sha256(bytes))
     }
 
     /// Reads a policy whose bytes a person accepted under this SHA-256, as [`Self::parse`] does; it was
@@ -64,24 +62,30 @@ impl Policy {
     pub fn parse_accepted(bytes: Vec<u8>, accepted: &str) -> Result<Self, Problem> {
         let sha256 = digest::sha256(&bytes);
         if sha256 != accepted || bytes.len() > MAX_BYTES {
-            return Self::parse(&bytes);
+            return Self::read_whole(&bytes, sha256);
         }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
-            Err(error) => return Self::parse(error.as_bytes()),
+            Err(error) => return Self::read_whole(error.as_bytes(), sha256),
         };
         let (rest, rules) = match RiskRules::cut_out(text) {
             Ok(cut) => cut,
-            Err(text) => return Self::parse(text.as_bytes()),
+            Err(text) => return Self::read_whole(text.as_bytes(), sha256),
         };
-        match Self::read(rest.as_bytes(), sha256) {
+        match Self::read(rest.as_bytes(), sha256.clone()) {
             Ok(policy) if policy.risk_rules.is_empty() => Ok(Self {
                 risk_rules: rules,
                 ..policy
             }),
             // What is refused is told with its place in the whole text.
-            _ => Self::parse(rules.whole()),
+            _ => Self::read_whole(rules.whole(), sha256),
         }
+    }
+
+    fn read_whole(bytes: &[u8], sha256: String) -> Result<Self, Problem> {
+        let policy = Self::read(bytes, sha256)?;
+        check::risk_rules(&policy, policy.risk_rules()?)?;
+        Ok(policy)
     }
 
     /// Reads all but whether the risk rules are what they should be.
