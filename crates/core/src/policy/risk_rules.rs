@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use memchr::{memchr, memchr2, memchr3, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -62,29 +62,37 @@ fn place(text: &str) -> Option<Range<usize>> {
     if bytes.get(name..start)?.trim_ascii() != b":" {
         return None;
     }
-    let (mut depth, mut at) = (0_usize, start);
-    loop {
-        let found = at + memchr3(b'"', b'[', b']', bytes.get(at..)?)?;
-        at = found + 1;
-        match bytes.get(found)? {
-            b'[' => depth += 1,
-            b']' if depth == 1 => return Some(start..at),
-            b']' => depth -= 1,
-            _ => at = behind_string(bytes, at)?,
-        }
-    }
+    let end = start + end_of_list(bytes.get(start..)?)?;
+    Some(start..end)
 }
 
-/// Where a JSON string ends that begins before `at`.
-fn behind_string(bytes: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
-        match bytes.get(found)? {
-            b'"' => return Some(found + 1),
-            // What a backslash makes of the next byte, it does not end the string.
-            _ => at = found + 2,
+/// Where the list ends that a text begins with.
+pub(super) fn end_of_list(text: &[u8]) -> Option<usize> {
+    let (mut depth, mut outside, mut is_inside) = (0_usize, 0, false);
+    // From quote to quote: to look for each next byte that counts would be to begin a search for each.
+    for quote in memchr_iter(b'"', text).chain([text.len()]) {
+        if is_inside {
+            is_inside = is_escaped(text, quote);
+            outside = quote + 1;
+            continue;
         }
+        for (at, byte) in text.get(outside..quote)?.iter().enumerate() {
+            match byte {
+                b'[' => depth += 1,
+                b']' if depth == 1 => return Some(outside + at + 1),
+                b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        is_inside = true;
     }
+    None
+}
+
+/// Whether an odd number of backslashes stands before a place.
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default().iter().rev();
+    before.take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 impl Policy {

@@ -63,6 +63,31 @@ fn only_the_policys_own_rules_are_read_later() {
 }
 
 #[test]
+fn a_list_ends_where_it_ends_whatever_its_texts_hold() {
+    let pieces = [
+        "", "]", "[", "\"", "\\", "\\\\", "a]\\", "\\\"]", "\"[\\\\", "\u{1f}\n",
+    ];
+    let texts = || {
+        pieces
+            .iter()
+            .flat_map(|one| pieces.map(|two| format!("{one}{two}")))
+    };
+    for (one, two) in texts().flat_map(|one| texts().map(move |two| (one.clone(), two))) {
+        let list = json!([one, [two, [[], {"]": one}]], {two.clone(): []}]);
+        for list in [
+            list.to_string(),
+            serde_json::to_string_pretty(&list).unwrap(),
+        ] {
+            let text = format!("{list}, \"more\": [\"]\"]");
+            let end = risk_rules::end_of_list(text.as_bytes());
+            assert_eq!(end, Some(list.len()), "{list}");
+            let cut = &list.as_bytes()[..list.len() - 1];
+            assert_eq!(risk_rules::end_of_list(cut), None, "{list}");
+        }
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_risk_rule_is_said_at_once_or_where_it_is_read() {
     let broken = |part: Value| {
         let mut value: Value = serde_json::from_str(TEXT).unwrap();
