@@ -6,11 +6,13 @@ use std::time::Duration;
 use baton_core::clock::Moment;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
+use baton_core::problem::Problem;
 use baton_core::state::State;
 use baton_core::store::Store;
+use baton_core::task::TaskId;
 use serde_json::json;
 
-use crate::place::{Place, databases};
+use crate::place::{Place, databases, sql};
 use crate::tasks::submit;
 
 databases!(
@@ -44,6 +46,30 @@ fn what_one_submits_the_other_takes(place: &Place) {
         !one.root().join(".autodev_queue/inbox").exists(),
         "no second queue beside it"
     );
+}
+
+/// A lost connection is said to be that, and the next call has a new one.
+#[test]
+#[ignore = "needs a server: make test-postgres"]
+fn a_server_that_goes_away_is_no_broken_queue() {
+    let place = Place::postgres();
+    let store = place.store("one");
+    submit(&store, json!({"task_id": "T-1"}));
+    let calls: [fn(&Store) -> Result<(), Problem>; 3] = [
+        |store| store.scan(&State::ALL).map(drop),
+        |store| store.has_next(Moment::now()).map(drop),
+        |store| store.find(&TaskId::parse("T-1")?).map(drop),
+    ];
+    for call in calls {
+        sql(
+            &place,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+        let lost = call(&store).unwrap_err();
+        assert_eq!(lost.code, "STORE_UNREACHABLE", "{lost}");
+        call(&store).unwrap();
+    }
 }
 
 fn stop_on_one_halts_both_and_a_file_halts_one(place: &Place) {

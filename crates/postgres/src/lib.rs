@@ -339,23 +339,35 @@ fn invalid(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
 }
 
-/// What a file system would say. A folder that is gone breaks a foreign key.
+/// What a file system would say; `ConnectionAborted` when it is the server that is gone, and nothing in it. A
+/// folder that is gone breaks a foreign key.
 fn failed(error: postgres::Error) -> io::Error {
+    let cause = std::error::Error::source(&error);
+    let is_cut_off = error.is_closed() || cause.is_some_and(|cause| cause.is::<io::Error>());
     let kind = match error.code() {
         Some(code) if *code == SqlState::UNIQUE_VIOLATION => io::ErrorKind::AlreadyExists,
         Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => io::ErrorKind::NotFound,
         Some(code) if *code == SqlState::DISK_FULL => io::ErrorKind::StorageFull,
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => io::ErrorKind::PermissionDenied,
-        None if error.is_closed() => io::ErrorKind::ConnectionAborted,
+        Some(code) if is_going(code) => io::ErrorKind::ConnectionAborted,
+        None if is_cut_off => io::ErrorKind::ConnectionAborted,
         _ => io::ErrorKind::Other,
     };
     // The driver's own text is "db error"; the server's says which.
     let text = match error.as_db_error() {
         Some(db) => db.message().to_owned(),
-        None => {
-            let cause = std::error::Error::source(&error);
-            cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
-        }
+        None => cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
     };
     io::Error::new(kind, text)
+}
+
+/// Whether a server says so that ends, or does not take anybody in yet (PostgreSQL, appendix A, classes 08 and
+/// 57).
+fn is_going(code: &SqlState) -> bool {
+    let ending = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+    ];
+    ending.contains(code) || code.code().starts_with("08")
 }

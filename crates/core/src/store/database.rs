@@ -245,6 +245,15 @@ fn unreachable(address: &str, error: &io::Error) -> Problem {
     .hint("nothing was done; see that the database is there and lets you in, then run it again")
 }
 
+/// The database went away in the middle.
+pub(super) fn lost(what: &str, error: &io::Error) -> Problem {
+    Problem::fail(
+        "STORE_UNREACHABLE",
+        format!("the store was lost at {what}: {error}"),
+    )
+    .hint("what was done is kept; see that the database is there, then run it again")
+}
+
 /// An address for people and for the log: without a password, should one stand in it.
 #[must_use]
 pub fn shown(address: &str) -> String {

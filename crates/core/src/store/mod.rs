@@ -460,6 +460,9 @@ fn missing(root: &Path, error: &io::Error) -> Problem {
 }
 
 fn broken(what: &str, error: &io::Error) -> Problem {
+    if error.kind() == io::ErrorKind::ConnectionAborted {
+        return database::lost(what, error);
+    }
     Problem::fail(
         "QUEUE_BROKEN",
         format!("the queue cannot be used at {what}: {error}"),
