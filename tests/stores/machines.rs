@@ -55,7 +55,8 @@ fn a_server_that_goes_away_is_no_broken_queue() {
     let place = Place::postgres();
     let store = place.store("one");
     submit(&store, json!({"task_id": "T-1"}));
-    let calls: [fn(&Store) -> Result<(), Problem>; 3] = [
+    type Call = fn(&Store) -> Result<(), Problem>;
+    let calls: [Call; 3] = [
         |store| store.scan(&State::ALL).map(drop),
         |store| store.has_next(Moment::now()).map(drop),
         |store| store.find(&TaskId::parse("T-1")?).map(drop),
