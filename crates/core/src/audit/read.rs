@@ -325,10 +325,13 @@ impl Anchor {
 pub(super) fn complete(parts: &Parts, head: &Head) -> Result<(), Problem> {
     let tail = parts.tail()?;
     if tail.torn > 0 {
-        return Err(broken(
-            head.seq + 1,
-            "the line has no end; the next append cuts it off",
-        ));
+        let problem = broken(head.seq + 1, "the line has no end");
+        let hint =
+            "a crash leaves such an end: the next line that is written sets it aside and says so";
+        return Err(Problem {
+            hints: vec![hint.to_owned()],
+            ..problem
+        });
     }
     if tail.head != *head {
         return Err(broken(head.seq + 1, "the lines end before it"));

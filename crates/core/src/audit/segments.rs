@@ -291,7 +291,8 @@ impl Part {
                 return Err(Problem::fail(
                     "LOG_BROKEN",
                     format!("the audit log has no line end in its last {LONGEST_TORN} bytes"),
-                ));
+                )
+                .hint("restore it from a copy: no crash leaves so much"));
             }
             window *= 4;
         }
@@ -476,7 +477,9 @@ pub(super) fn unopened(error: &io::Error) -> Problem {
         return Problem::fail("LOG_MISSING", format!("the audit log {} is gone", path()))
             .hint("restore it from a copy; baton never starts a second log in its place");
     }
-    Problem::io(path(), error)
+    Problem::io(path(), error).hint(
+        "the log is a regular file of the operator's: put it back, from a copy if it was replaced",
+    )
 }
 
 fn unread(error: &io::Error) -> Problem {
