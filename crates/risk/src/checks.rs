@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 46] = [
+pub const BUILT_IN: [BuiltIn; 47] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -322,6 +322,12 @@ pub const BUILT_IN: [BuiltIn; 46] = [
         K::Payload,
         S::Medium,
         "An added line of code holds a long run of encoded bytes that nobody can read.",
+    ),
+    check(
+        "SUBJECT_REPLACED",
+        K::Weakened,
+        S::Medium,
+        "A test puts a stand-in in the place of what it tests, so that it passes whatever the code does.",
     ),
     check(
         "SECRET_REMOVED",

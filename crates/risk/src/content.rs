@@ -14,6 +14,7 @@ use crate::hit::Hit;
 use crate::input::ScanInput;
 use crate::judge::Judge;
 use crate::keyword::Table;
+use crate::mocked;
 use crate::named::Named;
 use crate::rule::{Rule, Source, all};
 use crate::secret::Place;
@@ -30,6 +31,7 @@ pub(crate) fn scan<'p>(
     for (file, named) in input.files.iter().zip(named) {
         let mut judge = Judge::of(book, file, named)?;
         hidden::scan(file, judge.languages, &mut hits);
+        mocked::scan(file, judge.languages, &mut hits);
         judge.read()?;
         hits.append(&mut judge.hits);
     }

@@ -1,11 +1,13 @@
 //! What a text says once its pieces are put together: `"cu" + "rl"` is `"curl"` to whoever runs it.
 //!
-//! Only texts that stand side by side in the source are joined: by an operator, by standing next to
-//! each other, by a call that joins a list, letter by letter, or by quotes within a word of a shell.
-//! What is put together from variables is beyond this.
+//! Texts that stand side by side in the source are joined: by an operator, by standing next to each
+//! other, by a call that joins a list, letter by letter, or by quotes within a word of a shell. So are
+//! names that the same lines give a text, and letters in a wider form that Python takes for plain ones.
 
 use baton_patch::{Hunk, LineKind};
+use unicode_normalization::UnicodeNormalization as _;
 
+use crate::given::Given;
 use crate::language::Languages;
 
 /// Operators that join two texts in some language.
@@ -28,6 +30,8 @@ const CALLS: [(&[u8], &[u8]); 6] = [
     (b".concat", b"("),
     (b"implode", b"('',"),
 ];
+/// Calls that join the list whose name stands in their parentheses.
+const NAMED: [&[u8]; 3] = [b"\"\".join", b"''.join", b"tring.Concat"];
 /// A list of so many single letters is a word.
 const LETTERS: usize = 4;
 /// A block of added lines longer than this is not joined, in bytes.
@@ -44,9 +48,44 @@ pub(crate) struct Joined {
 /// The blocks of added lines of a hunk in which something is put together.
 pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
     let is_shell = languages.is_any(&["shell", "make", "just", "dockerfile", "workflow"]);
-    if hunk.insertions == 0 || !may_join(hunk.raw(), is_shell) {
+    let names = may_name(hunk.raw(), languages, is_shell);
+    let folds = languages.is_any(&["python"]) && !hunk.raw().is_ascii();
+    if hunk.insertions == 0 || !(names || folds || may_join(hunk.raw(), is_shell)) {
         return Vec::new();
     }
+    let blocks = added_blocks(hunk);
+    let whole: Vec<Option<Vec<u8>>> = blocks
+        .iter()
+        .map(|block| {
+            let folded = folds.then(|| folded(&block.text)).flatten();
+            join(folded.as_deref().unwrap_or(&block.text), is_shell).or(folded)
+        })
+        .collect();
+    let texts = blocks.iter().zip(&whole);
+    let texts = texts.map(|(block, whole)| whole.as_deref().unwrap_or(&block.text));
+    let given = match names {
+        true => Given::read(texts.clone(), is_shell),
+        false => Given::default(),
+    };
+    let again = texts.map(|text| {
+        let put = given.put_in(text)?;
+        join(&put, is_shell).or(Some(put))
+    });
+    // Both are read: what is put in must not hide what stood there without it.
+    let again: Vec<_> = again.collect();
+    let joined = blocks.iter().zip(whole.into_iter().zip(again));
+    let joined = joined.flat_map(|(block, (whole, again))| {
+        let texts = whole.into_iter().chain(again);
+        texts.map(|text| Joined {
+            text,
+            line: block.line,
+        })
+    });
+    joined.collect()
+}
+
+/// The added lines of a hunk, those that follow each other in one.
+fn added_blocks(hunk: &Hunk<'_>) -> Vec<Joined> {
     let mut blocks: Vec<Joined> = Vec::new();
     let mut next = None;
     let added = hunk.lines().filter(|line| line.kind != LineKind::Removed);
@@ -67,12 +106,57 @@ pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
         }
         next = Some(line.new_number + 1);
     }
-    let blocks = blocks.into_iter().filter(|block| block.text.len() <= MOST);
-    let joined = blocks.filter_map(|block| {
-        let text = join(&block.text, is_shell)?;
-        Some(Joined { text, ..block })
-    });
-    joined.collect()
+    blocks.retain(|block| block.text.len() <= MOST);
+    blocks
+}
+
+/// Whether the lines of a hunk could write a name into a text or join it to one. C and C++ join no
+/// texts so, and are most of what is read.
+fn may_name(raw: &[u8], languages: Languages, is_shell: bool) -> bool {
+    if !is_shell && languages.is_any(&["c", "cpp", "objc"]) {
+        return false;
+    }
+    let is_name = |byte: Option<&u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'{' | b'('))
+    };
+    let is_sum = |at: usize| {
+        raw.get(at + 1)
+            .is_some_and(|byte| b" \t\r\n\"'".contains(byte))
+    };
+    let mut signs = memchr::memchr3_iter(b'$', b'{', b'+', raw);
+    signs.any(|at| match raw.get(at) {
+        Some(b'$') => is_name(raw.get(at + 1)),
+        _ if is_shell => false,
+        Some(b'+') => is_sum(at),
+        _ => raw
+            .get(at + 1)
+            .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_'),
+    })
+}
+
+/// A text with wider forms of plain letters as Python reads them in names; None where there are none.
+fn folded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut has_changed = false;
+    for chunk in text.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            let mut plain = std::iter::once(letter).nfkc();
+            match (plain.next(), plain.next()) {
+                (Some(plain), None) if plain != letter && is_of_names(plain) => {
+                    has_changed = true;
+                    out.extend(plain.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                _ => out.extend(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        out.extend_from_slice(chunk.invalid());
+    }
+    has_changed.then_some(out)
+}
+
+/// Whether a character may stand in a name.
+fn is_of_names(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
 }
 
 /// Whether the lines of a hunk could put something together; most do not, and are not copied.
@@ -112,7 +196,11 @@ fn calls_a_join(raw: &[u8]) -> bool {
 fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut has_joined = false;
-    let has_lists = !is_shell && joins_a_list(text);
+    let lists = match is_shell {
+        true => Vec::new(),
+        false => joined_names(text),
+    };
+    let has_lists = !is_shell && (!lists.is_empty() || joins_a_list(text));
     let (mut letters_left, mut line_end, mut is_list) = (0, 0, false);
     let (mut at, mut after_glue) = (0, 0);
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -128,7 +216,8 @@ fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
             let start = text.get(..at).and_then(|head| memchr::memrchr(b'\n', head));
             let start = start.map_or(0, |end| end + 1).max(after_glue);
             line_end = at + memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-            is_list = joins_a_list(text.get(start..line_end).unwrap_or_default());
+            let line = text.get(start..line_end).unwrap_or_default();
+            is_list = joins_a_list(line) || lists.iter().any(|name| is_given_to(name, line));
         }
         let glue = match is_shell {
             true => within_word(text, at),
@@ -194,7 +283,7 @@ fn between(rest: &[u8], before: &[u8], is_list: bool, letters_left: &mut usize) 
     (opens && is_text && is_glue).then_some(end + prefix + 1)
 }
 
-/// Whether a line joins a list of texts.
+/// Whether a line joins a list of texts that stands in it.
 fn joins_a_list(line: &[u8]) -> bool {
     let joins = |at: usize| {
         let rest = line.get(at..).unwrap_or_default();
@@ -207,6 +296,38 @@ fn joins_a_list(line: &[u8]) -> bool {
             .any(|(name, opens)| before.ends_with(name) && rest.starts_with(opens))
     };
     memchr::memchr_iter(b']', line).any(joins) || memchr::memchr_iter(b'(', line).any(calls)
+}
+
+/// The names of lists that a text joins: `"".join(PARTS)`, `PARTS.join("")`.
+fn joined_names(text: &[u8]) -> Vec<&[u8]> {
+    let is_inner = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+    let name = |at: usize| {
+        let (before, rest) = text.split_at_checked(at)?;
+        let inner = rest.get(1..)?;
+        if NAMED.iter().any(|call| before.ends_with(call)) {
+            let length = inner.iter().take_while(is_inner).count();
+            return inner
+                .get(..length)
+                .filter(|_| inner.get(length) == Some(&b')'));
+        }
+        let list = before.strip_suffix(b".join")?;
+        let length = list.iter().rev().take_while(is_inner).count();
+        let joins = [&b"(\"\")"[..], b"('')", b"(``)"];
+        let is_join = joins.iter().any(|call| rest.starts_with(call));
+        list.get(list.len() - length..).filter(|_| is_join)
+    };
+    let names = memchr::memchr_iter(b'(', text).filter_map(name);
+    names.filter(|name| !name.is_empty()).take(16).collect()
+}
+
+/// Whether a line gives a list to this name.
+fn is_given_to(name: &[u8], line: &[u8]) -> bool {
+    let Some(at) = memchr::memmem::find(line, name) else {
+        return false;
+    };
+    let rest = line.get(at + name.len()..).unwrap_or_default();
+    let rest = rest.trim_ascii_start().strip_prefix(b"=");
+    rest.is_some_and(|rest| matches!(rest.trim_ascii_start(), [b'(' | b'[' | b'{', ..]))
 }
 
 /// How many texts of one letter follow the closing quote that a text begins with.
@@ -286,6 +407,14 @@ mod tests {
             ("{'c', 'u', 'r', 'l'}", "{'curl'}"),
             ("'c', 'u', 'r',\n 'l', 'x'", "'curlx'"),
             (r#"print("a" f"b")"#, r#"print("ab")"#),
+            (
+                "P = (\"gh\", 'p_')\nt = \"\".join(P)",
+                "P = (\"ghp_')\nt = \"\".join(P)",
+            ),
+            (
+                "const p = ['cu', 'rl'];\nr(p.join(''))",
+                "const p = ['curl'];\nr(p.join(''))",
+            ),
         ] {
             assert_eq!(joined(text, false), whole, "{text}");
         }
@@ -295,6 +424,8 @@ mod tests {
             "[\"a\", \"b\"]",
             "\"one\"",
             "a['b'] + c",
+            "P = (\"gh\", 'p_')\nt = \",\".join(P)",
+            "P = (\"gh\", 'p_')\nt = \"\".join(Q)",
         ] {
             assert_eq!(joined(text, false), "", "{text}");
         }
