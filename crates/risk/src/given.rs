@@ -4,6 +4,8 @@
 //! Only names that an added line gives one short text are known, and only where they are written into
 //! a text or joined to one. What a program works out is beyond this.
 
+use crate::edited::Edited;
+
 /// The longest text that is put in, in bytes.
 const LONGEST: usize = 64;
 /// So many names are known of one hunk.
@@ -55,12 +57,12 @@ impl<'t> Given<'t> {
     }
 
     /// A text with what its names were given put in; None where none was.
-    pub(crate) fn put_in(&self, text: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn put_in(&self, text: &[u8]) -> Option<Edited> {
         if self.texts.is_empty() {
             return None;
         }
-        let mut out = Vec::with_capacity(text.len());
-        let (mut at, mut quote, mut has_changed) = (0, None, false);
+        let mut out = Edited::with_capacity(text.len());
+        let (mut at, mut quote) = (0, None);
         while let Some(byte) = text.get(at).copied() {
             let end = at + name_length(text, at);
             if end == at {
@@ -70,14 +72,14 @@ impl<'t> Given<'t> {
                     (Some(open), _) if open == byte => None,
                     (same, _) => same,
                 };
-                out.push(byte);
+                out.text.push(byte);
                 at += 1;
                 continue;
             }
             let name = text.get(at..end).unwrap_or_default();
-            let known = self.of(name).filter(|_| out.len() < MOST);
+            let known = self.of(name).filter(|_| out.text.len() < MOST);
             let place = Place {
-                before: &out,
+                before: &out.text,
                 after: text.get(end..).unwrap_or_default(),
                 is_quoted: quote.is_some(),
             };
@@ -86,16 +88,16 @@ impl<'t> Given<'t> {
                 false => place.in_a_text(known),
             });
             let Some(put) = put else {
-                out.extend_from_slice(name);
+                out.text.extend_from_slice(name);
                 at = end;
                 continue;
             };
-            has_changed = true;
-            out.truncate(out.len() - put.before);
-            out.extend_from_slice(&put.text);
+            out.text.truncate(out.text.len() - put.before);
+            out.text.extend_from_slice(&put.text);
             at = end + put.after;
+            out.stands_for(at);
         }
-        has_changed.then_some(out)
+        out.is_changed().then_some(out)
     }
 }
 
@@ -226,7 +228,7 @@ mod tests {
     fn put_in(text: &str, is_shell: bool) -> String {
         let given = Given::read(std::iter::once(text.as_bytes()), is_shell);
         let put = given.put_in(text.as_bytes());
-        let put = put.map_or_else(String::new, |text| String::from_utf8(text).unwrap());
+        let put = put.map_or_else(String::new, |put| String::from_utf8(put.text).unwrap());
         put.lines().last().unwrap_or_default().to_owned()
     }
 
@@ -286,6 +288,6 @@ mod tests {
         let text = format!("a = \"{value}\"\nb = \"{}\"\n", "{a}".repeat(20_000));
         let given = Given::read(std::iter::once(text.as_bytes()), false);
         let put = given.put_in(text.as_bytes()).unwrap();
-        assert!(put.len() <= MOST + text.len() + LONGEST, "{}", put.len());
+        assert!(put.text.len() <= MOST + text.len() + LONGEST);
     }
 }

@@ -7,6 +7,7 @@
 use baton_patch::{Hunk, LineKind};
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::edited::{Edited, Pieces};
 use crate::given::Given;
 use crate::language::Languages;
 
@@ -40,9 +41,15 @@ const MOST: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Joined {
     /// What they say.
-    pub(crate) text: Vec<u8>,
+    pub(crate) pieces: Pieces,
     /// The number in the new file of the first of them.
     pub(crate) line: usize,
+}
+
+/// Added lines that follow each other.
+struct Block {
+    text: Vec<u8>,
+    line: usize,
 }
 
 /// The blocks of added lines of a hunk in which something is put together.
@@ -54,39 +61,38 @@ pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
         return Vec::new();
     }
     let blocks = added_blocks(hunk);
-    let whole: Vec<Option<Vec<u8>>> = blocks
-        .iter()
-        .map(|block| {
-            let folded = folds.then(|| folded(&block.text)).flatten();
-            join(folded.as_deref().unwrap_or(&block.text), is_shell).or(folded)
-        })
-        .collect();
+    let whole = blocks.iter().map(|block| {
+        let folded = Pieces::then(None, &block.text, |text| folds.then(|| folded(text))?);
+        Pieces::then(folded, &block.text, |text| join(text, is_shell))
+    });
+    let whole: Vec<Option<Pieces>> = whole.collect();
     let texts = blocks.iter().zip(&whole);
-    let texts = texts.map(|(block, whole)| whole.as_deref().unwrap_or(&block.text));
+    let texts =
+        texts.map(|(block, whole)| whole.as_ref().map_or(&*block.text, |whole| &whole.text));
     let given = match names {
-        true => Given::read(texts.clone(), is_shell),
+        true => Given::read(texts, is_shell),
         false => Given::default(),
     };
-    let again = texts.map(|text| {
-        let put = given.put_in(text)?;
-        join(&put, is_shell).or(Some(put))
-    });
-    // Both are read: what is put in must not hide what stood there without it.
-    let again: Vec<_> = again.collect();
-    let joined = blocks.iter().zip(whole.into_iter().zip(again));
-    let joined = joined.flat_map(|(block, (whole, again))| {
-        let texts = whole.into_iter().chain(again);
-        texts.map(|text| Joined {
-            text,
+    let mut joined = Vec::new();
+    for (block, whole) in blocks.iter().zip(&whole) {
+        let text = whole.as_ref().map_or(&*block.text, |whole| &whole.text);
+        let again = given.put_in(text).and_then(|put| {
+            let put = Pieces::then(whole.clone(), &block.text, |_| Some(put));
+            Pieces::then(put, &block.text, |text| join(text, is_shell))
+        });
+        // Both are read: what is put in must not hide what stood there without it.
+        let both = whole.iter().cloned().chain(again);
+        joined.extend(both.map(|pieces| Joined {
+            pieces,
             line: block.line,
-        })
-    });
-    joined.collect()
+        }));
+    }
+    joined
 }
 
 /// The added lines of a hunk, those that follow each other in one.
-fn added_blocks(hunk: &Hunk<'_>) -> Vec<Joined> {
-    let mut blocks: Vec<Joined> = Vec::new();
+fn added_blocks(hunk: &Hunk<'_>) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
     let mut next = None;
     let added = hunk.lines().filter(|line| line.kind != LineKind::Removed);
     for line in added {
@@ -99,7 +105,7 @@ fn added_blocks(hunk: &Hunk<'_>) -> Vec<Joined> {
                 block.text.extend_from_slice(line.text);
                 block.text.push(b'\n');
             }
-            None => blocks.push(Joined {
+            None => blocks.push(Block {
                 text: [line.text, b"\n"].concat(),
                 line: line.new_number,
             }),
@@ -135,23 +141,25 @@ fn may_name(raw: &[u8], languages: Languages, is_shell: bool) -> bool {
 }
 
 /// A text with wider forms of plain letters as Python reads them in names; None where there are none.
-fn folded(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let mut has_changed = false;
+fn folded(text: &[u8]) -> Option<Edited> {
+    let mut out = Edited::with_capacity(text.len());
+    let mut at = 0;
     for chunk in text.utf8_chunks() {
         for letter in chunk.valid().chars() {
             let mut plain = std::iter::once(letter).nfkc();
+            at += letter.len_utf8();
             match (plain.next(), plain.next()) {
                 (Some(plain), None) if plain != letter && is_of_names(plain) => {
-                    has_changed = true;
-                    out.extend(plain.encode_utf8(&mut [0; 4]).as_bytes());
+                    out.text.extend(plain.encode_utf8(&mut [0; 4]).as_bytes());
+                    out.stands_for(at);
                 }
-                _ => out.extend(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+                _ => out.text.extend(letter.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
-        out.extend_from_slice(chunk.invalid());
+        at += chunk.invalid().len();
+        out.text.extend_from_slice(chunk.invalid());
     }
-    has_changed.then_some(out)
+    out.is_changed().then_some(out)
 }
 
 /// Whether a character may stand in a name.
@@ -193,9 +201,8 @@ fn calls_a_join(raw: &[u8]) -> bool {
 }
 
 /// A text with its pieces put together; None where nothing was.
-fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut has_joined = false;
+fn join(text: &[u8], is_shell: bool) -> Option<Edited> {
+    let mut out = Edited::with_capacity(text.len());
     let lists = match is_shell {
         true => Vec::new(),
         false => joined_names(text),
@@ -207,7 +214,7 @@ fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
         // Only quotes are glue.
         let plain = memchr::memchr3(b'"', b'\'', b'`', rest).unwrap_or(rest.len());
         let (plain, rest) = rest.split_at(plain);
-        out.extend_from_slice(plain);
+        out.text.extend_from_slice(plain);
         at += plain.len();
         let Some(quote) = rest.first() else {
             break;
@@ -221,21 +228,21 @@ fn join(text: &[u8], is_shell: bool) -> Option<Vec<u8>> {
         }
         let glue = match is_shell {
             true => within_word(text, at),
-            false => between(rest, &out, is_list, &mut letters_left),
+            false => between(rest, &out.text, is_list, &mut letters_left),
         };
         match glue {
             Some(length) => {
-                has_joined = true;
                 at += length;
                 after_glue = at;
+                out.stands_for(at);
             }
             None => {
-                out.push(*quote);
+                out.text.push(*quote);
                 at += 1;
             }
         }
     }
-    has_joined.then_some(out)
+    out.is_changed().then_some(out)
 }
 
 fn is_quote(byte: u8) -> bool {
@@ -385,7 +392,7 @@ mod tests {
 
     fn joined(text: &str, is_shell: bool) -> String {
         let joined = join(text.as_bytes(), is_shell);
-        joined.map_or_else(String::new, |text| String::from_utf8(text).unwrap())
+        joined.map_or_else(String::new, |one| String::from_utf8(one.text).unwrap())
     }
 
     #[test]

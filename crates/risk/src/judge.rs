@@ -1,7 +1,7 @@
 //! Judges one file: what a change adds to it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
@@ -114,20 +114,36 @@ impl<'j, 'p> Judge<'j, 'p> {
     }
 
     /// What the rules find once the pieces of added texts are put together. A rule that found the
-    /// file already has nothing new to say.
+    /// file already has nothing new to say; nor has one in lines that stand so in the patch.
     fn joined(&mut self, hunk: &Hunk<'_>) -> Result<(), Problem> {
-        for Joined { text, line } in glue::joined(hunk, self.languages) {
-            let lines = text.split(|byte| *byte == b'\n').count();
-            let text = ChangedText::new(SideText {
-                first_line: line,
-                changed: vec![true; lines],
-                text,
-            });
-            for (number, window) in self.book.windows(&self.table, text.bytes()) {
+        for Joined { pieces, line } in glue::joined(hunk, self.languages) {
+            let text = |changed, text| {
+                ChangedText::new(SideText {
+                    first_line: line,
+                    changed,
+                    text,
+                })
+            };
+            let changed = pieces.changed_lines();
+            let every = vec![true; changed.len()];
+            let all = OnceCell::new();
+            let text_of_all = || all.get_or_init(|| text(every.clone(), pieces.text.clone()));
+            let changed = text(changed, pieces.text.clone());
+            for (number, window) in self.book.windows(&self.table, &pieces.text) {
                 let is_new = self.counted.iter().all(|(known, ..)| *known != number);
                 let rule = self.book.rule(number).filter(|_| is_new);
-                if let Some(rule) = rule.filter(|rule| rule.side() == Side::Added) {
-                    self.rule_on(number, rule, &text, &window)?;
+                let Some(rule) = rule.filter(|rule| rule.side() == Side::Added) else {
+                    continue;
+                };
+                if rule.is_loose() {
+                    // Its keyword may be what was put together, and its match stand elsewhere.
+                    self.rule_on(number, rule, text_of_all(), &window)?;
+                } else if rule.stays_in_line() {
+                    for lines in changed.around_changes() {
+                        self.rule_on(number, rule, &changed, &lines)?;
+                    }
+                } else {
+                    self.rule_on(number, rule, &changed, &window)?;
                 }
             }
         }

@@ -15,6 +15,7 @@ mod called;
 mod checks;
 mod comment;
 mod content;
+mod edited;
 mod explain;
 mod given;
 mod glimpse;

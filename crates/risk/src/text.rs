@@ -80,6 +80,20 @@ impl ChangedText {
         from..start(line + 1).map_or(length, |next| (next + 1).min(length))
     }
 
+    /// The changed lines, those that follow each other in one, as [`Self::around_line`] has them.
+    pub(crate) fn around_changes(&self) -> Vec<Range<usize>> {
+        let mut places: Vec<Range<usize>> = Vec::new();
+        let changed = self.inner.changed.iter().enumerate();
+        for (line, _) in changed.filter(|(_, is_changed)| **is_changed) {
+            let around = self.around_line(line);
+            match places.last_mut().filter(|last| around.start < last.end) {
+                Some(last) => last.end = around.end,
+                None => places.push(around),
+            }
+        }
+        places
+    }
+
     /// The bytes of these lines.
     pub(crate) fn text_of(&self, lines: &RangeInclusive<usize>) -> &[u8] {
         let start = |line: usize| {
@@ -134,6 +148,7 @@ mod tests {
         assert_eq!(text.around_line(0), 0..4);
         assert_eq!(text.around_line(1), 2..5);
         assert_eq!(text.around_line(2), 3..7);
+        assert_eq!(text.around_changes(), [2..7]);
     }
 
     #[test]
