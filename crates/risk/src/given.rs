@@ -51,6 +51,11 @@ impl<'t> Given<'t> {
         given
     }
 
+    /// Whether no name is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
     fn of(&self, name: &[u8]) -> Option<&'t [u8]> {
         let known = self.texts.iter().rev().find(|(known, _)| *known == name);
         known.map(|(_, text)| *text)
@@ -58,7 +63,7 @@ impl<'t> Given<'t> {
 
     /// A text with what its names were given put in; None where none was.
     pub(crate) fn put_in(&self, text: &[u8]) -> Option<Edited> {
-        if self.texts.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let mut out = Edited::with_capacity(text.len());

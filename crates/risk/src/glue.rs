@@ -55,9 +55,15 @@ struct Block {
 /// The blocks of added lines of a hunk in which something is put together.
 pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
     let is_shell = languages.is_any(&["shell", "make", "just", "dockerfile", "workflow"]);
-    let names = may_name(hunk.raw(), languages, is_shell);
+    if hunk.insertions == 0 {
+        return Vec::new();
+    }
+    let joins = may_join(hunk.raw(), is_shell);
     let folds = languages.is_any(&["python"]) && !hunk.raw().is_ascii();
-    if hunk.insertions == 0 || !(names || folds || may_join(hunk.raw(), is_shell)) {
+    // What is joined may be what a name is given.
+    let names = may_name(hunk.raw(), languages, is_shell)
+        && (joins || folds || gives_a_text(hunk, is_shell));
+    if !(joins || folds || names) {
         return Vec::new();
     }
     let blocks = added_blocks(hunk);
@@ -116,10 +122,17 @@ fn added_blocks(hunk: &Hunk<'_>) -> Vec<Block> {
     blocks
 }
 
-/// Whether the lines of a hunk could write a name into a text or join it to one. C and C++ join no
-/// texts so, and are most of what is read.
+/// Whether an added line gives a text to a name.
+fn gives_a_text(hunk: &Hunk<'_>, is_shell: bool) -> bool {
+    let added = hunk.lines().filter(|line| line.kind == LineKind::Added);
+    !Given::read(added.map(|line| line.text), is_shell).is_empty()
+}
+
+/// Whether the lines of a hunk could write a name into a text or join it to one. Prose does not, and C
+/// and C++ join no texts so.
 fn may_name(raw: &[u8], languages: Languages, is_shell: bool) -> bool {
-    if !is_shell && languages.is_any(&["c", "cpp", "objc"]) {
+    let is_c = languages.is_any(&["c", "cpp", "objc"]);
+    if !is_shell && (is_c || !languages.is_code()) {
         return false;
     }
     let is_name = |byte: Option<&u8>| {

@@ -47,25 +47,23 @@ pub(crate) struct Grams {
     filter: Box<[u32; 1 << (FILTER_BITS - 5)]>,
     /// As the filter, of all four bytes, or of the three that are known.
     second: Box<[u32; 1 << (SECOND_BITS - 5)]>,
-    /// The first entry with a window of this number, and one more; 0 for none.
-    slots: Box<[u32; 1 << SLOT_BITS]>,
+    /// Where the entries with a window of each number begin; those of the next one follow.
+    starts: Box<[u32; (1 << SLOT_BITS) + 1]>,
     entries: Vec<Entry>,
     /// Words of two bytes in each of their cases.
     pairs: Vec<(Finder<'static>, usize)>,
 }
 
 /// Small, so that the entries of a table stay in a fast cache.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     /// What of the word stands in the eight bytes that the window begins.
     key: u64,
-    /// Which bytes of the key count.
-    mask: u64,
     /// The number of the word, and where in it the window begins.
     word: u32,
     offset: i16,
-    /// The next entry of the same slot, and one more; 0 for none.
-    next: u32,
+    /// How many bytes of the key count; before a window that begins before the word, one does not.
+    length: u16,
 }
 
 impl Words {
@@ -125,19 +123,51 @@ impl Grams {
         let mut grams = Self {
             filter: zeros().unwrap_or_else(|| Box::new([0; 1 << (FILTER_BITS - 5)])),
             second: zeros().unwrap_or_else(|| Box::new([0; 1 << (SECOND_BITS - 5)])),
-            slots: zeros().unwrap_or_else(|| Box::new([0; 1 << SLOT_BITS])),
-            entries: Vec::with_capacity(2 * numbers.len()),
+            starts: zeros().unwrap_or_else(|| Box::new([0; (1 << SLOT_BITS) + 1])),
+            entries: Vec::new(),
             pairs: Vec::new(),
         };
+        let mut entries = Vec::with_capacity(2 * numbers.len());
         for number in numbers {
             if let Some(word) = words.get(*number) {
-                grams.add(word, words.window(*number), *number);
+                grams.add(word, words.window(*number), *number, &mut entries);
             }
         }
+        grams.sort(&entries);
         grams
     }
 
-    fn add(&mut self, word: &[u8], window: usize, number: usize) {
+    /// Takes the entries in, each behind the number of its window, and puts those of a number side by side.
+    fn sort(&mut self, entries: &[(usize, Entry)]) {
+        for (slot, _) in entries {
+            if let Some(next) = self.starts.get_mut(slot + 1) {
+                *next += 1;
+            }
+        }
+        let mut end = 0;
+        for start in self.starts.iter_mut() {
+            end += *start;
+            *start = end;
+        }
+        let mut ends = self.starts.clone();
+        self.entries = vec![Entry::default(); entries.len()];
+        for (slot, entry) in entries {
+            if let Some(end) = ends.get_mut(*slot)
+                && let Some(place) = self.entries.get_mut(*end as usize)
+            {
+                *place = *entry;
+                *end += 1;
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        word: &[u8],
+        window: usize,
+        number: usize,
+        entries: &mut Vec<(usize, Entry)>,
+    ) {
         let four = folded(word);
         match word.len() {
             0..GRAM => {
@@ -147,42 +177,46 @@ impl Grams {
             }
             GRAM => {
                 self.let_pass(any_last(four));
-                self.enter(word, 0, (four | AT_START, number));
+                entries.push(self.entry(word, 0, (four | AT_START, number)));
                 self.let_pass(any_first(four));
-                self.enter(word, -1, (four | AT_END, number));
+                entries.push(self.entry(word, -1, (four | AT_END, number)));
             }
             4 => {
                 self.let_pass([four]);
-                self.enter(word, 0, (four, number));
+                entries.push(self.entry(word, 0, (four, number)));
                 self.let_pass(any_first(four & OF_GRAM));
-                self.enter(word, -1, (four & OF_GRAM | AT_END, number));
+                entries.push(self.entry(word, -1, (four & OF_GRAM | AT_END, number)));
             }
             _ => {
                 for offset in window..=window + 1 {
                     let four = folded(word.get(offset..).unwrap_or_default());
                     self.let_pass([four]);
-                    self.enter(word, offset as i16, (four, number));
+                    entries.push(self.entry(word, offset as i16, (four, number)));
                 }
             }
         }
     }
 
-    /// Enters a window of a word, which begins at an offset of it, under a number.
-    fn enter(&mut self, word: &[u8], offset: i16, (slot, number_of_word): (u32, usize)) {
+    /// A window of a word, which begins at an offset of it, behind its number.
+    fn entry(
+        &mut self,
+        word: &[u8],
+        offset: i16,
+        (slot, number_of_word): (u32, usize),
+    ) -> (usize, Entry) {
         let own = word.get(offset.max(0) as usize..).unwrap_or_default();
-        let shift = if offset < 0 { 8 } else { 0 };
-        let mask = u64::MAX >> (64 - 8 * own.len().clamp(1, 8));
-        set(&mut *self.second, number(slot, SECOND_BITS));
-        if let Some(slot) = self.slots.get_mut(number(slot, SLOT_BITS)) {
-            self.entries.push(Entry {
-                key: (eight_of(own) & mask) << shift,
-                mask: mask << shift,
-                word: number_of_word as u32,
-                offset,
-                next: *slot,
-            });
-            *slot = self.entries.len() as u32;
+        let mut entry = Entry {
+            key: eight_of(own),
+            word: number_of_word as u32,
+            offset,
+            length: own.len().clamp(1, 8) as u16,
+        };
+        if offset < 0 {
+            entry.key <<= 8;
         }
+        entry.key &= entry.mask();
+        set(&mut *self.second, number(slot, SECOND_BITS));
+        (number(slot, SLOT_BITS), entry)
     }
 
     fn let_pass(&mut self, windows: impl IntoIterator<Item = u32>) {
@@ -304,11 +338,10 @@ impl Grams {
         slot: usize,
         visit: &mut impl FnMut(usize, Range<usize>),
     ) {
-        let mut next = self.slots.get(slot).copied().unwrap_or(0);
-        let entry = |number: u32| self.entries.get(number.checked_sub(1)? as usize);
-        while let Some(own) = entry(next) {
-            next = own.next;
-            if eight & own.mask == own.key {
+        let bound = |slot: usize| self.starts.get(slot).map_or(0, |start| *start as usize);
+        let entries = self.entries.get(bound(slot)..bound(slot + 1));
+        for own in entries.unwrap_or_default() {
+            if (eight ^ own.key) & own.mask() == 0 {
                 own.compare(words, text, at, visit);
             }
         }
@@ -316,6 +349,13 @@ impl Grams {
 }
 
 impl Entry {
+    /// Which bytes of the key count.
+    #[inline(always)]
+    fn mask(&self) -> u64 {
+        let mask = u64::MAX >> (64 - 8 * u32::from(self.length));
+        if self.offset < 0 { mask << 8 } else { mask }
+    }
+
     fn compare(
         &self,
         words: &Words,
