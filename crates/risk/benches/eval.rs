@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use baton_core::candidate;
+use baton_core::envelope::{Finding, Severity};
 use baton_core::git::{ObjectStore, Oid, Repository};
 use baton_risk::{HitKind, RiskReport, RuleBook, Subject};
 
@@ -27,6 +28,8 @@ mod set;
 use set::Label;
 
 const COMMITS: &str = "500";
+/// So many rules are listed that leave commits to a person.
+const MOST_RULES: usize = 20;
 
 fn main() {
     let policy = set::policy();
@@ -47,14 +50,30 @@ fn main() {
         "| repository | commits | refused | secret | external IO | delete | allowlist | PR_ONLY only |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let mut rules = Vec::new();
+    let mut all = Looked::default();
     for repository in named {
-        rules.extend(history(Path::new(repository), &book, &judged));
+        history(Path::new(repository), &book, &judged, &mut all);
+    }
+    println!("\nwhat leaves a commit to a person, and what does so alone:\n");
+    println!("| rule | commits | alone |\n|---|---|---|");
+    let mut asking: Vec<_> = all.asking.iter().collect();
+    asking.sort_by_key(|(rule, (any, _))| (std::cmp::Reverse(*any), *rule));
+    for (rule, (any, alone)) in asking.into_iter().take(MOST_RULES) {
+        println!("| {rule} | {any} | {alone} |");
     }
     println!("\nevery stop by a secret or external IO, to be looked at:\n");
-    for line in rules {
+    for line in all.lines {
         println!("{line}");
     }
+}
+
+/// What there is to look at, of all repositories.
+#[derive(Default)]
+struct Looked {
+    lines: Vec<String>,
+    /// Of the commits that stop nothing and are left to a person: in how many each rule found something,
+    /// and in how many no other one did.
+    asking: BTreeMap<String, (usize, usize)>,
 }
 
 fn labelled(book: &RuleBook<'_>) {
@@ -121,8 +140,13 @@ fn judged_right() -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// Judges one repository's commits, prints its row, and gives the lines to be looked at.
-fn history(folder: &Path, book: &RuleBook<'_>, judged: &BTreeSet<(String, String)>) -> Vec<String> {
+/// Judges one repository's commits, prints its row, and notes what is to be looked at.
+fn history(
+    folder: &Path,
+    book: &RuleBook<'_>,
+    judged: &BTreeSet<(String, String)>,
+    looked: &mut Looked,
+) {
     let log = set::git(
         folder,
         &[
@@ -140,7 +164,6 @@ fn history(folder: &Path, book: &RuleBook<'_>, judged: &BTreeSet<(String, String
     let repository = Repository::open(borrowed.path()).expect("a repository");
     let (_objects, store) = ObjectStore::temporary(&repository).expect("a store");
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut lines = Vec::new();
     let mut commits = 0;
     for pair in log.lines() {
         let (commit, parent) = pair.split_once(' ').expect("a commit and its parent");
@@ -151,11 +174,12 @@ fn history(folder: &Path, book: &RuleBook<'_>, judged: &BTreeSet<(String, String
             Ok(None) => continue,
             Err(why) => {
                 *counts.entry("refused").or_default() += 1;
-                lines.push(format!("{} {commit} refused: {why}", folder.display()));
+                let line = format!("{} {commit} refused: {why}", folder.display());
+                looked.lines.push(line);
                 continue;
             }
         };
-        count(&report, commit, judged, &mut counts, &mut lines, folder);
+        count(&report, commit, judged, &mut counts, looked, folder);
     }
     let of = |name: &str| counts.get(name).copied().unwrap_or(0);
     #[expect(clippy::cast_precision_loss, reason = "a few hundred commits")]
@@ -176,7 +200,6 @@ fn history(folder: &Path, book: &RuleBook<'_>, judged: &BTreeSet<(String, String
         share("allowlist"),
         share("pr_only")
     );
-    lines
 }
 
 fn scan(
@@ -216,7 +239,7 @@ fn count(
     commit: &str,
     judged: &BTreeSet<(String, String)>,
     counts: &mut BTreeMap<&'static str, usize>,
-    lines: &mut Vec<String>,
+    looked: &mut Looked,
     folder: &Path,
 ) {
     let mut stopped = false;
@@ -229,19 +252,15 @@ fn count(
             .iter()
             .filter(|finding| finding.code == code);
         let mut wrong = findings.filter(|finding| {
-            let rule = finding
-                .message
-                .split('[')
-                .next_back()
-                .and_then(|rest| rest.split(']').next());
-            let key = (commit.to_owned(), rule.unwrap_or_default().to_owned());
+            let key = (commit.to_owned(), rule_of(finding).to_owned());
             !judged.contains(&key)
         });
         stopped |= report.kinds.contains(&kind);
         if let Some(first) = wrong.next() {
             *counts.entry(name).or_default() += 1;
             let short: String = first.message.chars().take(220).collect();
-            lines.push(format!("{} {commit} {short}", folder.display()));
+            let line = format!("{} {commit} {short}", folder.display());
+            looked.lines.push(line);
         }
     }
     for (name, kind) in [
@@ -255,5 +274,20 @@ fn count(
     }
     if !stopped && report.level > baton_core::outputs::RiskLevel::Low {
         *counts.entry("pr_only").or_default() += 1;
+        let findings = report.findings.iter();
+        let weighty = findings.filter(|finding| finding.severity > Severity::Info);
+        let rules: BTreeSet<&str> = weighty.map(rule_of).collect();
+        for rule in &rules {
+            let (any, alone) = looked.asking.entry((*rule).to_owned()).or_default();
+            *any += 1;
+            *alone += usize::from(rules.len() == 1);
+        }
     }
+}
+
+/// The rule that a finding names in brackets.
+fn rule_of(finding: &Finding) -> &str {
+    let rest = finding.message.split('[').next_back();
+    rest.and_then(|rest| rest.split(']').next())
+        .unwrap_or_default()
 }

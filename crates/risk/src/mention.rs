@@ -90,6 +90,8 @@ struct Word {
     path: Vec<u8>,
     /// Whether it is surely meant as a path: it has a folder or an interpreter before it.
     is_path: bool,
+    /// Whether an interpreter stands before it.
+    is_run: bool,
 }
 
 /// The words of one text by their last part.
@@ -173,33 +175,41 @@ impl Mentions {
         if is_path {
             for ending in ADDED {
                 let whole = [path.as_slice(), ending.as_bytes()].concat();
-                self.insert(whole, true);
+                self.insert(whole, true, runs);
             }
         }
-        self.insert(path, is_path);
+        self.insert(path, is_path, runs);
     }
 
-    fn insert(&mut self, path: Vec<u8>, is_path: bool) {
+    fn insert(&mut self, path: Vec<u8>, is_path: bool, is_run: bool) {
         let words = self.by_name.entry(name_of(&path).to_vec()).or_default();
-        let word = Word { path, is_path };
+        let word = Word {
+            path,
+            is_path,
+            is_run,
+        };
         if !words.contains(&word) {
             words.push(word);
         }
     }
 
+    /// Whether the text hands this path to an interpreter.
+    pub(crate) fn run(&self, path: &[u8]) -> bool {
+        let mut words = self.by_name.get(name_of(path)).into_iter().flatten();
+        words.any(|word| word.is_run && ends_with(path, &word.path))
+    }
+
     /// Whether the text, which lies in this folder, names this path.
     pub(crate) fn name(&self, folder: &[u8], path: &[u8]) -> bool {
-        let ends_with = |word: &[u8]| {
-            let before = path.strip_suffix(word);
-            before.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))
-        };
         let words = self.by_name.get(name_of(path)).map(Vec::as_slice);
         words
             .unwrap_or_default()
             .iter()
             .any(|word| match self.is_prose {
                 false => {
-                    (word.is_path || word.path == path) && has_ending(word) && ends_with(&word.path)
+                    (word.is_path || word.path == path)
+                        && has_ending(word)
+                        && ends_with(path, &word.path)
                 }
                 true => has_ending(word) && is_from(folder, &word.path, path),
             })
@@ -218,12 +228,15 @@ impl Mentions {
 
     /// Whether a program of the text takes its work from this file, though nobody names it.
     pub(crate) fn take_from(&self, path: &[u8]) -> bool {
-        let ends = |file: &&&str| {
-            let before = path.strip_suffix(file.as_bytes());
-            before.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))
-        };
-        !self.is_prose && self.taken.iter().any(|file| ends(&file))
+        let mut files = self.taken.iter().map(|file| file.as_bytes());
+        !self.is_prose && files.any(|file| ends_with(path, file))
     }
+}
+
+/// Whether a path ends with whole parts of another.
+fn ends_with(path: &[u8], end: &[u8]) -> bool {
+    let before = path.strip_suffix(end);
+    before.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))
 }
 
 /// A word without an ending and without a folder is an ordinary word.

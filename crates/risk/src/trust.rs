@@ -13,10 +13,57 @@ use crate::surroundings::Named;
 
 /// Parts of a package file that say what is run.
 const RUN_BY_A_PACKAGE: [&str; 5] = ["scripts", "bin", "husky", "lint-staged", "pre-commit"];
+/// Protected files that list paths, for git or for the forge, and run none of them.
+const LISTS: [&[u8]; 10] = [
+    b"codeowners",
+    b"owners",
+    b"owners_aliases",
+    b".gitattributes",
+    b".mailmap",
+    b"labeler.yml",
+    b"labeler.yaml",
+    b"dependabot.yml",
+    b"dependabot.yaml",
+    b"funding.yml",
+];
+/// How the forms begin that the forge shows to people.
+const FORMS: [&[u8]; 2] = [b"pull_request_template", b"issue_template"];
+/// Endings of sources that a script can only hand to a compiler. All of a program's sources go there, and
+/// no gate trusts what comes out.
+const COMPILED: [&[u8]; 10] = [
+    b"c", b"h", b"cc", b"cpp", b"cxx", b"hh", b"hpp", b"hxx", b"m", b"mm",
+];
+/// Endings of documents.
+const DOCUMENTS: [&[u8]; 6] = [b"md", b"mdx", b"rst", b"txt", b"adoc", b"org"];
+/// What documents for people are called: a script packs them up, and runs none.
+const FOR_PEOPLE: [&[u8]; 20] = [
+    b"authors",
+    b"changelog",
+    b"changes",
+    b"code_of_conduct",
+    b"contributing",
+    b"contributors",
+    b"copying",
+    b"credits",
+    b"faq",
+    b"guide",
+    b"history",
+    b"install",
+    b"licence",
+    b"license",
+    b"news",
+    b"notice",
+    b"readme",
+    b"release-notes",
+    b"security",
+    b"thanks",
+];
 
 /// One trusted file, with the paths that it names.
 pub(crate) struct Trusted<'t> {
     path: &'t [u8],
+    /// Whether it is text that agents read; what that names is text that they are to read as well.
+    is_prose: bool,
     mentions: Mentions,
 }
 
@@ -26,8 +73,10 @@ impl<'t> Trusted<'t> {
         let is_prose = [&b".md"[..], b".mdc", b".rst", b".txt", b"rules"]
             .iter()
             .any(|end| name.ends_with(end));
+        let text = if hands_nothing_on(&name) { b"" } else { text };
         Self {
             path,
+            is_prose,
             mentions: Mentions::of(text, is_prose),
         }
     }
@@ -38,8 +87,46 @@ impl<'t> Trusted<'t> {
     }
 
     fn names(&self, path: &[u8]) -> bool {
-        self.path != path && self.mentions.name(self.folder(), path)
+        self.path != path
+            && !is_compiled(path)
+            && (self.is_prose || !is_for_people(path) || self.mentions.run(path))
+            && self.mentions.name(self.folder(), path)
     }
+}
+
+/// Whether a protected file, its path in lower case, trusts nothing that it names.
+fn hands_nothing_on(path: &[u8]) -> bool {
+    let mut parts = path.rsplit(|byte| *byte == b'/');
+    let is_list = parts.next().is_some_and(|name| LISTS.contains(&name));
+    let mut parts = path.split(|byte| *byte == b'/');
+    is_list || parts.any(|part| FORMS.iter().any(|form| part.starts_with(form)))
+}
+
+/// The name of a file without its last ending, and that ending.
+fn name_and_ending(path: &[u8]) -> (&[u8], &[u8]) {
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+    let dot = name.iter().rposition(|byte| *byte == b'.');
+    match dot.and_then(|dot| name.split_at_checked(dot)) {
+        Some((stem, ending)) => (stem, ending.get(1..).unwrap_or_default()),
+        None => (name, b""),
+    }
+}
+
+fn is_compiled(path: &[u8]) -> bool {
+    let ending = name_and_ending(path).1.to_ascii_lowercase();
+    COMPILED.contains(&ending.as_slice())
+}
+
+/// Whether a file is a document for people by its name. Without an ending it is one only where it is
+/// written in capitals: `INSTALL` is, `install` is a script.
+fn is_for_people(path: &[u8]) -> bool {
+    let (stem, ending) = name_and_ending(path);
+    let is_document = match ending {
+        b"" => !stem.iter().any(u8::is_ascii_lowercase),
+        _ => DOCUMENTS.contains(&ending.to_ascii_lowercase().as_slice()),
+    };
+    let stem = stem.to_ascii_lowercase();
+    is_document && FOR_PEOPLE.contains(&stem.as_slice())
 }
 
 /// Finds changed files that a gate of the policy, or a trusted file of the base, runs or reads.
@@ -221,6 +308,48 @@ mod tests {
             "python tools/a.py",
             "lib/tools/a.py"
         ));
+    }
+
+    #[test]
+    fn what_nobody_runs_is_handed_nothing() {
+        let names = |by: &str, path: &str| {
+            let text = format!("x: \"{path}\"\nrun: ./{path}");
+            Trusted::of(by.as_bytes(), text.as_bytes()).names(path.as_bytes())
+        };
+        let workflow = ".github/workflows/release.yml";
+        for path in [
+            "CHANGELOG.md",
+            "docs/README.rst",
+            "INSTALL",
+            "lib/url.c",
+            "include/a.HPP",
+        ] {
+            assert!(!names(workflow, path), "{path}");
+        }
+        for path in [
+            "ci/install",
+            "scripts/changes.sh",
+            "prompts/review.md",
+            "docs/readme.py",
+            "Makefile",
+            "tools/gen.go",
+            "build.rs",
+        ] {
+            assert!(names(workflow, path), "{path}");
+        }
+        let run = Trusted::of(workflow.as_bytes(), b"run: bash INSTALL");
+        assert!(run.names(b"INSTALL") && !run.names(b"README"));
+        for by in [
+            ".github/CODEOWNERS",
+            ".github/labeler.yml",
+            ".gitattributes",
+            ".github/pull_request_template.md",
+            ".github/ISSUE_TEMPLATE/bug.md",
+        ] {
+            assert!(!names(by, "ci/x.sh"), "{by}");
+        }
+        assert!(names("AGENTS.md", "docs/README.md"));
+        assert!(!names("AGENTS.md", "src/main.c"));
     }
 
     #[test]
