@@ -148,7 +148,8 @@ mod tests {
         assert_eq!(text.around_line(0), 0..4);
         assert_eq!(text.around_line(1), 2..5);
         assert_eq!(text.around_line(2), 3..7);
-        assert_eq!(text.around_changes(), [2..7]);
+        let apart = [("a", true), ("bb", false), ("c", true), ("d", true)];
+        assert_eq!(self::text(1, &apart).around_changes(), [0..3, 4..9]);
     }
 
     #[test]
