@@ -140,20 +140,19 @@ impl Mentions {
     }
 
     fn take(&mut self, word: &[u8], before: &[u8], is_variable: bool) {
-        let is_last =
-            |name: &&str| word.rsplit(|byte| *byte == b'/').next() == Some(name.as_bytes());
-        if let Some((_, files)) = RUNNERS.iter().find(|(name, _)| is_last(name)) {
+        let last = name_of(word);
+        if let Some((_, files)) = RUNNERS.iter().find(|(name, _)| name.as_bytes() == last) {
             self.taken.extend(*files);
         }
         let is_module = before == b"-m";
-        let runs = INTERPRETERS.iter().any(|name| name.as_bytes() == before);
-        let module = || {
-            word.iter()
-                .map(|byte| if *byte == b'.' { b'/' } else { *byte })
-                .collect()
-        };
+        let is_run = is_module || INTERPRETERS.iter().any(|name| name.as_bytes() == before);
+        let is_path = is_run || word.contains(&b'/');
+        if !is_path && !word.contains(&b'.') {
+            return;
+        }
         let path: Vec<u8> = if is_module {
-            module()
+            let slash = |byte: &u8| if *byte == b'.' { b'/' } else { *byte };
+            word.iter().map(slash).collect()
         } else {
             plain(word, is_variable)
         };
@@ -163,56 +162,52 @@ impl Mentions {
         if let Some(star) = path.iter().position(|byte| *byte == b'*') {
             let (head, tail) = path.split_at(star);
             let tail = tail.rsplit(|byte| *byte == b'*').next().unwrap_or_default();
-            if runs && head.contains(&b'/') && tail.contains(&b'.') {
+            if is_run && head.contains(&b'/') && tail.contains(&b'.') {
                 self.stars.push((head.to_vec(), tail.to_vec()));
             }
             return;
         }
-        let is_path = word.contains(&b'/') || runs || is_module;
         if before == b"uses:" || before == b"uses" {
             self.folders.push(path.clone());
         }
-        if is_path {
-            for ending in ADDED {
-                let whole = [path.as_slice(), ending.as_bytes()].concat();
-                self.insert(whole, true, runs);
-            }
-        }
-        self.insert(path, is_path, runs);
-    }
-
-    fn insert(&mut self, path: Vec<u8>, is_path: bool, is_run: bool) {
-        let words = self.by_name.entry(name_of(&path).to_vec()).or_default();
         let word = Word {
             path,
             is_path,
             is_run,
         };
-        if !words.contains(&word) {
-            words.push(word);
+        match self.by_name.get_mut(name_of(&word.path)) {
+            Some(words) if words.contains(&word) => {}
+            Some(words) => words.push(word),
+            None => {
+                let name = name_of(&word.path).to_vec();
+                self.by_name.insert(name, vec![word]);
+            }
         }
     }
 
     /// Whether the text hands this path to an interpreter.
     pub(crate) fn run(&self, path: &[u8]) -> bool {
-        let mut words = self.by_name.get(name_of(path)).into_iter().flatten();
-        words.any(|word| word.is_run && ends_with(path, &word.path))
+        self.any_word(path, |word, meant| word.is_run && ends_with(path, meant))
+    }
+
+    /// Whether a word that could mean this path does. Also what an interpreter adds to it is asked for.
+    fn any_word(&self, path: &[u8], means: impl Fn(&Word, &[u8]) -> bool) -> bool {
+        let words = |path: &[u8]| self.by_name.get(name_of(path)).into_iter().flatten();
+        words(path).any(|word| means(word, &word.path))
+            || ADDED.iter().any(|ending| {
+                let stem = path.strip_suffix(ending.as_bytes()).unwrap_or_default();
+                let mut words = words(stem).filter(|word| word.is_path);
+                words.any(|word| means(word, &[&word.path, ending.as_bytes()].concat()))
+            })
     }
 
     /// Whether the text, which lies in this folder, names this path.
     pub(crate) fn name(&self, folder: &[u8], path: &[u8]) -> bool {
-        let words = self.by_name.get(name_of(path)).map(Vec::as_slice);
-        words
-            .unwrap_or_default()
-            .iter()
-            .any(|word| match self.is_prose {
-                false => {
-                    (word.is_path || word.path == path)
-                        && has_ending(word)
-                        && ends_with(path, &word.path)
-                }
-                true => has_ending(word) && is_from(folder, &word.path, path),
-            })
+        let means = |word: &Word, meant: &[u8]| match self.is_prose {
+            false => (word.is_path || meant == path) && has_ending(word) && ends_with(path, meant),
+            true => has_ending(word) && is_from(folder, meant, path),
+        };
+        self.any_word(path, means)
             || self.folders.iter().any(|folder| is_below(path, folder))
             || self.stars.iter().any(|(head, tail)| {
                 let at = memchr::memmem::find(path, head);
@@ -221,7 +216,7 @@ impl Mentions {
             })
     }
 
-    /// The last parts of all words.
+    /// The last parts of all words; [`names_for`] says under which of them a path is to be asked for.
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.by_name.keys().map(Vec::as_slice)
     }
@@ -231,6 +226,14 @@ impl Mentions {
         let mut files = self.taken.iter().map(|file| file.as_bytes());
         !self.is_prose && files.any(|file| ends_with(path, file))
     }
+}
+
+/// The last parts of the words that can mean a path: its own, and those without what an interpreter adds.
+pub(crate) fn names_for(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let stems = ADDED
+        .iter()
+        .filter_map(|ending| path.strip_suffix(ending.as_bytes()));
+    std::iter::once(path).chain(stems).map(name_of)
 }
 
 /// Whether a path ends with whole parts of another.

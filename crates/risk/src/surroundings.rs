@@ -12,7 +12,7 @@ use baton_patch::{Mode, Op};
 use crate::book::RuleBook;
 use crate::input::ScanInput;
 use crate::language::Languages;
-use crate::trust;
+use crate::trust::{self, Trusted};
 
 /// A file larger than this is judged by its hunks alone, in bytes.
 const MOST_OF_A_FILE: u64 = 4 << 20;
@@ -32,8 +32,8 @@ pub(crate) type Named = (Vec<u8>, Vec<u8>);
 pub struct Surroundings {
     /// Every path of the base.
     pub(crate) paths: Vec<Vec<u8>>,
-    /// The files of protected zones at the base, with their content, and the scripts that they run.
-    pub(crate) trusted: Vec<Named>,
+    /// The files of protected zones at the base, and the scripts that they run, each with what it names.
+    pub(crate) trusted: Vec<Trusted>,
     /// Links of the base that have a protected name, and where they lead.
     pub(crate) aliases: Vec<Named>,
     /// Folders on the way to a changed file that are links in the checkout.
@@ -88,12 +88,14 @@ pub(crate) fn ask(
         }
     }
     let content = |entry: &TreeEntry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone()));
-    let mut trusted: Vec<_> = trusted.iter().filter_map(content).collect();
+    let trusted = trusted.iter().filter_map(content);
+    let trusted = trusted
+        .map(|(path, text)| Trusted::of(&path, &text))
+        .collect();
     let aliases = named.iter().filter_map(content);
     let aliases = aliases.map(|(path, target)| (target_of(&path, &target), path));
     let aliases = aliases.map(|(target, path)| (path, target)).collect();
-    let scripts = scripts(&entries, &trusted, store)?;
-    trusted.extend(scripts);
+    let trusted = with_scripts(&entries, trusted, store)?;
     let surroundings = Surroundings {
         trusted,
         aliases,
@@ -104,14 +106,14 @@ pub(crate) fn ask(
     Ok(())
 }
 
-/// The scripts that trusted files name, and those that they name.
-fn scripts(
+/// Trusted files with the scripts that they name, and those that these name.
+fn with_scripts(
     entries: &[TreeEntry],
-    trusted: &[Named],
+    trusted: Vec<Trusted>,
     store: &ObjectStore,
-) -> Result<Vec<Named>, Problem> {
+) -> Result<Vec<Trusted>, Problem> {
     if trusted.is_empty() {
-        return Ok(Vec::new());
+        return Ok(trusted);
     }
     let files = entries.iter().filter(|entry| entry.is_file());
     let by_path: HashMap<&[u8], &Oid> = files.map(|file| (&*file.path, &file.id)).collect();

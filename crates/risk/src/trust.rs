@@ -8,8 +8,7 @@ use baton_patch::Op;
 
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
-use crate::mention::Mentions;
-use crate::surroundings::Named;
+use crate::mention::{Mentions, names_for};
 
 /// Parts of a package file that say what is run.
 const RUN_BY_A_PACKAGE: [&str; 5] = ["scripts", "bin", "husky", "lint-staged", "pre-commit"];
@@ -60,22 +59,23 @@ const FOR_PEOPLE: [&[u8]; 20] = [
 ];
 
 /// One trusted file, with the paths that it names.
-pub(crate) struct Trusted<'t> {
-    path: &'t [u8],
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    path: Vec<u8>,
     /// Whether it is text that agents read; what that names is text that they are to read as well.
     is_prose: bool,
     mentions: Mentions,
 }
 
-impl<'t> Trusted<'t> {
-    pub(crate) fn of(path: &'t [u8], text: &[u8]) -> Self {
+impl Trusted {
+    pub(crate) fn of(path: &[u8], text: &[u8]) -> Self {
         let name = path.to_ascii_lowercase();
         let is_prose = [&b".md"[..], b".mdc", b".rst", b".txt", b"rules"]
             .iter()
             .any(|end| name.ends_with(end));
         let text = if hands_nothing_on(&name) { b"" } else { text };
         Self {
-            path,
+            path: path.to_vec(),
             is_prose,
             mentions: Mentions::of(text, is_prose),
         }
@@ -142,9 +142,7 @@ pub(crate) fn scan(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) 
         .collect();
     let surroundings = input.surroundings.iter();
     let trusted = surroundings.clone().flat_map(|all| &all.trusted);
-    let trusted: Vec<_> = trusted
-        .map(|(path, text)| Trusted::of(path, text))
-        .collect();
+    let trusted: Vec<&Trusted> = trusted.collect();
     let aliases: Vec<_> = surroundings.flat_map(|all| &all.aliases).collect();
     for file in &input.files {
         let old = file.section.old_path.as_deref();
@@ -170,7 +168,7 @@ pub(crate) fn scan(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) 
     }
 }
 
-fn by_trusted(file: &ScanFile<'_>, path: &[u8], trusted: &[Trusted<'_>], hits: &mut Vec<Hit>) {
+fn by_trusted(file: &ScanFile<'_>, path: &[u8], trusted: &[&Trusted], hits: &mut Vec<Hit>) {
     // What is new was named by nobody before, unless the name waited for it.
     let named = trusted.iter().find(|one| one.names(path));
     let taken = || {
@@ -182,7 +180,7 @@ fn by_trusted(file: &ScanFile<'_>, path: &[u8], trusted: &[Trusted<'_>], hits: &
             Op::Delete => "needs it",
             _ => "runs or reads it",
         };
-        let message = format!("{} {what}, so trust is handed on", shown(one.path));
+        let message = format!("{} {what}, so trust is handed on", shown(&one.path));
         hits.push(Hit::in_file("TRUSTED_SCRIPT", file, message));
     }
 }
@@ -204,54 +202,55 @@ fn is_run(file: &ScanFile<'_>) -> bool {
     }
 }
 
-/// The files that a trusted file of the base names, and those that they name, as long as there are
-/// any: a workflow runs a script, which reads another.
-pub(crate) fn handed_on<'p, E>(
-    trusted: &[Named],
-    paths: &[&'p [u8]],
+/// Trusted files of the base with the files that they name, and those that these name, as long as there
+/// are any: a workflow runs a script, which reads another.
+pub(crate) fn handed_on<E>(
+    mut trusted: Vec<Trusted>,
+    paths: &[&[u8]],
     most: usize,
     mut read: impl FnMut(&[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, E>,
-) -> Result<Vec<Named>, E> {
+) -> Result<Vec<Trusted>, E> {
     let index = ByName::of(paths);
-    let mut known: HashSet<&[u8]> = trusted.iter().map(|(path, _)| path.as_slice()).collect();
-    let mut found: Vec<Named> = Vec::new();
-    let named = |(path, text): &Named| index.named(&Trusted::of(path, text));
-    let mut waiting: VecDeque<&'p [u8]> = trusted.iter().flat_map(named).collect();
+    let mut known: HashSet<Vec<u8>> = trusted.iter().map(|one| one.path.clone()).collect();
+    let most = trusted.len() + most;
+    let mut waiting: VecDeque<&[u8]> = trusted.iter().flat_map(|one| index.named(one)).collect();
     // All that is named by now is asked for at once: a repository answers a list as fast as a line.
-    while !waiting.is_empty() && found.len() < most {
+    while !waiting.is_empty() && trusted.len() < most {
         let mut asked = Vec::new();
         while let Some(path) = waiting.pop_front() {
-            if known.insert(path) {
+            if !known.contains(path) {
+                known.insert(path.to_vec());
                 asked.push(path);
             }
-            if found.len() + asked.len() == most {
+            if trusted.len() + asked.len() == most {
                 break;
             }
         }
         for (path, text) in asked.iter().zip(read(&asked)?) {
             let Some(text) = text else { continue };
-            let script = (path.to_vec(), text);
-            waiting.extend(named(&script));
-            found.push(script);
+            let script = Trusted::of(path, &text);
+            waiting.extend(index.named(&script));
+            trusted.push(script);
         }
     }
-    Ok(found)
+    Ok(trusted)
 }
 
-/// The scripts of the base by their names; a document hands nothing on.
+/// The files of the base by the last parts of the words that can mean them.
 struct ByName<'p>(HashMap<&'p [u8], Vec<&'p [u8]>>);
 
 impl<'p> ByName<'p> {
     fn of(paths: &[&'p [u8]]) -> Self {
         let mut index: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
         for path in paths {
-            let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-            index.entry(name).or_default().push(path);
+            for name in names_for(path) {
+                index.entry(name).or_default().push(path);
+            }
         }
         Self(index)
     }
 
-    fn named(&self, trusted: &Trusted<'_>) -> Vec<&'p [u8]> {
+    fn named(&self, trusted: &Trusted) -> Vec<&'p [u8]> {
         let names = trusted.mentions.names().filter_map(|name| self.0.get(name));
         let mut paths: Vec<_> = names
             .flatten()
@@ -259,6 +258,7 @@ impl<'p> ByName<'p> {
             .filter(|path| trusted.names(path))
             .collect();
         paths.sort_unstable();
+        paths.dedup();
         paths
     }
 }
@@ -362,16 +362,19 @@ mod tests {
             ("other.sh", "x"),
         ];
         let paths: Vec<_> = files.iter().map(|(path, _)| path.as_bytes()).collect();
-        let trusted = [(b"a.yml".to_vec(), files[0].1.as_bytes().to_vec())];
+        let trusted = || vec![Trusted::of(b"a.yml", files[0].1.as_bytes())];
         let text = |path: &&[u8]| {
             let file = files.iter().find(|(own, _)| own.as_bytes() == *path);
             file.map(|(_, text)| text.as_bytes().to_vec())
         };
         let read = |paths: &[&[u8]]| Ok::<_, ()>(paths.iter().map(text).collect());
-        let found = handed_on(&trusted, &paths, 10, read).unwrap();
-        let found: Vec<_> = found.iter().map(|(path, _)| path.as_slice()).collect();
-        assert_eq!(found, [&b"one.sh"[..], b"lib/two.sh", b"lib/three.sh"]);
-        assert_eq!(handed_on(&trusted, &paths, 1, read).unwrap().len(), 1);
+        let found = handed_on(trusted(), &paths, 10, read).unwrap();
+        let found: Vec<_> = found.iter().map(|one| one.path.as_slice()).collect();
+        assert_eq!(
+            found,
+            [&b"a.yml"[..], b"one.sh", b"lib/two.sh", b"lib/three.sh"]
+        );
+        assert_eq!(handed_on(trusted(), &paths, 1, read).unwrap().len(), 2);
     }
 
     #[test]
