@@ -129,6 +129,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             let all = OnceCell::new();
             let text_of_all = || all.get_or_init(|| text(every.clone(), pieces.text.clone()));
             let changed = text(changed, pieces.text.clone());
+            let lines = changed.around_changes();
             for (number, window) in self.book.windows(&self.table, &pieces.text) {
                 let is_new = self.counted.iter().all(|(known, ..)| *known != number);
                 let rule = self.book.rule(number).filter(|_| is_new);
@@ -139,8 +140,8 @@ impl<'j, 'p> Judge<'j, 'p> {
                     // Its keyword may be what was put together, and its match stand elsewhere.
                     self.rule_on(number, rule, text_of_all(), &window)?;
                 } else if rule.stays_in_line() {
-                    for lines in changed.around_changes() {
-                        self.rule_on(number, rule, &changed, &lines)?;
+                    for lines in &lines {
+                        self.rule_on(number, rule, &changed, lines)?;
                     }
                 } else {
                     self.rule_on(number, rule, &changed, &window)?;

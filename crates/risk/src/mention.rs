@@ -159,12 +159,8 @@ impl Mentions {
         if path.is_empty() {
             return;
         }
-        if let Some(star) = path.iter().position(|byte| *byte == b'*') {
-            let (head, tail) = path.split_at(star);
-            let tail = tail.rsplit(|byte| *byte == b'*').next().unwrap_or_default();
-            if is_run && head.contains(&b'/') && tail.contains(&b'.') {
-                self.stars.push((head.to_vec(), tail.to_vec()));
-            }
+        if path.contains(&b'*') {
+            self.stars.extend(around_star(&path).filter(|_| is_run));
             return;
         }
         if before == b"uses:" || before == b"uses" {
@@ -240,6 +236,14 @@ pub(crate) fn names_for(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn ends_with(path: &[u8], end: &[u8]) -> bool {
     let before = path.strip_suffix(end);
     before.is_some_and(|rest| rest.is_empty() || rest.ends_with(b"/"))
+}
+
+/// What stands before the first star of a path and after the last one, where that tells enough.
+fn around_star(path: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut parts = path.split(|byte| *byte == b'*');
+    let (head, tail) = (parts.next()?, parts.next_back()?);
+    let tells = head.contains(&b'/') && tail.contains(&b'.');
+    tells.then(|| (head.to_vec(), tail.to_vec()))
 }
 
 /// A word without an ending and without a folder is an ordinary word.

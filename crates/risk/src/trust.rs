@@ -25,13 +25,13 @@ const LISTS: [&[u8]; 10] = [
     b"dependabot.yaml",
     b"funding.yml",
 ];
-/// How the forms begin that the forge shows to people.
+/// How the forms begin that the forge shows to people, and how their names end.
 const FORMS: [&[u8]; 2] = [b"pull_request_template", b"issue_template"];
-/// Endings of sources that a script can only hand to a compiler. All of a program's sources go there, and
-/// no gate trusts what comes out.
-const COMPILED: [&[u8]; 10] = [
-    b"c", b"h", b"cc", b"cpp", b"cxx", b"hh", b"hpp", b"hxx", b"m", b"mm",
-];
+const OF_FORMS: [&[u8]; 4] = [b"md", b"txt", b"yml", b"yaml"];
+/// A folder of files that run whatever they are called.
+const WORKFLOWS: &[u8] = b"workflows";
+/// Endings of sources that a script can only hand to a compiler, as it does with all of them.
+const COMPILED: [&[u8]; 8] = [b"c", b"h", b"cc", b"cpp", b"cxx", b"hh", b"hpp", b"hxx"];
 /// Endings of documents.
 const DOCUMENTS: [&[u8]; 6] = [b"md", b"mdx", b"rst", b"txt", b"adoc", b"org"];
 /// What documents for people are called: a script packs them up, and runs none.
@@ -87,19 +87,21 @@ impl Trusted {
     }
 
     fn names(&self, path: &[u8]) -> bool {
-        self.path != path
-            && !is_compiled(path)
-            && (self.is_prose || !is_for_people(path) || self.mentions.run(path))
-            && self.mentions.name(self.folder(), path)
+        let can_be_run = || {
+            let is_text = is_compiled(path) || (is_for_people(path) && !self.is_prose);
+            !is_text || self.mentions.run(path)
+        };
+        self.path != path && can_be_run() && self.mentions.name(self.folder(), path)
     }
 }
 
 /// Whether a protected file, its path in lower case, trusts nothing that it names.
 fn hands_nothing_on(path: &[u8]) -> bool {
-    let mut parts = path.rsplit(|byte| *byte == b'/');
-    let is_list = parts.next().is_some_and(|name| LISTS.contains(&name));
-    let mut parts = path.split(|byte| *byte == b'/');
-    is_list || parts.any(|part| FORMS.iter().any(|form| part.starts_with(form)))
+    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    let is_list = parts.last().is_some_and(|name| LISTS.contains(name));
+    let is_form = |part: &&[u8]| FORMS.iter().any(|form| part.starts_with(form));
+    let is_form = OF_FORMS.contains(&name_and_ending(path).1) && parts.iter().any(is_form);
+    (is_list || is_form) && !parts.contains(&WORKFLOWS)
 }
 
 /// The name of a file without its last ending, and that ending.
@@ -347,6 +349,13 @@ mod tests {
             ".github/ISSUE_TEMPLATE/bug.md",
         ] {
             assert!(!names(by, "ci/x.sh"), "{by}");
+        }
+        for by in [
+            ".github/workflows/labeler.yml",
+            ".github/workflows/pull_request_template.yml",
+            "scripts/issue_template.sh",
+        ] {
+            assert!(names(by, "ci/x.sh"), "{by}");
         }
         assert!(names("AGENTS.md", "docs/README.md"));
         assert!(!names("AGENTS.md", "src/main.c"));
