@@ -47,9 +47,9 @@ fn main() {
         "\nhonest history: the last {COMMITS} commits of each repository, share wrongly stopped\n"
     );
     println!(
-        "| repository | commits | refused | secret | external IO | delete | allowlist | PR_ONLY only |"
+        "| repository | commits | refused | secret | external IO | stopped by either and judged right | delete | allowlist | PR_ONLY only |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     let mut all = Looked::default();
     for repository in named {
         history(Path::new(repository), &book, &judged, &mut all);
@@ -61,7 +61,7 @@ fn main() {
     for (rule, (any, alone)) in asking.into_iter().take(MOST_RULES) {
         println!("| {rule} | {any} | {alone} |");
     }
-    println!("\nevery stop by a secret or external IO, to be looked at:\n");
+    println!("\nevery stop by a secret or external IO that nobody judged right:\n");
     for line in all.lines {
         println!("{line}");
     }
@@ -191,11 +191,12 @@ fn history(
         )
     };
     println!(
-        "| {} | {commits} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {commits} | {} | {} | {} | {} | {} | {} | {} |",
         folder.display(),
         share("refused"),
         share("secret"),
         share("external"),
+        share("right"),
         share("delete"),
         share("allowlist"),
         share("pr_only")
@@ -242,7 +243,7 @@ fn count(
     looked: &mut Looked,
     folder: &Path,
 ) {
-    let mut stopped = false;
+    let (mut stopped, mut is_right) = (false, true);
     for (name, kind, code) in [
         ("secret", HitKind::Secret, HitKind::Secret.code()),
         ("external", HitKind::ExternalIo, HitKind::ExternalIo.code()),
@@ -257,11 +258,15 @@ fn count(
         });
         stopped |= report.kinds.contains(&kind);
         if let Some(first) = wrong.next() {
+            is_right = false;
             *counts.entry(name).or_default() += 1;
             let short: String = first.message.chars().take(220).collect();
             let line = format!("{} {commit} {short}", folder.display());
             looked.lines.push(line);
         }
+    }
+    if stopped && is_right {
+        *counts.entry("right").or_default() += 1;
     }
     for (name, kind) in [
         ("delete", HitKind::Delete),

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::language::{Languages, Marks};
+use crate::language::Languages;
 
 /// What ends a comment, or runs code in the middle of a text that looks like one.
 const ENDS: [&[u8]; 13] = [
@@ -15,6 +15,96 @@ const ENDS: [&[u8]; 13] = [
 ];
 /// How far up the beginning of a block comment is looked for, in lines.
 const LINES_ABOVE: usize = 400;
+
+/// Languages whose comments begin with `#`.
+const HASH: [&str; 20] = [
+    "python",
+    "ruby",
+    "perl",
+    "r",
+    "elixir",
+    "julia",
+    "nim",
+    "crystal",
+    "shell",
+    "powershell",
+    "dockerfile",
+    "make",
+    "just",
+    "cmake",
+    "bazel",
+    "yaml",
+    "workflow",
+    "toml",
+    "ini",
+    "hcl",
+];
+/// Languages whose comments begin with `//` or stand between `/*` and `*/`.
+const SLASHES: [&str; 18] = [
+    "javascript",
+    "typescript",
+    "go",
+    "rust",
+    "java",
+    "kotlin",
+    "scala",
+    "groovy",
+    "c",
+    "cpp",
+    "objc",
+    "csharp",
+    "fsharp",
+    "swift",
+    "dart",
+    "php",
+    "zig",
+    "css",
+];
+/// Of those, languages in which no statement begins with `*`.
+const STARS: [&str; 9] = [
+    "javascript",
+    "typescript",
+    "java",
+    "kotlin",
+    "scala",
+    "groovy",
+    "csharp",
+    "dart",
+    "php",
+];
+
+/// The marks that begin a comment.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each mark")]
+struct Marks {
+    hash: bool,
+    slashes: bool,
+    stars: bool,
+    /// Whether a block comment is all that `/*` can begin outside of quotes and of a line's comment.
+    blocks: bool,
+    dashes: bool,
+    semicolon: bool,
+    /// Whether a brace runs code within some texts.
+    braces: bool,
+    /// Whether code in document comments is run by the tests.
+    doc_tests: bool,
+}
+
+impl Marks {
+    /// Of any of these languages.
+    fn of(languages: Languages) -> Self {
+        Self {
+            hash: languages.is_any(&HASH),
+            slashes: languages.is_any(&SLASHES),
+            stars: languages.is_any(&STARS),
+            blocks: languages.is_only(&["c", "cpp", "objc"]),
+            dashes: languages.is_any(&["lua", "sql", "haskell"]),
+            semicolon: languages.is_any(&["clojure"]),
+            braces: languages.is_any(&["python", "csharp"]),
+            doc_tests: languages.is_any(&["rust"]),
+        }
+    }
+}
 
 /// The comments of a text, told line by line; the last line is remembered, however many places it
 /// has.
@@ -71,7 +161,7 @@ pub(crate) fn comment_in<'a>(
     languages: Languages,
     above: impl Fn() -> Cow<'a, [u8]>,
 ) -> Range<usize> {
-    let marks = languages.comment_marks();
+    let marks = Marks::of(languages);
     // `//go:generate` is an order to a tool; code in a document comment is a test.
     let code = line.trim_ascii_start();
     let runs = marks.doc_tests && is_document(code) && in_fence(&above());
@@ -82,6 +172,7 @@ pub(crate) fn comment_in<'a>(
     let start = match mark_of(line, marks) {
         Some(mark) => mark,
         None if marks.stars && code.starts_with(b"* ") && opens_a_block(&above()) => first,
+        None if marks.blocks && leaves_a_block_open(&above()) => first,
         None => return 0..0,
     };
     let comment = line.get(start..).unwrap_or_default();
@@ -122,6 +213,33 @@ fn opens_a_block(above: &[u8]) -> bool {
         if !line.is_empty() && !line.starts_with(b"*") {
             return false;
         }
+    }
+    false
+}
+
+/// Whether lines of C leave a block comment open that they surely begin: outside of quotes, of a line's
+/// comment, and of a line for the preprocessor, where `/*` may be part of a file's name. A line that ends
+/// with a backslash may hide the end of one, or make a line's comment go on.
+fn leaves_a_block_open(above: &[u8]) -> bool {
+    let above = above.strip_suffix(b"\n").unwrap_or(above);
+    let goes_on = |line: &[u8]| {
+        let line = line.trim_ascii_end();
+        line.ends_with(b"\\") || line.ends_with(b"??/")
+    };
+    let mut lines = above.rsplit(|byte| *byte == b'\n').take(LINES_ABOVE);
+    while let Some(line) = lines.next() {
+        let is_doubtful = line.iter().any(|byte| matches!(byte, b'"' | b'`'));
+        if is_doubtful || goes_on(line) || memchr::memmem::find(line, b"*/").is_some() {
+            return false;
+        }
+        let opening = memchr::memmem::find(line, b"/*");
+        let Some(head) = opening.and_then(|at| line.get(..at)) else {
+            continue;
+        };
+        let is_plain = !head.contains(&b'\'')
+            && memchr::memmem::find(head, b"//").is_none()
+            && !line.trim_ascii_start().starts_with(b"#");
+        return is_plain && lines.next().is_some_and(|before| !goes_on(before));
     }
     false
 }
@@ -193,6 +311,8 @@ mod tests {
             ("a.lua", "-- call(x)"),
             ("a.rs", "/// Will call x."),
             ("a.rs", "/// ```\n/// one();\n/// ```\n/// Then call x."),
+            ("a.c", "\nint n; /* set\n   by call(x)"),
+            ("a.h", "x\n/* As the\n   user's file says:\n\n   - call(x)"),
         ] {
             assert!(is_comment(path, text), "{text}");
         }
@@ -238,6 +358,19 @@ mod tests {
             ("a.rs", "/// One.\n/// ```\n/// let r = call(u);"),
             ("a.rs", "//! ```no_run\n//! call(u);"),
             ("a.swift", "// \\(call(u))"),
+            ("a.c", "x\n/* a */\ncall(u)"),
+            ("a.c", "x\n/* a\n b */ call(u)"),
+            ("a.c", "x\n// src/*\ncall(u)"),
+            ("a.c", "// x \\\n/* y\ncall(u)"),
+            ("a.c", "// x \\ \n/* y\ncall(u)"),
+            ("a.c", "x\nint a = '/*';\ncall(u)"),
+            ("a.c", "x\nchar *a = \"/*\";\ncall(u)"),
+            ("a.c", "x\n#include <a/*b.h>\ncall(u)"),
+            ("a.c", "x\n/* a\n\"*\\\n/ \"\ncall(u)"),
+            ("a.c", "x\n/* a *\\\n/ call(u)"),
+            ("a.c", "x\n/* a\n*\\ \n/ call(u)"),
+            ("a.c", "/* a\n call(u)"),
+            ("a.js", "x\nconst r = /a/*2\ncall(u)"),
         ] {
             assert!(!is_comment(path, text), "{text}");
         }

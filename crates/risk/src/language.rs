@@ -225,78 +225,6 @@ const NO_CODE: [&str; 12] = [
     "json", "yaml", "toml", "ini", "env", "sql", "html", "xml", "markdown", "css", "svg", "csv",
 ];
 
-/// Languages whose comments begin with `#`.
-const HASH: [&str; 20] = [
-    "python",
-    "ruby",
-    "perl",
-    "r",
-    "elixir",
-    "julia",
-    "nim",
-    "crystal",
-    "shell",
-    "powershell",
-    "dockerfile",
-    "make",
-    "just",
-    "cmake",
-    "bazel",
-    "yaml",
-    "workflow",
-    "toml",
-    "ini",
-    "hcl",
-];
-/// Languages whose comments begin with `//` or stand between `/*` and `*/`.
-const SLASHES: [&str; 18] = [
-    "javascript",
-    "typescript",
-    "go",
-    "rust",
-    "java",
-    "kotlin",
-    "scala",
-    "groovy",
-    "c",
-    "cpp",
-    "objc",
-    "csharp",
-    "fsharp",
-    "swift",
-    "dart",
-    "php",
-    "zig",
-    "css",
-];
-/// Of those, languages in which no statement begins with `*`.
-const STARS: [&str; 9] = [
-    "javascript",
-    "typescript",
-    "java",
-    "kotlin",
-    "scala",
-    "groovy",
-    "csharp",
-    "dart",
-    "php",
-];
-
-/// The marks that begin a comment.
-#[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each mark")]
-pub(crate) struct Marks {
-    pub(crate) hash: bool,
-    pub(crate) slashes: bool,
-    pub(crate) stars: bool,
-    pub(crate) dashes: bool,
-    pub(crate) semicolon: bool,
-    /// Whether a brace runs code within some texts.
-    pub(crate) braces: bool,
-    /// Whether code in document comments is run by the tests.
-    pub(crate) doc_tests: bool,
-}
-
 /// A set of languages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Languages(u64);
@@ -364,21 +292,10 @@ impl Languages {
         own.any(|one| names.contains(&one.name))
     }
 
-    /// The marks that begin a comment in any of these languages.
-    pub(crate) fn comment_marks(self) -> Marks {
-        let has = |list: &[&str]| {
-            let mut names = self.numbers().filter_map(|at| LANGUAGES.get(at));
-            names.any(|one| list.contains(&one.name))
-        };
-        Marks {
-            hash: has(&HASH),
-            slashes: has(&SLASHES),
-            stars: has(&STARS),
-            dashes: has(&["lua", "sql", "haskell"]),
-            semicolon: has(&["clojure"]),
-            braces: has(&["python", "csharp"]),
-            doc_tests: has(&["rust"]),
-        }
+    /// Whether a file is of some of these languages and can be of no other.
+    pub(crate) fn is_only(self, names: &[&str]) -> bool {
+        let mut own = self.numbers().filter_map(|at| LANGUAGES.get(at));
+        !self.is_none() && own.all(|one| names.contains(&one.name))
     }
 
     /// Whether a file of these languages holds code; one of none may hold anything.
