@@ -45,7 +45,7 @@ impl<'t> Given<'t> {
                 true => given
                     .texts
                     .extend(line.split(|b| *b == b';').filter_map(word)),
-                false => given.texts.extend(text(line)),
+                false => given.texts.extend(text(line).or_else(|| digits(line))),
             }
         }
         given
@@ -226,6 +226,20 @@ fn text(line: &[u8]) -> Option<(&[u8], &[u8])> {
     is_known.then_some((name, value))
 }
 
+/// The name and the number of a line such as `const ID: u64 = 6408;`: written into a text, it is one.
+fn digits(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.trim_ascii_end();
+    let line = line.strip_suffix(b";").unwrap_or(line);
+    let (head, value) = line.split_at_checked(memchr::memchr(b'=', line)?)?;
+    let value = value.get(1..)?.trim_ascii();
+    let is_number = (1..=LONGEST).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    let head = head.split(|byte| *byte == b':').next()?.trim_ascii_end();
+    let is_inner = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+    let length = head.iter().rev().take_while(is_inner).count();
+    let name = head.get(head.len() - length..)?;
+    (is_number && length > 0).then_some((name, value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,6 +285,10 @@ mod tests {
             ("k := \"cu\"\nrun(k + \"rl\")", "run(\"cu\" + \"rl\")"),
             ("$k = 'cu';\nrun($k . 'rl');", "run(\"cu\" . 'rl');"),
             ("a = 'x'\na = 'y'\nf(a + b)", "f(\"y\" + b)"),
+            (
+                "const ID: u64 = 64;\nlet u = format!(\"bot{ID}:x\");",
+                "let u = format!(\"bot64:x\");",
+            ),
         ] {
             assert_eq!(put_in(text, false), last, "{text}");
         }

@@ -10,29 +10,11 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::edited::{Edited, Pieces};
 use crate::given::Given;
 use crate::language::Languages;
+use crate::lists::{calls_a_join, is_given_to, joined_names, joins_a_list};
+use crate::turned::{may_turn, turned};
 
 /// Operators that join two texts in some language.
 const OPERATORS: [&[u8]; 6] = [b"+", b"..", b".", b"&", b"<>", b"||"];
-/// Ends of lists that are joined without anything in between.
-const JOINS: [&[u8]; 6] = [
-    b"].join(\"\")",
-    b"].join('')",
-    b"].join",
-    b"].concat()",
-    b"].join(``)",
-    b"].implode",
-];
-/// Calls that join the texts in their parentheses.
-const CALLS: [(&[u8], &[u8]); 6] = [
-    (b"\"\".join", b"(["),
-    (b"''.join", b"(["),
-    (b"tring.Concat", b"("),
-    (b"tring.Join", b"(\"\","),
-    (b".concat", b"("),
-    (b"implode", b"('',"),
-];
-/// Calls that join the list whose name stands in their parentheses.
-const NAMED: [&[u8]; 3] = [b"\"\".join", b"''.join", b"tring.Concat"];
 /// A list of so many single letters is a word.
 const LETTERS: usize = 4;
 /// A block of added lines longer than this is not joined, in bytes.
@@ -52,48 +34,94 @@ struct Block {
     line: usize,
 }
 
+/// How the program that a change is part of puts texts together: what one hunk does to them may stand in
+/// another.
+pub(crate) struct Manner<'h> {
+    languages: Languages,
+    is_shell: bool,
+    /// The names of lists that are joined.
+    lists: Vec<&'h [u8]>,
+    /// Whether texts are turned round.
+    turns: bool,
+}
+
+impl<'h> Manner<'h> {
+    pub(crate) fn of(hunks: &'h [Hunk<'_>], languages: Languages) -> Self {
+        let is_shell = languages.is_any(&["shell", "make", "just", "dockerfile", "workflow"]);
+        // C and C++ join no lists and turn no texts round.
+        let is_c = languages.is_any(&["c", "cpp", "objc"]);
+        let hunks = || hunks.iter().filter(|_| languages.is_code() && !is_c);
+        let joining = hunks().filter(|hunk| !is_shell && calls_a_join(hunk.raw()));
+        Self {
+            languages,
+            is_shell,
+            lists: joining.flat_map(|hunk| joined_names(hunk.raw())).collect(),
+            turns: hunks().any(|hunk| may_turn(hunk.raw())),
+        }
+    }
+}
+
 /// The blocks of added lines of a hunk in which something is put together.
-pub(crate) fn joined(hunk: &Hunk<'_>, languages: Languages) -> Vec<Joined> {
-    let is_shell = languages.is_any(&["shell", "make", "just", "dockerfile", "workflow"]);
+pub(crate) fn joined(hunk: &Hunk<'_>, manner: &Manner<'_>) -> Vec<Joined> {
+    let Manner {
+        languages,
+        is_shell,
+        ref lists,
+        turns,
+    } = *manner;
     if hunk.insertions == 0 {
         return Vec::new();
     }
-    let joins = may_join(hunk.raw(), is_shell);
+    let joins = !lists.is_empty() || may_join(hunk.raw(), is_shell);
     let folds = languages.is_any(&["python"]) && !hunk.raw().is_ascii();
     // What is joined may be what a name is given.
     let names = may_name(hunk.raw(), languages, is_shell)
         && (joins || folds || gives_a_text(hunk, is_shell));
-    if !(joins || folds || names) {
+    if !(joins || folds || names || turns) {
         return Vec::new();
     }
     let blocks = added_blocks(hunk);
     let whole = blocks.iter().map(|block| {
         let folded = Pieces::then(None, &block.text, |text| folds.then(|| folded(text))?);
-        Pieces::then(folded, &block.text, |text| join(text, is_shell))
+        Pieces::then(folded, &block.text, |text| join(text, is_shell, lists))
     });
     let whole: Vec<Option<Pieces>> = whole.collect();
     let texts = blocks.iter().zip(&whole);
     let texts =
         texts.map(|(block, whole)| whole.as_ref().map_or(&*block.text, |whole| &whole.text));
-    let given = match names {
-        true => Given::read(texts, is_shell),
-        false => Given::default(),
+    // A copy, for what is known of a block is handed on with it.
+    let texts: Vec<Vec<u8>> = match names {
+        true => texts.map(<[u8]>::to_vec).collect(),
+        false => Vec::new(),
     };
-    let mut joined = Vec::new();
-    for (block, whole) in blocks.iter().zip(&whole) {
-        let text = whole.as_ref().map_or(&*block.text, |whole| &whole.text);
-        let again = given.put_in(text).and_then(|put| {
-            let put = Pieces::then(whole.clone(), &block.text, |_| Some(put));
-            Pieces::then(put, &block.text, |text| join(text, is_shell))
-        });
-        // Both are read: what is put in must not hide what stood there without it.
-        let both = whole.iter().cloned().chain(again);
-        joined.extend(both.map(|pieces| Joined {
+    let given = Given::read(texts.iter().map(Vec::as_slice), is_shell);
+    let both = blocks.iter().zip(whole);
+    let joined = both.flat_map(|(block, whole)| {
+        let readings = readings(&block.text, whole, &given, manner);
+        readings.map(|pieces| Joined {
             pieces,
             line: block.line,
-        }));
-    }
-    joined
+        })
+    });
+    joined.collect()
+}
+
+/// What a text says with its pieces put together, as it is given; with what its names were given put in;
+/// and turned round. Each is read: no one must hide what another says.
+fn readings(
+    text: &[u8],
+    whole: Option<Pieces>,
+    given: &Given<'_>,
+    manner: &Manner<'_>,
+) -> impl Iterator<Item = Pieces> + use<> {
+    let now = whole.as_ref().map_or(text, |whole| &whole.text);
+    let again = given.put_in(now).and_then(|put| {
+        let put = Pieces::then(whole.clone(), text, |_| Some(put));
+        Pieces::then(put, text, |text| join(text, manner.is_shell, &manner.lists))
+    });
+    let turned = manner.turns.then(|| turned(now)).flatten();
+    let turned = turned.and_then(|turned| Pieces::then(None, now, |_| Some(turned)));
+    whole.into_iter().chain(again).chain(turned)
 }
 
 /// The added lines of a hunk, those that follow each other in one.
@@ -202,24 +230,9 @@ fn may_join(raw: &[u8], is_shell: bool) -> bool {
     }) || (!is_shell && calls_a_join(raw))
 }
 
-/// Whether a text holds the name of a call that joins texts.
-fn calls_a_join(raw: &[u8]) -> bool {
-    memchr::memchr_iter(b'(', raw).any(|at| {
-        let before = raw.get(..at).unwrap_or_default();
-        let is_last = |name: &&[u8]| before.ends_with(name);
-        [&b"join"[..], b"oncat", b"Join", b"implode"]
-            .iter()
-            .any(is_last)
-    })
-}
-
-/// A text with its pieces put together; None where nothing was.
-fn join(text: &[u8], is_shell: bool) -> Option<Edited> {
+/// A text with its pieces put together, and the lists of these names; None where nothing was.
+fn join(text: &[u8], is_shell: bool, lists: &[&[u8]]) -> Option<Edited> {
     let mut out = Edited::with_capacity(text.len());
-    let lists = match is_shell {
-        true => Vec::new(),
-        false => joined_names(text),
-    };
     let has_lists = !is_shell && (!lists.is_empty() || joins_a_list(text));
     let (mut letters_left, mut line_end, mut is_list) = (0, 0, false);
     let (mut at, mut after_glue) = (0, 0);
@@ -303,53 +316,6 @@ fn between(rest: &[u8], before: &[u8], is_list: bool, letters_left: &mut usize) 
     (opens && is_text && is_glue).then_some(end + prefix + 1)
 }
 
-/// Whether a line joins a list of texts that stands in it.
-fn joins_a_list(line: &[u8]) -> bool {
-    let joins = |at: usize| {
-        let rest = line.get(at..).unwrap_or_default();
-        JOINS.iter().any(|part| rest.starts_with(part))
-    };
-    let calls = |at: usize| {
-        let (before, rest) = line.split_at_checked(at).unwrap_or_default();
-        CALLS
-            .iter()
-            .any(|(name, opens)| before.ends_with(name) && rest.starts_with(opens))
-    };
-    memchr::memchr_iter(b']', line).any(joins) || memchr::memchr_iter(b'(', line).any(calls)
-}
-
-/// The names of lists that a text joins: `"".join(PARTS)`, `PARTS.join("")`.
-fn joined_names(text: &[u8]) -> Vec<&[u8]> {
-    let is_inner = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
-    let name = |at: usize| {
-        let (before, rest) = text.split_at_checked(at)?;
-        let inner = rest.get(1..)?;
-        if NAMED.iter().any(|call| before.ends_with(call)) {
-            let length = inner.iter().take_while(is_inner).count();
-            return inner
-                .get(..length)
-                .filter(|_| inner.get(length) == Some(&b')'));
-        }
-        let list = before.strip_suffix(b".join")?;
-        let length = list.iter().rev().take_while(is_inner).count();
-        let joins = [&b"(\"\")"[..], b"('')", b"(``)"];
-        let is_join = joins.iter().any(|call| rest.starts_with(call));
-        list.get(list.len() - length..).filter(|_| is_join)
-    };
-    let names = memchr::memchr_iter(b'(', text).filter_map(name);
-    names.filter(|name| !name.is_empty()).take(16).collect()
-}
-
-/// Whether a line gives a list to this name.
-fn is_given_to(name: &[u8], line: &[u8]) -> bool {
-    let Some(at) = memchr::memmem::find(line, name) else {
-        return false;
-    };
-    let rest = line.get(at + name.len()..).unwrap_or_default();
-    let rest = rest.trim_ascii_start().strip_prefix(b"=");
-    rest.is_some_and(|rest| matches!(rest.trim_ascii_start(), [b'(' | b'[' | b'{', ..]))
-}
-
 /// How many texts of one letter follow the closing quote that a text begins with.
 fn letters(rest: &[u8]) -> usize {
     let mut count = 0;
@@ -404,7 +370,11 @@ mod tests {
     use super::*;
 
     fn joined(text: &str, is_shell: bool) -> String {
-        let joined = join(text.as_bytes(), is_shell);
+        let lists = match is_shell {
+            true => Vec::new(),
+            false => joined_names(text.as_bytes()),
+        };
+        let joined = join(text.as_bytes(), is_shell, &lists);
         joined.map_or_else(String::new, |one| String::from_utf8(one.text).unwrap())
     }
 
@@ -432,6 +402,18 @@ mod tests {
                 "P = (\"ghp_')\nt = \"\".join(P)",
             ),
             (
+                "p := []string{\"cu\", \"rl\"}\nr(strings.Join(p, \"\"))",
+                "p := []string{\"curl\"}\nr(strings.Join(p, \"\"))",
+            ),
+            (
+                "$p = ['cu', 'rl'];\nr(implode('', $p));",
+                "$p = ['curl'];\nr(implode('', $p));",
+            ),
+            (
+                "val p = listOf(\"cu\", \"rl\")\nr(p.joinToString(\"\"))",
+                "val p = listOf(\"curl\")\nr(p.joinToString(\"\"))",
+            ),
+            (
                 "const p = ['cu', 'rl'];\nr(p.join(''))",
                 "const p = ['curl'];\nr(p.join(''))",
             ),
@@ -446,6 +428,8 @@ mod tests {
             "a['b'] + c",
             "P = (\"gh\", 'p_')\nt = \",\".join(P)",
             "P = (\"gh\", 'p_')\nt = \"\".join(Q)",
+            "p := []string{\"cu\", \"rl\"}\nr(strings.Join(p, \",\"))",
+            "$p = ['cu', 'rl'];\nr(implode(', ', $p));",
         ] {
             assert_eq!(joined(text, false), "", "{text}");
         }

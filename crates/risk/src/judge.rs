@@ -13,7 +13,7 @@ use crate::book::RuleBook;
 use crate::called::{Called, line_at, new_number};
 use crate::comment::{Comments, comment_in, word_of};
 use crate::content::{counts, in_loose_text, mask, shorten};
-use crate::glue::{self, Joined};
+use crate::glue::{self, Joined, Manner};
 use crate::hit::Hit;
 use crate::input::ScanFile;
 use crate::keyword::Table;
@@ -74,6 +74,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             return self.binary(binary);
         }
         let mut losing = Vec::new();
+        let manner = Manner::of(self.file.section.hunks(), self.languages);
         for hunk in self.file.section.hunks() {
             let called = Called::of(self.book, &self.table, hunk);
             for (number, start) in &called.lines {
@@ -85,7 +86,7 @@ impl<'j, 'p> Judge<'j, 'p> {
                 self.several(hunk, &called.several)?;
             }
             losing.extend(Losing::of(self.book, hunk, &called));
-            self.joined(hunk)?;
+            self.joined(hunk, &manner)?;
         }
         if let Some(whole) = &self.file.new {
             let text = ChangedText::whole(whole, self.file.section);
@@ -115,8 +116,8 @@ impl<'j, 'p> Judge<'j, 'p> {
 
     /// What the rules find once the pieces of added texts are put together. A rule that found the
     /// file already has nothing new to say; nor has one in lines that stand so in the patch.
-    fn joined(&mut self, hunk: &Hunk<'_>) -> Result<(), Problem> {
-        for Joined { pieces, line } in glue::joined(hunk, self.languages) {
+    fn joined(&mut self, hunk: &Hunk<'_>, manner: &Manner<'_>) -> Result<(), Problem> {
+        for Joined { pieces, line } in glue::joined(hunk, manner) {
             let text = |changed, text| {
                 ChangedText::new(SideText {
                     first_line: line,

@@ -28,6 +28,7 @@ mod input;
 mod judge;
 mod keyword;
 mod language;
+mod lists;
 mod look_alike;
 mod loss;
 mod masking;
@@ -51,6 +52,7 @@ mod summary;
 mod surroundings;
 mod text;
 mod trust;
+mod turned;
 
 use std::collections::BTreeSet;
 use std::path::Path;
