@@ -17,6 +17,8 @@ use crate::turned::{may_turn, turned};
 const OPERATORS: [&[u8]; 6] = [b"+", b"..", b".", b"&", b"<>", b"||"];
 /// A list of so many single letters is a word.
 const LETTERS: usize = 4;
+/// So many lists are known by their names, for each line is held against each.
+const MOST_LISTS: usize = 64;
 /// A block of added lines longer than this is not joined, in bytes.
 const MOST: usize = 64 << 10;
 /// Added lines that say something else once their pieces are put together.
@@ -55,7 +57,10 @@ impl<'h> Manner<'h> {
         Self {
             languages,
             is_shell,
-            lists: joining.flat_map(|hunk| joined_names(hunk.raw())).collect(),
+            lists: joining
+                .flat_map(|hunk| joined_names(hunk.raw()))
+                .take(MOST_LISTS)
+                .collect(),
             turns: hunks().any(|hunk| may_turn(hunk.raw())),
         }
     }
