@@ -1,7 +1,7 @@
 //! Judges one file: what a change adds to it.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
@@ -28,6 +28,8 @@ use baton_patch::{Hunk, LineKind, SideText};
 
 /// How many hits one rule may have in one file; more say nothing new.
 const MOST_PER_FILE: usize = 20;
+/// To say what stands above a line may take reading all of a file, so that is done so many times in one.
+const MOST_LOOKS: usize = 200;
 /// A comment with this word on the line asks for a secret to be let through.
 const ALLOW_COMMENT: &[u8] = b"gitleaks:allow";
 
@@ -42,6 +44,8 @@ pub(crate) struct Judge<'j, 'p> {
     counted: Vec<(usize, usize, usize)>,
     /// The names that rules for dependencies find in the old text, by the rule.
     before: RefCell<HashMap<String, Rc<HashSet<Vec<u8>>>>>,
+    /// How often it was asked what stands above a line.
+    looks: Cell<usize>,
 }
 
 impl<'j, 'p> Judge<'j, 'p> {
@@ -62,6 +66,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             hits: Vec::new(),
             counted: Vec::new(),
             before: RefCell::default(),
+            looks: Cell::default(),
         })
     }
 
@@ -182,8 +187,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         let mut comment = None;
         rule.each(line, &(0..line.len()), all, |found| {
             if !rule.reads_comments() {
-                let read = || comment_in(line, self.languages, || self.above(hunk, start));
-                let comment = comment.get_or_insert_with(read);
+                let comment = comment.get_or_insert_with(|| self.comment_in(line, hunk, start));
                 if comment.contains(&word_of(line, found.range.start)) {
                     return Ok(ControlFlow::Continue(()));
                 }
@@ -197,6 +201,22 @@ impl<'j, 'p> Judge<'j, 'p> {
             let at = || new_number(hunk, start);
             self.take(number, rule, (&found, &place), &mut spared, at)
         })
+    }
+
+    /// The part of a line that is surely a comment. What stands above is looked at so many times in one
+    /// file; then whatever depends on it is code.
+    fn comment_in(&self, line: &[u8], hunk: &Hunk<'_>, start: usize) -> Range<usize> {
+        let is_known = Cell::new(true);
+        let comment = comment_in(line, self.languages, || {
+            let looks = self.looks.get();
+            self.looks.set(looks + 1);
+            is_known.set(looks < MOST_LOOKS);
+            match is_known.get() {
+                true => self.above(hunk, start),
+                false => Cow::Borrowed(&[]),
+            }
+        });
+        if is_known.get() { comment } else { 0..0 }
     }
 
     /// What stands above a line in the new file, as far as it is in sight.

@@ -470,3 +470,15 @@ fn every_default_rule_does_what_its_examples_say() {
         .collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
+
+#[test]
+fn what_stands_above_is_looked_at_so_many_times() {
+    let block = |calls: usize| {
+        let calls = std::iter::repeat_n("curl_easy_init();", calls);
+        let lines: Vec<_> = ["int n;", "/* not run:"].into_iter().chain(calls).collect();
+        scanned(&added("a.c", &lines), None)
+    };
+    assert!(!block(150).flags.external_io_attempt);
+    // In doubt it is code; to look up each time would cost the square of the file's length.
+    assert!(block(250).flags.external_io_attempt);
+}
