@@ -22,6 +22,8 @@ use baton_core::policy::{Actor, AuditRules, CheckpointRule};
 const WRITERS: usize = 8;
 const FOLDER: &str = "BATON_TEST_LOG";
 const ACKNOWLEDGED: &str = "BATON_TEST_ACKNOWLEDGED";
+/// How the files begin in which writers say what was acknowledged.
+const SAID: &str = "acknowledged-";
 
 fn open(folder: &Path) -> Log {
     let log = Log::new(Folder::open(&folder.join("audit")).unwrap(), folder);
@@ -58,11 +60,12 @@ fn writer() {
     }
 }
 
+/// Each writer says so in a file of its own: a kill may tear its last word there.
 fn start(folder: &Path, which: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "writer", "--test-threads=1"])
         .env(FOLDER, folder)
-        .env(ACKNOWLEDGED, folder.join(format!("acknowledged-{which}")))
+        .env(ACKNOWLEDGED, folder.join(format!("{SAID}{which}")))
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
@@ -92,8 +95,8 @@ fn killed_writers_lose_nothing_and_leave_one_chain() {
             );
             writers[which].kill().unwrap();
             writers[which].wait().unwrap();
-            writers[which] = start(folder, which);
             killed += 1;
+            writers[which] = start(folder, WRITERS + killed);
         }
         std::thread::sleep(Duration::from_micros(
             u64::try_from(killed * 7919 % 5000).unwrap(),
@@ -122,9 +125,15 @@ fn check(folder: &Path, killed: usize) {
     })
     .unwrap();
     let mut acknowledged = 0;
-    for which in 0..WRITERS {
-        let text = std::fs::read_to_string(folder.join(format!("acknowledged-{which}"))).unwrap();
-        for line in text.lines() {
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap());
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with(SAID)) {
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        for line in text.split_inclusive('\n') {
+            let Some(line) = line.strip_suffix('\n') else {
+                continue;
+            };
             let (seq, id) = line.split_once(' ').unwrap();
             assert_eq!(lines.get(id), Some(&seq.parse().unwrap()), "{line} is lost");
             acknowledged += 1;
