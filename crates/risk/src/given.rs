@@ -181,9 +181,23 @@ impl Place<'_> {
 
 /// How long the name is that begins at a place; 0 where none does.
 fn name_length(text: &[u8], at: usize) -> usize {
-    let is_inner = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
-    let rest = text.get(at..).unwrap_or_default();
-    rest.iter().take_while(is_inner).count()
+    first_name(text.get(at..).unwrap_or_default()).len()
+}
+
+fn is_of_name(byte: &&u8) -> bool {
+    byte.is_ascii_alphanumeric() || **byte == b'_'
+}
+
+/// The name that a text begins with; empty where it begins with none.
+pub(crate) fn first_name(text: &[u8]) -> &[u8] {
+    let length = text.iter().take_while(is_of_name).count();
+    text.get(..length).unwrap_or_default()
+}
+
+/// The name that a text ends with.
+pub(crate) fn last_name(text: &[u8]) -> &[u8] {
+    let length = text.iter().rev().take_while(is_of_name).count();
+    text.get(text.len() - length..).unwrap_or_default()
 }
 
 /// The name and the word of a line of a script such as `export A=wg` or `A := wg`.
@@ -213,16 +227,16 @@ fn text(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let head = head.trim_ascii_end();
     // What the text is said to be does not matter: `const A: &str =`, `a :=`.
     let head = head.split(|byte| *byte == b':').next()?.trim_ascii_end();
-    let is_inner = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
-    let length = head.iter().rev().take_while(is_inner).count();
-    let name = head.get(head.len() - length..)?;
+    let name = last_name(head);
     let quote = line.get(open)?;
     let rest = line.get(open + 1..)?;
     let (value, tail) = rest.split_at_checked(memchr::memchr(*quote, rest)?)?;
     let tail = tail.get(1..)?.trim_ascii_start();
     let is_whole = matches!(tail.first(), None | Some(b';' | b',' | b')' | b'#' | b'/'));
-    let is_known =
-        length > 0 && is_whole && (1..=LONGEST).contains(&value.len()) && !value.contains(&b'\\');
+    let is_known = !name.is_empty()
+        && is_whole
+        && (1..=LONGEST).contains(&value.len())
+        && !value.contains(&b'\\');
     is_known.then_some((name, value))
 }
 
@@ -234,10 +248,8 @@ fn digits(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let value = value.get(1..)?.trim_ascii();
     let is_number = (1..=LONGEST).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
     let head = head.split(|byte| *byte == b':').next()?.trim_ascii_end();
-    let is_inner = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
-    let length = head.iter().rev().take_while(is_inner).count();
-    let name = head.get(head.len() - length..)?;
-    (is_number && length > 0).then_some((name, value))
+    let name = last_name(head);
+    (is_number && !name.is_empty()).then_some((name, value))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Lists of texts that a program joins: `["a", "b"].join("")`, and lists that are joined by their names.
 
+use crate::given::{first_name, last_name};
+
 /// Ends of lists that are joined without anything in between.
 const JOINS: [&[u8]; 6] = [
     b"].join(\"\")",
@@ -28,7 +30,8 @@ const NAMED: [&[u8]; 7] = [
     b"tring.join",
     b"implode",
 ];
-/// Whether a text holds the name of a call that joins texts.
+
+/// Whether a text holds the name of a call that joins texts; most hold none.
 pub(crate) fn calls_a_join(raw: &[u8]) -> bool {
     memchr::memchr_iter(b'(', raw).any(|at| {
         let before = raw.get(..at).unwrap_or_default();
@@ -56,7 +59,6 @@ pub(crate) fn joins_a_list(line: &[u8]) -> bool {
 
 /// The names of lists that a text joins: `"".join(PARTS)`, `PARTS.join("")`, `Join(parts, "")`.
 pub(crate) fn joined_names(text: &[u8]) -> Vec<&[u8]> {
-    let is_inner = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
     let nothing = [&b"\"\""[..], b"''", b"``"];
     let name = |at: usize| {
         let (before, rest) = text.split_at_checked(at)?;
@@ -65,17 +67,14 @@ pub(crate) fn joined_names(text: &[u8]) -> Vec<&[u8]> {
         let opens = nothing.iter().find_map(|text| inner.strip_prefix(*text));
         if ends_with(&[b".join", b".joinToString"]) && opens.is_some() {
             let dot = memchr::memrchr(b'.', before)?;
-            let list = before.get(..dot)?;
-            let length = list.iter().rev().take_while(is_inner).count();
-            return list.get(list.len() - length..);
+            return before.get(..dot).map(last_name);
         }
         // The list is the first argument, or the second one behind nothing to put in between.
         let is_call = ends_with(&NAMED);
         let second = opens.and_then(|rest| rest.trim_ascii_start().strip_prefix(b","));
         let list = second.unwrap_or(inner).trim_ascii_start();
         let list = list.strip_prefix(b"$").unwrap_or(list);
-        let length = list.iter().take_while(is_inner).count();
-        let (list, tail) = list.split_at_checked(length)?;
+        let (list, tail) = list.split_at_checked(first_name(list).len())?;
         let tail = tail.trim_ascii_start();
         let between = tail.strip_prefix(b",").map(<[u8]>::trim_ascii_start);
         let is_whole = tail.starts_with(b")")
