@@ -290,9 +290,13 @@ fn count(
     }
 }
 
-/// The rule that a finding names in brackets.
+/// The rule that a finding names in brackets, before what it shows of the text.
 fn rule_of(finding: &Finding) -> &str {
-    let rest = finding.message.split('[').next_back();
-    rest.and_then(|rest| rest.split(']').next())
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let bracketed = finding.message.split('[').skip(1);
+    bracketed
+        .filter_map(|rest| rest.split_once(']'))
+        .map(|(inner, _)| inner)
+        .find(|inner| !inner.is_empty() && inner.bytes().all(is_name))
         .unwrap_or_default()
 }

@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 47] = [
+pub const BUILT_IN: [BuiltIn; 48] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -348,6 +348,12 @@ pub const BUILT_IN: [BuiltIn; 47] = [
         "A reach outside whose line names excepted or local hosts only. Text does not show where a program will really connect to, so a person looks.",
     ),
     check(
+        "REACH_KEPT",
+        K::Note,
+        S::Medium,
+        "A reach outside that stands on a changed or moved line and word for word on a removed one of the file. Whether it now runs at another time text does not show, so a person looks.",
+    ),
+    check(
         "DEPENDENCY_CHANGED",
         K::Note,
         S::Info,
@@ -418,7 +424,9 @@ pub const BUILT_IN: [BuiltIn; 47] = [
 /// The smallest step for a finding of a rule or check: that of its kind, but for what it would not fit.
 pub(crate) fn next(rule: &str, kind: HitKind) -> &'static str {
     match rule {
-        "SECRET_ALLOWED" | "REACH_EXCEPTED" => "nothing to change; a person looks at it",
+        "SECRET_ALLOWED" | "REACH_EXCEPTED" | "REACH_KEPT" => {
+            "nothing to change; a person looks at it"
+        }
         "FUZZY_DRAFT" => "let a person compare the guessed places with what was asked for",
         "SECRET_REMOVED" => "replace the secret where it counts; taking it out is right",
         _ if kind == K::Hidden && rule.starts_with("PATH_") => {

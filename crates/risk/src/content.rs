@@ -16,6 +16,7 @@ use crate::judge::Judge;
 use crate::keyword::Table;
 use crate::mocked;
 use crate::named::Named;
+use crate::naming;
 use crate::rule::{Rule, Source, all};
 use crate::secret::Place;
 
@@ -42,7 +43,7 @@ pub(crate) fn scan<'p>(
         if !named.says_something && (old.is_empty() || old == new) {
             continue;
         }
-        for name in [new, old] {
+        for name in [new, old, &naming::words(new)] {
             let found = in_loose_text(book, &everywhere, name, &file.path)?;
             hits.extend(
                 found

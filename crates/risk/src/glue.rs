@@ -11,6 +11,7 @@ use crate::edited::{Edited, Pieces};
 use crate::given::Given;
 use crate::language::Languages;
 use crate::lists::{calls_a_join, is_given_to, joined_names, joins_a_list};
+use crate::spelled::{may_spell, spelled};
 use crate::turned::{may_turn, turned};
 
 /// Operators that join two texts in some language.
@@ -82,7 +83,8 @@ pub(crate) fn joined(hunk: &Hunk<'_>, manner: &Manner<'_>) -> Vec<Joined> {
     // What is joined may be what a name is given.
     let names = may_name(hunk.raw(), languages, is_shell)
         && (joins || folds || gives_a_text(hunk, is_shell));
-    if !(joins || folds || names || turns) {
+    let spells = may_spell(hunk.raw());
+    if !(joins || folds || names || turns || spells) {
         return Vec::new();
     }
     let blocks = added_blocks(hunk);
@@ -102,7 +104,7 @@ pub(crate) fn joined(hunk: &Hunk<'_>, manner: &Manner<'_>) -> Vec<Joined> {
     let given = Given::read(texts.iter().map(Vec::as_slice), is_shell);
     let both = blocks.iter().zip(whole);
     let joined = both.flat_map(|(block, whole)| {
-        let readings = readings(&block.text, whole, &given, manner);
+        let readings = readings(&block.text, whole, &given, (manner, spells));
         readings.map(|pieces| Joined {
             pieces,
             line: block.line,
@@ -112,12 +114,12 @@ pub(crate) fn joined(hunk: &Hunk<'_>, manner: &Manner<'_>) -> Vec<Joined> {
 }
 
 /// What a text says with its pieces put together, as it is given; with what its names were given put in;
-/// and turned round. Each is read: no one must hide what another says.
+/// turned round; and with what is spelled in another way. Each is read: no one must hide what another says.
 fn readings(
     text: &[u8],
     whole: Option<Pieces>,
     given: &Given<'_>,
-    manner: &Manner<'_>,
+    (manner, spells): (&Manner<'_>, bool),
 ) -> impl Iterator<Item = Pieces> + use<> {
     let now = whole.as_ref().map_or(text, |whole| &whole.text);
     let again = given.put_in(now).and_then(|put| {
@@ -126,7 +128,8 @@ fn readings(
     });
     let turned = manner.turns.then(|| turned(now)).flatten();
     let turned = turned.and_then(|turned| Pieces::then(None, now, |_| Some(turned)));
-    whole.into_iter().chain(again).chain(turned)
+    let read = spells.then(|| Pieces::then(None, now, spelled)).flatten();
+    whole.into_iter().chain(again).chain(turned).chain(read)
 }
 
 /// The added lines of a hunk, those that follow each other in one.

@@ -16,6 +16,7 @@ use crate::content::{counts, in_loose_text, mask, shorten};
 use crate::glue::{self, Joined, Manner};
 use crate::hit::Hit;
 use crate::input::ScanFile;
+use crate::kept;
 use crate::keyword::Table;
 use crate::language::Languages;
 use crate::named::Named;
@@ -375,6 +376,10 @@ impl<'j, 'p> Judge<'j, 'p> {
                 Some(hit.showing(excerpt))
             }
             (_, true) => None,
+            (RiskKind::ExternalIo, false) if kept::stood_before(place, self.file.section) => {
+                let hit = Hit::built_in("REACH_KEPT", path, rule.reason());
+                Some(hit.showing(excerpt))
+            }
             (RiskKind::Dependency, false) => Some(self.dependency(rule, found, excerpt)),
             (_, false) => Some(Hit::of_rule(rule, path, excerpt)),
         })

@@ -44,12 +44,13 @@ pub(crate) struct Named<'p> {
 impl<'p> Named<'p> {
     fn of(book: &RuleBook<'p>, path: &[u8]) -> Result<Self, Problem> {
         let matched = book.places.matched(path);
+        let words = naming::words(path);
         Ok(Self {
             closed: always_closed(path),
             is_allowed: book.places.allows(path),
             by_path_alone: book.by_path_alone(path)?,
             is_odd: naming::is_odd(path, &matched),
-            says_something: !in_loose_text(book, &book.loose(), path, "")?.is_empty(),
+            says_something: says_something(book, path)? || says_something(book, &words)?,
             languages: Languages::of(path, None),
             table: RefCell::default(),
             matched,
@@ -75,6 +76,11 @@ impl<'p> Named<'p> {
         *self.table.borrow_mut() = Some((own, Rc::clone(&table)));
         Ok(table)
     }
+}
+
+fn says_something(book: &RuleBook<'_>, name: &[u8]) -> Result<bool, Problem> {
+    let hits = in_loose_text(book, &book.loose(), name, "")?;
+    Ok(!hits.is_empty())
 }
 
 impl<'p> Names<'p> {

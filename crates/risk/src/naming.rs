@@ -19,6 +19,15 @@ pub(crate) fn is_odd(path: &[u8], matched: &Matched<'_>) -> bool {
         || stream_of(path, matched).is_some()
 }
 
+/// A name as the words that it is made of.
+pub(crate) fn words(path: &[u8]) -> Vec<u8> {
+    let plain = |byte: &u8| match byte {
+        b'-' | b'_' | b'.' | b'/' | b'+' => b' ',
+        byte => *byte,
+    };
+    path.iter().map(plain).collect()
+}
+
 /// The file that a name is a part of on NTFS, where that matters: `::$DATA` is the file itself; another
 /// name after a colon counts where the file does.
 fn stream_of(path: &[u8], matched: &Matched<'_>) -> Option<Vec<u8>> {
