@@ -112,10 +112,10 @@ impl Globs {
             stars_below: Named::default(),
             case,
         };
-        // Many rules name the same files.
+        // Many rules name the same files, and many in the same words.
         let mut known: Named<(Vec<usize>, &str)> = Named::default();
         let mut order = Vec::new();
-        for (owner, text) in globs {
+        for (text, owners) in by_text(globs) {
             for plain in expand(text) {
                 let plain = match case {
                     Case::Exact => plain,
@@ -123,11 +123,11 @@ impl Globs {
                         String::from_utf8_lossy(&spelling::lower(plain.as_bytes())).into_owned()
                     }
                 };
-                let (owners, _) = known.entry(plain).or_insert_with_key(|plain| {
+                let (all, _) = known.entry(plain).or_insert_with_key(|plain| {
                     order.push(plain.clone());
                     (Vec::new(), text)
                 });
-                owners.push(owner);
+                all.extend(&owners);
             }
         }
         let mut builder = GlobSetBuilder::new();
@@ -348,6 +348,20 @@ impl<'a> PathRules<'a> {
         self.first_match(path)
             .or_else(|| others.find_map(|name| self.first_match(name)))
     }
+}
+
+/// Each text once, in the order of their first places, with all owners that name it.
+fn by_text<'g>(globs: impl IntoIterator<Item = (usize, &'g str)>) -> Vec<(&'g str, Vec<usize>)> {
+    let mut texts: Vec<(&str, Vec<usize>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (owner, text) in globs {
+        let at = *places.entry(text).or_insert(texts.len());
+        match texts.get_mut(at) {
+            Some((_, owners)) => owners.push(owner),
+            None => texts.push((text, vec![owner])),
+        }
+    }
+    texts
 }
 
 /// Holds a rule against its own examples.

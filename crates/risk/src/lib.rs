@@ -29,6 +29,7 @@ mod judge;
 mod kept;
 mod keyword;
 mod language;
+mod limit;
 mod lists;
 mod look_alike;
 mod loss;

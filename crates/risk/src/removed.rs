@@ -121,25 +121,37 @@ impl<'p> Judge<'_, 'p> {
         Ok(())
     }
 
-    /// A finding where the file loses more matches than it gains.
+    /// A finding where the file loses more matches than it gains; of a rule that judges numbers, where
+    /// a limit is weaker than it was, or gone.
     fn check_lost(&mut self, rule: &Rule<'p>, sides: &[&ChangedText]) -> Result<(), Problem> {
-        let (mut lost, mut gained, mut first) = (0_usize, 0_usize, None);
+        let mut lost = Vec::new();
         for side in sides {
-            each_changed(rule, self.languages, side, |line, excerpt| {
-                lost += 1;
-                first.get_or_insert((line, shorten(excerpt)));
+            each_changed(rule, self.languages, side, |line, matched| {
+                lost.push((line, matched.to_vec()));
             })?;
         }
-        let Some((line, excerpt)) = first else {
+        if lost.is_empty() {
             return Ok(());
-        };
-        for side in self.file.section.new_text().map(ChangedText::new) {
-            each_changed(rule, self.languages, &side, |_, _| gained += 1)?;
         }
-        if lost > gained {
-            let mut hit = Hit::of_rule(rule, &self.file.path, excerpt).at(line);
-            hit.message = format!("{} ({lost} gone, {gained} new)", hit.message);
-            self.hits.push(hit);
+        let mut gained = Vec::new();
+        for side in self.file.section.new_text().map(ChangedText::new) {
+            let take = |_, matched: &[u8]| gained.push(matched.to_vec());
+            each_changed(rule, self.languages, &side, take)?;
+        }
+        let message = match rule.limit()? {
+            Some(limit) => {
+                lost.retain(|(_, old)| !limit.is_kept(old, &gained));
+                rule.reason().to_owned()
+            }
+            None => {
+                let (lost, gained) = (lost.len(), gained.len());
+                format!("{} ({lost} gone, {gained} new)", rule.reason())
+            }
+        };
+        let counts = rule.limit()?.is_some() || lost.len() > gained.len();
+        if let Some((line, matched)) = lost.first().filter(|_| counts) {
+            let hit = Hit::of_rule(rule, &self.file.path, shorten(matched)).at(*line);
+            self.hits.push(Hit { message, ..hit });
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::comment::Comments;
 use crate::language::Languages;
+use crate::limit::Limit;
 use crate::part::Parts;
 use crate::pattern::{Groups, Regex};
 use crate::secret::SecretRule;
@@ -46,6 +47,8 @@ struct Compiled {
     except: Option<Regex>,
     /// Whether the groups of a match are asked for; a search without them is much faster.
     has_groups: bool,
+    /// How the number in a match may change, where only that counts.
+    limit: Option<Limit>,
 }
 
 /// One match of a rule.
@@ -215,6 +218,7 @@ impl<'p> Rule<'p> {
                 let pattern = rule.compile(&self.told().hir)?;
                 Compiled {
                     has_groups: pattern.has_groups(),
+                    limit: None,
                     pattern,
                     except: None,
                 }
@@ -312,6 +316,11 @@ impl<'p> Rule<'p> {
         Ok(count)
     }
 
+    /// How the number in a match may change, for a rule that judges numbers.
+    pub(crate) fn limit(&self) -> Result<Option<Limit>, Problem> {
+        Ok(self.compiled()?.limit)
+    }
+
     /// Whether the rule's exception speaks for these lines.
     pub(crate) fn excepts(&self, lines: &[u8]) -> Result<bool, Problem> {
         Ok(self.compiled()?.leaves_alone(lines))
@@ -372,8 +381,19 @@ fn compile_policy_rule(
             ),
         ));
     }
+    let limit = Limit::of(&pattern);
+    if limit.is_some() && rule.side != Side::Removed {
+        return Err(Problem::fail(
+            "POLICY_INVALID",
+            format!(
+                "policy rule {}: the groups `floor` and `ceiling` belong to rules with side: removed",
+                rule.id
+            ),
+        ));
+    }
     let compiled = Compiled {
         has_groups: named,
+        limit,
         pattern,
         except: rule
             .except

@@ -1,0 +1,75 @@
+//! Numbers that a check holds a change to: a floor that must not fall, a ceiling that must not rise.
+
+use crate::pattern::Regex;
+
+/// How a number of a rule may change without a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The group `floor`: it may rise.
+    Floor,
+    /// The group `ceiling`: it may fall.
+    Ceiling,
+}
+
+impl Limit {
+    /// What a pattern says of the number that its matches hold.
+    pub(crate) fn of(pattern: &Regex) -> Option<Self> {
+        let is = |name| pattern.has_group(name);
+        match (is("floor"), is("ceiling")) {
+            (true, _) => Some(Self::Floor),
+            (false, true) => Some(Self::Ceiling),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether one of the new matches sets the same limit, and no weaker than the old one.
+    pub(crate) fn is_kept(self, old: &[u8], new: &[Vec<u8>]) -> bool {
+        let Some((name, before)) = parts(old) else {
+            return false;
+        };
+        new.iter().filter_map(|new| parts(new)).any(|(other, now)| {
+            other == name
+                && match self {
+                    Self::Floor => now >= before,
+                    Self::Ceiling => now <= before,
+                }
+        })
+    }
+}
+
+/// What is limited, without blanks and quotes, and the last number of a match.
+fn parts(matched: &[u8]) -> Option<(Vec<u8>, f64)> {
+    let is_part = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    let end = matched.iter().rposition(u8::is_ascii_digit)? + 1;
+    let head = matched.get(..end)?;
+    let start = head.iter().rposition(|byte| !is_part(byte));
+    let (name, number) = head.split_at_checked(start.map_or(0, |last| last + 1))?;
+    let name = name.iter().copied();
+    let name = name.filter(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\''));
+    Some((
+        name.collect(),
+        std::str::from_utf8(number).ok()?.parse().ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_kept_where_it_is_no_weaker() {
+        let new = [b"\"lines\": 80,".to_vec(), b"fail_under=72.5".to_vec()];
+        for (old, is_kept) in [
+            ("lines: 80", true),
+            ("lines : 79.5 ", true),
+            ("lines: 81", false),
+            ("branches: 10", false),
+            ("fail_under = 72", true),
+            ("fail_under = none", false),
+        ] {
+            assert_eq!(Limit::Floor.is_kept(old.as_bytes(), &new), is_kept, "{old}");
+        }
+        assert!(Limit::Ceiling.is_kept(b"lines: 81", &new));
+        assert!(!Limit::Ceiling.is_kept(b"lines: 79", &new));
+    }
+}
