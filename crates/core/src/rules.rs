@@ -180,7 +180,7 @@ impl Globs {
     pub fn owners(&self, path: &[u8]) -> Vec<usize> {
         let path = self.spelled(path);
         let mut owners = self.by_set(&path);
-        self.by_name(&path, |own| owners.extend(own));
+        self.by_name(&path, |_| true, |own| owners.extend(own));
         owners.sort_unstable();
         owners.dedup();
         owners
@@ -191,7 +191,9 @@ impl Globs {
     pub fn owns(&self, owner: usize, path: &[u8]) -> bool {
         let path = self.spelled(path);
         let mut is_owner = false;
-        self.by_name(&path, |own| is_owner |= own.contains(&owner));
+        // Its own globs are few, and to hold a name against each of all others is not cheap.
+        let is_own = |own: &[usize]| own.contains(&owner);
+        self.by_name(&path, is_own, |own| is_owner |= is_own(own));
         let is_in_set = |own: &Vec<usize>| own.contains(&owner);
         is_owner || (self.owners.iter().any(is_in_set) && self.by_set(&path).contains(&owner))
     }
@@ -211,8 +213,14 @@ impl Globs {
         owners.flatten().copied().collect()
     }
 
-    /// Hands over the owners of each glob that is looked up by name and matches.
-    fn by_name(&self, path: &[u8], mut visit: impl FnMut(&[usize])) {
+    /// Hands over the owners of each glob that is looked up by name and matches; of those with stars only
+    /// where these owners are wanted.
+    fn by_name(
+        &self,
+        path: &[u8],
+        wants: impl Fn(&[usize]) -> bool,
+        mut visit: impl FnMut(&[usize]),
+    ) {
         let mut parts = path.split(|byte| *byte == b'/').rev();
         let name = parts.next().unwrap_or_default();
         let text = |part| std::str::from_utf8(part).ok();
@@ -222,7 +230,7 @@ impl Globs {
             .and_then(|folder| self.stars_within.get(text(folder)?));
         let anywhere = [None, name.last().copied()].map(|last| self.stars.get(&last));
         let stars = anywhere.into_iter().chain([within]).flatten().flatten();
-        let stars = stars.filter(|star| star.matches(name));
+        let stars = stars.filter(|star| wants(&star.owners) && star.matches(name));
         stars.for_each(|star| visit(&star.owners));
         if let Some(owners) = text(name).and_then(|name| self.files.get(name)) {
             visit(owners);
@@ -232,7 +240,7 @@ impl Globs {
                 visit(owners);
             }
             let below = self.stars_below.get(folder).into_iter().flatten();
-            let below = below.filter(|star| star.matches(name));
+            let below = below.filter(|star| wants(&star.owners) && star.matches(name));
             below.for_each(|star| visit(&star.owners));
         }
     }

@@ -1,5 +1,6 @@
 //! What a change touches: paths, operations, modes, links, sizes.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use baton_core::envelope::{QUEUE_ROOT, Severity};
@@ -29,13 +30,14 @@ const GENERATED: [&[u8]; 4] = [
     b"generated automatically",
 ];
 
-/// The compiled path rules of a policy. Those that forbid share one matcher with the globs of the
-/// content rules, so that a path is matched once.
+/// The compiled path rules of a policy, and the globs of its content rules.
 #[derive(Debug)]
 pub(crate) struct Places<'p> {
     allowlist: PathRules<'p>,
     forbidding: Vec<(HitKind, &'p PathRule)>,
+    /// Of those that forbid; few, and each is held against its examples.
     globs: Globs,
+    content: Globs,
 }
 
 /// What the matcher says of one path.
@@ -64,10 +66,10 @@ impl<'p> Places<'p> {
         .collect();
         let paths = forbidding.iter().enumerate();
         let paths = paths.map(|(at, (_, rule))| (at, rule.glob.as_str()));
-        let first = forbidding.len();
-        let content = content.iter().map(|(at, glob)| (first + at, *glob));
-        let globs = Globs::compile(paths.chain(content), Case::Folded)
-            .map_err(|why| Problem::fail("POLICY_INVALID", format!("policy: {why}")))?;
+        let invalid = |why| Problem::fail("POLICY_INVALID", format!("policy: {why}"));
+        let globs = Globs::compile(paths, Case::Folded).map_err(invalid)?;
+        let content = content.iter().copied();
+        let content = Globs::compile(content, Case::Folded).map_err(invalid)?;
         for (at, (_, rule)) in forbidding.iter().enumerate() {
             check_examples(&rule.id, &rule.matches, &rule.no_match, |path| {
                 globs.owns(at, path.as_bytes())
@@ -77,25 +79,25 @@ impl<'p> Places<'p> {
             allowlist: PathRules::compile(&policy.allowlist, Case::Exact)?,
             forbidding,
             globs,
+            content,
         })
     }
 
     /// Matches a path, and the name that other file systems make of it: `A.PEM.` is a key on some.
     pub(crate) fn matched(&self, path: &[u8]) -> Matched<'p> {
-        let mut owners = self.globs.owners(path);
-        for name in spelling::others(path) {
-            owners.extend(self.globs.owners(&name));
-        }
         let mut matched = Matched {
             forbidden: Vec::new(),
             content: Vec::new(),
         };
-        for owner in owners {
-            match self.forbidding.get(owner) {
-                None => matched.content.push(owner - self.forbidding.len()),
-                Some((kind, _)) if matched.forbidden.iter().any(|(known, _)| known == kind) => {}
-                Some(rule) => matched.forbidden.push(*rule),
+        let others = spelling::others(path).into_iter().map(Cow::Owned);
+        for name in std::iter::once(Cow::Borrowed(path)).chain(others) {
+            let forbidding = self.globs.owners(&name).into_iter();
+            for (kind, rule) in forbidding.filter_map(|owner| self.forbidding.get(owner)) {
+                if matched.forbidden.iter().all(|(known, _)| known != kind) {
+                    matched.forbidden.push((*kind, rule));
+                }
             }
+            matched.content.extend(self.content.owners(&name));
         }
         matched
     }
