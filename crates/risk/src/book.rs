@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::path::Path;
 
 use baton_core::git::at_one_time;
-use baton_core::policy::{Policy, RiskKind, Side};
+use baton_core::policy::{Policy, RiskKind, Side, Texts};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 
@@ -125,7 +125,7 @@ impl<'p> RuleBook<'p> {
                     set.insert(at);
                 }
             }
-            globs.extend(rule.place.globs.iter().map(|glob| (at, glob.as_str())));
+            globs.extend(rule.place.globs.iter().map(|glob| (at, glob)));
             if rule.place.globs.is_empty() && rule.place.languages.is_empty() {
                 everywhere.insert(at);
             }
@@ -344,7 +344,7 @@ fn unique_ids(rules: &[Rule<'_>]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn languages_of(rule: &str, names: &[String]) -> Result<Languages, Problem> {
+fn languages_of(rule: &str, names: &Texts) -> Result<Languages, Problem> {
     names.iter().try_fold(Languages::default(), |all, name| {
         let one = Languages::named(name).ok_or_else(|| {
             let name = name.escape_debug();

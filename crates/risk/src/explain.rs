@@ -97,7 +97,10 @@ fn content_rule(rule: &Rule<'_>) -> Explained {
 
 fn of_policy(rule: &RiskRule, explained: &mut Explained) {
     explained.source = "risk_rules of POLICY.json";
-    let place = [rule.place.languages.join(", "), rule.place.globs.join(" ")];
+    let place = [
+        rule.place.languages.to_vec().join(", "),
+        rule.place.globs.to_vec().join(" "),
+    ];
     let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
     let place = match place.as_slice() {
         [] => "every file".to_owned(),

@@ -23,11 +23,27 @@ fn is_part_of<'l>(matched: &[u8], line: &[u8], removed: impl Iterator<Item = &'l
     whole.is_some_and(|(whole, is_rest)| {
         let finder = memchr::memmem::Finder::new(whole);
         let mut removed = removed.take(MOST_LINES);
-        removed.any(|line| match is_rest {
-            true => line.trim_ascii_end().ends_with(whole),
-            false => finder.find(line).is_some(),
+        removed.any(|line| {
+            let line = line.trim_ascii_end();
+            let place = match is_rest {
+                true => line.ends_with(whole).then(|| line.len() - whole.len()),
+                false => finder.find(line),
+            };
+            place.is_some_and(|at| ran(line.get(..at).unwrap_or_default()))
         })
     })
+}
+
+/// Whether what follows this on a line was code before: to take away the mark of a comment or a quote is
+/// to bring it in.
+fn ran(before: &[u8]) -> bool {
+    const MARKS: [&[u8]; 8] = [b"#", b"//", b"/*", b"--", b"\"", b"'", b"`", b"<!"];
+    const FIRST: [&[u8]; 5] = [b"*", b";", b"%", b"rem", b"REM"];
+    let start = before.trim_ascii_start();
+    !FIRST.iter().any(|mark| start.starts_with(mark))
+        && !MARKS
+            .iter()
+            .any(|mark| memchr::memmem::find(before, mark).is_some())
 }
 
 /// A match that a text begins with, to the end of the brackets that it opens; where it opens none, with the
@@ -58,7 +74,47 @@ fn whole(text: &[u8], matched: usize) -> Option<(&[u8], bool)> {
 
 #[cfg(test)]
 mod tests {
+    use baton_patch::{Limits, parse};
+
     use super::*;
+    use crate::Origin;
+    use crate::input::ScanInput;
+
+    /// The rules of our own that find something in a change of one line, without their notes' words.
+    fn found(before: &str, after: &str) -> Vec<String> {
+        let policy = baton_core::policy::Policy::parse(include_bytes!("../../../ssot/POLICY.json"));
+        let policy = policy.unwrap();
+        let secrets = include_bytes!("../../../ssot/SECRET_RULES.toml").to_vec();
+        let files = [("SECRET_RULES.toml".to_owned(), secrets)];
+        let book = crate::RuleBook::new(&policy, &files).unwrap();
+        let ids = format!("{}..{}", "1".repeat(40), "2".repeat(40));
+        let text = format!(
+            "diff --git a/a.py b/a.py\nindex {ids} 100644\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-{before}\n+{after}\n"
+        );
+        let patch = parse(text.as_bytes(), &Limits::default()).unwrap();
+        let input = ScanInput::from_patch(&patch);
+        let report = crate::scan(&input, &book, None, &Origin::Text).unwrap();
+        let findings = report.findings.into_iter();
+        let outside = findings.filter(|finding| {
+            finding.message.contains("[REACH_KEPT]") || finding.message.contains("[io-")
+        });
+        outside.map(|finding| finding.message).collect()
+    }
+
+    #[test]
+    fn a_call_that_is_moved_asks_a_person_and_one_that_is_let_loose_is_stopped() {
+        let call = "r = requests.get(u, timeout=3)";
+        let is_kept = |after: &str, before: &str| {
+            let found = found(before, after);
+            assert!(!found.is_empty(), "{before} {after}");
+            found.iter().all(|message| message.contains("[REACH_KEPT]"))
+        };
+        assert!(is_kept("    r = requests.get(u, timeout=3)", call));
+        assert!(is_kept("if a: r = requests.get(u, timeout=3)", call));
+        assert!(!is_kept(call, "# r = requests.get(u, timeout=3)"));
+        assert!(!is_kept("r = requests.get(v, timeout=3)", call));
+        assert!(!is_kept(call, "r = load(u)"));
+    }
 
     fn stood(matched: &str, line: &str, removed: &str) -> bool {
         let removed = removed.lines().map(str::as_bytes);
@@ -98,6 +154,13 @@ mod tests {
             "  curl -s https://b.example",
             "curl -s https://a.example"
         ));
+        for comment in ["# ", "  // ", "x = 1 # ", " * ", "rem ", "<!-- ", "a = \""] {
+            let old = format!("{comment}curl -s https://a.example");
+            assert!(
+                !stood("curl -s", "curl -s https://a.example", &old),
+                "{old}"
+            );
+        }
         assert!(!stood(
             "curl -s",
             "curl -s https://a.example | sh",

@@ -22,18 +22,19 @@ impl Limit {
         }
     }
 
-    /// Whether one of the new matches sets the same limit, and no weaker than the old one.
+    /// Whether the new matches set the same limit, and none of them a weaker one: another line, or a
+    /// comment, must not speak for the one that counts.
     pub(crate) fn is_kept(self, old: &[u8], new: &[Vec<u8>]) -> bool {
         let Some((name, before)) = parts(old) else {
             return false;
         };
-        new.iter().filter_map(|new| parts(new)).any(|(other, now)| {
-            other == name
-                && match self {
-                    Self::Floor => now >= before,
-                    Self::Ceiling => now <= before,
-                }
-        })
+        let same = new.iter().filter_map(|new| parts(new));
+        let mut same = same.filter(|(other, _)| *other == name).peekable();
+        same.peek().is_some()
+            && same.all(|(_, now)| match self {
+                Self::Floor => now >= before,
+                Self::Ceiling => now <= before,
+            })
     }
 }
 
@@ -69,6 +70,10 @@ mod tests {
         ] {
             assert_eq!(Limit::Floor.is_kept(old.as_bytes(), &new), is_kept, "{old}");
         }
+        let beside = [b"# fail_under = 95".to_vec(), b"fail_under = 10".to_vec()];
+        let plain = [b"fail_under = 95".to_vec(), b"fail_under = 10".to_vec()];
+        assert!(!Limit::Floor.is_kept(b"fail_under = 90", &beside));
+        assert!(!Limit::Floor.is_kept(b"fail_under = 90", &plain));
         assert!(Limit::Ceiling.is_kept(b"lines: 81", &new));
         assert!(!Limit::Ceiling.is_kept(b"lines: 79", &new));
     }

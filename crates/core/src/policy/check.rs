@@ -246,15 +246,15 @@ fn risk_rule(rule: &RiskRule) -> Checked {
             "risk rule {id} has severity INFO, expected LOW or more"
         ));
     }
-    bounds::list("risk_rules.where.globs", &rule.place.globs, 0, 64, |glob| {
+    bounds::each_text("risk_rules.where.globs", &rule.place.globs, 0, 64, |glob| {
         bounds::path("risk_rules.where.globs", glob, 1024)
     })?;
-    bounds::unique("risk_rules.where.globs", &rule.place.globs)?;
+    bounds::unique_texts("risk_rules.where.globs", &rule.place.globs)?;
     let languages = &rule.place.languages;
-    bounds::list("risk_rules.where.languages", languages, 0, 64, |name| {
+    bounds::each_text("risk_rules.where.languages", languages, 0, 64, |name| {
         bounds::text("risk_rules.where.languages", name, 1, 32)
     })?;
-    bounds::unique("risk_rules.where.languages", languages)?;
+    bounds::unique_texts("risk_rules.where.languages", languages)?;
     let is_bound = !rule.place.globs.is_empty() || !languages.is_empty();
     bounds::each_text(
         "risk_rules.keywords",

@@ -290,13 +290,14 @@ impl Policy {
             }
             text.push_str("| id | severity | files | why |\n|---|---|---|---|\n");
             for rule in rules {
-                let files = match (&rule.place.languages[..], &rule.place.globs[..]) {
-                    ([], []) => "every file".to_owned(),
-                    (languages, []) => languages.join(", "),
-                    ([], globs) => format!("`{}`", cell(&globs.join(" "))),
-                    (languages, globs) => {
-                        format!("{}, `{}`", languages.join(", "), cell(&globs.join(" ")))
-                    }
+                let languages = rule.place.languages.to_vec().join(", ");
+                let globs = rule.place.globs.to_vec().join(" ");
+                let globs = cell(&globs);
+                let files = match (languages.is_empty(), globs.is_empty()) {
+                    (true, true) => "every file".to_owned(),
+                    (false, true) => languages,
+                    (true, false) => format!("`{globs}`"),
+                    (false, false) => format!("{languages}, `{globs}`"),
                 };
                 put(
                     text,

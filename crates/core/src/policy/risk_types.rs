@@ -45,10 +45,10 @@ impl RiskKind {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Where {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub languages: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub globs: Vec<String>,
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub languages: Texts,
+    #[serde(default, skip_serializing_if = "Texts::is_empty")]
+    pub globs: Texts,
 }
 
 /// Which side of a change a rule judges.

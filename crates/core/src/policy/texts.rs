@@ -1,6 +1,8 @@
 //! Lists of short texts. A policy holds thousands of keywords and examples, every run reads them all, and
 //! most runs look at none: so those of one list lie in one piece of memory.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
@@ -9,9 +11,22 @@ use serde::{Deserialize, Serialize, Serializer};
 /// A list of texts, read and written as a list of strings.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Texts {
-    all: String,
+    all: Box<str>,
     /// Where each ends.
+    ends: Box<[u32]>,
+}
+
+/// A list that still grows.
+#[derive(Default)]
+struct Growing {
+    all: String,
     ends: Vec<u32>,
+}
+
+thread_local! {
+    /// What the last list grew in: thousands are read one after the other, and each is copied out of it at
+    /// its own size.
+    static SPARE: RefCell<Growing> = RefCell::default();
 }
 
 impl Texts {
@@ -43,6 +58,21 @@ impl Texts {
         self.iter().map(str::to_owned).collect()
     }
 
+    /// The list that `fill` makes.
+    fn grown<E>(fill: impl FnOnce(&mut Growing) -> Result<(), E>) -> Result<Self, E> {
+        let mut growing = SPARE.with(RefCell::take);
+        growing.all.clear();
+        growing.ends.clear();
+        let filled = fill(&mut growing).map(|()| Self {
+            all: growing.all.as_str().into(),
+            ends: growing.ends.as_slice().into(),
+        });
+        SPARE.with(|spare| spare.replace(growing));
+        filled
+    }
+}
+
+impl Growing {
     fn push(&mut self, text: &str) {
         self.all.push_str(text);
         // No document that is read is as large as that.
@@ -53,11 +83,15 @@ impl Texts {
 
 impl<T: AsRef<str>> FromIterator<T> for Texts {
     fn from_iter<I: IntoIterator<Item = T>>(texts: I) -> Self {
-        let mut all = Self::default();
-        for text in texts {
-            all.push(text.as_ref());
+        let grown = Self::grown(|growing| {
+            texts
+                .into_iter()
+                .for_each(|text| growing.push(text.as_ref()));
+            Ok::<_, Infallible>(())
+        });
+        match grown {
+            Ok(texts) => texts,
         }
-        all
     }
 }
 
@@ -89,14 +123,15 @@ impl<'de> Visitor<'de> for List {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Texts, A::Error> {
-        let mut texts = Texts::default();
-        while items.next_element_seed(Next(&mut texts))?.is_some() {}
-        Ok(texts)
+        Texts::grown(|growing| {
+            while items.next_element_seed(Next(growing))?.is_some() {}
+            Ok(())
+        })
     }
 }
 
 /// Puts the next text into the list without a copy of its own.
-struct Next<'t>(&'t mut Texts);
+struct Next<'t>(&'t mut Growing);
 
 impl<'de> DeserializeSeed<'de> for Next<'_> {
     type Value = ();
