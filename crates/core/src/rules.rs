@@ -28,6 +28,20 @@ pub enum Case {
     Folded,
 }
 
+impl Case {
+    /// A glob as it is compared.
+    fn spelled(self, mut glob: String) -> String {
+        match self {
+            Self::Exact => glob,
+            Self::Folded if glob.is_ascii() => {
+                glob.make_ascii_lowercase();
+                glob
+            }
+            Self::Folded => String::from_utf8_lossy(&spelling::lower(glob.as_bytes())).into_owned(),
+        }
+    }
+}
+
 /// Many globs as one matcher, each with a number of its owner's.
 ///
 /// Braces are written out, and the plainest globs (a name, one in a folder, one with stars, a folder) are
@@ -113,30 +127,23 @@ impl Globs {
             case,
         };
         // Many rules name the same files, and many in the same words.
-        let mut known: Named<(Vec<usize>, &str)> = Named::default();
-        let mut order = Vec::new();
-        for (text, owners) in by_text(globs) {
-            for plain in expand(text) {
-                let plain = match case {
-                    Case::Exact => plain,
-                    Case::Folded => {
-                        String::from_utf8_lossy(&spelling::lower(plain.as_bytes())).into_owned()
-                    }
-                };
-                let (all, _) = known.entry(plain).or_insert_with_key(|plain| {
-                    order.push(plain.clone());
-                    (Vec::new(), text)
-                });
-                all.extend(&owners);
-            }
+        let texts = by_text(globs);
+        let mut plain = Vec::new();
+        for (at, (text, _)) in texts.iter().enumerate() {
+            let spelled = expand(text).into_iter().map(|one| case.spelled(one));
+            plain.extend(spelled.map(|one| (one, at)));
         }
+        plain.sort_unstable();
         let mut builder = GlobSetBuilder::new();
-        for plain in order {
-            let Some((owners, text)) = known.remove(&plain) else {
+        for same in plain.chunk_by(|(one, _), (other, _)| one == other) {
+            let named = same.iter().filter_map(|(_, at)| texts.get(*at));
+            let owners = named.flat_map(|(_, owners)| owners).copied().collect();
+            let Some((glob, at)) = same.first() else {
                 continue;
             };
-            if let Some(owners) = all.look_up(&plain, owners) {
-                builder.add(parse(&plain, text)?);
+            if let Some(owners) = all.look_up(glob, owners) {
+                let text = texts.get(*at).map_or("", |(text, _)| *text);
+                builder.add(parse(glob, text)?);
                 all.owners.push(owners);
             }
         }
