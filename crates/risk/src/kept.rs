@@ -18,20 +18,29 @@ pub(crate) fn stood_before(place: &Place<'_>, section: &Section<'_>) -> bool {
 }
 
 fn is_part_of<'l>(matched: &[u8], line: &[u8], removed: impl Iterator<Item = &'l [u8]>) -> bool {
-    let place = memchr::memmem::find(line, matched);
-    let whole = place.and_then(|start| whole(line.get(start..)?, matched.len()));
-    whole.is_some_and(|(whole, is_rest)| {
-        let finder = memchr::memmem::Finder::new(whole);
-        let mut removed = removed.take(MOST_LINES);
-        removed.any(|line| {
-            let line = line.trim_ascii_end();
-            let place = match is_rest {
-                true => line.ends_with(whole).then(|| line.len() - whole.len()),
-                false => finder.find(line),
-            };
-            place.is_some_and(|at| ran(line.get(..at).unwrap_or_default()))
+    let removed: Vec<&[u8]> = removed.take(MOST_LINES).collect();
+    let mut places = memchr::memmem::find_iter(line, matched).peekable();
+    // What the same words begin more than once on the line must have stood there each time: a kept call
+    // speaks for no other one beside it.
+    places.peek().is_some()
+        && places.all(|start| {
+            let whole = line
+                .get(start..)
+                .and_then(|rest| whole(rest, matched.len()));
+            whole.is_some_and(|(whole, is_rest)| {
+                removed.iter().any(|line| held(line, whole, is_rest))
+            })
         })
-    })
+}
+
+/// Whether a removed line held this as code; where it is the rest of a line, at its end.
+fn held(line: &[u8], whole: &[u8], is_rest: bool) -> bool {
+    let line = line.trim_ascii_end();
+    let place = match is_rest {
+        true => line.ends_with(whole).then(|| line.len() - whole.len()),
+        false => memchr::memmem::find(line, whole),
+    };
+    place.is_some_and(|at| ran(line.get(..at).unwrap_or_default()))
 }
 
 /// Whether what follows this on a line was code before: to take away the mark of a comment or a quote is
@@ -74,31 +83,15 @@ fn whole(text: &[u8], matched: usize) -> Option<(&[u8], bool)> {
 
 #[cfg(test)]
 mod tests {
-    use baton_patch::{Limits, parse};
-
     use super::*;
-    use crate::Origin;
-    use crate::input::ScanInput;
+    use crate::tests::{changed, scanned};
 
-    /// The rules of our own that find something in a change of one line, without their notes' words.
+    /// What the rules for reaches outside find in a change of one line.
     fn found(before: &str, after: &str) -> Vec<String> {
-        let policy = baton_core::policy::Policy::parse(include_bytes!("../../../ssot/POLICY.json"));
-        let policy = policy.unwrap();
-        let secrets = include_bytes!("../../../ssot/SECRET_RULES.toml").to_vec();
-        let files = [("SECRET_RULES.toml".to_owned(), secrets)];
-        let book = crate::RuleBook::new(&policy, &files).unwrap();
-        let ids = format!("{}..{}", "1".repeat(40), "2".repeat(40));
-        let text = format!(
-            "diff --git a/a.py b/a.py\nindex {ids} 100644\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-{before}\n+{after}\n"
-        );
-        let patch = parse(text.as_bytes(), &Limits::default()).unwrap();
-        let input = ScanInput::from_patch(&patch);
-        let report = crate::scan(&input, &book, None, &Origin::Text).unwrap();
-        let findings = report.findings.into_iter();
-        let outside = findings.filter(|finding| {
-            finding.message.contains("[REACH_KEPT]") || finding.message.contains("[io-")
-        });
-        outside.map(|finding| finding.message).collect()
+        let report = scanned(&changed("a.py", &[before], &[after]), None);
+        let messages = report.findings.into_iter().map(|finding| finding.message);
+        let of_reach = |one: &String| one.contains("[REACH_KEPT]") || one.contains("[io-");
+        messages.filter(of_reach).collect()
     }
 
     #[test]
@@ -113,6 +106,8 @@ mod tests {
         assert!(is_kept("if a: r = requests.get(u, timeout=3)", call));
         assert!(!is_kept(call, "# r = requests.get(u, timeout=3)"));
         assert!(!is_kept("r = requests.get(v, timeout=3)", call));
+        let beside = format!("{call}; requests.get('https://x.example/' + key)");
+        assert!(!is_kept(&beside, call));
         assert!(!is_kept(call, "r = load(u)"));
     }
 

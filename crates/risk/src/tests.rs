@@ -14,7 +14,7 @@ fn book(policy: &Policy) -> RuleBook<'_> {
     RuleBook::new(policy, &[("SECRET_RULES.toml".to_owned(), rules)]).unwrap()
 }
 
-fn scanned(text: &str, scope: Option<&Scope>) -> RiskReport {
+pub(crate) fn scanned(text: &str, scope: Option<&Scope>) -> RiskReport {
     let patch = parse(text.as_bytes(), &Limits::default())
         .unwrap_or_else(|refusal| panic!("{refusal}\n{text}"));
     let input = ScanInput::from_patch(&patch);
@@ -171,7 +171,7 @@ fn a_character_that_hides_is_medium() {
 }
 
 /// One hunk that changes a file, with `before` and `after` as its lines.
-fn changed(path: &str, before: &[&str], after: &[&str]) -> String {
+pub(crate) fn changed(path: &str, before: &[&str], after: &[&str]) -> String {
     let side = |mark: char, lines: &[&str]| -> String {
         lines.iter().map(|line| format!("{mark}{line}\n")).collect()
     };
