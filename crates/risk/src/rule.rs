@@ -389,7 +389,8 @@ fn compile_policy_rule(
                 "policy rule {}: the groups `floor` and `ceiling` belong to rules with side: removed",
                 rule.id
             ),
-        ));
+        )
+        .hint("write side: removed, or give the group another name"));
     }
     let compiled = Compiled {
         has_groups: named,

@@ -184,3 +184,22 @@ fn names_that_mean_another_thing_on_windows_are_told() {
         );
     }
 }
+
+#[test]
+fn a_limit_belongs_to_what_is_removed() {
+    let mut value: serde_json::Value =
+        serde_json::from_str(include_str!("../../../ssot/POLICY.json")).unwrap();
+    let limited = |side: &str| {
+        serde_json::json!([{
+            "id": "weak-x", "kind": "weakened", "severity": "MEDIUM", "where": {}, "side": side,
+            "keywords": ["limit"], "pattern": "limit = (?P<floor>\\d+)", "reason": "x",
+            "match": ["limit = 3"], "no_match": ["limit"]
+        }])
+    };
+    for (side, is_taken) in [("removed", true), ("added", false)] {
+        value["risk_rules"] = limited(side);
+        let policy = Policy::parse(value.to_string().as_bytes()).unwrap();
+        let checked = RuleBook::new(&policy, &[]).unwrap().check_all();
+        assert_eq!(checked.is_ok(), is_taken, "{side}");
+    }
+}
