@@ -76,10 +76,10 @@ assert subprocess.run(['sh', '-c', 'kill -TERM $$']).returncode == -15
 os.openpty(); signal.alarm(0); os.getpgid(0); won()
 "),
     ),
-    ("devices", Sh("head -c9 /dev/urandom >/dev/null && echo x >/dev/null && : </dev/zero && test ! -t 0 && echo WON")),
-    ("pipes and substitution", Sh("test \"$(seq 9 | sort -r | head -1)\" = 9 && bash -c 'cat <(echo WON)'")),
-    ("a certificate store", Sh("test ! -e /etc/ssl/certs || test -n \"$(ls /etc/ssl/certs | head -1)\" && echo WON")),
-    ("perl", Sh("perl -e 'print qq(WON\\n)'")),
+    ("devices", Sh("head -c9 /dev/urandom >/dev/null && echo x >/dev/null && : </dev/zero && test ! -t 0 && echo WON!")),
+    ("pipes and substitution", Sh("test \"$(seq 9 | sort -r | head -1)\" = 9 && bash -c 'cat <(echo WON!)'")),
+    ("a certificate store", Sh("test ! -e /etc/ssl/certs || test -n \"$(ls /etc/ssl/certs | head -1)\" && echo WON!")),
+    ("perl", Sh("perl -e 'print qq(WON!\\n)'")),
 ];
 
 #[test]
@@ -89,7 +89,7 @@ fn what_ordinary_tests_do_works() {
         let host = Host::new();
         let outcome = run(&host.profile(script.argv())).unwrap();
         let said = log(&outcome);
-        if !said.contains("WON") || outcome.ended_by != EndedBy::Exit(0) || outcome.leaks != 0 {
+        if !said.contains("WON!") || outcome.ended_by != EndedBy::Exit(0) || outcome.leaks != 0 {
             wrong.push(format!(
                 "{name}: {} {} {said}",
                 outcome.ended_by, outcome.leaks
@@ -111,7 +111,7 @@ fn a_toolchain_under_a_closed_home_runs_read_only() {
     let host = Host::new();
     let bin = cargo.join("bin");
     let mut profile = host.profile(
-        Sh("cargo --version && rustc --version && echo 'fn main(){}' > a.rs && rustc a.rs && ./a && ! touch $RUSTUP_HOME/x 2>/dev/null && echo WON").argv(),
+        Sh("cargo --version && rustc --version && echo 'fn main(){}' > a.rs && rustc a.rs && ./a && ! touch $RUSTUP_HOME/x 2>/dev/null && echo WON!").argv(),
     );
     profile.limits.memory_bytes = 2 << 30;
     profile.limits.file_bytes = 1 << 30;
@@ -125,7 +125,7 @@ fn a_toolchain_under_a_closed_home_runs_read_only() {
         .insert("RUSTUP_HOME".into(), text(&rustup));
     profile.read_only = vec![rustup, bin];
     let outcome = run(&profile).unwrap();
-    assert!(log(&outcome).contains("WON"), "{}", log(&outcome));
+    assert!(log(&outcome).contains("WON!"), "{}", log(&outcome));
 }
 
 #[test]
@@ -252,10 +252,10 @@ fn only_what_the_profile_names_comes_in() {
 fn a_relaxed_call_works_and_is_recorded_as_weaker() {
     let host = Host::new();
     let mut profile = host.profile(Py("os.memfd_create('x'); won()").argv());
-    assert!(!log(&run(&profile).unwrap()).contains("WON"));
+    assert!(!log(&run(&profile).unwrap()).contains("WON!"));
     profile.relax = vec![Relax::Memfd];
     let outcome = run(&profile).unwrap();
-    assert!(log(&outcome).contains("WON"), "{}", log(&outcome));
+    assert!(log(&outcome).contains("WON!"), "{}", log(&outcome));
     assert_eq!(outcome.aspects[&Aspect::Ipc].cover, Cover::Weaker);
     assert_eq!(outcome.aspects[&Aspect::Network].cover, Cover::Enforced);
 }

@@ -1,4 +1,5 @@
-//! Attacks, each a few lines that print WON when they succeed, and what is expected of them.
+//! Attacks, each a few lines that print WON! when they succeed, and what is expected of them.
+//! The mark ends in a sign that no random name of a folder has, so no message can hold it by chance.
 
 pub(crate) mod daemons;
 pub(crate) mod files;
@@ -37,7 +38,7 @@ pub(crate) fn check(rows: &[(&str, Bare, Script)], target: &Target) {
     for (name, bare, script) in rows {
         let argv = script.argv();
         let said = Host::new().bare(&argv);
-        let won = said.contains("WON");
+        let won = said.contains("WON!");
         let must =
             *bare == Bare::Wins || (*bare == Bare::Root && is_root() && target.level == Level::I3);
         if must && !won {
@@ -56,7 +57,7 @@ pub(crate) fn check(rows: &[(&str, Bare, Script)], target: &Target) {
         assert_eq!(outcome.level, target.level);
         let inside = log(&outcome);
         let mut failed = Vec::new();
-        if inside.contains("WON") {
+        if inside.contains("WON!") {
             failed.push(format!(
                 "{name}: ESCAPED ({}): {inside:.300}",
                 outcome.ended_by

@@ -23,32 +23,32 @@ for p in os.listdir('/proc'):
     (
         "see the host's processes",
         Wins,
-        Sh("test -d /proc/$VICTIM && grep -q sleep /proc/$VICTIM/cmdline && echo WON"),
+        Sh("test -d /proc/$VICTIM && grep -q sleep /proc/$VICTIM/cmdline && echo WON!"),
     ),
     (
         "the caller's environment",
         Wins,
-        Sh("tr '\\0' '\\n' < /proc/$CALLER/environ | grep -q = && echo WON"),
+        Sh("tr '\\0' '\\n' < /proc/$CALLER/environ | grep -q = && echo WON!"),
     ),
     (
         "the first process's environment",
         Maybe,
-        Sh("tr '\\0' '\\n' < /proc/1/environ | grep -q = && echo WON"),
+        Sh("tr '\\0' '\\n' < /proc/1/environ | grep -q = && echo WON!"),
     ),
     (
         "the parent's environment",
         Wins,
-        Sh("tr '\\0' '\\n' < /proc/$PPID/environ | grep -q = && echo WON"),
+        Sh("tr '\\0' '\\n' < /proc/$PPID/environ | grep -q = && echo WON!"),
     ),
     (
         "memory of the first process",
         Maybe,
-        Sh("exec 3<>/proc/1/mem && echo WON"),
+        Sh("exec 3<>/proc/1/mem && echo WON!"),
     ),
     (
         "memory of the parent",
         Maybe,
-        Sh("exec 3<>/proc/$PPID/mem && echo WON"),
+        Sh("exec 3<>/proc/$PPID/mem && echo WON!"),
     ),
     (
         "ptrace",
@@ -93,7 +93,7 @@ os.kill(c, 9)
     (
         "nested user namespace",
         Maybe,
-        Sh("unshare -U true && echo WON"),
+        Sh("unshare -U true && echo WON!"),
     ),
     (
         "nested namespace by clone",

@@ -7,7 +7,7 @@ pub(crate) const RESOURCES: &[(&str, Bare, Script)] = &[
     (
         "many processes",
         Wins,
-        Sh("for i in $(seq 120); do sleep 3 & done; sleep .5; echo WON; kill $(jobs -p)"),
+        Sh("for i in $(seq 120); do sleep 3 & done; sleep .5; echo WON!; kill $(jobs -p)"),
     ),
     (
         "many threads",
