@@ -111,11 +111,12 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     worker_types::check(policy)
 }
 
-/// The bounds of the risk rules, and that no id of the policy is there twice.
-pub(super) fn risk_rules(policy: &Policy, rules: &[RiskRule]) -> Result<(), Problem> {
-    unique_ids(policy, rules)
-        .and_then(|()| bounds::list("risk_rules", rules, 0, 2000, risk_rule))
-        .map_err(invalid)
+/// The most risk rules that a policy may have.
+pub(super) const MOST_RISK_RULES: usize = 2000;
+
+/// The bounds of the risk rules.
+pub(super) fn risk_rules(rules: &[RiskRule]) -> Result<(), Problem> {
+    bounds::list("risk_rules", rules, 0, MOST_RISK_RULES, risk_rule).map_err(invalid)
 }
 
 /// What is said of a policy that does not keep to its bounds.
@@ -123,7 +124,12 @@ pub(super) fn invalid(why: String) -> Problem {
     Problem::fail("POLICY_INVALID", format!("policy: {why}")).hint("baton doctor checks a policy")
 }
 
-fn unique_ids(policy: &Policy, rules: &[RiskRule]) -> Checked {
+/// That no id of the policy is there twice.
+pub(super) fn unique_ids(policy: &Policy, rules: &[RiskRule]) -> Result<(), Problem> {
+    ids(policy, rules).map_err(invalid)
+}
+
+fn ids(policy: &Policy, rules: &[RiskRule]) -> Checked {
     let paths = [
         &policy.allowlist,
         &policy.deny_paths,
@@ -134,21 +140,21 @@ fn unique_ids(policy: &Policy, rules: &[RiskRule]) -> Checked {
     let ids = paths
         .into_iter()
         .flatten()
-        .map(|rule| &rule.id)
-        .chain(rules.iter().map(|rule| &rule.id))
+        .map(|rule| &*rule.id)
+        .chain(rules.iter().map(|rule| &*rule.id))
         .chain(
             policy
                 .standing_approvals
                 .iter()
-                .map(|approval| &approval.id),
+                .map(|approval| &*approval.id),
         )
         .chain(
             policy
                 .external_exceptions
                 .iter()
-                .map(|exception| &exception.id),
+                .map(|exception| &*exception.id),
         )
-        .chain(policy.approvals.rules.iter().map(|rule| &rule.id));
+        .chain(policy.approvals.rules.iter().map(|rule| &*rule.id));
     for id in ids {
         let first = id
             .bytes()
@@ -239,7 +245,8 @@ fn path_rules(field: &str, rules: &[PathRule], least: usize, least_no_match: usi
     })
 }
 
-fn risk_rule(rule: &RiskRule) -> Checked {
+/// The bounds of one of them.
+pub(super) fn risk_rule(rule: &RiskRule) -> Checked {
     let id = &rule.id;
     if rule.severity == Severity::Info {
         return Err(format!(

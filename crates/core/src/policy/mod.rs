@@ -9,6 +9,7 @@ mod check;
 mod check_gates;
 mod draft_types;
 mod gate_types;
+mod known;
 mod landing_types;
 mod render;
 mod risk_rules;
@@ -17,6 +18,7 @@ mod texts;
 mod types;
 mod worker_types;
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -61,31 +63,50 @@ impl Policy {
     /// As [`Self::parse`].
     pub fn parse_accepted(bytes: Vec<u8>, accepted: &str) -> Result<Self, Problem> {
         let sha256 = digest::sha256(&bytes);
-        if sha256 != accepted || bytes.len() > MAX_BYTES {
+        if sha256 != accepted {
             return Self::read_whole(&bytes, sha256);
         }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => return Self::read_whole(error.as_bytes(), sha256),
         };
-        let (rest, rules) = match RiskRules::cut_out(text) {
-            Ok(cut) => cut,
-            Err(text) => return Self::read_whole(text.as_bytes(), sha256),
-        };
-        match Self::read(rest.as_bytes(), sha256.clone()) {
-            Ok(policy) if policy.risk_rules.is_empty() => Ok(Self {
-                risk_rules: rules,
+        match Self::without_risk_rules(&text, &sha256) {
+            Some((policy, place)) => Ok(Self {
+                risk_rules: RiskRules::unread(text, place),
                 ..policy
             }),
-            // What is refused is told with its place in the whole text.
-            _ => Self::read_whole(rules.whole(), sha256),
+            None => Self::read_whole(text.as_bytes(), sha256),
         }
     }
 
     fn read_whole(bytes: &[u8], sha256: String) -> Result<Self, Problem> {
+        if let Ok(text) = str::from_utf8(bytes)
+            && let Some((policy, place)) = Self::without_risk_rules(text, &sha256)
+            && let Some(rules) = text.get(place).and_then(risk_rules::list)
+        {
+            check::unique_ids(&policy, &rules)?;
+            let risk_rules = RiskRules::of(rules);
+            return Ok(Self {
+                risk_rules,
+                ..policy
+            });
+        }
+        // What is refused is told with its place in the whole text.
         let policy = Self::read(bytes, sha256)?;
-        check::risk_rules(&policy, policy.risk_rules()?)?;
+        check::unique_ids(&policy, policy.risk_rules()?)?;
+        check::risk_rules(policy.risk_rules()?)?;
         Ok(policy)
+    }
+
+    /// The policy without its risk rules, and where in the text they stand; nothing where something is wrong,
+    /// or where they are not seen at once.
+    fn without_risk_rules(text: &str, sha256: &str) -> Option<(Self, Range<usize>)> {
+        if text.len() > MAX_BYTES {
+            return None;
+        }
+        let (rest, place) = risk_rules::cut_out(text)?;
+        let policy = Self::read(rest.as_bytes(), sha256.to_owned()).ok()?;
+        policy.risk_rules.is_empty().then_some((policy, place))
     }
 
     /// Reads all but whether the risk rules are what they should be.

@@ -1,4 +1,5 @@
-//! The risk rules of a policy: nine tenths of its text, at which most runs do not look.
+//! The risk rules of a policy: nine tenths of its text, at which most runs do not look. Those that baton comes
+//! with are known by their text.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -7,7 +8,7 @@ use memchr::{memchr, memchr_iter, memmem};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{MAX_BYTES, Policy, RiskRule, check};
+use super::{MAX_BYTES, Policy, RiskRule, check, known};
 use crate::problem::Problem;
 use crate::wire;
 
@@ -26,31 +27,73 @@ pub struct RiskRules {
 }
 
 impl RiskRules {
-    /// Takes the rules out of a policy's text; gives what is left of it, to be read as a policy with none.
-    /// Gives the text back where there are none to be seen.
-    pub(super) fn cut_out(text: String) -> Result<(String, Self), String> {
-        let Some(place) = place(&text) else {
-            return Err(text);
-        };
-        let (before, after) = (text.get(..place.start), text.get(place.end..));
-        let rest = [before.unwrap_or_default(), NONE, after.unwrap_or_default()].concat();
-        let unread = Self {
+    /// Rules that stand there in a policy's text, to be read later.
+    pub(super) fn unread(text: String, place: Range<usize>) -> Self {
+        Self {
             text,
             place,
             read: OnceLock::new(),
-        };
-        Ok((rest, unread))
+        }
+    }
+
+    /// Rules that were read.
+    pub(super) fn of(rules: Vec<RiskRule>) -> Self {
+        Self {
+            read: OnceLock::from(rules),
+            ..Self::default()
+        }
     }
 
     /// Whether they were read and there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.read.get().is_some_and(Vec::is_empty)
     }
+}
 
-    /// The policy's text, where they were cut out of it.
-    pub(super) fn whole(&self) -> &[u8] {
-        self.text.as_bytes()
+/// A policy's text without its rules, to be read as a policy with none, and where they stand; nothing where
+/// there are none to be seen.
+pub(super) fn cut_out(text: &str) -> Option<(String, Range<usize>)> {
+    let place = place(text)?;
+    let (before, after) = (text.get(..place.start)?, text.get(place.end..)?);
+    Some(([before, NONE, after].concat(), place))
+}
+
+/// The rules of a list, where nothing is wrong with it.
+pub(super) fn list(text: &str) -> Option<Vec<RiskRule>> {
+    let mut rules = Vec::new();
+    let mut next = 0;
+    let mut rest = blank(text.strip_prefix('[')?);
+    while rest != "]" {
+        if !rules.is_empty() {
+            rest = blank(rest.strip_prefix(',')?);
+        }
+        let length = if let Some((number, length)) = known::at(rest, next) {
+            rules.push(known::rule(number)?);
+            next = number + 1;
+            length
+        } else {
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter();
+            let rule = values.next()?.ok()?;
+            check::risk_rule(&rule).ok()?;
+            rules.push(rule);
+            values.byte_offset()
+        };
+        rest = blank(rest.get(length..)?);
     }
+    (rules.len() <= check::MOST_RISK_RULES).then_some(rules)
+}
+
+/// Reads a list once more, to say what is wrong with it.
+fn refused(text: &str) -> Result<Vec<RiskRule>, Problem> {
+    let text = text.as_bytes();
+    let rules: Vec<_> = wire::parse(text, MAX_BYTES, "policy, risk_rules", "POLICY_INVALID")?;
+    check::risk_rules(&rules)?;
+    Ok(rules)
+}
+
+/// What comes behind the blanks that JSON knows.
+fn blank(text: &str) -> &str {
+    text.trim_start_matches([' ', '\n', '\r', '\t'])
 }
 
 /// Where a list of that name stands in a JSON text. Whether it is the policy's own field shows when the rest
@@ -105,20 +148,19 @@ impl Policy {
             return Ok(rules);
         }
         let RiskRules { text, place, .. } = &self.risk_rules;
-        let text = text.get(place.clone()).unwrap_or_default().as_bytes();
-        let rules: Vec<_> = wire::parse(text, MAX_BYTES, "policy, risk_rules", "POLICY_INVALID")?;
-        check::risk_rules(self, &rules)?;
+        let text = text.get(place.clone()).unwrap_or_default();
+        let rules = match list(text) {
+            Some(rules) => rules,
+            None => refused(text)?,
+        };
+        check::unique_ids(self, &rules)?;
         Ok(self.risk_rules.read.get_or_init(|| rules))
     }
 }
 
 impl<'de> Deserialize<'de> for RiskRules {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self {
-            text: String::new(),
-            place: 0..0,
-            read: OnceLock::from(Vec::deserialize(deserializer)?),
-        })
+        Ok(Self::of(Vec::deserialize(deserializer)?))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The shapes of a policy's risk rules, and of where its secret rules come from.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::texts::Texts;
@@ -62,7 +64,8 @@ pub enum Side {
     Removed,
 }
 
-/// A pattern for text, with examples that it must and must not match.
+/// A pattern for text, with examples that it must and must not match. The texts of a rule that baton comes
+/// with lie in the program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -70,7 +73,7 @@ pub enum Side {
     reason = "schemas/policy.schema.json describes each field"
 )]
 pub struct RiskRule {
-    pub id: String,
+    pub id: Cow<'static, str>,
     pub kind: RiskKind,
     pub severity: Severity,
     #[serde(rename = "where")]
@@ -80,14 +83,14 @@ pub struct RiskRule {
     #[serde(default, skip_serializing_if = "is_false")]
     pub comments: bool,
     pub keywords: Texts,
-    pub pattern: String,
+    pub pattern: Cow<'static, str>,
     #[serde(
         default,
         deserialize_with = "wire::present",
         skip_serializing_if = "Option::is_none"
     )]
-    pub except: Option<String>,
-    pub reason: String,
+    pub except: Option<Cow<'static, str>>,
+    pub reason: Cow<'static, str>,
     #[serde(rename = "match")]
     pub matches: Texts,
     pub no_match: Texts,

@@ -63,6 +63,74 @@ fn only_the_policys_own_rules_are_read_later() {
 }
 
 #[test]
+fn a_rule_that_baton_comes_with_is_known_and_is_what_it_says() {
+    let text = risk_rules::cut_out(TEXT)
+        .map(|(_, place)| &TEXT[place])
+        .unwrap();
+    let parsed: Vec<RiskRule> = serde_json::from_str(text).unwrap();
+    assert_eq!(risk_rules::list(text).unwrap(), parsed);
+    let known = (0..).map_while(known::rule).collect::<Vec<_>>();
+    assert_eq!(known, parsed);
+    // Each is found from wherever the last one stood, and none by a part of it.
+    let inner = text.trim_matches(['[', ']', '\n', ' ']);
+    for (number, rule) in inner.split(",\n    {").enumerate() {
+        let rule = format!("{{{}", rule.trim_start_matches('{'));
+        for next in [0, number, number + 1, parsed.len(), usize::MAX] {
+            assert_eq!(known::at(&rule, next), Some((number, rule.len())), "{rule}");
+        }
+        assert_eq!(known::at(&rule[..rule.len() - 1], number), None);
+        assert_eq!(known::at(&rule[1..], number), None);
+    }
+}
+
+#[test]
+fn known_rules_and_others_are_read_beside_each_other() {
+    let list = risk_rules::cut_out(TEXT)
+        .map(|(_, place)| &TEXT[place])
+        .unwrap();
+    let values: Vec<Value> = serde_json::from_str(list).unwrap();
+    let own = list
+        .split(",\n    {")
+        .nth(1)
+        .map(|rule| format!("{{{rule}"))
+        .unwrap();
+    let mut other = values[0].clone();
+    other["id"] = json!("of-our-own");
+    let edited = own.replacen("\"severity\": \"", "\"severity\":  \"", 1);
+    assert_ne!(edited, own);
+    for (text, want) in [
+        ("[]".to_owned(), json!([])),
+        (format!("[{own}]"), json!([values[1]])),
+        (format!(" [{own}]").trim().to_owned(), json!([values[1]])),
+        (format!("[\n{other} ,\t{own}\r]"), json!([other, values[1]])),
+        (format!("[{own},{other}]"), json!([values[1], other])),
+        (format!("[{edited}]"), json!([values[1]])),
+    ] {
+        let want: Vec<RiskRule> = serde_json::from_value(want).unwrap();
+        assert_eq!(risk_rules::list(&text).unwrap(), want, "{text}");
+    }
+    let mut wrong = other.clone();
+    wrong["severity"] = json!("INFO");
+    for text in [
+        format!("[{own} {other}]"),
+        format!("[{own},]"),
+        format!("[,{own}]"),
+        format!("[{own}}}]"),
+        format!("[{own},{wrong}]"),
+        format!("[{own}\u{c}]"),
+        format!("[{own}"),
+        format!("{own}]"),
+        format!("[{}]", vec![&*own; 2001].join(",")),
+        "[1]".to_owned(),
+    ] {
+        assert!(risk_rules::list(&text).is_none(), "{text:.200}");
+    }
+    let twice = TEXT.replacen(list, &format!("[{own},{own}]"), 1);
+    let problem = Policy::parse(twice.as_bytes()).unwrap_err();
+    assert!(problem.message.contains("is there twice"), "{problem}");
+}
+
+#[test]
 fn a_list_ends_where_it_ends_whatever_its_texts_hold() {
     let pieces = [
         "", "]", "[", "\"", "\\", "\\\\", "a]\\", "\\\"]", "\"[\\\\", "\u{1f}\n",

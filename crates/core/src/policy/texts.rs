@@ -1,6 +1,7 @@
 //! Lists of short texts. A policy holds thousands of keywords and examples, every run reads them all, and
 //! most runs look at none: so those of one list lie in one piece of memory.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
@@ -11,9 +12,9 @@ use serde::{Deserialize, Serialize, Serializer};
 /// A list of texts, read and written as a list of strings.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Texts {
-    all: Box<str>,
+    all: Cow<'static, str>,
     /// Where each ends.
-    ends: Box<[u32]>,
+    ends: Cow<'static, [u32]>,
 }
 
 /// A list that still grows.
@@ -30,6 +31,14 @@ thread_local! {
 }
 
 impl Texts {
+    /// Of texts that lie one behind the other in the program, and where each ends.
+    pub(super) const fn of_static(all: &'static str, ends: &'static [u32]) -> Self {
+        Self {
+            all: Cow::Borrowed(all),
+            ends: Cow::Borrowed(ends),
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -64,8 +73,8 @@ impl Texts {
         growing.all.clear();
         growing.ends.clear();
         let filled = fill(&mut growing).map(|()| Self {
-            all: growing.all.as_str().into(),
-            ends: growing.ends.as_slice().into(),
+            all: Cow::Owned(growing.all.as_str().to_owned()),
+            ends: Cow::Owned(growing.ends.as_slice().to_owned()),
         });
         SPARE.with(|spare| spare.replace(growing));
         filled
