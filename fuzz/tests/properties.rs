@@ -117,7 +117,7 @@ proptest! {
 fn examples() -> Vec<String> {
     let policy = include_bytes!("../../ssot/POLICY.json");
     let policy = baton_core::policy::Policy::parse(policy).unwrap();
-    let rules = policy.risk_rules().unwrap().iter();
+    let rules = policy.risk_rules.iter();
     rules
         .flat_map(|rule| [rule.matches.to_vec(), rule.no_match.to_vec()].concat())
         .collect()

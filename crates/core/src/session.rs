@@ -12,7 +12,6 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::accepted::Accepted;
 use crate::caller::Caller;
 use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ArtifactKind, Envelope, NO_TASK};
@@ -168,10 +167,7 @@ impl Session {
             return Ok(policy);
         }
         let bytes = self.policy_bytes()?;
-        let accepted = self.root().and_then(Accepted::read);
-        // Without a record, or with a broken one, the policy is read whole; who needs it says so.
-        let digest = accepted.map(|record| record.policy_sha256);
-        let policy = Policy::parse_accepted(bytes, &digest.unwrap_or_default())?;
+        let policy = Policy::parse(&bytes)?;
         if let Some(store) = self.store.get() {
             store.set_audit_rules(policy.audit);
         }

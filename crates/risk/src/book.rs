@@ -102,7 +102,7 @@ impl<'p> RuleBook<'p> {
             rules.extend(more.map(Rule::new));
             allowlists.extend(file.allowlists);
         }
-        let own = policy.risk_rules()?.iter();
+        let own = policy.risk_rules.iter();
         rules.extend(own.map(Source::Policy).map(Rule::new));
         unique_ids(&rules)?;
         let mut everywhere = RuleSet::of_size(rules.len());

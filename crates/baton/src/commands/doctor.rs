@@ -139,7 +139,7 @@ fn check_policy(session: &Session) -> Result<String, Problem> {
 
 /// POLICY.md is for people; it must say what POLICY.json says.
 fn check_drift(session: &Session, checks: &mut Checks) {
-    let rendered = session.policy().and_then(|policy| policy.render_markdown());
+    let rendered = session.policy().map(Policy::render_markdown);
     let (Ok(rendered), Ok(root)) = (rendered, session.root()) else {
         return;
     };

@@ -69,7 +69,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     write_new(
         &folder,
         "POLICY.md",
-        &policy.render_markdown()?,
+        &policy.render_markdown(),
         &mut written,
     )?;
     let manifest = manifest(&folder, arguments.store.as_deref())?;

@@ -177,7 +177,7 @@ fn accept(session: &Session, matches: &ArgMatches) -> Result<Reply, Problem> {
     let record = Accepted::now(after, Some(before), &by, rehearsal.flips.clone());
     for (name, bytes) in [
         ("POLICY.json", rehearsal.bytes.clone()),
-        ("POLICY.md", rehearsal.after.render_markdown()?.into_bytes()),
+        ("POLICY.md", rehearsal.after.render_markdown().into_bytes()),
         (accepted::FILE, record.to_bytes()),
     ] {
         put(&folder, name, &bytes)?;

@@ -98,6 +98,13 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
     path_rules("deny_paths", &policy.deny_paths, 0, 1)?;
     path_rules("protected_zones", &policy.protected_zones, 0, 1)?;
     path_rules("lockfiles", &policy.lockfiles, 0, 1)?;
+    bounds::list(
+        "risk_rules",
+        &policy.risk_rules,
+        0,
+        MOST_RISK_RULES,
+        risk_rule,
+    )?;
     secret_rules(policy)?;
     exceptions(policy)?;
     check_gates::gates(policy)?;
@@ -114,22 +121,17 @@ pub(super) fn bounds(policy: &Policy) -> Checked {
 /// The most risk rules that a policy may have.
 pub(super) const MOST_RISK_RULES: usize = 2000;
 
-/// The bounds of the risk rules.
-pub(super) fn risk_rules(rules: &[RiskRule]) -> Result<(), Problem> {
-    bounds::list("risk_rules", rules, 0, MOST_RISK_RULES, risk_rule).map_err(invalid)
-}
-
 /// What is said of a policy that does not keep to its bounds.
 pub(super) fn invalid(why: String) -> Problem {
     Problem::fail("POLICY_INVALID", format!("policy: {why}")).hint("baton doctor checks a policy")
 }
 
 /// That no id of the policy is there twice.
-pub(super) fn unique_ids(policy: &Policy, rules: &[RiskRule]) -> Result<(), Problem> {
-    ids(policy, rules).map_err(invalid)
+pub(super) fn unique_ids(policy: &Policy) -> Result<(), Problem> {
+    ids(policy).map_err(invalid)
 }
 
-fn ids(policy: &Policy, rules: &[RiskRule]) -> Checked {
+fn ids(policy: &Policy) -> Checked {
     let paths = [
         &policy.allowlist,
         &policy.deny_paths,
@@ -141,7 +143,7 @@ fn ids(policy: &Policy, rules: &[RiskRule]) -> Checked {
         .into_iter()
         .flatten()
         .map(|rule| &*rule.id)
-        .chain(rules.iter().map(|rule| &*rule.id))
+        .chain(policy.risk_rules.iter().map(|rule| &*rule.id))
         .chain(
             policy
                 .standing_approvals

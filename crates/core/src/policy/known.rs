@@ -31,6 +31,9 @@ static JSON: &str = include_str!(concat!(env!("OUT_DIR"), "/known.json"));
 static TEXT: &str = include_str!(concat!(env!("OUT_DIR"), "/known.txt"));
 include!(concat!(env!("OUT_DIR"), "/known.rs"));
 
+/// How many there are.
+pub(super) const COUNT: usize = ROWS.len();
+
 /// The rule of the shipped ones that a text begins with, and how long it is there; `next` is the one that
 /// is likely, the one behind the last.
 pub(super) fn at(text: &str, next: usize) -> Option<(usize, usize)> {

@@ -18,7 +18,6 @@ mod texts;
 mod types;
 mod worker_types;
 
-use std::ops::Range;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -28,7 +27,6 @@ pub use gate_types::{Gate, GateKind, Parser, Relax};
 pub use landing_types::{
     Forge, ForgeKind, LANDING_PURPOSE, Landing, Person, Role, Signatory, Signing, TokenSource, Via,
 };
-pub use risk_rules::RiskRules;
 pub use risk_types::{RiskKind, RiskRule, SecretFile, SecretRules, Side, Where};
 pub use texts::Texts;
 pub use types::{
@@ -52,69 +50,36 @@ impl Policy {
     /// # Errors
     /// `POLICY_INVALID` naming the field; `POLICY_LOOSENED` when it asks for less than the floor.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        Self::read_whole(bytes, digest::sha256(bytes))
-    }
-
-    /// Reads a policy whose bytes a person accepted under this SHA-256, as [`Self::parse`] does; it was
-    /// held to everything then, so its risk rules are read where they are first asked for. A policy of
-    /// another digest is read whole at once.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
-    pub fn parse_accepted(bytes: Vec<u8>, accepted: &str) -> Result<Self, Problem> {
-        let sha256 = digest::sha256(&bytes);
-        if sha256 != accepted {
-            return Self::read_whole(&bytes, sha256);
-        }
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => return Self::read_whole(error.as_bytes(), sha256),
+        let policy = match Self::in_parts(bytes) {
+            Some(policy) => policy,
+            // What is refused is told with its place in the whole text.
+            None => Self::whole(bytes)?,
         };
-        match Self::without_risk_rules(&text, &sha256) {
-            Some((policy, place)) => Ok(Self {
-                risk_rules: RiskRules::unread(text, place),
-                ..policy
-            }),
-            None => Self::read_whole(text.as_bytes(), sha256),
-        }
+        check::unique_ids(&policy)?;
+        Ok(Self {
+            sha256: digest::sha256(bytes),
+            ..policy
+        })
     }
 
-    fn read_whole(bytes: &[u8], sha256: String) -> Result<Self, Problem> {
-        if let Ok(text) = str::from_utf8(bytes)
-            && let Some((policy, place)) = Self::without_risk_rules(text, &sha256)
-            && let Some(rules) = text.get(place).and_then(risk_rules::list)
-        {
-            check::unique_ids(&policy, &rules)?;
-            let risk_rules = RiskRules::of(rules);
-            return Ok(Self {
-                risk_rules,
-                ..policy
-            });
-        }
-        // What is refused is told with its place in the whole text.
-        let policy = Self::read(bytes, sha256)?;
-        check::unique_ids(&policy, policy.risk_rules()?)?;
-        check::risk_rules(policy.risk_rules()?)?;
-        Ok(policy)
-    }
-
-    /// The policy without its risk rules, and where in the text they stand; nothing where something is wrong,
-    /// or where they are not seen at once.
-    fn without_risk_rules(text: &str, sha256: &str) -> Option<(Self, Range<usize>)> {
-        if text.len() > MAX_BYTES {
+    /// Reads the risk rules and the rest, where nothing is wrong with them.
+    fn in_parts(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > MAX_BYTES {
             return None;
         }
-        let (rest, place) = risk_rules::cut_out(text)?;
-        let policy = Self::read(rest.as_bytes(), sha256.to_owned()).ok()?;
-        policy.risk_rules.is_empty().then_some((policy, place))
+        let text = str::from_utf8(bytes).ok()?;
+        let (rest, rules) = risk_rules::cut_out(text)?;
+        let policy = Self::whole(rest.as_bytes()).ok()?;
+        policy.risk_rules.is_empty().then_some(Self {
+            risk_rules: rules,
+            ..policy
+        })
     }
 
-    /// Reads all but whether the risk rules are what they should be.
-    fn read(bytes: &[u8], sha256: String) -> Result<Self, Problem> {
-        let mut policy: Self = wire::parse(bytes, MAX_BYTES, "policy", "POLICY_INVALID")?;
+    fn whole(bytes: &[u8]) -> Result<Self, Problem> {
+        let policy: Self = wire::parse(bytes, MAX_BYTES, "policy", "POLICY_INVALID")?;
         check::floor(&policy)?;
         check::bounds(&policy).map_err(check::invalid)?;
-        policy.sha256 = sha256;
         Ok(policy)
     }
 
@@ -123,7 +88,6 @@ impl Policy {
     /// # Errors
     /// `POLICY_INVALID`.
     pub fn to_json(&self) -> Result<String, Problem> {
-        self.risk_rules()?;
         let text = serde_json::to_string_pretty(self)
             .map_err(|error| Problem::fail("POLICY_INVALID", error.to_string()))?;
         Ok(text + "\n")

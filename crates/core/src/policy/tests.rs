@@ -11,6 +11,13 @@ fn with(pointer: &str, part: Value) -> Result<Policy, Problem> {
     Policy::parse(value.to_string().as_bytes())
 }
 
+/// The risk rules as they stand in the default policy.
+fn list() -> &'static str {
+    let list = &TEXT[TEXT.find("\"risk_rules\": [").unwrap() + "\"risk_rules\": ".len()..];
+    let after = risk_rules::list(list).unwrap().1;
+    &list[..list.len() - after.len()]
+}
+
 fn at(text: &str) -> SystemTime {
     instant(text).unwrap()
 }
@@ -20,33 +27,24 @@ fn the_default_policy_is_read() {
     let policy = Policy::parse(TEXT.as_bytes()).unwrap();
     assert_eq!(policy.sha256, digest::sha256(TEXT.as_bytes()));
     let again = Policy::parse(policy.to_json().unwrap().as_bytes()).unwrap();
-    assert_eq!(
-        again.render_markdown().unwrap(),
-        policy.render_markdown().unwrap()
-    );
+    assert_eq!(again.render_markdown(), policy.render_markdown());
 }
 
 #[test]
-fn an_accepted_policy_reads_its_risk_rules_where_they_are_asked_for() {
-    let whole = Policy::parse(TEXT.as_bytes()).unwrap();
-    let accepted = Policy::parse_accepted(TEXT.into(), &whole.sha256).unwrap();
-    assert!(accepted.risk_rules != whole.risk_rules, "they were read");
-    assert_eq!(accepted.sha256, whole.sha256);
-    assert_eq!(accepted.risk_rules().unwrap(), whole.risk_rules().unwrap());
-    assert_eq!(accepted.to_json().unwrap(), whole.to_json().unwrap());
-    let fresh = Policy::parse_accepted(TEXT.into(), &whole.sha256).unwrap();
-    assert_eq!(fresh.to_json().unwrap(), whole.to_json().unwrap());
-}
-
-#[test]
-fn only_the_policys_own_rules_are_read_later() {
-    let whole = Policy::parse(TEXT.as_bytes()).unwrap();
+fn only_the_policys_own_rules_are_taken() {
+    let default = Policy::parse(TEXT.as_bytes()).unwrap();
     let other = "[ \\\"risk_rules\\\": [] ]";
     let said = TEXT.replacen("Looking changes nothing.", other, 1);
     assert!(said != TEXT);
-    let sha256 = digest::sha256(said.as_bytes());
-    let policy = Policy::parse_accepted(said.into(), &sha256).unwrap();
-    assert_eq!(policy.risk_rules().unwrap(), whole.risk_rules().unwrap());
+    let policy = Policy::parse(said.as_bytes()).unwrap();
+    assert_eq!(policy.risk_rules, default.risk_rules);
+    // The name of a field may be written in another way, and the rules are not seen at once.
+    let escaped = TEXT.replacen("\"risk_rules\"", "\"risk\\u005frules\"", 1);
+    assert!(risk_rules::cut_out(&escaped).is_none());
+    assert_eq!(
+        Policy::parse(escaped.as_bytes()).unwrap().risk_rules,
+        default.risk_rules
+    );
     // A list of that name that stands elsewhere, before or instead.
     for (from, to) in [
         ("\"env\": {}", "\"env\": {\"risk_rules\": []}"),
@@ -56,19 +54,16 @@ fn only_the_policys_own_rules_are_read_later() {
     ] {
         let text = TEXT.replacen(from, to, 1);
         assert!(text != TEXT, "{from}");
-        let sha256 = digest::sha256(text.as_bytes());
-        let problem = Policy::parse_accepted(text.into(), &sha256).unwrap_err();
+        let problem = Policy::parse(text.as_bytes()).unwrap_err();
         assert_eq!(problem.code, "POLICY_INVALID", "{to}");
     }
 }
 
 #[test]
 fn a_rule_that_baton_comes_with_is_known_and_is_what_it_says() {
-    let text = risk_rules::cut_out(TEXT)
-        .map(|(_, place)| &TEXT[place])
-        .unwrap();
+    let text = list();
     let parsed: Vec<RiskRule> = serde_json::from_str(text).unwrap();
-    assert_eq!(risk_rules::list(text).unwrap(), parsed);
+    assert_eq!(risk_rules::list(text).unwrap(), (parsed.clone(), ""));
     let known = (0..).map_while(known::rule).collect::<Vec<_>>();
     assert_eq!(known, parsed);
     // Each is found from wherever the last one stood, and none by a part of it.
@@ -85,9 +80,7 @@ fn a_rule_that_baton_comes_with_is_known_and_is_what_it_says() {
 
 #[test]
 fn known_rules_and_others_are_read_beside_each_other() {
-    let list = risk_rules::cut_out(TEXT)
-        .map(|(_, place)| &TEXT[place])
-        .unwrap();
+    let list = list();
     let values: Vec<Value> = serde_json::from_str(list).unwrap();
     let own = list
         .split(",\n    {")
@@ -107,7 +100,9 @@ fn known_rules_and_others_are_read_beside_each_other() {
         (format!("[{edited}]"), json!([values[1]])),
     ] {
         let want: Vec<RiskRule> = serde_json::from_value(want).unwrap();
-        assert_eq!(risk_rules::list(&text).unwrap(), want, "{text}");
+        let text = format!("{text}, \"more\": [\"]\"]");
+        let (rules, after) = risk_rules::list(&text).unwrap();
+        assert_eq!((rules, after), (want, ", \"more\": [\"]\"]"), "{text}");
     }
     let mut wrong = other.clone();
     wrong["severity"] = json!("INFO");
@@ -131,60 +126,22 @@ fn known_rules_and_others_are_read_beside_each_other() {
 }
 
 #[test]
-fn a_list_ends_where_it_ends_whatever_its_texts_hold() {
-    let pieces = [
-        "", "]", "[", "\"", "\\", "\\\\", "a]\\", "\\\"]", "\"[\\\\", "\u{1f}\n",
-    ];
-    let texts = || {
-        pieces
-            .iter()
-            .flat_map(|one| pieces.map(|two| format!("{one}{two}")))
-    };
-    for (one, two) in texts().flat_map(|one| texts().map(move |two| (one.clone(), two))) {
-        let list = json!([one, [two, [[], {"]": one}]], {two.clone(): []}]);
-        for list in [
-            list.to_string(),
-            serde_json::to_string_pretty(&list).unwrap(),
-        ] {
-            let text = format!("{list}, \"more\": [\"]\"]");
-            let end = risk_rules::end_of_list(text.as_bytes());
-            assert_eq!(end, Some(list.len()), "{list}");
-            let cut = &list.as_bytes()[..list.len() - 1];
-            assert_eq!(risk_rules::end_of_list(cut), None, "{list}");
-        }
-    }
-}
-
-#[test]
-fn what_is_wrong_with_a_risk_rule_is_said_at_once_or_where_it_is_read() {
-    let broken = |part: Value| {
-        let mut value: Value = serde_json::from_str(TEXT).unwrap();
-        value["risk_rules"] = part;
-        value.to_string()
-    };
+fn what_is_wrong_with_a_risk_rule_is_told_with_its_place() {
     let first: Value = serde_json::from_str::<Value>(TEXT).unwrap()["risk_rules"][0].clone();
-    for part in [
-        json!([first, first]),
-        json!([{"id": "x"}]),
-        json!([1]),
-        json!([{"reason": "a \"]\" [ \\"}]),
+    for (part, place) in [
+        (json!([first, first]), "is there twice"),
+        (json!([first, {"id": "x"}]), "$.risk_rules[1]"),
+        (json!([1]), "$.risk_rules[0]"),
+        (json!([{"reason": "a \"]\" [ \\"}]), "$.risk_rules[0]"),
     ] {
-        let text = broken(part.clone());
-        // A digest that nobody accepted, and one that somebody did.
-        let problem = Policy::parse_accepted(text.clone().into(), "").unwrap_err();
-        assert_eq!(problem.code, "POLICY_INVALID", "{part}");
-        let sha256 = digest::sha256(text.as_bytes());
-        let policy = Policy::parse_accepted(text.clone().into(), &sha256).unwrap();
-        for _ in 0..2 {
-            let problem = policy.risk_rules().unwrap_err();
-            assert_eq!(problem.code, "POLICY_INVALID", "{part}");
-        }
-        assert_eq!(policy.to_json().unwrap_err().code, "POLICY_INVALID");
+        let problem = with("/risk_rules", part).unwrap_err();
+        assert_eq!(problem.code, "POLICY_INVALID", "{problem}");
+        assert!(problem.message.contains(place), "{problem}");
     }
 }
 
 #[test]
-fn an_accepted_policy_is_held_to_everything_else_at_once() {
+fn a_policy_whose_rules_are_known_is_held_to_everything_else() {
     let twice = "\"risk_rules\": [], \"risk_rules\":";
     for (from, to, code) in [
         (
@@ -207,12 +164,10 @@ fn an_accepted_policy_is_held_to_everything_else_at_once() {
     ] {
         let text = TEXT.replacen(from, to, 1);
         assert!(text != TEXT, "{from}");
-        let sha256 = digest::sha256(text.as_bytes());
-        let accepted = Policy::parse_accepted(text.clone().into(), &sha256).unwrap_err();
-        let whole = Policy::parse(text.as_bytes()).unwrap_err();
-        assert_eq!(accepted.code, code, "{to}");
-        assert_eq!(accepted.code, whole.code);
-        assert_eq!(accepted.message, whole.message);
+        let problem = Policy::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(problem.code, code, "{to}");
+        let whole = Policy::whole(text.as_bytes()).unwrap_err();
+        assert_eq!(problem.message, whole.message);
     }
 }
 

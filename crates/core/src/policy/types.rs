@@ -8,8 +8,7 @@ use super::approval_types::Approvals;
 use super::draft_types::Draft;
 use super::gate_types::Gate;
 use super::landing_types::Landing;
-use super::risk_rules::RiskRules;
-use super::risk_types::SecretRules;
+use super::risk_types::{RiskRule, SecretRules};
 use super::texts::Texts;
 use crate::envelope::{Decision, ToolClass};
 use crate::wire;
@@ -386,7 +385,7 @@ pub struct Policy {
     pub deny_paths: Vec<PathRule>,
     pub protected_zones: Vec<PathRule>,
     pub lockfiles: Vec<PathRule>,
-    pub(super) risk_rules: RiskRules,
+    pub risk_rules: Vec<RiskRule>,
     pub secret_rules: SecretRules,
     pub external_exceptions: Vec<ExternalException>,
     pub gates: Vec<Gate>,
