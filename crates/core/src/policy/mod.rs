@@ -39,7 +39,7 @@ pub use worker_types::{Claims, WorkerRule};
 use crate::approval::instant;
 use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::problem::Problem;
-use crate::{digest, files, wire};
+use crate::{digest, files, terminal, wire};
 
 /// The largest policy that is read, in bytes.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -83,13 +83,25 @@ impl Policy {
         Ok(policy)
     }
 
-    /// The file's text.
+    /// The file's text. A character that nobody would see in it, or take for a blank, is written
+    /// as an escape.
     ///
     /// # Errors
     /// `POLICY_INVALID`.
     pub fn to_json(&self) -> Result<String, Problem> {
-        let text = serde_json::to_string_pretty(self)
+        let written = serde_json::to_string_pretty(self)
             .map_err(|error| Problem::fail("POLICY_INVALID", error.to_string()))?;
+        let mut text = String::with_capacity(written.len() + 1);
+        for c in written.chars() {
+            let is_hidden = c.is_whitespace() || c.is_control() || terminal::is_invisible(c);
+            if c.is_ascii() || !is_hidden {
+                text.push(c);
+                continue;
+            }
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                text += &format!("\\u{unit:04x}");
+            }
+        }
         Ok(text + "\n")
     }
 

@@ -26,8 +26,24 @@ fn at(text: &str) -> SystemTime {
 fn the_default_policy_is_read() {
     let policy = Policy::parse(TEXT.as_bytes()).unwrap();
     assert_eq!(policy.sha256, digest::sha256(TEXT.as_bytes()));
-    let again = Policy::parse(policy.to_json().unwrap().as_bytes()).unwrap();
+    let written = policy.to_json().unwrap();
+    let again = Policy::parse(written.as_bytes()).unwrap();
     assert_eq!(again.render_markdown(), policy.render_markdown());
+    // The rules are written as they were read, letter for letter, or they would not be known.
+    assert!(written.contains(list()));
+}
+
+#[test]
+fn what_nobody_would_see_is_written_as_an_escape() {
+    let hidden = "a\u{a0}b\u{200b}c\u{e0041}d\u{202e}\u{e9}\u{1f980}";
+    let policy = with("/risk_rules/0/reason", json!(hidden)).unwrap();
+    let text = policy.to_json().unwrap();
+    let shown = "a\\u00a0b\\u200bc\\udb40\\udc41d\\u202e\u{e9}\u{1f980}";
+    assert!(text.contains(shown), "{text:.2000}");
+    assert_eq!(
+        Policy::parse(text.as_bytes()).unwrap().risk_rules[0].reason,
+        hidden
+    );
 }
 
 #[test]
