@@ -11,6 +11,8 @@
     reason = "a bench may"
 )]
 
+mod bare;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -57,29 +59,9 @@ fn main() {
 fn play(role: &str, at: &str, rest: &[String]) {
     let root = Path::new(at);
     match role {
-        "put" => bare_put(root, &rest[0]),
-        "claim" => bare_claim(root, &rest[0]),
         "worker" => worker(root, &rest[0]),
-        _ => panic!("no role is called {role}"),
+        _ => bare::play(role, root, &rest[0]),
     }
-}
-
-/// A durable file, as cheaply as it can be had: written, synced, renamed, the folder synced.
-fn bare_put(root: &Path, name: &str) {
-    let temporary = root.join(format!(".tmp-{name}"));
-    let mut file = File::create(&temporary).unwrap();
-    file.write_all(&[b'x'; 600]).unwrap();
-    file.sync_all().unwrap();
-    fs::rename(&temporary, root.join("inbox").join(name)).unwrap();
-    File::open(root.join("inbox")).unwrap().sync_all().unwrap();
-}
-
-/// A durable claim, as cheaply: renamed, both folders synced.
-fn bare_claim(root: &Path, name: &str) {
-    let (inbox, claimed) = (root.join("inbox"), root.join("claimed"));
-    fs::rename(inbox.join(name), claimed.join(name)).unwrap();
-    File::open(claimed).unwrap().sync_all().unwrap();
-    File::open(inbox).unwrap().sync_all().unwrap();
 }
 
 fn programs() -> PathBuf {
@@ -241,14 +223,22 @@ fn itself(role: &str, root: &Path, more: &str) -> Command {
 /// Durable puts and claims, a process each, beside the bare ones.
 fn processes(scratch: &Path) {
     const ROUNDS: usize = 100;
-    let bare = scratch.join("bare");
-    fs::create_dir_all(bare.join("inbox")).unwrap();
-    fs::create_dir_all(bare.join("claimed")).unwrap();
-    let put = timed(|n| run(&mut itself("put", &bare, &n.to_string())), ROUNDS);
-    let take = timed(|n| run(&mut itself("claim", &bare, &n.to_string())), ROUNDS);
     let start = timed(|_| run(&mut Command::new("/bin/true")), ROUNDS);
+    println!("a process each, ms (median of {ROUNDS}): /bin/true {start:.2}");
+    let pair = |kind: &str| {
+        let root = scratch.join(format!("bare{kind}"));
+        bare::prepare(&root);
+        let role = |verb: &str| {
+            let role = format!("{kind}{verb}");
+            timed(|n| run(&mut itself(&role, &root, &n.to_string())), ROUNDS)
+        };
+        (role("put"), role("claim"))
+    };
+    let (put, take) = pair("");
+    println!("  bare      put {put:.2}  claim {take:.2}");
+    let (recorded_put, recorded_take) = pair("recorded-");
     println!(
-        "a process each, ms (median of {ROUNDS}): /bin/true {start:.2}, bare put {put:.2}, bare claim {take:.2}"
+        "  bare, with lease, log line, checkpoint and envelope  put {recorded_put:.2}  claim {recorded_take:.2}"
     );
     for (name, address) in addresses() {
         let (root, address) = fresh(scratch, name, &address);
@@ -284,9 +274,11 @@ fn processes(scratch: &Path) {
             ROUNDS,
         );
         println!(
-            "  {name:<9} put {ours_put:.2} ({:.1} of the bare one)  claim {ours_claim:.2} ({:.1})",
+            "  {name:<9} put {ours_put:.2} ({:.1} of the bare one, {:.1} of the recorded one)  claim {ours_claim:.2} ({:.1}, {:.1})",
             ours_put / put,
-            ours_claim / take
+            ours_put / recorded_put,
+            ours_claim / take,
+            ours_claim / recorded_take
         );
     }
 }
@@ -379,7 +371,9 @@ fn bare_workers(scratch: &Path, tasks: usize) {
     for number in 0..tasks {
         File::create(root.join("inbox").join(number.to_string())).unwrap();
     }
-    let rate = spread(tasks, |number| bare_claim(&root, &number.to_string()));
+    let rate = spread(tasks, |number| {
+        bare::play("claim", &root, &number.to_string())
+    });
     println!("  bare rename, both folders synced: {rate:.0}");
     let path = scratch.join("bare.db");
     let open = || {
