@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::edited::{Edited, Pieces};
 use crate::given::Given;
 use crate::language::Languages;
-use crate::lists::{calls_a_join, is_given_to, joined_names, joins_a_list};
+use crate::lists::{self, calls_a_join, is_given_to, joined_names, joins_a_list};
 use crate::spelled::{may_spell, spelled};
 use crate::turned::{may_turn, turned};
 
@@ -42,8 +42,8 @@ struct Block {
 pub(crate) struct Manner<'h> {
     languages: Languages,
     is_shell: bool,
-    /// The names of lists that are joined.
-    lists: Vec<&'h [u8]>,
+    /// The lists that are joined by their names.
+    lists: Vec<lists::Named<'h>>,
     /// Whether texts are turned round.
     turns: bool,
 }
@@ -239,10 +239,10 @@ fn may_join(raw: &[u8], is_shell: bool) -> bool {
 }
 
 /// A text with its pieces put together, and the lists of these names; None where nothing was.
-fn join(text: &[u8], is_shell: bool, lists: &[&[u8]]) -> Option<Edited> {
+fn join(text: &[u8], is_shell: bool, lists: &[lists::Named<'_>]) -> Option<Edited> {
     let mut out = Edited::with_capacity(text.len());
-    let has_lists = !is_shell && (!lists.is_empty() || joins_a_list(text));
-    let (mut letters_left, mut line_end, mut is_list) = (0, 0, false);
+    let has_lists = !is_shell && (!lists.is_empty() || joins_a_list(text).is_some());
+    let (mut letters_left, mut line_end, mut sign) = (0, 0, None);
     let (mut at, mut after_glue) = (0, 0);
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         // Only quotes are glue.
@@ -258,14 +258,18 @@ fn join(text: &[u8], is_shell: bool, lists: &[&[u8]]) -> Option<Edited> {
             let start = start.map_or(0, |end| end + 1).max(after_glue);
             line_end = at + memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
             let line = text.get(start..line_end).unwrap_or_default();
-            is_list = joins_a_list(line) || lists.iter().any(|name| is_given_to(name, line));
+            let by_name = || lists.iter().find(|list| is_given_to(list.name, line));
+            sign = joins_a_list(line).or_else(|| by_name().map(|list| list.sign));
         }
         let glue = match is_shell {
             true => within_word(text, at),
-            false => between(rest, &out.text, is_list, &mut letters_left),
+            false => between(rest, &out.text, sign.is_some(), &mut letters_left),
         };
         match glue {
             Some(length) => {
+                let is_comma = !is_shell && next_of(rest, 1).is_some_and(|(byte, _)| byte == b',');
+                out.text
+                    .extend(sign.filter(|_| is_comma).unwrap_or_default());
                 at += length;
                 after_glue = at;
                 out.stands_for(at);
@@ -420,6 +424,24 @@ mod tests {
             (
                 "val p = listOf(\"cu\", \"rl\")\nr(p.joinToString(\"\"))",
                 "val p = listOf(\"curl\")\nr(p.joinToString(\"\"))",
+            ),
+            (
+                r#"k = ["sk", "ant", "x"].join("-")"#,
+                r#"k = ["sk-ant-x"].join("-")"#,
+            ),
+            (r#"h = "-".join(["a", "b"])"#, r#"h = "-".join(["a-b"])"#),
+            ("h = implode('/', ['a', 'b'])", "h = implode('/', ['a/b'])"),
+            (
+                "const p = ['npm', 'x' + 'y'];\nr(p.join('_') + q)",
+                "const p = ['npm_xy'];\nr(p.join('_') + q)",
+            ),
+            (
+                "p := []string{\"a\", \"b\"}\nr(strings.Join(p, \"-\"))",
+                "p := []string{\"a-b\"}\nr(strings.Join(p, \"-\"))",
+            ),
+            (
+                "P = ('a', 'b')\nt = '-'.join(P)",
+                "P = ('a-b')\nt = '-'.join(P)",
             ),
             (
                 "const p = ['cu', 'rl'];\nr(p.join(''))",
