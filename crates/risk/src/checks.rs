@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 48] = [
+pub const BUILT_IN: [BuiltIn; 49] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -328,6 +328,12 @@ pub const BUILT_IN: [BuiltIn; 48] = [
         K::Weakened,
         S::Medium,
         "A test puts a stand-in in the place of what it tests, so that it passes whatever the code does.",
+    ),
+    check(
+        "EXPECTATION_CHANGED",
+        K::Weakened,
+        S::Medium,
+        "A value that a test expects is replaced by another one, in a change of tests and documents alone.",
     ),
     check(
         "SECRET_REMOVED",

@@ -9,6 +9,7 @@ use baton_core::problem::Problem;
 
 use crate::book::RuleBook;
 use crate::checks::{self, HitKind};
+use crate::expected;
 use crate::hidden;
 use crate::hit::Hit;
 use crate::input::ScanInput;
@@ -19,6 +20,7 @@ use crate::named::Named;
 use crate::naming;
 use crate::rule::{Rule, Source, all};
 use crate::secret::Place;
+use crate::stubbed;
 
 /// The longest excerpt, in characters.
 const EXCERPT: usize = 120;
@@ -33,9 +35,11 @@ pub(crate) fn scan<'p>(
         let mut judge = Judge::of(book, file, named)?;
         hidden::scan(file, judge.languages, &mut hits);
         mocked::scan(file, judge.languages, &mut hits);
+        stubbed::scan(file, &mut hits);
         judge.read()?;
         hits.append(&mut judge.hits);
     }
+    expected::scan(input, &mut hits);
     let everywhere = book.loose();
     for (file, named) in input.files.iter().zip(named) {
         let new = file.section.path();

@@ -1,0 +1,250 @@
+//! Values that a test expects, replaced by others while no code changes: then the test was made to fit.
+
+use baton_patch::{Hunk, LineKind, Op};
+
+use crate::hit::Hit;
+use crate::input::{ScanFile, ScanInput};
+use crate::language::Languages;
+
+/// Words of which each assertion has one, in lower case.
+const ASSERTIONS: [&[u8]; 8] = [
+    b"assert", b"expect", b"should", b"must_", b"require", b"check", b"verify", b"t.error",
+];
+/// Folders of tests.
+const FOLDERS: [&str; 9] = [
+    "test",
+    "tests",
+    "__tests__",
+    "spec",
+    "specs",
+    "e2e",
+    "testing",
+    "testdata",
+    "t",
+];
+/// What a tolerance begins with among the arguments of a comparison.
+const TOLERANCES: [&[u8]; 8] = [
+    b", abs",
+    b", rel",
+    b", atol",
+    b", rtol",
+    b", tol",
+    b", delta",
+    b", places",
+    b", epsilon",
+];
+/// Hunks with more changed lines than these are no touched-up value.
+const MOST_LINES: usize = 200;
+
+/// Finds assertions of which one value is another one now, in a change of nothing but tests and documents.
+pub(crate) fn scan(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
+    let is_code = |file: &&ScanFile<'_>| {
+        let path = file.section.path();
+        !is_test(&file.path) && Languages::of(path, None).is_code()
+    };
+    if input.files.iter().any(|file| is_code(&file)) {
+        return;
+    }
+    let changed = input.files.iter().filter(|file| file.op == Op::Modify);
+    for file in changed.filter(|file| is_test(&file.path)) {
+        let found = file.section.hunks().iter().find_map(replaced);
+        if let Some((line, value)) = found {
+            let message =
+                format!("a test expects another value, and no code changes with it: {value}");
+            hits.push(Hit::in_file("EXPECTATION_CHANGED", file, message).at(line));
+        }
+    }
+}
+
+/// Whether a path is one of a test, by the names that most tools look for.
+pub(crate) fn is_test(path: &str) -> bool {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let stem = name.split('.').next().unwrap_or_default();
+    let lower = stem.to_ascii_lowercase();
+    let ends = ["_test", "_tests", "_spec", "-test", "-spec"];
+    let capital = ["Test", "Tests", "Spec", "Specs", "IT"];
+    folders
+        .split('/')
+        .any(|one| FOLDERS.contains(&one.to_ascii_lowercase().as_str()))
+        || lower.starts_with("test_")
+        || ends.iter().any(|end| lower.ends_with(end))
+        || capital.iter().any(|end| stem.ends_with(end))
+        || [".test.", ".spec."].iter().any(|mark| name.contains(mark))
+        || name.ends_with(".bats")
+}
+
+/// The first line of a hunk that differs from a removed one in one value alone, and that value.
+fn replaced(hunk: &Hunk<'_>) -> Option<(usize, String)> {
+    if hunk.deletions == 0 || hunk.insertions == 0 || hunk.deletions + hunk.insertions > MOST_LINES
+    {
+        return None;
+    }
+    let of = |kind| hunk.lines().filter(move |line| line.kind == kind);
+    let gone: Vec<&[u8]> = of(LineKind::Removed).map(|line| line.text).collect();
+    let gone: Vec<&[u8]> = gone.into_iter().filter(|line| asserts(line)).collect();
+    if gone.is_empty() {
+        return None;
+    }
+    // A line that stands elsewhere now was only moved.
+    let is_kept = |line: &&[u8]| {
+        of(LineKind::Added).any(|added| added.text.trim_ascii() == line.trim_ascii())
+    };
+    let gone: Vec<Skeleton<'_>> = gone
+        .into_iter()
+        .filter(|line| !is_kept(line))
+        .map(Skeleton::of)
+        .collect();
+    of(LineKind::Added)
+        .filter(|line| asserts(line.text))
+        .find_map(|line| {
+            let new = Skeleton::of(line.text);
+            let value = gone.iter().find_map(|old| new.other_value(old))?;
+            let shown = String::from_utf8_lossy(value).chars().take(60).collect();
+            Some((line.new_number, shown))
+        })
+}
+
+fn asserts(line: &[u8]) -> bool {
+    let lower = line.to_ascii_lowercase();
+    ASSERTIONS
+        .iter()
+        .any(|word| memchr::memmem::find(&lower, word).is_some())
+}
+
+/// A line taken apart: what stands around its texts and numbers, and these.
+struct Skeleton<'t> {
+    around: Vec<&'t [u8]>,
+    values: Vec<&'t [u8]>,
+}
+
+impl<'t> Skeleton<'t> {
+    fn of(line: &'t [u8]) -> Self {
+        let line = without_tolerance(line.trim_ascii());
+        let (mut around, mut values) = (Vec::new(), Vec::new());
+        let (mut start, mut at) = (0, 0);
+        while at < line.len() {
+            let rest = line.get(at..).unwrap_or_default();
+            let before = at.checked_sub(1).and_then(|at| line.get(at));
+            let length = value(rest, before);
+            if length > 0 {
+                around.push(line.get(start..at).unwrap_or_default());
+                values.push(rest.get(..length).unwrap_or_default());
+                start = at + length;
+            }
+            at += length.max(1);
+        }
+        around.push(line.get(start..).unwrap_or_default());
+        Self { around, values }
+    }
+
+    /// The value that is another one in a line of the same shape, where only one is.
+    fn other_value(&self, old: &Self) -> Option<&'t [u8]> {
+        if self.around != old.around || self.values.len() != old.values.len() {
+            return None;
+        }
+        let both = self.values.iter().zip(&old.values);
+        let mut others = both.filter(|(new, old)| new != old).map(|(new, _)| *new);
+        let other = others.next()?;
+        others.next().is_none().then_some(other)
+    }
+}
+
+/// A line up to the tolerance that it compares by; whether that is widened is for rules to say.
+fn without_tolerance(line: &[u8]) -> &[u8] {
+    let starts = TOLERANCES
+        .iter()
+        .filter_map(|name| memchr::memmem::find(line, name));
+    let end = starts.min().unwrap_or(line.len());
+    line.get(..end).unwrap_or(line)
+}
+
+/// How long the text in quotes or the number is that a line begins with; 0 for none.
+fn value(rest: &[u8], before: Option<&u8>) -> usize {
+    match rest.first() {
+        Some(quote @ (b'"' | b'\'' | b'`')) => {
+            let inner = rest.get(1..).unwrap_or_default();
+            let end = memchr::memchr(*quote, inner);
+            end.map_or(0, |end| end + 2)
+        }
+        Some(b'0'..=b'9')
+            if before.is_none_or(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_')) =>
+        {
+            let is_number =
+                |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'.' | b'_');
+            rest.iter().take_while(is_number).count()
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{changed, scanned};
+
+    fn is_found(patch: &str) -> bool {
+        let report = scanned(patch, None);
+        let messages = report.findings.into_iter().map(|finding| finding.message);
+        messages
+            .into_iter()
+            .any(|message| message.contains("[EXPECTATION_CHANGED]"))
+    }
+
+    #[test]
+    fn a_value_that_was_made_to_fit_is_seen() {
+        for (path, old, new) in [
+            (
+                "a/tests/test_invoice.py",
+                "    assert vat(7) == D(\"16.10\")",
+                "    assert vat(7) == D(\"16.09\")",
+            ),
+            (
+                "src/cart.test.ts",
+                "expect(total()).toBe(30);",
+                "expect(total()).toBe(29);",
+            ),
+            (
+                "src/test/java/ATest.java",
+                "assertEquals(3, a.size());",
+                "assertEquals(2, a.size());",
+            ),
+            (
+                "x_test.go",
+                "require.Equal(t, \"a\", got)",
+                "require.Equal(t, \"b\", got)",
+            ),
+            (
+                "tests/a.rs",
+                "    assert_eq!(n(), 4);",
+                "    assert_eq!(n(), 5);",
+            ),
+        ] {
+            assert!(is_found(&changed(path, &[old], &[new])), "{new}");
+        }
+    }
+
+    #[test]
+    fn what_changes_with_the_code_or_in_more_than_a_value_is_let_be() {
+        let (old, new) = ("assert f(2) == 4", "assert f(3) == 9");
+        assert!(!is_found(&changed("tests/test_a.py", &[old], &[new])));
+        assert!(!is_found(&changed(
+            "src/a.py",
+            &["assert a == 1"],
+            &["assert a == 2"]
+        )));
+        assert!(!is_found(&changed(
+            "tests/test_a.py",
+            &["x = 1"],
+            &["x = 2"]
+        )));
+        let moved = ["assert a == 2", "assert a == 1"];
+        assert!(!is_found(&changed(
+            "tests/test_a.py",
+            &["assert a == 1"],
+            &moved
+        )));
+        let test = changed("tests/test_a.py", &["assert a == 1"], &["assert a == 2"]);
+        let code = changed("src/a.py", &["A = 1"], &["A = 2"]);
+        assert!(is_found(&test));
+        assert!(!is_found(&[test, code].concat()));
+    }
+}
