@@ -236,6 +236,11 @@ mod tests {
             &["x = 1"],
             &["x = 2"]
         )));
+        let (old, new) = (
+            "assert a == near(2.0, rel=1e-3)",
+            "assert a == near(2.0, rel=1e-9)",
+        );
+        assert!(!is_found(&changed("tests/test_a.py", &[old], &[new])));
         let moved = ["assert a == 2", "assert a == 1"];
         assert!(!is_found(&changed(
             "tests/test_a.py",
