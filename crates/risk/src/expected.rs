@@ -2,6 +2,7 @@
 
 use baton_patch::{Hunk, LineKind, Op};
 
+use crate::given::last_name;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput};
 use crate::language::Languages;
@@ -33,11 +34,29 @@ const TOLERANCES: [&[u8]; 8] = [
     b", places",
     b", epsilon",
 ];
+/// Comparisons whose last argument is the tolerance.
+const LAST_IS_TOLERANCE: [&[u8]; 8] = [
+    b"_NEAR(",
+    b"InDelta(",
+    b"InEpsilon(",
+    b"toBeCloseTo(",
+    b"closeTo(",
+    b"WithinAbs(",
+    b"in_delta",
+    b"WithDelta(",
+];
 /// Hunks with more changed lines than these are no touched-up value.
 const MOST_LINES: usize = 200;
 
 /// Finds assertions of which one value is another one now, in a change of nothing but tests and documents.
 pub(crate) fn scan(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
+    for file in input.files.iter().filter(|file| is_test(&file.path)) {
+        let found = file.section.hunks().iter().find_map(own_answer);
+        if let Some((line, call)) = found {
+            let message = format!("a test expects what the code that it tests says itself: {call}");
+            hits.push(Hit::in_file("EXPECTATION_CHANGED", file, message).at(line));
+        }
+    }
     let is_code = |file: &&ScanFile<'_>| {
         let path = file.section.path();
         !is_test(&file.path) && Languages::of(path, None).is_code()
@@ -104,6 +123,38 @@ fn replaced(hunk: &Hunk<'_>) -> Option<(usize, String)> {
         })
 }
 
+/// An added line that gives a name the answer of a call, where an assertion of that call was taken away and
+/// another one compares the call with the name.
+fn own_answer(hunk: &Hunk<'_>) -> Option<(usize, String)> {
+    if hunk.deletions == 0 || hunk.insertions < 2 {
+        return None;
+    }
+    let of = |kind| hunk.lines().filter(move |line| line.kind == kind);
+    let holds = |line: &[u8], text: &[u8]| memchr::memmem::find(line, text).is_some();
+    of(LineKind::Added).find_map(|line| {
+        let (name, call) = given(line.text)?;
+        let is_compared = |other: &[u8]| asserts(other) && holds(other, call) && holds(other, name);
+        let was_asserted = |other: &[u8]| asserts(other) && holds(other, call);
+        let mut added = of(LineKind::Added).filter(|other| other.new_number != line.new_number);
+        let mut removed = of(LineKind::Removed);
+        let is_own = added.any(|other| is_compared(other.text))
+            && removed.any(|other| was_asserted(other.text));
+        let shown = || String::from_utf8_lossy(call).chars().take(60).collect();
+        is_own.then(|| (line.new_number, shown()))
+    })
+}
+
+/// The name and the call of a line such as `expected = cart.total()`.
+fn given(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(b'=', line)?;
+    let (head, call) = (line.get(..at)?, line.get(at + 1..)?.trim_ascii());
+    let head = head.strip_suffix(b":").unwrap_or(head).trim_ascii_end();
+    let name = last_name(head);
+    let call = call.strip_suffix(b";").unwrap_or(call);
+    let is_call = call.ends_with(b")") && memchr::memchr(b'(', call).is_some_and(|at| at > 0);
+    (is_call && !name.is_empty() && !asserts(line.get(at..)?)).then_some((name, call))
+}
+
 fn asserts(line: &[u8]) -> bool {
     let lower = line.to_ascii_lowercase();
     ASSERTIONS
@@ -151,10 +202,11 @@ impl<'t> Skeleton<'t> {
 
 /// A line up to the tolerance that it compares by; whether that is widened is for rules to say.
 fn without_tolerance(line: &[u8]) -> &[u8] {
-    let starts = TOLERANCES
-        .iter()
-        .filter_map(|name| memchr::memmem::find(line, name));
-    let end = starts.min().unwrap_or(line.len());
+    let find = |name: &&[u8]| memchr::memmem::find(line, name);
+    let named = TOLERANCES.iter().filter_map(find).min();
+    let is_last = LAST_IS_TOLERANCE.iter().any(|name| find(name).is_some());
+    let last = || memchr::memrchr(b',', line).filter(|_| is_last);
+    let end = named.or_else(last).unwrap_or(line.len());
     line.get(..end).unwrap_or(line)
 }
 
@@ -223,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_compared_with_itself_is_seen() {
+        let old = "    assert a.total() == 30";
+        let own = ["    want = a.total()", "    assert a.total() == want"];
+        assert!(is_found(&changed("tests/test_a.py", &[old], &own)));
+        let other = ["    want = load()", "    assert a.total() == want"];
+        assert!(!is_found(&changed("tests/test_a.py", &[old], &other)));
+        let fresh = ["    first = b.total()", "    assert b.total() == first"];
+        assert!(!is_found(&changed("tests/test_a.py", &[old], &fresh)));
+    }
+
+    #[test]
     fn what_changes_with_the_code_or_in_more_than_a_value_is_let_be() {
         let (old, new) = ("assert f(2) == 4", "assert f(3) == 9");
         assert!(!is_found(&changed("tests/test_a.py", &[old], &[new])));
@@ -241,6 +304,11 @@ mod tests {
             "assert a == near(2.0, rel=1e-9)",
         );
         assert!(!is_found(&changed("tests/test_a.py", &[old], &[new])));
+        let (old, new) = (
+            "EXPECT_NEAR(v(), 1.0, 1e-6);",
+            "EXPECT_NEAR(v(), 1.0, 1e-9);",
+        );
+        assert!(!is_found(&changed("tests/a_test.cc", &[old], &[new])));
         let moved = ["assert a == 2", "assert a == 1"];
         assert!(!is_found(&changed(
             "tests/test_a.py",

@@ -40,11 +40,25 @@ impl Limit {
 
 /// What is limited, without blanks and quotes, and the last number of a match.
 fn parts(matched: &[u8]) -> Option<(Vec<u8>, f64)> {
-    let is_part = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
     let end = matched.iter().rposition(u8::is_ascii_digit)? + 1;
     let head = matched.get(..end)?;
-    let start = head.iter().rposition(|byte| !is_part(byte));
-    let (name, number) = head.split_at_checked(start.map_or(0, |last| last + 1))?;
+    let digits = |text: &[u8]| {
+        let start = text
+            .iter()
+            .rposition(|byte| !(byte.is_ascii_digit() || *byte == b'.'));
+        start.map_or(0, |last| last + 1)
+    };
+    let mut start = digits(head);
+    // What stands before an exponent is a part of the number: `1e-9`.
+    let before = head.get(..start)?;
+    let power = before.strip_suffix(b"-").or(before.strip_suffix(b"+"));
+    let base = power.unwrap_or(before);
+    if let Some(base) = base.strip_suffix(b"e").or(base.strip_suffix(b"E"))
+        && base.last().is_some_and(u8::is_ascii_digit)
+    {
+        start = digits(base);
+    }
+    let (name, number) = head.split_at_checked(start)?;
     let name = name.iter().copied();
     let name = name.filter(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\''));
     Some((
@@ -70,6 +84,10 @@ mod tests {
         ] {
             assert_eq!(Limit::Floor.is_kept(old.as_bytes(), &new), is_kept, "{old}");
         }
+        let near = [b"delta=1e-9".to_vec(), b"size = 2.5E+3".to_vec()];
+        assert!(Limit::Ceiling.is_kept(b"delta=1e-6", &near));
+        assert!(!Limit::Ceiling.is_kept(b"delta=1e-12", &near));
+        assert!(!Limit::Ceiling.is_kept(b"size = 2400", &near));
         let beside = [b"# fail_under = 95".to_vec(), b"fail_under = 10".to_vec()];
         let plain = [b"fail_under = 95".to_vec(), b"fail_under = 10".to_vec()];
         assert!(!Limit::Floor.is_kept(b"fail_under = 90", &beside));
