@@ -113,6 +113,7 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
         matched: candidate.matched,
     };
     let report = baton_risk::scan_candidate(&subject, &book, Some(&scope))?;
+    book.leave();
     Ok((report, vec![task.candidate_artifact(&candidate)?]))
 }
 
@@ -141,6 +142,7 @@ fn scan_file(
         matched: Match::Clean,
     };
     let report = baton_risk::scan_candidate(&subject, &book, None)?;
+    book.leave();
     Ok((report, vec![named(path, &proposal)]))
 }
 
@@ -168,7 +170,9 @@ fn scan_text(session: &Session, bytes: &[u8]) -> Result<RiskReport, Problem> {
             .hint("with --base REV git applies any other form, and its own difference is scanned")
     })?;
     let book = RuleBook::of_session(session)?;
-    baton_risk::scan(&ScanInput::from_patch(&patch), &book, None, &Origin::Text)
+    let report = baton_risk::scan(&ScanInput::from_patch(&patch), &book, None, &Origin::Text)?;
+    book.leave();
+    Ok(report)
 }
 
 fn write_summary(path: &Path, bytes: &[u8]) -> Result<(), Problem> {

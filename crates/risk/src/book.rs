@@ -162,6 +162,11 @@ impl<'p> RuleBook<'p> {
         rules.chain(lists).filter_map(Result::err).collect()
     }
 
+    /// Leaves its memory to the end of the process, which frees it at once and not rule by rule.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+
     /// The policy that the rules belong to.
     #[must_use]
     pub fn policy(&self) -> &'p Policy {
