@@ -35,11 +35,13 @@ pub(crate) fn scan<'p>(
         let mut judge = Judge::of(book, file, named)?;
         hidden::scan(file, judge.languages, &mut hits);
         mocked::scan(file, judge.languages, &mut hits);
-        stubbed::scan(file, &mut hits);
+        if named.is_test {
+            stubbed::scan(file, &mut hits);
+        }
         judge.read()?;
         hits.append(&mut judge.hits);
     }
-    expected::scan(input, &mut hits);
+    expected::scan(input, named, &mut hits);
     let everywhere = book.loose();
     for (file, named) in input.files.iter().zip(named) {
         let new = file.section.path();

@@ -1,27 +1,17 @@
 //! Values that a test expects, replaced by others while no code changes: then the test was made to fit.
 
+use std::rc::Rc;
+
 use baton_patch::{Hunk, LineKind, Op};
 
 use crate::given::last_name;
 use crate::hit::Hit;
-use crate::input::{ScanFile, ScanInput};
-use crate::language::Languages;
+use crate::input::ScanInput;
+use crate::named::Named;
 
 /// Words of which each assertion has one, in lower case.
 const ASSERTIONS: [&[u8]; 8] = [
     b"assert", b"expect", b"should", b"must_", b"require", b"check", b"verify", b"t.error",
-];
-/// Folders of tests.
-const FOLDERS: [&str; 9] = [
-    "test",
-    "tests",
-    "__tests__",
-    "spec",
-    "specs",
-    "e2e",
-    "testing",
-    "testdata",
-    "t",
 ];
 /// What a tolerance begins with among the arguments of a comparison.
 const TOLERANCES: [&[u8]; 8] = [
@@ -48,24 +38,28 @@ const LAST_IS_TOLERANCE: [&[u8]; 8] = [
 /// Hunks with more changed lines than these are no touched-up value.
 const MOST_LINES: usize = 200;
 
+/// So many calls of one hunk are followed.
+const MOST_CALLS: usize = 8;
+
 /// Finds assertions of which one value is another one now, in a change of nothing but tests and documents.
-pub(crate) fn scan(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
-    for file in input.files.iter().filter(|file| is_test(&file.path)) {
+pub(crate) fn scan(input: &ScanInput<'_>, named: &[Rc<Named<'_>>], hits: &mut Vec<Hit>) {
+    let files = || input.files.iter().zip(named);
+    let tests = || {
+        files()
+            .filter(|(_, named)| named.is_test)
+            .map(|(file, _)| file)
+    };
+    for file in tests() {
         let found = file.section.hunks().iter().find_map(own_answer);
         if let Some((line, call)) = found {
             let message = format!("a test expects what the code that it tests says itself: {call}");
             hits.push(Hit::in_file("EXPECTATION_CHANGED", file, message).at(line));
         }
     }
-    let is_code = |file: &&ScanFile<'_>| {
-        let path = file.section.path();
-        !is_test(&file.path) && Languages::of(path, None).is_code()
-    };
-    if input.files.iter().any(|file| is_code(&file)) {
+    if files().any(|(_, named)| !named.is_test && named.languages.is_code()) {
         return;
     }
-    let changed = input.files.iter().filter(|file| file.op == Op::Modify);
-    for file in changed.filter(|file| is_test(&file.path)) {
+    for file in tests().filter(|file| file.op == Op::Modify) {
         let found = file.section.hunks().iter().find_map(replaced);
         if let Some((line, value)) = found {
             let message =
@@ -73,23 +67,6 @@ pub(crate) fn scan(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
             hits.push(Hit::in_file("EXPECTATION_CHANGED", file, message).at(line));
         }
     }
-}
-
-/// Whether a path is one of a test, by the names that most tools look for.
-pub(crate) fn is_test(path: &str) -> bool {
-    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let stem = name.split('.').next().unwrap_or_default();
-    let lower = stem.to_ascii_lowercase();
-    let ends = ["_test", "_tests", "_spec", "-test", "-spec"];
-    let capital = ["Test", "Tests", "Spec", "Specs", "IT"];
-    folders
-        .split('/')
-        .any(|one| FOLDERS.contains(&one.to_ascii_lowercase().as_str()))
-        || lower.starts_with("test_")
-        || ends.iter().any(|end| lower.ends_with(end))
-        || capital.iter().any(|end| stem.ends_with(end))
-        || [".test.", ".spec."].iter().any(|mark| name.contains(mark))
-        || name.ends_with(".bats")
 }
 
 /// The first line of a hunk that differs from a removed one in one value alone, and that value.
@@ -126,22 +103,25 @@ fn replaced(hunk: &Hunk<'_>) -> Option<(usize, String)> {
 /// An added line that gives a name the answer of a call, where an assertion of that call was taken away and
 /// another one compares the call with the name.
 fn own_answer(hunk: &Hunk<'_>) -> Option<(usize, String)> {
-    if hunk.deletions == 0 || hunk.insertions < 2 {
+    if hunk.deletions == 0 || hunk.insertions < 2 || hunk.deletions + hunk.insertions > MOST_LINES {
         return None;
     }
     let of = |kind| hunk.lines().filter(move |line| line.kind == kind);
-    let holds = |line: &[u8], text: &[u8]| memchr::memmem::find(line, text).is_some();
-    of(LineKind::Added).find_map(|line| {
+    let asked = of(LineKind::Added).filter_map(|line| {
         let (name, call) = given(line.text)?;
-        let is_compared = |other: &[u8]| asserts(other) && holds(other, call) && holds(other, name);
-        let was_asserted = |other: &[u8]| asserts(other) && holds(other, call);
-        let mut added = of(LineKind::Added).filter(|other| other.new_number != line.new_number);
-        let mut removed = of(LineKind::Removed);
-        let is_own = added.any(|other| is_compared(other.text))
-            && removed.any(|other| was_asserted(other.text));
-        let shown = || String::from_utf8_lossy(call).chars().take(60).collect();
-        is_own.then(|| (line.new_number, shown()))
-    })
+        Some((line.new_number, name, call))
+    });
+    let own = asked.take(MOST_CALLS).find(|(number, name, call)| {
+        let call = memchr::memmem::Finder::new(call);
+        let holds = |line: &[u8]| call.find(line).is_some() && asserts(line);
+        let name = |line: &[u8]| memchr::memmem::find(line, name).is_some();
+        let mut added = of(LineKind::Added).filter(|other| other.new_number != *number);
+        of(LineKind::Removed).any(|line| holds(line.text))
+            && added.any(|line| holds(line.text) && name(line.text))
+    });
+    let (number, _, call) = own?;
+    let call = String::from_utf8_lossy(call).chars().take(60).collect();
+    Some((number, call))
 }
 
 /// The name and the call of a line such as `expected = cart.total()`.

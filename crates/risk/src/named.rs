@@ -35,6 +35,8 @@ pub(crate) struct Named<'p> {
     pub(crate) is_odd: bool,
     /// Whether a rule finds something in it, read as a text.
     pub(crate) says_something: bool,
+    /// Whether it is the name of a test.
+    pub(crate) is_test: bool,
     /// The languages that it tells without the first line.
     pub(crate) languages: Languages,
     /// The keywords for the languages that were asked for last.
@@ -51,6 +53,7 @@ impl<'p> Named<'p> {
             by_path_alone: book.by_path_alone(path)?,
             is_odd: naming::is_odd(path, &matched),
             says_something: says_something(book, path)? || says_something(book, &words)?,
+            is_test: naming::is_test(path),
             languages: Languages::of(path, None),
             table: RefCell::default(),
             matched,

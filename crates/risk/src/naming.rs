@@ -11,6 +11,43 @@ use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
 use crate::places::{Matched, always_closed};
 
+/// Folders of tests.
+const TESTS: [&[u8]; 9] = [
+    b"test",
+    b"tests",
+    b"__tests__",
+    b"spec",
+    b"specs",
+    b"e2e",
+    b"testing",
+    b"testdata",
+    b"t",
+];
+
+/// Whether a path is one of a test, by the names that most tools look for.
+pub(crate) fn is_test(path: &[u8]) -> bool {
+    let (folders, name) = match memchr::memrchr(b'/', path) {
+        Some(at) => path.split_at(at),
+        None => (&b""[..], path),
+    };
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    let stem = memchr::memchr(b'.', name).and_then(|end| name.get(..end));
+    let stem = stem.unwrap_or(name);
+    let is_folder = |one: &[u8]| TESTS.iter().any(|test| test.eq_ignore_ascii_case(one));
+    let lower = stem.to_ascii_lowercase();
+    let ends = [&b"_test"[..], b"_tests", b"_spec", b"-test", b"-spec"];
+    let capital = [&b"Test"[..], b"Tests", b"Spec", b"Specs", b"IT"];
+    let marks = [&b".test."[..], b".spec."];
+    folders.split(|byte| *byte == b'/').any(is_folder)
+        || lower.starts_with(b"test_")
+        || ends.iter().any(|end| lower.ends_with(end))
+        || capital.iter().any(|end| stem.ends_with(end))
+        || marks
+            .iter()
+            .any(|mark| memchr::memmem::find(name, mark).is_some())
+        || name.ends_with(b".bats")
+}
+
 /// Whether anything is odd about a name.
 pub(crate) fn is_odd(path: &[u8], matched: &Matched<'_>) -> bool {
     let mut parts = path.split(|byte| *byte == b'/');
@@ -172,6 +209,35 @@ mod tests {
         let mut hits = Vec::new();
         collisions(&input, &mut hits);
         !hits.is_empty()
+    }
+
+    #[test]
+    fn tests_are_known_by_their_names() {
+        for path in [
+            "tests/a.rs",
+            "a/Test/b.php",
+            "src/test/java/A.java",
+            "a/test_b.py",
+            "a_test.go",
+            "b.test.ts",
+            "CartTest.java",
+            "spec/a_spec.rb",
+            "t/a.t",
+            "check.bats",
+            "x/a-test.js",
+        ] {
+            assert!(is_test(path.as_bytes()), "{path}");
+        }
+        for path in [
+            "src/attest.rs",
+            "contest/a.py",
+            "latest.py",
+            "src/a.rs",
+            "inspect.go",
+            "a.bats.md",
+        ] {
+            assert!(!is_test(path.as_bytes()), "{path}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Tests that check what they themselves put in place: a method is given its answer, and the assertion
 //! asks that method for it.
 
-use crate::expected::is_test;
+use baton_patch::LineKind;
+
 use crate::hit::Hit;
 use crate::input::ScanFile;
 
@@ -20,6 +21,22 @@ const CALLS: [&str; 8] = [
 ];
 /// Calls that hold the call itself which gets an answer: `when(cart.total())`.
 const CALLED: [&str; 5] = ["when(", "every { ", "every {", "given(", "whenever("];
+/// What stands in the lines that any of these are in.
+const MARKS: [&[u8]; 11] = [
+    b"stub",
+    b"spyOn(",
+    b".to receive(:",
+    b"patch.object(",
+    b"setattr(",
+    b"replace",
+    b".method(",
+    b"when",
+    b"every {",
+    b"given(",
+    b"mock",
+];
+/// So many methods of one file are followed.
+const MOST_STUBS: usize = 8;
 /// What shows that a spy answers in the place of what it watches.
 const ANSWERS: [&str; 8] = [
     ".mock",
@@ -40,26 +57,25 @@ struct Stub<'t> {
     alias: Option<&'t str>,
 }
 
-/// Finds added lines of a test that give a method its answer, where an assertion then calls that method.
+/// Finds added lines of a test file that give a method its answer, where an assertion then calls that method.
 pub(crate) fn scan(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
-    if !is_test(&file.path) {
-        return;
-    }
-    let added = || {
-        let lines = file.section.added_text();
-        lines.filter_map(|(number, line)| Some((number, str::from_utf8(line).ok()?)))
-    };
-    for (number, line) in added() {
-        let Some(stub) = stub(line) else {
-            continue;
-        };
-        let sides = file.section.new_text();
-        let is_asked = sides.into_iter().any(|side| {
-            let text = String::from_utf8_lossy(&side.text).into_owned();
-            text.lines()
-                .any(|other| other != line && stub.is_asked(other))
+    let hunks = file.section.hunks().iter();
+    let hunks = hunks.filter(|hunk| hunk.insertions > 0 && may_stub(hunk.raw()));
+    let lines = hunks.flat_map(|hunk| hunk.lines());
+    let added = lines.filter(|line| line.kind == LineKind::Added);
+    let stubs = added.filter_map(|line| {
+        let text = str::from_utf8(line.text).ok()?;
+        Some((line.new_number, text, stub(text)?))
+    });
+    let mut sides: Option<Vec<String>> = None;
+    for (number, line, stub) in stubs.take(MOST_STUBS) {
+        let sides = sides.get_or_insert_with(|| {
+            let sides = file.section.new_text();
+            let texts = sides.map(|side| String::from_utf8_lossy(&side.text).into_owned());
+            texts.collect()
         });
-        if is_asked {
+        let mut others = sides.iter().flat_map(|side| side.lines());
+        if others.any(|other| other != line && stub.is_asked(other)) {
             let (object, method) = (stub.object, stub.method);
             let message =
                 format!("the test asks for the answer that it gave itself: {object}.{method}");
@@ -69,9 +85,19 @@ pub(crate) fn scan(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
     }
 }
 
+/// Whether lines could give a method its answer; most do not, and are not read.
+fn may_stub(raw: &[u8]) -> bool {
+    MARKS
+        .iter()
+        .any(|mark| memchr::memmem::find(raw, mark).is_some())
+}
+
 impl Stub<'_> {
     /// Whether a line asserts what the method answers.
     fn is_asked(&self, line: &str) -> bool {
+        if !line.contains(self.method) && self.alias.is_none_or(|alias| !line.contains(alias)) {
+            return false;
+        }
         let lower = line.to_ascii_lowercase();
         let call = format!("{}.{}", self.object, self.method);
         let calls = |name: &str| {
