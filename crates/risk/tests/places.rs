@@ -203,3 +203,28 @@ fn a_limit_belongs_to_what_is_removed() {
         assert_eq!(checked.is_ok(), is_taken, "{side}");
     }
 }
+
+#[test]
+fn a_project_that_is_a_listed_library_says_so_in_the_rule() {
+    let mut value: serde_json::Value =
+        serde_json::from_str(include_str!("../../../ssot/POLICY.json")).unwrap();
+    let change = added(
+        "kombu/a.py",
+        "100644",
+        &["import os", "from kombu.utils import json"],
+    );
+    let reaches = |policy: &Policy| {
+        let found = scanned_with(policy, &change).findings;
+        let mut codes = found.into_iter().map(|finding| finding.code);
+        codes.any(|code| code == "EXTERNAL_IO_ATTEMPT")
+    };
+    assert!(reaches(&policy()));
+    let rules = value["risk_rules"].as_array_mut().unwrap();
+    let rule = rules
+        .iter_mut()
+        .find(|rule| rule["id"] == "io-py-store-library");
+    let rule = rule.unwrap();
+    rule["except"] = format!(r"{}|\bkombu\b", rule["except"].as_str().unwrap()).into();
+    let own = Policy::parse(value.to_string().as_bytes()).unwrap();
+    assert!(!reaches(&own));
+}
