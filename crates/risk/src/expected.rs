@@ -9,9 +9,26 @@ use crate::hit::Hit;
 use crate::input::ScanInput;
 use crate::named::Named;
 
-/// Words of which each assertion has one, in lower case.
-const ASSERTIONS: [&[u8]; 8] = [
-    b"assert", b"expect", b"should", b"must_", b"require", b"check", b"verify", b"t.error",
+/// Words of which each assertion has one. JavaScript's `require(` brings a module in.
+const ASSERTIONS: [&[u8]; 18] = [
+    b"assert",
+    b"Assert",
+    b"ASSERT",
+    b"expect",
+    b"Expect",
+    b"EXPECT",
+    b"should",
+    b"Should",
+    b"must_",
+    b"require.",
+    b"REQUIRE",
+    b"check(",
+    b"check_",
+    b"CHECK",
+    b"verify(",
+    b"refute",
+    b"t.Error",
+    b"t.Fatal",
 ];
 /// What a tolerance begins with among the arguments of a comparison.
 const TOLERANCES: [&[u8]; 8] = [
@@ -37,7 +54,6 @@ const LAST_IS_TOLERANCE: [&[u8]; 8] = [
 ];
 /// Hunks with more changed lines than these are no touched-up value.
 const MOST_LINES: usize = 200;
-
 /// So many calls of one hunk are followed.
 const MOST_CALLS: usize = 8;
 
@@ -135,11 +151,11 @@ fn given(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (is_call && !name.is_empty() && !asserts(line.get(at..)?)).then_some((name, call))
 }
 
-fn asserts(line: &[u8]) -> bool {
-    let lower = line.to_ascii_lowercase();
+/// Whether a line checks something.
+pub(crate) fn asserts(line: &[u8]) -> bool {
     ASSERTIONS
         .iter()
-        .any(|word| memchr::memmem::find(&lower, word).is_some())
+        .any(|word| memchr::memmem::find(line, word).is_some())
 }
 
 /// A line taken apart: what stands around its texts and numbers, and these.
@@ -289,6 +305,13 @@ mod tests {
             "EXPECT_NEAR(v(), 1.0, 1e-9);",
         );
         assert!(!is_found(&changed("tests/a_test.cc", &[old], &[new])));
+        let (old, new) = ("const a = require('./a1');", "const a = require('./a2');");
+        assert!(!is_found(&changed("src/a.test.js", &[old], &[new])));
+        assert!(!is_found(&changed(
+            "tests/test_a.py",
+            &["r.checkout('1')"],
+            &["r.checkout('2')"]
+        )));
         let moved = ["assert a == 2", "assert a == 1"];
         assert!(!is_found(&changed(
             "tests/test_a.py",

@@ -3,11 +3,10 @@
 
 use baton_patch::LineKind;
 
+use crate::expected::asserts;
 use crate::hit::Hit;
 use crate::input::ScanFile;
 
-/// Words of which each assertion has one, in lower case.
-const ASSERTIONS: [&str; 6] = ["assert", "expect", "should", "must_", "require", "check"];
 /// Calls that give a method its answer, with the object and the name in their parentheses.
 const CALLS: [&str; 8] = [
     "spyOn(",
@@ -98,7 +97,6 @@ impl Stub<'_> {
         if !line.contains(self.method) && self.alias.is_none_or(|alias| !line.contains(alias)) {
             return false;
         }
-        let lower = line.to_ascii_lowercase();
         let call = format!("{}.{}", self.object, self.method);
         let calls = |name: &str| {
             line.match_indices(name).any(|(at, _)| {
@@ -110,7 +108,7 @@ impl Stub<'_> {
                 is_called && before.is_none_or(|c| !(c.is_alphanumeric() || "_.".contains(c)))
             })
         };
-        ASSERTIONS.iter().any(|word| lower.contains(word))
+        asserts(line.as_bytes())
             && stub(line).is_none()
             && (calls(&call) || self.alias.is_some_and(calls))
     }
