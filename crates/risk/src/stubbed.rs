@@ -6,6 +6,7 @@ use baton_patch::LineKind;
 use crate::expected::asserts;
 use crate::hit::Hit;
 use crate::input::ScanFile;
+use crate::mocked::MOST;
 
 /// Calls that give a method its answer, with the object and the name in their parentheses.
 const CALLS: [&str; 8] = [
@@ -34,8 +35,6 @@ const MARKS: [&[u8]; 11] = [
     b"given(",
     b"mock",
 ];
-/// So many methods of one file are followed.
-const MOST_STUBS: usize = 8;
 /// What shows that a spy answers in the place of what it watches.
 const ANSWERS: [&str; 8] = [
     ".mock",
@@ -67,7 +66,7 @@ pub(crate) fn scan(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
         Some((line.new_number, text, stub(text)?))
     });
     let mut sides: Option<Vec<String>> = None;
-    for (number, line, stub) in stubs.take(MOST_STUBS) {
+    for (number, line, stub) in stubs.take(MOST) {
         let sides = sides.get_or_insert_with(|| {
             let sides = file.section.new_text();
             let texts = sides.map(|side| String::from_utf8_lossy(&side.text).into_owned());
