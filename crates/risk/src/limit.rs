@@ -1,5 +1,7 @@
 //! Numbers that a check holds a change to: a floor that must not fall, a ceiling that must not rise.
 
+use std::collections::HashMap;
+
 use crate::pattern::Regex;
 
 /// How a number of a rule may change without a loss.
@@ -22,19 +24,27 @@ impl Limit {
         }
     }
 
-    /// Whether the new matches set the same limit, and none of them a weaker one: another line, or a
-    /// comment, must not speak for the one that counts.
-    pub(crate) fn is_kept(self, old: &[u8], new: &[Vec<u8>]) -> bool {
-        let Some((name, before)) = parts(old) else {
-            return false;
-        };
-        let same = new.iter().filter_map(|new| parts(new));
-        let mut same = same.filter(|(other, _)| *other == name).peekable();
-        same.peek().is_some()
-            && same.all(|(_, now)| match self {
-                Self::Floor => now >= before,
-                Self::Ceiling => now <= before,
-            })
+    /// The weakest number of each limit that these matches set: another line, or a comment, must not speak
+    /// for the one that counts.
+    pub(crate) fn weakest(self, new: &[Vec<u8>]) -> HashMap<Vec<u8>, f64> {
+        let mut all = HashMap::new();
+        for (name, now) in new.iter().filter_map(|new| parts(new)) {
+            let weakest = all.entry(name).or_insert(now);
+            *weakest = match self {
+                Self::Floor => now.min(*weakest),
+                Self::Ceiling => now.max(*weakest),
+            };
+        }
+        all
+    }
+
+    /// Whether a match that is gone set no stricter limit than the weakest that is set now.
+    pub(crate) fn is_kept(self, old: &[u8], weakest: &HashMap<Vec<u8>, f64>) -> bool {
+        parts(old).is_some_and(|(name, before)| match (self, weakest.get(&name)) {
+            (_, None) => false,
+            (Self::Floor, Some(now)) => *now >= before,
+            (Self::Ceiling, Some(now)) => *now <= before,
+        })
     }
 }
 
@@ -71,6 +81,10 @@ fn parts(matched: &[u8]) -> Option<(Vec<u8>, f64)> {
 mod tests {
     use super::*;
 
+    fn keeps(limit: Limit, old: &str, new: &[Vec<u8>]) -> bool {
+        limit.is_kept(old.as_bytes(), &limit.weakest(new))
+    }
+
     #[test]
     fn a_limit_is_kept_where_it_is_no_weaker() {
         let new = [b"\"lines\": 80,".to_vec(), b"fail_under=72.5".to_vec()];
@@ -82,17 +96,17 @@ mod tests {
             ("fail_under = 72", true),
             ("fail_under = none", false),
         ] {
-            assert_eq!(Limit::Floor.is_kept(old.as_bytes(), &new), is_kept, "{old}");
+            assert_eq!(keeps(Limit::Floor, old, &new), is_kept, "{old}");
         }
         let near = [b"delta=1e-9".to_vec(), b"size = 2.5E+3".to_vec()];
-        assert!(Limit::Ceiling.is_kept(b"delta=1e-6", &near));
-        assert!(!Limit::Ceiling.is_kept(b"delta=1e-12", &near));
-        assert!(!Limit::Ceiling.is_kept(b"size = 2400", &near));
+        assert!(keeps(Limit::Ceiling, "delta=1e-6", &near));
+        assert!(!keeps(Limit::Ceiling, "delta=1e-12", &near));
+        assert!(!keeps(Limit::Ceiling, "size = 2400", &near));
         let beside = [b"# fail_under = 95".to_vec(), b"fail_under = 10".to_vec()];
         let plain = [b"fail_under = 95".to_vec(), b"fail_under = 10".to_vec()];
-        assert!(!Limit::Floor.is_kept(b"fail_under = 90", &beside));
-        assert!(!Limit::Floor.is_kept(b"fail_under = 90", &plain));
-        assert!(Limit::Ceiling.is_kept(b"lines: 81", &new));
-        assert!(!Limit::Ceiling.is_kept(b"lines: 79", &new));
+        assert!(!keeps(Limit::Floor, "fail_under = 90", &beside));
+        assert!(!keeps(Limit::Floor, "fail_under = 90", &plain));
+        assert!(keeps(Limit::Ceiling, "lines: 81", &new));
+        assert!(!keeps(Limit::Ceiling, "lines: 79", &new));
     }
 }

@@ -140,7 +140,8 @@ impl<'p> Judge<'_, 'p> {
         }
         let message = match rule.limit()? {
             Some(limit) => {
-                lost.retain(|(_, old)| !limit.is_kept(old, &gained));
+                let weakest = limit.weakest(&gained);
+                lost.retain(|(_, old)| !limit.is_kept(old, &weakest));
                 rule.reason().to_owned()
             }
             None => {
