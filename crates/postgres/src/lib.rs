@@ -123,7 +123,14 @@ impl Postgres {
             }
             link.client = Some(self.address.open()?);
         }
-        act(&mut link)
+        let outcome = act(&mut link);
+        let is_cut_off = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionAborted;
+        if outcome.as_ref().is_err_and(is_cut_off) {
+            // The server may have said so before the driver sees that the connection is closed.
+            link.client = None;
+            link.statements.clear();
+        }
+        outcome
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {
