@@ -2,7 +2,7 @@
 //! that meets one of them in a policy need not read it.
 
 use std::error::Error;
-use std::fmt::{Debug, Write as _};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
@@ -104,16 +104,16 @@ impl Table {
         fs::write(folder.join("known.txt"), &self.text)?;
         let source = format!(
             "{}{}",
-            constant("ROWS", "Known", &format_args!("[{}]", self.rows)),
-            constant("ENDS", "u32", &format_args!("{:?}", self.ends)),
+            constant("ROWS", "Known", &format!("[{}]", self.rows)),
+            constant("ENDS", "u32", &format!("{:?}", self.ends)),
         );
         fs::write(folder.join("known.rs"), source)?;
         Ok(())
     }
 }
 
-fn constant(name: &str, of: &str, values: &dyn Debug) -> String {
-    format!("static {name}: &[{of}] = &{values:?};\n")
+fn constant(name: &str, of: &str, values: &str) -> String {
+    format!("static {name}: &[{of}] = &{values};\n")
 }
 
 /// The name in Rust of what a policy calls `external_io` or `HIGH`.

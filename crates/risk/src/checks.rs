@@ -333,7 +333,7 @@ pub const BUILT_IN: [BuiltIn; 49] = [
         "EXPECTATION_CHANGED",
         K::Weakened,
         S::Medium,
-        "A value that a test expects is replaced by another one, in a change of tests and documents alone.",
+        "A value that a test expects is replaced by another one, in a change of tests and documents alone, or by what the tested call says itself.",
     ),
     check(
         "SECRET_REMOVED",

@@ -90,7 +90,18 @@ fn may_stub(raw: &[u8]) -> bool {
         .any(|mark| memchr::memmem::find(raw, mark).is_some())
 }
 
-impl Stub<'_> {
+impl<'t> Stub<'t> {
+    /// None where the object is no plain name, or the path of one.
+    fn of(object: &'t str, method: &'t str, alias: Option<&'t str>) -> Option<Self> {
+        let is_path = |c: char| c.is_ascii_alphanumeric() || "_.@$".contains(c);
+        let is_plain = !object.is_empty() && object.chars().all(is_path) && !method.is_empty();
+        is_plain.then_some(Self {
+            object,
+            method,
+            alias: alias.filter(|alias| !alias.is_empty()),
+        })
+    }
+
     /// Whether a line asserts what the method answers.
     fn is_asked(&self, line: &str) -> bool {
         if !line.contains(self.method) && self.alias.is_none_or(|alias| !line.contains(alias)) {
@@ -133,7 +144,7 @@ fn ruby(line: &str) -> Option<Stub<'_>> {
             (last_path(line.get(..at)?), line.get(at + length..)?)
         }
     };
-    some(object, first_name(rest), None)
+    Stub::of(object, first_name(rest), None)
 }
 
 /// `jest.spyOn(cart, 'total').mockReturnValue(5)`, `patch.object(cart, "total", return_value=5) as total`.
@@ -145,7 +156,7 @@ fn by_name(line: &str) -> Option<Stub<'_>> {
     let alias = rest
         .rsplit_once(") as ")
         .map(|(_, alias)| first_name(alias));
-    is_answered.then(|| some(object.trim(), first_name(name), alias))?
+    is_answered.then(|| Stub::of(object.trim(), first_name(name), alias))?
 }
 
 /// `when(cart.total()).thenReturn(5)`, `every { cart.total() } returns 5`.
@@ -157,17 +168,7 @@ fn by_call(line: &str) -> Option<Stub<'_>> {
     let is_answered = [").then", ").will", "} returns", ").returns"]
         .iter()
         .any(|end| after.contains(end));
-    is_answered.then(|| some(object.trim(), method, None))?
-}
-
-fn some<'t>(object: &'t str, method: &'t str, alias: Option<&'t str>) -> Option<Stub<'t>> {
-    let is_path = |c: char| c.is_ascii_alphanumeric() || "_.@$".contains(c);
-    let is_plain = !object.is_empty() && object.chars().all(is_path) && !method.is_empty();
-    is_plain.then_some(Stub {
-        object,
-        method,
-        alias: alias.filter(|alias| !alias.is_empty()),
-    })
+    is_answered.then(|| Stub::of(object.trim(), method, None))?
 }
 
 fn first_name(text: &str) -> &str {
