@@ -215,6 +215,21 @@ fn a_signal_stops_the_draft_or_waits_for_it_and_the_second_ends_at_once() {
     assert_eq!(drafted(&bench.task("claimed", "T-1")), 4);
 }
 
+#[test]
+fn who_kills_the_worker_kills_the_command_and_what_it_started() {
+    let script = format!("sleep 600 & echo $! > $DIR/under\n{WAITS}");
+    let bench = bench(&script, |_| {});
+    hand_over(&bench, "T-1");
+    let mut child = start(&bench, &[]);
+    until("the command runs", || mark(&bench, "at").exists());
+    let pids = ["at", "under"].map(|name| std::fs::read_to_string(mark(&bench, name)).unwrap());
+    assert!(pids.iter().all(|pid| is_alive(pid)), "{pids:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("the command is dead", || !is_alive(&pids[0]));
+    until("what it started is dead", || !is_alive(&pids[1]));
+}
+
 /// Makes time pass for a lock, if there is one.
 fn lease_over(bench: &Bench, id: &str) {
     let path = lock(bench, "claimed", id);

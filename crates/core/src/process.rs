@@ -1,9 +1,10 @@
 //! Child processes: a clean environment, a process group of their own, bounded output, a time
-//! limit, and an end within two seconds when STOP appears.
+//! limit, and an end within two seconds when STOP appears; on a leash, with this process as well.
 //!
 //! This is supervision, not isolation: a child that starts a new session leaves the group.
 
 mod attended;
+mod leash;
 mod streams;
 
 use std::ffi::{OsStr, OsString};
@@ -18,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::problem::Problem;
 
 pub use attended::run_attended;
+use leash::Leash;
 use streams::Streams;
 
 /// How often STOP is asked for while a child runs. With the time a kill takes, a child ends well
@@ -57,6 +59,9 @@ pub struct Spec {
     /// How much memory the child may fill, in bytes, where the system can hold it to that: from before
     /// the first byte of its input, so it binds what works on input.
     pub memory: Option<u64>,
+    /// The child and its group are killed when this process is, even by SIGKILL. For what runs for minutes:
+    /// it takes another process to see to that.
+    pub leash: bool,
 }
 
 /// How a child ended.
@@ -155,11 +160,17 @@ pub struct Finished {
 /// `TOOL_MISSING` when the program cannot be started.
 pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Problem> {
     let started = Instant::now();
+    let leash = spec.leash.then(Leash::new).transpose()?;
     let mut child = spawn(spec)?;
+    if let Some(Err(problem)) = leash.as_ref().map(|leash| leash.hold(&child)) {
+        kill_group(&mut child);
+        return Err(problem);
+    }
     let mut streams = Streams::of(&mut child, spec);
     let deadline = started + spec.timeout;
     let ended = supervise(&mut child, &mut streams, deadline, is_stopped);
     kill_group(&mut child);
+    drop(leash);
     Ok(streams.finish(ended, started))
 }
 
@@ -294,6 +305,7 @@ mod tests {
             all_or_nothing: false,
             merge: false,
             memory: None,
+            leash: false,
         }
     }
 

@@ -247,6 +247,7 @@ fn spec(argv: Vec<OsString>, timeout: Duration, input: &[u8]) -> Spec {
         all_or_nothing: false,
         merge: false,
         memory: None,
+        leash: false,
     }
 }
 

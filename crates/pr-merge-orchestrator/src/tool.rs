@@ -41,6 +41,7 @@ pub(crate) fn ask(
         output_limit: 64 << 10,
         all_or_nothing: false,
         memory: None,
+        leash: true,
         merge: false,
     };
     let done = process::run(&spec, &|| landing.session.check_stop().is_err())?;

@@ -172,6 +172,7 @@ impl Call {
             all_or_nothing: true,
             merge: false,
             memory: self.memory,
+            leash: false,
         };
         let done = process::run(&spec, &|| false)?;
         if done.stdout.is_cut() {

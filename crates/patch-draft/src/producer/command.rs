@@ -42,6 +42,7 @@ pub(super) fn ask(
         all_or_nothing: false,
         merge: false,
         memory: None,
+        leash: true,
     };
     let done = process::run(&spec, &|| session.halted().is_some())?;
     check(&done, session)
