@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 49] = [
+pub const BUILT_IN: [BuiltIn; 51] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -334,6 +334,18 @@ pub const BUILT_IN: [BuiltIn; 49] = [
         K::Weakened,
         S::Medium,
         "A value that a test expects is replaced by another one, in a change of tests and documents alone, or by what the tested call says itself.",
+    ),
+    check(
+        "CHECK_LOOSENED",
+        K::Weakened,
+        S::Medium,
+        "Something to pass over comes into the settings of a linter, a scanner, a test runner or a count of coverage.",
+    ),
+    check(
+        "TEST_SHADOWED",
+        K::Weakened,
+        S::Medium,
+        "A test gets the name of another one in its file, which then is never run.",
     ),
     check(
         "SECRET_REMOVED",

@@ -20,6 +20,8 @@ use crate::named::Named;
 use crate::naming;
 use crate::rule::{Rule, Source, all};
 use crate::secret::Place;
+use crate::settings;
+use crate::shadowed;
 use crate::stubbed;
 
 /// The longest excerpt, in characters.
@@ -37,7 +39,9 @@ pub(crate) fn scan<'p>(
         mocked::scan(file, judge.languages, &mut hits);
         if named.is_test {
             stubbed::scan(file, &mut hits);
+            shadowed::scan(file, &mut hits);
         }
+        settings::scan(file, &mut hits);
         judge.read()?;
         hits.append(&mut judge.hits);
     }

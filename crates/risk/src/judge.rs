@@ -24,6 +24,7 @@ use crate::removed::Losing;
 use crate::rule::{Found, Rule, all};
 use crate::rule_set::RuleSet;
 use crate::secret::Place;
+use crate::settings;
 use crate::text::{self, ChangedText};
 use baton_patch::{Hunk, LineKind, SideText};
 
@@ -330,6 +331,9 @@ impl<'j, 'p> Judge<'j, 'p> {
             }
             RiskKind::ExternalIo => {
                 Ok(rule.excepts(lines)? || self.names_only_excepted_hosts(rule, lines)?)
+            }
+            RiskKind::Weakened => {
+                Ok(rule.excepts(lines)? || settings::is_shortened(lines, self.file))
             }
             _ => rule.excepts(lines),
         }

@@ -50,6 +50,8 @@ mod rule;
 mod rule_set;
 mod secret;
 mod secret_file;
+mod settings;
+mod shadowed;
 mod shape;
 mod spelled;
 mod stubbed;

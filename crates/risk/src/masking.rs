@@ -19,7 +19,7 @@ use crate::secret::{self, Allowlist, Place, SecretRule};
 /// The digest of [`secret::OWN`]; a test says when it has to be written anew. Those rules count before a
 /// policy is known, and where its own cannot be read: what is said of a broken policy must not hold a secret
 /// either.
-const OWN_SHA256: &str = "7e1c5364aca4da33ec9464ba646b1e09e43c440cf531a28d4717167173b09a56";
+const OWN_SHA256: &str = "2499a9e5af49edbda82fd4ae3e05bdbc68322ee13da8527739ba40b286e47758";
 /// What stands where a secret stood.
 const MASK: &[u8] = b"[secret masked]";
 /// The longest ending of a file's name that a secret in the name is seen before.
