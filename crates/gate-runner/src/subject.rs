@@ -175,6 +175,7 @@ impl Subject {
             tree: &self.tree,
             patch: &self.patch,
             checkout: Some(session.root()?),
+            said: b"",
             matched: self
                 .task
                 .as_ref()

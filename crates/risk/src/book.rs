@@ -16,6 +16,7 @@ use baton_core::policy::{Policy, RiskKind, Side, Texts};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 
+use crate::content::counts;
 use crate::keyword::{AROUND, Keywords, Table};
 use crate::language::{self, Languages};
 use crate::named::{Named, Names};
@@ -24,6 +25,7 @@ use crate::pattern::Pattern;
 use crate::places::{Matched, Places};
 use crate::rule::{Rule, Source};
 use crate::rule_set::RuleSet;
+use crate::secret::Place;
 use crate::secret::{self, Allowlist};
 
 /// The rules of one policy.
@@ -247,9 +249,22 @@ impl<'p> RuleBook<'p> {
     /// # Errors
     /// `SECRET_RULES_INVALID`.
     pub(crate) fn by_path_alone(&self, path: &[u8]) -> Result<Vec<usize>, Problem> {
-        let mut matching = self.paths.matching(path)?;
-        matching.retain(|at| self.rules.get(*at).is_some_and(|rule| !rule.reads_text()));
-        Ok(matching)
+        let place = Place {
+            path,
+            matched: b"",
+            secret: b"",
+            line: b"",
+        };
+        let mut alone = Vec::new();
+        for at in self.paths.matching(path)? {
+            let rule = self.rules.get(at).filter(|rule| !rule.reads_text());
+            if let Some(rule) = rule
+                && counts(self, rule, &place)?
+            {
+                alone.push(at);
+            }
+        }
+        Ok(alone)
     }
 
     /// What the name of a file tells.

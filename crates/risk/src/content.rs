@@ -10,6 +10,7 @@ use baton_core::problem::Problem;
 use crate::book::RuleBook;
 use crate::checks::{self, HitKind};
 use crate::expected;
+use crate::flowed::flowed;
 use crate::hidden;
 use crate::hit::Hit;
 use crate::input::ScanInput;
@@ -149,6 +150,11 @@ pub fn judge_text(book: &RuleBook<'_>, called: &str, text: &str) -> Result<Vec<F
         RiskKind::Hidden,
     ]);
     let mut hits = in_loose_text(book, &everywhere, text.as_bytes(), called)?;
+    let orders = book.table_of(&[RiskKind::Instruction]);
+    let read = flowed(text.lines().map(str::as_bytes));
+    let again = in_loose_text(book, &orders, &read, called)?.into_iter();
+    let known: Vec<String> = hits.iter().map(|hit| hit.rule.clone()).collect();
+    hits.extend(again.filter(|hit| !known.contains(&hit.rule)));
     for (id, excerpt) in hidden::in_text(text) {
         let message = checks::built_in(id).about;
         hits.push(Hit::built_in(id, called, message).showing(excerpt));

@@ -21,6 +21,9 @@ pub struct ScanFile<'p> {
     pub path: String,
     /// The source of a rename or copy.
     pub old_path: Option<String>,
+    /// Where the base holds what a new file holds, byte for byte, where a repository could be asked: a copy is
+    /// one however the patch writes it.
+    pub origins: Vec<Vec<u8>>,
     /// The whole old file, where a repository could be asked.
     pub old: Option<Vec<u8>>,
     /// The size of the old file, where a repository could be asked, in bytes.
@@ -133,6 +136,7 @@ fn file<'p>(section: &'p Section<'p>) -> ScanFile<'p> {
         Body::Text(_) | Body::BinaryDelta(_) | Body::None => None,
     };
     ScanFile {
+        origins: Vec::new(),
         section,
         op: section.op,
         replaced: None,

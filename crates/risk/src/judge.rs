@@ -1,12 +1,16 @@
 //! Judges one file: what a change adds to it.
 
+mod newcomer;
+mod prose;
+mod worth;
+
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::rc::Rc;
 
-use baton_core::policy::{LANDING_PURPOSE, MODEL_PURPOSE, RiskKind, Side, WITNESS_PURPOSE};
+use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
 
 use crate::book::RuleBook;
@@ -16,25 +20,19 @@ use crate::content::{counts, in_loose_text, mask, shorten};
 use crate::glue::{self, Joined, Manner};
 use crate::hit::Hit;
 use crate::input::ScanFile;
-use crate::kept;
-use crate::keyword::Table;
+use crate::keyword::{AROUND, Table};
 use crate::language::Languages;
 use crate::named::Named;
 use crate::removed::Losing;
 use crate::rule::{Found, Rule, all};
 use crate::rule_set::RuleSet;
 use crate::secret::Place;
-use crate::settings;
-use crate::text::{self, ChangedText};
+use crate::text::ChangedText;
 use baton_patch::{Hunk, LineKind, SideText};
+use worth::{Grade, Spared};
 
-/// How many hits one rule may have in one file; more say nothing new.
-const MOST_PER_FILE: usize = 20;
 /// To say what stands above a line may take reading all of a file, so that is done so many times in one.
 const MOST_LOOKS: usize = 200;
-/// A comment with this word on the line asks for a secret to be let through.
-const ALLOW_COMMENT: &[u8] = b"gitleaks:allow";
-
 /// Judges one file.
 pub(crate) struct Judge<'j, 'p> {
     pub(crate) book: &'j RuleBook<'p>,
@@ -42,12 +40,14 @@ pub(crate) struct Judge<'j, 'p> {
     pub(crate) languages: Languages,
     table: Rc<Table>,
     pub(crate) hits: Vec<Hit>,
-    /// How many hits each rule has, and how many of those were spared.
+    /// How many real matches each rule has, and how many that are let off.
     counted: Vec<(usize, usize, usize)>,
     /// The names that rules for dependencies find in the old text, by the rule.
     before: RefCell<HashMap<String, Rc<HashSet<Vec<u8>>>>>,
     /// How often it was asked what stands above a line.
     looks: Cell<usize>,
+    /// Whether what is judged is put together from the pieces of lines that were judged as they stand.
+    is_put_together: bool,
 }
 
 impl<'j, 'p> Judge<'j, 'p> {
@@ -69,6 +69,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             counted: Vec::new(),
             before: RefCell::default(),
             looks: Cell::default(),
+            is_put_together: false,
         })
     }
 
@@ -93,7 +94,10 @@ impl<'j, 'p> Judge<'j, 'p> {
                 self.several(hunk, &called.several)?;
             }
             losing.extend(Losing::of(self.book, hunk, &called));
+            self.is_put_together = true;
             self.joined(hunk, &manner)?;
+            self.is_put_together = false;
+            self.prose(hunk)?;
         }
         if let Some(whole) = &self.file.new {
             let text = ChangedText::whole(whole, self.file.section);
@@ -139,7 +143,7 @@ impl<'j, 'p> Judge<'j, 'p> {
             let changed = text(changed, pieces.text.clone());
             let lines = changed.around_changes();
             for (number, window) in self.book.windows(&self.table, &pieces.text) {
-                let is_new = self.counted.iter().all(|(known, ..)| *known != number);
+                let is_new = self.counted_of(number).0 == 0;
                 let rule = self.book.rule(number).filter(|_| is_new);
                 let Some(rule) = rule.filter(|rule| rule.side() == Side::Added) else {
                     continue;
@@ -185,7 +189,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         start: usize,
     ) -> Result<(), Problem> {
         let line = line_at(hunk.raw(), start);
-        let mut spared = None;
+        let mut spared = Spared::default();
         let mut comment = None;
         rule.each(line, &(0..line.len()), all, |found| {
             if !rule.reads_comments() {
@@ -201,7 +205,8 @@ impl<'j, 'p> Judge<'j, 'p> {
                 line,
             };
             let at = || new_number(hunk, start);
-            self.take(number, rule, (&found, &place), &mut spared, at)
+            let found = (&found, found.range.clone());
+            self.take(number, rule, (found, &place), &mut spared, at)
         })
     }
 
@@ -250,7 +255,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         window: &Range<usize>,
     ) -> Result<(), Problem> {
         // Many places may stand in one long line, which is judged once.
-        let mut judged: Option<(RangeInclusive<usize>, Option<bool>)> = None;
+        let mut judged: Option<(RangeInclusive<usize>, Spared)> = None;
         let is_wanted = |place: &Range<usize>| text.touches_change(place);
         let mut comments = Comments::of(text.bytes(), self.languages);
         rule.each(text.bytes(), window, is_wanted, |found| {
@@ -264,98 +269,16 @@ impl<'j, 'p> Judge<'j, 'p> {
                 secret: found.secret,
                 line: text.text_of(&lines),
             };
-            let mut spared = judged
-                .take()
-                .filter(|(same, _)| *same == lines)
-                .and_then(|(_, spared)| spared);
+            let known = judged.take().filter(|(same, _)| *same == lines);
+            let mut spared = known.map(|(_, spared)| spared).unwrap_or_default();
             let first = || text.first_changed(&lines).unwrap_or(*lines.start());
-            let flow = self.take(number, rule, (&found, &place), &mut spared, first);
+            let start = text.start_of(&lines);
+            let within = found.range.start - start..found.range.end - start;
+            let found = (&found, within);
+            let flow = self.take(number, rule, (found, &place), &mut spared, first);
             judged = Some((lines, spared));
             flow
         })
-    }
-
-    /// Takes a match in, if it counts. What speaks for its lines is asked once for all their matches.
-    fn take(
-        &mut self,
-        number: usize,
-        rule: &Rule<'p>,
-        (found, place): (&Found<'_>, &Place<'_>),
-        spared: &mut Option<bool>,
-        line: impl FnOnce() -> usize,
-    ) -> Result<ControlFlow<()>, Problem> {
-        if !counts(self.book, rule, place)? {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let is_spared = match *spared {
-            Some(known) => known,
-            None => *spared.insert(self.is_spared(rule, place.line)?),
-        };
-        let places = self.count(number, is_spared);
-        if places <= MOST_PER_FILE {
-            let hit = self.hit(rule, found, place, is_spared)?;
-            self.hits.extend(hit.map(|hit| hit.at(line())));
-        }
-        Ok(if places >= MOST_PER_FILE && !is_spared {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        })
-    }
-
-    /// Counts a hit; a spared one never uses up the places of a real one.
-    fn count(&mut self, rule: usize, spared: bool) -> usize {
-        let known = self.counted.iter().position(|(number, ..)| *number == rule);
-        let at = known.unwrap_or_else(|| {
-            self.counted.push((rule, 0, 0));
-            self.counted.len() - 1
-        });
-        let Some((_, real, excepted)) = self.counted.get_mut(at) else {
-            return 0;
-        };
-        let count = if spared { excepted } else { real };
-        *count += 1;
-        *count
-    }
-
-    /// Whether something speaks for the lines around a match: an allow comment, an exception of the
-    /// rule, or hosts that the policy excepts.
-    fn is_spared(&self, rule: &Rule<'_>, lines: &[u8]) -> Result<bool, Problem> {
-        match rule.kind() {
-            RiskKind::Secret => {
-                let allowed = self.book.policy.secret_rules.allow_comments;
-                Ok(allowed
-                    && lines
-                        .windows(ALLOW_COMMENT.len())
-                        .any(|part| part == ALLOW_COMMENT))
-            }
-            RiskKind::ExternalIo => {
-                Ok(rule.excepts(lines)? || self.names_only_excepted_hosts(rule, lines)?)
-            }
-            RiskKind::Weakened => {
-                Ok(rule.excepts(lines)? || settings::is_shortened(lines, self.file))
-            }
-            _ => rule.excepts(lines),
-        }
-    }
-
-    /// Whether the lines name a host, every host that they name is excepted by the policy, and the
-    /// rule finds no more places in them than there are hosts.
-    fn names_only_excepted_hosts(&self, rule: &Rule<'_>, lines: &[u8]) -> Result<bool, Problem> {
-        let exceptions = &self.book.policy.external_exceptions;
-        if exceptions.is_empty() {
-            return Ok(false);
-        }
-        let Some(hosts) = text::hosts(lines) else {
-            return Ok(false);
-        };
-        // Where baton itself sends things is nothing that a change may name.
-        let own = [LANDING_PURPOSE, MODEL_PURPOSE, WITNESS_PURPOSE];
-        let known = |host: &String| {
-            let mut named = exceptions.iter().filter(|one| one.host == *host);
-            named.any(|one| !own.contains(&one.purpose.as_str()))
-        };
-        Ok(!hosts.is_empty() && hosts.iter().all(known) && rule.count(lines)? <= hosts.len())
     }
 
     fn hit(
@@ -363,102 +286,39 @@ impl<'j, 'p> Judge<'j, 'p> {
         rule: &Rule<'_>,
         found: &Found<'_>,
         place: &Place<'_>,
-        spared: bool,
+        grade: Grade,
     ) -> Result<Option<Hit>, Problem> {
         let path = &self.file.path;
         if rule.kind() == RiskKind::Secret {
             let excerpt = mask(found.secret);
-            return Ok(Some(match spared {
-                true => Hit::built_in("SECRET_ALLOWED", path, rule.reason()).showing(excerpt),
-                false => Hit::of_rule(rule, path, excerpt),
+            return Ok(Some(match grade {
+                Grade::Real => Hit::of_rule(rule, path, excerpt),
+                _ => Hit::built_in("SECRET_ALLOWED", path, rule.reason()).showing(excerpt),
             }));
         }
-        let excerpt = self.excerpt(place)?;
-        Ok(match (rule.kind(), spared) {
-            (RiskKind::ExternalIo, true) => {
-                let hit = Hit::built_in("REACH_EXCEPTED", path, rule.reason());
-                Some(hit.showing(excerpt))
+        let note = match (rule.kind(), grade) {
+            (RiskKind::ExternalIo, Grade::Spared) => "REACH_EXCEPTED",
+            (_, Grade::Spared) => return Ok(None),
+            (RiskKind::ExternalIo, Grade::Kept) => "REACH_KEPT",
+            (RiskKind::Dependency, _) => {
+                let excerpt = self.excerpt(place)?;
+                return Ok(Some(self.dependency(rule, found, grade, excerpt)));
             }
-            (_, true) => None,
-            (RiskKind::ExternalIo, false) if kept::stood_before(place, self.file.section) => {
-                let hit = Hit::built_in("REACH_KEPT", path, rule.reason());
-                Some(hit.showing(excerpt))
-            }
-            (RiskKind::Dependency, false) => Some(self.dependency(rule, found, excerpt)),
-            (_, false) => Some(Hit::of_rule(rule, path, excerpt)),
-        })
-    }
-
-    /// A dependency that comes in; one that the old text names in the same way is only changed.
-    fn dependency(&self, rule: &Rule<'_>, found: &Found<'_>, excerpt: String) -> Hit {
-        let name = String::from_utf8_lossy(found.name.unwrap_or_default());
-        let name: String = name
-            .chars()
-            .flat_map(char::escape_debug)
-            .take(100)
-            .collect();
-        let raw = found.name.unwrap_or_default();
-        let hit = match self.names_before(rule).contains(raw) || self.takes_away(raw) {
-            true => Hit::built_in("DEPENDENCY_CHANGED", &self.file.path, "was there before"),
-            false => Hit::of_rule(rule, &self.file.path, String::new()),
+            _ => return Ok(Some(Hit::of_rule(rule, path, self.excerpt(place)?))),
         };
-        let message = format!("{name}: {}", hit.message);
-        Hit { message, ..hit }.showing(excerpt)
+        let hit = Hit::built_in(note, path, rule.reason());
+        Ok(Some(hit.showing(self.excerpt(place)?)))
     }
 
-    /// Whether a removed line holds this name as a word of its own: a list that is written in another
-    /// way brings nothing in.
-    fn takes_away(&self, name: &[u8]) -> bool {
-        let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./".contains(byte);
-        let stands_alone = |line: &[u8], at: usize| {
-            let before = at.checked_sub(1).and_then(|at| line.get(at));
-            let after = line.get(at + name.len());
-            before.is_none_or(|byte| !inner(byte)) && after.is_none_or(|byte| !inner(byte))
-        };
-        let mut removed = self.file.section.removed_text();
-        !name.is_empty()
-            && removed.any(|(_, line)| {
-                let mut places = memchr::memmem::find_iter(line, name);
-                places.any(|at| stands_alone(line, at))
-            })
-    }
-
-    /// The names that a rule for dependencies finds in the old text, as far as it is in sight.
-    fn names_before(&self, rule: &Rule<'_>) -> Rc<HashSet<Vec<u8>>> {
-        if let Some(known) = self.before.borrow().get(rule.id()) {
-            return Rc::clone(known);
-        }
-        let names = Rc::new(self.read_names_before(rule));
-        let mut before = self.before.borrow_mut();
-        before.insert(rule.id().to_owned(), Rc::clone(&names));
-        names
-    }
-
-    fn read_names_before(&self, rule: &Rule<'_>) -> HashSet<Vec<u8>> {
-        let mut names = HashSet::new();
-        let mut look = |text: &[u8]| {
-            let gather = |found: Found<'_>| {
-                names.extend(found.name.map(<[u8]>::to_vec));
-                Ok(ControlFlow::Continue(()))
-            };
-            // What cannot be read names nothing.
-            drop(rule.each(text, &(0..text.len()), all, gather));
-        };
-        match &self.file.old {
-            Some(old) => look(old),
-            None => self
-                .file
-                .section
-                .old_text()
-                .for_each(|side| look(&side.text)),
-        }
-        names
-    }
-
-    /// The matched text, shortened and escaped; withheld when a secret stands in the lines around.
+    /// The matched text, shortened and escaped; withheld when a secret stands in the lines around, of which a
+    /// long one is read as far as a secret reaches.
     fn excerpt(&self, place: &Place<'_>) -> Result<String, Problem> {
         let secrets = self.book.secrets();
-        if in_loose_text(self.book, &secrets, place.line, "")?.is_empty() {
+        let at = memchr::memmem::find(place.line, place.matched).unwrap_or(0);
+        let around =
+            at.saturating_sub(AROUND)..place.line.len().min(at + place.matched.len() + AROUND);
+        let around = place.line.get(around).unwrap_or(place.line);
+        if in_loose_text(self.book, &secrets, around, "")?.is_empty() {
             return Ok(shorten(place.matched));
         }
         Ok("withheld: a secret stands in the same lines".to_owned())
@@ -467,6 +327,9 @@ impl<'j, 'p> Judge<'j, 'p> {
     /// What the rules find in a binary. Text in UTF-16 is binary to git; without its NUL bytes it
     /// reads like any other.
     fn binary(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        // What is larger than any file may be is refused for that.
+        let most = usize::try_from(self.book.policy.caps.max_file_bytes).unwrap_or(usize::MAX);
+        let bytes = bytes.get(..most).unwrap_or(bytes);
         let narrow: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
         let mut seen = HashSet::new();
         for text in [bytes, &narrow] {
@@ -489,7 +352,8 @@ impl<'j, 'p> Judge<'j, 'p> {
                         return Ok(ControlFlow::Continue(()));
                     }
                     seen.insert(number);
-                    self.hits.extend(self.hit(rule, &found, &place, false)?);
+                    self.hits
+                        .extend(self.hit(rule, &found, &place, Grade::Real)?);
                     Ok(ControlFlow::Break(()))
                 })?;
             }

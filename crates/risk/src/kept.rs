@@ -13,7 +13,13 @@ pub(crate) fn stood_before(place: &Place<'_>, section: &Section<'_>) -> bool {
     let mut hunks = section.hunks().iter();
     hunks.any(|hunk| hunk.deletions > 0) && {
         let removed = section.removed_text().map(|(_, line)| line);
-        is_part_of(place.matched, place.line, removed)
+        // A pattern may begin with what stands before the word: a blank, a bracket.
+        let before = place
+            .matched
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace());
+        let matched = place.matched.get(before.count()..).unwrap_or_default();
+        is_part_of(matched, place.line, removed)
     }
 }
 

@@ -18,6 +18,7 @@ mod content;
 mod edited;
 mod expected;
 mod explain;
+mod flowed;
 mod given;
 mod glimpse;
 mod glue;
@@ -167,6 +168,8 @@ pub struct Subject<'a> {
     pub checkout: Option<&'a Path>,
     /// How near the proposer's text was to the change.
     pub matched: Match,
+    /// What the given text says before its first file, of which the canonical patch holds nothing.
+    pub said: &'a [u8],
 }
 
 /// Scans a candidate: its canonical patch, and from its trees and the checkout what the text does
@@ -183,6 +186,7 @@ pub fn scan_candidate(
     let patch = baton_patch::parse(subject.patch, &limits)
         .map_err(|refusal| candidate::refused(&refusal))?;
     let mut input = ScanInput::from_patch(&patch);
+    input.around.push(subject.said);
     surroundings::ask(
         &mut input,
         subject.store,

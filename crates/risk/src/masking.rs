@@ -85,8 +85,10 @@ impl<'b, 'p> Seeing<'b, 'p> {
     fn places(&self, text: &[u8]) -> Result<Vec<(Range<usize>, usize)>, Problem> {
         let mut places = Vec::new();
         self.as_it_is(text, &mut places)?;
-        let (read, at) = terminal::as_read(text);
-        if read != text {
+        for (read, at) in [terminal::as_read(text), unquoted(text)] {
+            if read == text {
+                continue;
+            }
             let mut seen = Vec::new();
             self.as_it_is(&read, &mut seen)?;
             for (found, rule) in seen {
@@ -134,6 +136,25 @@ impl<'b, 'p> Seeing<'b, 'p> {
             Source::Secret(secret) => secret.counts(place, self.allowlists),
         }
     }
+}
+
+/// The text without the backslashes that stand before its quotes since it was quoted in a message, and where
+/// each byte stood.
+fn unquoted(text: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let is_left_out = |at: usize| {
+        let next = text.get(at + 1);
+        text.get(at) == Some(&b'\\') && next.is_some_and(|next| b"\"'\\".contains(next))
+    };
+    let (mut read, mut places) = (Vec::with_capacity(text.len()), Vec::new());
+    let mut at = 0;
+    while at < text.len() {
+        // What the backslash stands before is one of the text, a backslash too.
+        at += usize::from(is_left_out(at));
+        read.extend(text.get(at));
+        places.push(at);
+        at += 1;
+    }
+    (read, places)
 }
 
 /// The text with each path in it taken apart, byte for byte as long: many a rule asks for a blank or the
@@ -255,6 +276,7 @@ fn is_plain(rules: Option<&Rules>, text: &str) -> bool {
     let own = |file: &SecretFile| file.sha256 == OWN_SHA256;
     let is_own = rules.is_none_or(|rules| matches!(&*rules.pinned.files, [file] if own(file)));
     is_own
+        && !text.contains("\\\"")
         && !glimpse::may_hold(text.as_bytes())
         && terminal::as_read(text.as_bytes()).0 == text.as_bytes()
 }
@@ -332,6 +354,25 @@ mod tests {
                 assert!(MASKER.kind(None, &text).is_some(), "{text}");
                 assert_eq!(MASKER.masked(None, &masked), None, "{masked}");
             }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_seen_in_a_text_that_was_quoted() {
+        // Made here so that they stand nowhere in clear.
+        let key = ["aB3dE5fG7hI9", "jK1lM3nO5pQ7"].concat();
+        let word = ["Tr0ub4dor", "&3xyzzy"].concat();
+        for line in [
+            format!("zz api_key=\"{key}\""),
+            format!("password = \"{word}\""),
+        ] {
+            let said = format!("line 9: got \"{}\", expected a line", line.escape_debug());
+            let masked = MASKER.masked(None, &said).unwrap();
+            assert!(
+                !masked.contains(&key) && !masked.contains(&word),
+                "{masked}"
+            );
+            assert!(masked.ends_with("expected a line"), "{masked}");
         }
     }
 

@@ -140,6 +140,7 @@ pub(crate) fn scan<'p>(
             let named = book.named(old)?;
             by_path(book, scope.as_ref(), old, (shown, &named), &mut hits);
         }
+        hits.extend(copied(book, file)?);
         if named.is_odd {
             naming::by_name(file, &named.matched, &mut hits);
         }
@@ -218,6 +219,30 @@ fn by_path(
     for rule in rules.filter_map(|number| book.rule(*number)) {
         hits.push(Hit::of_rule(rule, shown, String::new()));
     }
+}
+
+/// What a new file holds that the base holds in nothing but files that may not be touched: to copy one is to
+/// bring its content where it may be read and changed. What lies in an open place too is no secret of these.
+fn copied<'p>(book: &RuleBook<'p>, file: &ScanFile<'_>) -> Result<Option<Hit>, Problem> {
+    let mut first = None;
+    for origin in &file.origins {
+        let mut hits = Vec::new();
+        let named = book.named(origin)?;
+        by_path(book, None, origin, (&shown(origin), &named), &mut hits);
+        let Some(hit) = hits.into_iter().find(|hit| hit.kind == HitKind::Allowlist) else {
+            return Ok(None);
+        };
+        first.get_or_insert((shown(origin), hit));
+    }
+    Ok(first.map(|(from, hit)| {
+        let message = format!("holds what {from} holds, which {}", hit.message);
+        let path = file.path.clone();
+        Hit {
+            message,
+            path,
+            ..hit
+        }
+    }))
 }
 
 /// A file that a program writes says so at its head.
@@ -342,5 +367,37 @@ fn sizes(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) {
             let message = format!("adds {size} bytes, the policy allows {most} (max_file_bytes)");
             hits.push(Hit::in_file("FILE_TOO_LARGE", file, message));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_core::policy::Policy;
+    use baton_patch::{Limits, parse};
+
+    use super::*;
+    use crate::tests::changed;
+
+    #[test]
+    fn a_new_file_that_holds_what_only_a_denied_one_holds_is_a_copy() {
+        let policy = Policy::parse(include_bytes!("../../../ssot/POLICY.json")).unwrap();
+        let book = RuleBook::new(&policy, &[]).unwrap();
+        let patch = changed("src/s.txt", &["x"], &["y"]);
+        let patch = parse(patch.as_bytes(), &Limits::default()).unwrap();
+        let mut input = ScanInput::from_patch(&patch);
+        let mut copied_from = |origins: &[&str]| {
+            input.files[0].origins = origins
+                .iter()
+                .map(|path| path.as_bytes().to_vec())
+                .collect();
+            copied(&book, &input.files[0])
+                .unwrap()
+                .map(|hit| hit.message)
+        };
+        let said = copied_from(&[".env"]).unwrap();
+        assert!(said.starts_with("holds what .env holds"), "{said}");
+        assert_eq!(copied_from(&[".env", "docs/example.env.md"]), None);
+        assert_eq!(copied_from(&["docs/a.md"]), None);
+        assert_eq!(copied_from(&[]), None);
     }
 }

@@ -110,7 +110,7 @@ impl<'p> Rule<'p> {
     /// so the decision table has it.
     pub(crate) fn severity(&self) -> Severity {
         match &self.source {
-            Source::Policy(rule) if self.kind() != RiskKind::ExternalIo => rule.severity,
+            Source::Policy(rule) if !is_critical(rule.kind) => rule.severity,
             _ => Severity::Critical,
         }
     }
@@ -321,6 +321,15 @@ impl<'p> Rule<'p> {
         Ok(self.compiled()?.limit)
     }
 
+    /// Where the rule's exception stands on these lines.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn excepted(&self, lines: &[u8]) -> Result<Vec<Range<usize>>, Problem> {
+        let except = self.compiled()?.except.as_ref();
+        Ok(except.map_or_else(Vec::new, |except| except.all_in(lines).collect()))
+    }
+
     /// Whether the rule's exception speaks for these lines.
     pub(crate) fn excepts(&self, lines: &[u8]) -> Result<bool, Problem> {
         Ok(self.compiled()?.leaves_alone(lines))
@@ -352,6 +361,11 @@ impl Compiled {
             .as_ref()
             .is_some_and(|except| except.is_match(text))
     }
+}
+
+/// Whether a finding of this kind weighs the same whatever its rule says.
+fn is_critical(kind: RiskKind) -> bool {
+    matches!(kind, RiskKind::Secret | RiskKind::ExternalIo)
 }
 
 /// Words for readers and what hides count anywhere; code counts where it is code, unless the rule

@@ -1,7 +1,7 @@
 //! What the text of a patch cannot tell and a repository can: the whole files, the names beside them,
 //! the scripts that trusted files run, and links in the checkout.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use baton_core::git::{ObjectStore, Oid, TreeEntry};
@@ -10,7 +10,7 @@ use baton_core::problem::Problem;
 use baton_patch::{Mode, Op};
 
 use crate::book::RuleBook;
-use crate::input::ScanInput;
+use crate::input::{ScanFile, ScanInput};
 use crate::language::Languages;
 use crate::trust::{self, Trusted};
 
@@ -87,6 +87,7 @@ pub(crate) fn ask(
             }
         }
     }
+    find_origins(input, &entries);
     let content = |entry: &TreeEntry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone()));
     let trusted = trusted.iter().filter_map(content);
     let trusted = trusted
@@ -104,6 +105,28 @@ pub(crate) fn ask(
     };
     input.surroundings = Some(surroundings);
     Ok(())
+}
+
+/// Looks up where the base holds what the change's new files hold.
+fn find_origins(input: &mut ScanInput<'_>, entries: &[TreeEntry]) {
+    let new_id = |file: &ScanFile<'_>| {
+        let is_new = file.op == Op::Add && file.section.new_mode != Some(Mode::Submodule);
+        ids(file.section)
+            .filter(|_| is_new)
+            .and_then(|(_, new)| new)
+    };
+    let wanted: HashSet<Oid> = input.files.iter().filter_map(new_id).collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let mut found: HashMap<&Oid, Vec<Vec<u8>>> = HashMap::new();
+    for entry in entries.iter().filter(|entry| wanted.contains(&entry.id)) {
+        found.entry(&entry.id).or_default().push(entry.path.clone());
+    }
+    for file in &mut input.files {
+        let origins = new_id(file).and_then(|id| found.get(&id).cloned());
+        file.origins = origins.unwrap_or_default();
+    }
 }
 
 /// Trusted files with the scripts that they name, and those that these name.

@@ -96,13 +96,22 @@ impl ChangedText {
 
     /// The bytes of these lines.
     pub(crate) fn text_of(&self, lines: &RangeInclusive<usize>) -> &[u8] {
-        let start = |line: usize| {
-            let index = line.checked_sub(self.inner.first_line);
-            index.and_then(|index| self.starts().get(index)).copied()
-        };
-        let from = start(*lines.start()).unwrap_or(0);
-        let to = start(lines.end() + 1).unwrap_or(self.inner.text.len());
-        self.inner.text.get(from..to).unwrap_or_default()
+        let to = self.start(lines.end() + 1);
+        let to = to.unwrap_or(self.inner.text.len());
+        self.inner
+            .text
+            .get(self.start_of(lines)..to)
+            .unwrap_or_default()
+    }
+
+    /// Where these lines begin in the text.
+    pub(crate) fn start_of(&self, lines: &RangeInclusive<usize>) -> usize {
+        self.start(*lines.start()).unwrap_or(0)
+    }
+
+    fn start(&self, line: usize) -> Option<usize> {
+        let index = line.checked_sub(self.inner.first_line)?;
+        self.starts().get(index).copied()
     }
 }
 

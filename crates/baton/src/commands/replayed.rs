@@ -81,6 +81,7 @@ impl Replayed {
             patch: &self.patch,
             checkout: None,
             matched: self.matched,
+            said: b"",
         };
         baton_risk::scan_candidate(&subject, &rules.book, Some(&self.scope))
     }

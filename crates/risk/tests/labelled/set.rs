@@ -127,6 +127,7 @@ fn one(case: &Case, book: &RuleBook<'_>, store: &ObjectStore, base: &Oid, new: &
             patch: &patch,
             checkout: None,
             matched: candidate::Match::Clean,
+            said: b"",
         };
         baton_risk::scan_candidate(&subject, book, scope.as_ref())
     };

@@ -1,0 +1,94 @@
+//! Sentences of prose and comments, read over the ends of their lines.
+
+use std::ops::ControlFlow;
+
+use baton_core::policy::{RiskKind, Side};
+use baton_core::problem::Problem;
+use baton_patch::{Hunk, LineKind};
+
+use super::Judge;
+use super::worth::Spared;
+use crate::content::shorten;
+use crate::flowed::flowed;
+use crate::hit::Hit;
+use crate::rule::all;
+
+/// What a line of code begins with that is words for readers.
+const MARKS: &[u8] = b"#/*-;%\"'<";
+/// A text longer than this is not read again, in bytes.
+const MOST: usize = 256 << 10;
+
+impl Judge<'_, '_> {
+    /// What the rules for texts that give orders find in sentences that go on in the next line. A rule that
+    /// found something as the lines stand has nothing new to say.
+    ///
+    /// # Errors
+    /// What a rule is refused for.
+    pub(super) fn prose(&mut self, hunk: &Hunk<'_>) -> Result<(), Problem> {
+        let is_code = self.languages.is_code();
+        let is_said = |line: &[u8]| {
+            let first = line.trim_ascii_start().first();
+            first.is_some_and(|first| !is_code || MARKS.contains(first))
+        };
+        let mut run: Vec<(usize, &[u8])> = Vec::new();
+        let lines = hunk.lines().filter(|line| line.kind != LineKind::Removed);
+        for line in lines {
+            if line.kind == LineKind::Added && is_said(line.text) {
+                run.push((line.new_number, line.text));
+                continue;
+            }
+            self.sentences(&std::mem::take(&mut run))?;
+        }
+        self.sentences(&run)
+    }
+
+    fn sentences(&mut self, run: &[(usize, &[u8])]) -> Result<(), Problem> {
+        let Some((first, line)) = run.first() else {
+            return Ok(());
+        };
+        // One line of plain letters was read as it stands.
+        if run.len() == 1 && line.is_ascii() {
+            return Ok(());
+        }
+        let text = flowed(run.iter().map(|(_, line)| *line));
+        if text.len() > MOST {
+            return Ok(());
+        }
+        for (number, window) in self.book.windows(&self.table, &text) {
+            let rule = self
+                .book
+                .rule(number)
+                .filter(|rule| rule.kind() == RiskKind::Instruction && rule.side() == Side::Added);
+            let Some(rule) = rule.filter(|_| self.counted_of(number) == (0, 0)) else {
+                continue;
+            };
+            let mut found_at = None;
+            rule.each(&text, &window, all, |found| {
+                let start =
+                    memchr::memrchr(b'\n', text.get(..found.range.start).unwrap_or_default());
+                let start = start.map_or(0, |end| end + 1);
+                let rest = text.get(found.range.end..).unwrap_or_default();
+                let end =
+                    memchr::memchr(b'\n', rest).map_or(text.len(), |end| found.range.end + end);
+                let lines = text.get(start..end).unwrap_or_default();
+                let within = found.range.start - start..found.range.end - start;
+                if self.is_spared(rule, lines, &within, &mut Spared::default())? {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let before = text.get(..start).unwrap_or_default();
+                let pair = before.iter().filter(|byte| **byte == b'\n').count();
+                let matched = text.get(found.range).unwrap_or_default();
+                found_at = Some((
+                    run.get(pair).map_or(*first, |(line, _)| *line),
+                    shorten(matched),
+                ));
+                Ok(ControlFlow::Break(()))
+            })?;
+            if let Some((line, excerpt)) = found_at {
+                let hit = Hit::of_rule(rule, &self.file.path, excerpt);
+                self.hits.push(hit.at(line));
+            }
+        }
+        Ok(())
+    }
+}
