@@ -100,13 +100,16 @@ impl<'p> RuleBook<'p> {
         let mut allowlists = Vec::new();
         for (name, bytes) in files {
             let file = secret::read(name, bytes)?;
+            let first = rules.len();
             let more = file.rules.into_iter().map(Box::new).map(Source::Secret);
             rules.extend(more.map(Rule::new));
+            unique_ids(rules.get(first..).unwrap_or_default())?;
             allowlists.extend(file.allowlists);
         }
         let own = policy.risk_rules.iter();
+        let first = rules.len();
         rules.extend(own.map(Source::Policy).map(Rule::new));
-        unique_ids(&rules)?;
+        unique_ids(rules.get(first..).unwrap_or_default())?;
         let mut everywhere = RuleSet::of_size(rules.len());
         let mut losing = everywhere.clone();
         for (at, rule) in rules.iter().enumerate() {
@@ -350,6 +353,8 @@ impl Line {
     }
 }
 
+/// Within one file, and within the policy, an id tells one rule from every other; files that were written apart
+/// may share some.
 fn unique_ids(rules: &[Rule<'_>]) -> Result<(), Problem> {
     let mut seen = HashMap::new();
     for rule in rules {
@@ -358,7 +363,7 @@ fn unique_ids(rules: &[Rule<'_>]) -> Result<(), Problem> {
                 "SECRET_RULES_INVALID",
                 format!("two rules have the id \"{}\"", rule.id()),
             )
-            .hint("give each rule, of the policy and of its secret rule files, an id of its own"));
+            .hint("give each rule of one file an id of its own"));
         }
     }
     Ok(())

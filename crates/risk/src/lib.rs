@@ -46,6 +46,7 @@ mod pattern;
 mod places;
 mod program;
 mod rare;
+mod re2;
 mod removed;
 mod rule;
 mod rule_set;

@@ -13,6 +13,7 @@ use baton_core::problem::Problem;
 use serde::Deserialize;
 
 use crate::pattern::Pattern;
+use crate::re2::translated;
 use crate::secret::{Allowlist, Condition, SecretFile, SecretRule, Target, invalid};
 use crate::shape;
 
@@ -134,7 +135,30 @@ fn content(bytes: &[u8]) -> Result<File, String> {
         return serde_json::from_str(OWN_AS_JSON).map_err(|error| error.to_string());
     }
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    toml::from_str(text).map_err(|error| error.to_string())
+    let mut file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    file.translate();
+    Ok(file)
+}
+
+impl File {
+    /// Puts every pattern into our own syntax.
+    fn translate(&mut self) {
+        let lists = self.allowlist.iter_mut().chain(&mut self.allowlists);
+        lists.for_each(FileAllowlist::translate);
+        for rule in &mut self.rules {
+            let patterns = rule.regex.iter_mut().chain(&mut rule.path);
+            patterns.for_each(|pattern| *pattern = translated(pattern));
+            let lists = rule.allowlist.iter_mut().chain(&mut rule.allowlists);
+            lists.for_each(FileAllowlist::translate);
+        }
+    }
+}
+
+impl FileAllowlist {
+    fn translate(&mut self) {
+        let patterns = self.paths.iter_mut().chain(&mut self.regexes);
+        patterns.for_each(|pattern| *pattern = translated(pattern));
+    }
 }
 
 impl FileRule {
