@@ -53,7 +53,7 @@ codes! {
     /// The lines of the patch itself end with CR LF.
     CarriageReturn = "CR_LINE_ENDS", "let git write the file: `git diff --binary --full-index --output=FILE`; an editor or a mail changed its line ends";
     /// A line of the covering text looks like a part of a diff.
-    StrayHeader = "STRAY_HEADER", "pass one diff as git writes it; let git apply other forms and emit them again";
+    StrayHeader = "STRAY_HEADER", "pass one diff as git writes it; let git apply other forms (line ends of CRLF, a combined diff) and emit them again";
     /// The input ends in the middle of a section, or its last line has no line feed.
     Truncated = "TRUNCATED", "pass the whole output of git, with its last line feed";
     /// A name is not spelled or quoted as git does it.

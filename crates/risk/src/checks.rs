@@ -94,7 +94,7 @@ impl HitKind {
             Self::Instruction => "take the text out, or say it so that it addresses nobody",
             Self::Payload => "put the plain text in its place, so that it can be read",
             Self::Hidden => "write the text with characters that show",
-            Self::Mode => "leave the mode as it was, or let a person review it",
+            Self::Mode => "leave the file and its mode as they were, or let a person review it",
             Self::Binary => "leave the binary out, or let a person review it",
             Self::Size => "split the change into smaller tasks",
             Self::Note => "nothing to do",
@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 51] = [
+pub const BUILT_IN: [BuiltIn; 52] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -382,6 +382,12 @@ pub const BUILT_IN: [BuiltIn; 51] = [
         K::Mode,
         S::Medium,
         "The file becomes executable.",
+    ),
+    check(
+        "MODE_PLAIN",
+        K::Mode,
+        S::Medium,
+        "A file can be run no more: what runs it fails, or passes it over.",
     ),
     check(
         "SYMLINK",

@@ -107,13 +107,24 @@ fn is_worth_a_look(text: &[u8]) -> bool {
     false
 }
 
+/// The longest run of blanks of any script, in characters.
+fn longest_blank(text: &str) -> usize {
+    let runs = text.split(|letter: char| !letter.is_whitespace());
+    runs.map(|run| run.chars().count())
+        .max()
+        .unwrap_or_default()
+}
+
 /// What a line puts where nobody looks.
 fn out_of_sight(line: &[u8], is_code: bool) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     let text = line.trim_ascii();
     let longest =
         |is_in: fn(&u8) -> bool| text.split(|byte| !is_in(byte)).max_by_key(|run| run.len());
-    let blanks = longest(|byte| matches!(byte, b' ' | b'\t')).map_or(0, <[u8]>::len);
+    let blanks = match line.is_ascii() {
+        true => longest(|byte| matches!(byte, b' ' | b'\t')).map_or(0, <[u8]>::len),
+        false => longest_blank(&String::from_utf8_lossy(text)),
+    };
     if blanks >= BLANKS {
         let message = format!("{blanks} blanks push the rest of the line out of sight");
         found.push(("HIDDEN_BY_BLANKS", message));
@@ -296,7 +307,8 @@ fn hides(character: char) -> bool {
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-        | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{e0000}'..='\u{e0fff}')
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{2800}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -319,6 +331,9 @@ mod tests {
             "flag: \u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
         ] {
             assert_eq!(find(line), None, "{line:?}");
+        }
+        for odd in ['\u{2800}', '\u{1d173}', '\u{fff9}'] {
+            assert_eq!(find(&format!("a{odd}b")), Some(odd), "{odd:?}");
         }
         for (line, expected) in [
             ("a\u{202e}b", '\u{202e}'),
@@ -387,6 +402,10 @@ mod tests {
             found.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
         };
         let far = format!("x = 1;{}evil()", " ".repeat(200));
+        for blank in ['\u{a0}', '\u{3000}'] {
+            let far = format!("a();{}b();", blank.to_string().repeat(130));
+            assert_eq!(ids(&far, true), ["HIDDEN_BY_BLANKS"]);
+        }
         assert_eq!(ids(&far, false), ["HIDDEN_BY_BLANKS"]);
         assert!(ids(&format!("{}x", " ".repeat(300)), true).is_empty());
         let words: String = (0..600).map(|n| format!("w{n} ")).collect();

@@ -117,7 +117,10 @@ fn deleted(input: &ScanInput<'_>, file: &ScanFile<'_>) -> String {
         old.is_some() && new == old
     });
     match moved {
-        Some(to) => format!("the file is moved to {} without a rename line", to.path),
+        Some(to) => format!(
+            "the file is moved to {}, and counts as deleted where it was",
+            to.path
+        ),
         None => "the file is deleted".to_owned(),
     }
 }

@@ -224,6 +224,13 @@ impl Mentions {
     }
 }
 
+/// Whether this is a file at the root that a program takes its work from though nobody names it. One deeper down
+/// is another one's, and of these there may be hundreds.
+pub(crate) fn is_work_file(path: &[u8]) -> bool {
+    let mut files = RUNNERS.iter().flat_map(|(_, files)| *files);
+    files.any(|file| file.as_bytes() == path)
+}
+
 /// The last parts of the words that can mean a path: its own, and those without what an interpreter adds.
 pub(crate) fn names_for(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let stems = ADDED

@@ -270,6 +270,9 @@ fn by_mode(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
         Some(Mode::Executable) if old != Some(Mode::Executable) => {
             add("MODE_EXECUTABLE", "becomes executable");
         }
+        Some(Mode::Regular) if old == Some(Mode::Executable) => {
+            add("MODE_PLAIN", "can be run no more");
+        }
         Some(Mode::Symlink) => add("SYMLINK", "is a symbolic link"),
         // No allowlist speaks of what a submodule brings in.
         Some(Mode::Submodule) => add(

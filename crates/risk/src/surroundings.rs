@@ -12,6 +12,7 @@ use baton_patch::{Mode, Op};
 use crate::book::RuleBook;
 use crate::input::{ScanFile, ScanInput};
 use crate::language::Languages;
+use crate::mention::is_work_file;
 use crate::trust::{self, Trusted};
 
 /// A file larger than this is judged by its hunks alone, in bytes.
@@ -90,9 +91,8 @@ pub(crate) fn ask(
     find_origins(input, &entries);
     let content = |entry: &TreeEntry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone()));
     let trusted = trusted.iter().filter_map(content);
-    let trusted = trusted
-        .map(|(path, text)| Trusted::of(&path, &text))
-        .collect();
+    let trusted = trusted.map(|(path, text)| Trusted::of(&path, &text));
+    let trusted = trusted.chain(Trusted::gates(book.policy)).collect();
     let aliases = named.iter().filter_map(content);
     let aliases = aliases.map(|(path, target)| (target_of(&path, &target), path));
     let aliases = aliases.map(|(target, path)| (path, target)).collect();
@@ -151,7 +151,7 @@ fn with_scripts(
 
 /// Whether a file of this name can be a script.
 fn may_run(path: &[u8]) -> bool {
-    Languages::of(path, None).is_code() || !name_of(path).contains(&b'.')
+    Languages::of(path, None).is_code() || !name_of(path).contains(&b'.') || is_work_file(path)
 }
 
 /// The texts of those blobs that are named and are not too large for a trusted file.

@@ -1,6 +1,7 @@
 //! Trust that is handed on: scripts that a hook, a workflow, an agent's guide or a gate of the policy
 //! runs, and those that they run in turn. Who changes them changes what the trusted file does.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use baton_core::policy::{Gate, Policy};
@@ -8,7 +9,7 @@ use baton_patch::Op;
 
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
-use crate::mention::{Mentions, names_for};
+use crate::mention::{Mentions, is_work_file, names_for};
 
 /// Parts of a package file that say what is run.
 const RUN_BY_A_PACKAGE: [&str; 5] = ["scripts", "bin", "husky", "lint-staged", "pre-commit"];
@@ -73,12 +74,29 @@ impl Trusted {
         let is_prose = [&b".md"[..], b".mdc", b".rst", b".txt", b"rules"]
             .iter()
             .any(|end| name.ends_with(end));
-        let text = if hands_nothing_on(&name) { b"" } else { text };
+        let text = match hands_nothing_on(&name) {
+            true => Cow::Borrowed(&b""[..]),
+            false => what_runs(&name, text),
+        };
         Self {
             path: path.to_vec(),
             is_prose,
-            mentions: Mentions::of(text, is_prose),
+            mentions: Mentions::of(&text, is_prose),
         }
+    }
+
+    /// What the gates of the policy run. No file says so, and what they name themselves is told otherwise; what
+    /// is followed from here are the scripts that their scripts run.
+    pub(crate) fn gates(policy: &Policy) -> Option<Self> {
+        let gates = policy.gates.iter().filter(|gate| gate.is_command());
+        let argv: Vec<&str> = gates
+            .flat_map(|gate| gate.argv.iter().map(String::as_str))
+            .collect();
+        (!argv.is_empty()).then(|| Self {
+            path: Vec::new(),
+            is_prose: false,
+            mentions: Mentions::of(argv.join(" ").as_bytes(), false),
+        })
     }
 
     fn folder(&self) -> &[u8] {
@@ -93,6 +111,20 @@ impl Trusted {
         };
         self.path != path && can_be_run() && self.mentions.name(self.folder(), path)
     }
+}
+
+/// Of a package file, its path in lower case, the parts that say what is run; any other file as a whole.
+fn what_runs<'t>(path: &[u8], text: &'t [u8]) -> Cow<'t, [u8]> {
+    let (stem, ending) = name_and_ending(path);
+    if ending != b"json" || !matches!(stem, b"package" | b"composer") {
+        return Cow::Borrowed(text);
+    }
+    let Ok(package) = serde_json::from_slice::<serde_json::Value>(text) else {
+        return Cow::Borrowed(text);
+    };
+    let parts = RUN_BY_A_PACKAGE.iter().filter_map(|part| package.get(part));
+    let parts: Vec<String> = parts.map(ToString::to_string).collect();
+    Cow::Owned(parts.join("\n").into_bytes())
 }
 
 /// Whether a protected file, its path in lower case, trusts nothing that it names.
@@ -144,7 +176,7 @@ pub(crate) fn scan(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) 
         .collect();
     let surroundings = input.surroundings.iter();
     let trusted = surroundings.clone().flat_map(|all| &all.trusted);
-    let trusted: Vec<&Trusted> = trusted.collect();
+    let trusted: Vec<&Trusted> = trusted.filter(|one| !one.path.is_empty()).collect();
     let aliases: Vec<_> = surroundings.flat_map(|all| &all.aliases).collect();
     for file in &input.files {
         let old = file.section.old_path.as_deref();
@@ -238,8 +270,12 @@ pub(crate) fn handed_on<E>(
     Ok(trusted)
 }
 
-/// The files of the base by the last parts of the words that can mean them.
-struct ByName<'p>(HashMap<&'p [u8], Vec<&'p [u8]>>);
+/// The files of the base by the last parts of the words that can mean them, and those that programs take their
+/// work from.
+struct ByName<'p> {
+    index: HashMap<&'p [u8], Vec<&'p [u8]>>,
+    work: Vec<&'p [u8]>,
+}
 
 impl<'p> ByName<'p> {
     fn of(paths: &[&'p [u8]]) -> Self {
@@ -249,16 +285,20 @@ impl<'p> ByName<'p> {
                 index.entry(name).or_default().push(path);
             }
         }
-        Self(index)
+        let work = paths.iter().filter(|path| is_work_file(path));
+        Self {
+            index,
+            work: work.copied().collect(),
+        }
     }
 
     fn named(&self, trusted: &Trusted) -> Vec<&'p [u8]> {
-        let names = trusted.mentions.names().filter_map(|name| self.0.get(name));
-        let mut paths: Vec<_> = names
-            .flatten()
-            .copied()
-            .filter(|path| trusted.names(path))
-            .collect();
+        let names = trusted.mentions.names();
+        let names = names.filter_map(|name| self.index.get(name));
+        let named = names.flatten().filter(|path| trusted.names(path));
+        let taken = self.work.iter();
+        let taken = taken.filter(|path| trusted.mentions.take_from(path));
+        let mut paths: Vec<_> = named.chain(taken).copied().collect();
         paths.sort_unstable();
         paths.dedup();
         paths
@@ -384,6 +424,53 @@ mod tests {
             [&b"a.yml"[..], b"one.sh", b"lib/two.sh", b"lib/three.sh"]
         );
         assert_eq!(handed_on(trusted(), &paths, 1, read).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_a_makefile_or_a_package_runs_is_followed_too() {
+        let files = [
+            (".github/workflows/a.yml", "run: make ci && npm test"),
+            ("Makefile", "ci:\n\tsh tools/x.sh\n"),
+            ("tools/x.sh", "python tools/y.py"),
+            ("tools/y.py", "x"),
+            (
+                "package.json",
+                r#"{"main": "src/index.js", "scripts": {"test": "node build/b.js"}}"#,
+            ),
+            ("build/b.js", "x"),
+            ("src/index.js", "node src/other.js"),
+            ("sub/Makefile", "all:\n\tsh sub/z.sh\n"),
+        ];
+        let paths: Vec<_> = files.iter().map(|(path, _)| path.as_bytes()).collect();
+        let text = |path: &&[u8]| {
+            let file = files.iter().find(|(own, _)| own.as_bytes() == *path);
+            file.map(|(_, text)| text.as_bytes().to_vec())
+        };
+        let read = |paths: &[&[u8]]| Ok::<_, ()>(paths.iter().map(text).collect());
+        let follow = |first: Trusted| {
+            let found = handed_on(vec![first], &paths, 10, read).unwrap();
+            let mut found: Vec<_> = found
+                .into_iter()
+                .map(|one| String::from_utf8(one.path).unwrap())
+                .collect();
+            found.sort();
+            found.join(" ")
+        };
+        let all = follow(Trusted::of(files[0].0.as_bytes(), files[0].1.as_bytes()));
+        assert_eq!(
+            all,
+            ".github/workflows/a.yml Makefile build/b.js package.json tools/x.sh tools/y.py"
+        );
+        let mut policy = Policy::parse(include_bytes!("../../../ssot/POLICY.json")).unwrap();
+        assert!(Trusted::gates(&policy).is_none());
+        policy
+            .gates
+            .iter_mut()
+            .find(|gate| gate.is_command())
+            .unwrap()
+            .argv = vec!["make".to_owned()];
+        let all = follow(Trusted::gates(&policy).unwrap());
+        assert_eq!(all, " Makefile tools/x.sh tools/y.py");
     }
 
     #[test]

@@ -228,3 +228,14 @@ fn a_project_that_is_a_listed_library_says_so_in_the_rule() {
     let own = Policy::parse(value.to_string().as_bytes()).unwrap();
     assert!(!reaches(&own));
 }
+
+#[test]
+fn a_file_that_can_be_run_no_more_asks_a_person() {
+    let text = "diff --git a/tools/x.sh b/tools/x.sh\nold mode 100755\nnew mode 100644\n";
+    let report = scanned_with(&policy(), text);
+    let mut messages = report.findings.iter().map(|finding| &finding.message);
+    assert!(
+        messages.any(|message| message.contains("[MODE_PLAIN]")),
+        "{report:?}"
+    );
+}
