@@ -31,6 +31,14 @@ fn every_rule_check_and_code_is_explained() {
     }
     let told = bench.baton(["explain", "SECRET_FOUND"]).expect(0);
     assert!(told["looks_at"].as_str().unwrap().contains("aws"), "{told}");
+    let told = bench.baton(["explain", "policy_not_accepted"]).expect(0);
+    assert!(
+        told["next"][0]
+            .as_str()
+            .unwrap()
+            .contains("baton policy accept"),
+        "{told}"
+    );
     let unknown = bench.baton(["explain", "zone-githab"]).expect(1);
     assert_eq!(unknown["code"], "RULE_UNKNOWN");
     assert!(

@@ -61,6 +61,9 @@ pub(crate) struct Found<'t> {
     pub(crate) name: Option<&'t [u8]>,
 }
 
+/// What to do about a rule of the policy that cannot be used.
+const CORRECT: &str = "correct the rule in POLICY.json; baton doctor reads every rule";
+
 /// For texts of which every place counts.
 pub(crate) fn all(_place: &Range<usize>) -> bool {
     true
@@ -380,8 +383,9 @@ fn compile_policy_rule(
     languages: Languages,
     told: &Told,
 ) -> Result<Compiled, Problem> {
-    let invalid =
-        |why: String| Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id));
+    let invalid = |why: String| {
+        Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id)).hint(CORRECT)
+    };
     let hir = told.hir.clone();
     let pattern = hir.and_then(|hir| Regex::of_hir(&rule.pattern, hir));
     let pattern = pattern.map_err(invalid)?;
@@ -393,7 +397,8 @@ fn compile_policy_rule(
                 "policy rule {}: the group `name` belongs to rules for dependencies, and to each of them",
                 rule.id
             ),
-        ));
+        )
+        .hint(CORRECT));
     }
     let limit = Limit::of(&pattern);
     if limit.is_some() && rule.side != Side::Removed {

@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 use patch_draft::reply;
 use serde_json::json;
 
-use super::{Shared, init};
+use super::{Shared, codes, init};
 use crate::reply::Reply;
 
 /// How many names that are close to an unknown one are offered.
@@ -43,7 +43,8 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         let reply = Reply::ok(json!({"command": "explain", "status": "OK", "rules": names}));
         return Ok(names.iter().fold(reply, |reply, name| reply.line(name)));
     };
-    match baton_risk::explain(&book, id).or_else(|| of_reply(id)) {
+    let known = baton_risk::explain(&book, id).or_else(|| of_reply(id));
+    match known.or_else(|| codes::explain(id)) {
         Some(explained) => {
             let reply = answer(&explained);
             Ok(note
@@ -58,6 +59,9 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
 fn names(book: &RuleBook<'_>) -> Vec<String> {
     let mut names = baton_risk::names(book);
     names.extend(reply::words().map(|word| word.id.to_owned()));
+    names.extend(codes::names().map(str::to_owned));
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     names
 }
 

@@ -6,6 +6,7 @@ mod approve;
 mod audit;
 mod block;
 mod bundle;
+mod codes;
 mod demands;
 mod dispatch;
 mod doctor;
