@@ -218,7 +218,7 @@ fn is_of_names(letter: char) -> bool {
 
 /// Whether the lines of a hunk could put something together; most do not, and are not copied.
 fn may_join(raw: &[u8], is_shell: bool) -> bool {
-    let glue = |byte: &&u8| b" \t\r\n+.&|<>".contains(byte);
+    let glue = |byte: &&u8| b" \t\r\n\\+.&|<>".contains(byte);
     let mut quotes = memchr::memchr3_iter(b'"', b'\'', b'`', raw).peekable();
     if quotes.peek().is_none() {
         return false;
@@ -292,10 +292,12 @@ fn is_quote(byte: u8) -> bool {
 fn between(rest: &[u8], before: &[u8], is_list: bool, letters_left: &mut usize) -> Option<usize> {
     let blanks = |from: usize| {
         let tail = rest.get(from..).unwrap_or_default();
-        from + tail
-            .iter()
-            .take_while(|byte| byte.is_ascii_whitespace())
-            .count()
+        // A backslash at its end takes a line on into the next.
+        let is_blank = |(at, byte): &(usize, &u8)| {
+            let goes_on = || tail.get(at + 1).is_some_and(|next| b"\r\n".contains(next));
+            byte.is_ascii_whitespace() || (**byte == b'\\' && goes_on())
+        };
+        from + tail.iter().enumerate().take_while(is_blank).count()
     };
     let start = blanks(1);
     let tail = rest.get(start..).unwrap_or_default();
@@ -400,6 +402,7 @@ mod tests {
                 "x = (\n    \"ghp_abc\"\n)",
             ),
             ("f(\"a=\"\n  + \"b\")", "f(\"a=b\")"),
+            ("x = \"ghp_\" \\\n    \"abc\"", "x = \"ghp_abc\""),
             (
                 r#"load(["ht", "tps"].join(""))"#,
                 r#"load(["https"].join(""))"#,
