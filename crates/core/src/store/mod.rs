@@ -100,15 +100,13 @@ impl Store {
     }
 
     /// The address of the database that holds the queue, as the manifest says and a person chose for this
-    /// checkout; `None` for folders. Nothing is connected to.
+    /// checkout; `None` for folders, which must be what was chosen too. Nothing is connected to.
     ///
     /// # Errors
     /// `MANIFEST_INVALID`, `STORE_UNTRUSTED`.
     pub fn address(root: &Path) -> Result<Option<String>, Problem> {
         let address = manifest::store_of(root)?;
-        if let Some(address) = &address {
-            pinned::check(root, address)?;
-        }
+        pinned::check(root, address.as_deref())?;
         Ok(address)
     }
 
@@ -142,9 +140,7 @@ impl Store {
     pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
         let address = manifest::store_of(root)?;
         let made = Self::create_at(root, address.clone())?;
-        if let Some(address) = &address {
-            pinned::pin(root, address)?;
-        }
+        pinned::pin(root, address.as_deref())?;
         Ok(made)
     }
 
