@@ -21,12 +21,14 @@ mod intake;
 mod keys;
 mod let_go;
 mod liveness;
+mod making;
 mod mending;
 mod merge_lock;
 mod names;
 mod network;
 mod order;
 mod pinned;
+mod placed;
 mod second_names;
 mod set_aside;
 mod stall;
@@ -130,41 +132,6 @@ impl Store {
             log: OnceLock::new(),
             audit: Mutex::default(),
         })
-    }
-
-    /// Makes the queue's folders, an empty log and its key, whose public half goes beside the policy.
-    /// What is there already stays. Says whether a key or a signed head was missing.
-    ///
-    /// # Errors
-    /// `IO_ERROR`, `QUEUE_BROKEN`, and those of [`Log::create`].
-    pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
-        let address = manifest::store_of(root)?;
-        let made = Self::create_at(root, address.clone())?;
-        pinned::pin(root, address.as_deref())?;
-        Ok(made)
-    }
-
-    fn create_at(root: &Path, address: Option<String>) -> Result<(Self, bool), Problem> {
-        let top = Folder::open(root).map_err(|error| Problem::io(root.display(), &error))?;
-        let local = top
-            .sub_or_new(QUEUE_ROOT)
-            .map_err(|error| broken(QUEUE_ROOT, &error))?;
-        local
-            .sub_or_new("audit")
-            .map_err(|error| broken("audit", &error))?;
-        if let Some(address) = &address {
-            database::migrate(address, root, true)?;
-        }
-        let store = Self::at(root, local, address)?;
-        let states = State::ALL.into_iter().map(State::name);
-        for name in states.chain(["approved", "keys"]) {
-            store
-                .queue
-                .sub_or_new(name)
-                .map_err(|error| broken(name, &error))?;
-        }
-        let made = store.log()?.create()?;
-        Ok((store, made))
     }
 
     /// The repository's top folder.
