@@ -72,7 +72,7 @@ use crate::git::{ObjectStore, Repository};
 use crate::manifest;
 use crate::outputs::{Counts, TaskEntry};
 use crate::policy::AuditRules;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::state::State;
 use crate::task::TaskId;
 
@@ -426,9 +426,15 @@ fn broken(what: &str, error: &io::Error) -> Problem {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return database::lost(what, error);
     }
-    Problem::fail(
-        "QUEUE_BROKEN",
-        format!("the queue cannot be used at {what}: {error}"),
-    )
-    .hint("baton doctor says what is wrong; no part of the queue may be a link")
+    let why = format!("the queue in {QUEUE_ROOT} cannot be used at {what}: {error}");
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "bring it back from a copy; where it was empty, a person runs: baton init"
+        }
+        io::ErrorKind::NotADirectory => {
+            "put a folder there in place of what lies there; no part of the queue may be a link"
+        }
+        _ => problem::way_out(error).unwrap_or("see what is wrong with it: baton doctor --queue"),
+    };
+    Problem::fail("QUEUE_BROKEN", why).hint(hint)
 }
