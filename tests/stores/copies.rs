@@ -4,7 +4,7 @@ use baton_core::audit::{Action, Draft};
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::state::State;
-use baton_core::store::Store;
+use baton_core::store::{Store, database};
 use serde_json::json;
 
 use crate::place::{Place, databases, everywhere};
@@ -15,7 +15,8 @@ mod all {
     everywhere!(
         a_copy_to_sqlite_is_whole,
         where_a_queue_is_nothing_is_copied,
-        half_a_copy_is_no_queue
+        half_a_copy_is_no_queue,
+        tables_alone_are_no_queue
     );
 }
 mod from_databases {
@@ -121,4 +122,18 @@ fn half_a_copy_is_no_queue(place: &Place) {
     // Nothing of the queue was there yet, so it can be copied once more.
     store.copy_to(address, || Ok(())).unwrap();
     Store::create(store.root()).map(drop).unwrap();
+}
+
+/// A copy that ended before it began: the checkout keeps the store that it has.
+fn tables_alone_are_no_queue(place: &Place) {
+    let store = filled(place);
+    let address = "sqlite:.autodev_queue/copy.db";
+    database::migrate(address, store.root(), true).unwrap();
+    let manifest = store.root().join(".autodev_ssot/MANIFEST.json");
+    let before = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, json!({"store": address}).to_string()).unwrap();
+    let empty = Store::create(store.root()).map(drop).unwrap_err();
+    assert_eq!(empty.code, "LOG_REWRITTEN", "{empty:?}");
+    std::fs::write(&manifest, before).unwrap();
+    Store::open(store.root()).map(drop).unwrap();
 }

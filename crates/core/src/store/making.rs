@@ -24,9 +24,13 @@ impl Store {
     /// `STORE_DIFFERS` of a half copy, and those of [`Log::create`].
     pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
         let address = manifest::store_of(root)?;
-        let make = !has_lines(root)?;
-        let store = Self::reach(root, address.clone(), make)?;
+        let has_log = has_lines(root)?;
+        let store = Self::reach(root, address.clone(), !has_log)?;
         store.is_whole(address.as_deref())?;
+        if has_log {
+            // Tables without these lines are another queue's, or nobody's, and not to be chosen.
+            store.log()?.head()?;
+        }
         let made = store.furnish()?;
         pinned::pin(root, address.as_deref())?;
         Ok((store, made))
