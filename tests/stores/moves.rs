@@ -38,6 +38,8 @@ fn what_was_put_away_is_not_gone_back_to(place: &Place) {
     let claimed = bench.baton(["claim-lock", "--next"]);
     assert_eq!(claimed.code, 1, "{claimed:?}");
     assert_eq!(claimed.findings(), ["STORE_UNTRUSTED"]);
+    let chosen = bench.baton(["init"]).expect(1);
+    assert_eq!(chosen["code"], "STORE_OTHER", "{chosen}");
     // It cannot be told to everybody from here.
     let halted = bench.baton(["stop"]).expect(5);
     assert_eq!(halted["everywhere"], false, "{halted}");

@@ -1,10 +1,11 @@
 //! A queue is made, or one that is there is chosen for a checkout: what `baton init` does. A queue that is lost
 //! is not replaced by an empty one, nor is a half copy taken for a whole one.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::{Store, broken, database, pinned, placed};
-use crate::audit::Log;
+use crate::audit::{Action, Log};
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
 use crate::manifest::{self, FOLDERS};
@@ -21,7 +22,8 @@ impl Store {
     ///
     /// # Errors
     /// `IO_ERROR`, `QUEUE_BROKEN`, `STORE_MISSING` where only lines of its log are left, `STORE_PLACE`,
-    /// `STORE_DIFFERS` of a half copy, and those of [`Log::create`].
+    /// `STORE_DIFFERS` of a half copy, `STORE_OTHER` of folders beside a database's log, and those of
+    /// [`Log::create`].
     pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
         let address = manifest::store_of(root)?;
         let has_log = has_lines(root)?;
@@ -30,6 +32,9 @@ impl Store {
         if has_log {
             // Tables without these lines are another queue's, or nobody's, and not to be chosen.
             store.log()?.head()?;
+            if address.is_none() && pinned::check(root, None).is_err() {
+                store.was_copied_here()?;
+            }
         }
         let made = store.furnish()?;
         pinned::pin(root, address.as_deref())?;
@@ -62,6 +67,27 @@ impl Store {
             made.map_err(|error| broken(name, &error))?;
         }
         self.log()?.create()
+    }
+
+    /// Refuses folders where the log on this machine is that of a database whose queue never came here: its
+    /// lines would go on in two places.
+    fn was_copied_here(&self) -> Result<(), Problem> {
+        let mut went_to = None;
+        self.log()?.back(|line| {
+            if line.action() != Action::QueueCopied {
+                return Ok(ControlFlow::Continue(()));
+            }
+            went_to = line.event()?.meta.get("to").cloned();
+            Ok(ControlFlow::Break(()))
+        })?;
+        if went_to.is_some_and(|to| to == FOLDERS) {
+            return Ok(());
+        }
+        let why = "the log on this machine is that of the database which this checkout was set up with, and its \
+                   queue was not copied to folders";
+        Err(Problem::fail("STORE_OTHER", why).hint(
+            "set \"store\" in the manifest back to the database; its queue is moved by: baton store copy --to folder",
+        ))
     }
 
     /// Refuses what a copy that was cut off left.
