@@ -17,6 +17,7 @@ macro_rules! both {
 both!(
     a_full_disk_refuses_and_loses_nothing,
     a_queue_that_cannot_be_written_says_so,
+    a_full_disk_is_no_reason_to_go_on,
     two_watchdogs_do_everything_once,
     a_network_file_system_is_refused,
 );
@@ -164,6 +165,23 @@ fn a_queue_that_cannot_be_written_says_so(address: &str) {
     }
     mount.again("rw");
     assert_eq!(state(&bench, "T-1").as_deref(), Some("inbox"));
+    is_whole(&bench).unwrap();
+}
+
+fn a_full_disk_is_no_reason_to_go_on(address: &str) {
+    let Some((bench, _mount)) = on_tmpfs(address, "4m") else {
+        return;
+    };
+    fill(&bench, 0);
+    let halted = bench.baton(["stop", "--reason", "now"]);
+    // The line of the log may fit into what is left of its last block.
+    assert!([0, 5].contains(&halted.code), "{halted:?}");
+    assert_eq!(halted.json()["stop"], true, "{halted:?}");
+    assert_ne!(bench.baton(["stop-check"]).code, 0);
+    std::fs::remove_file(bench.queue().join("filler")).unwrap();
+    assert_eq!(bench.baton(["stop-check"]).code, 4);
+    bench.baton(["stop"]).expect(0);
+    bench.baton(["resume"]).expect(0);
     is_whole(&bench).unwrap();
 }
 

@@ -2,8 +2,9 @@
 
 use baton_core::audit::{Action, Draft};
 use baton_core::policy::Actor;
+use baton_core::problem::Problem;
 use baton_core::state::State;
-use baton_core::store::Store;
+use baton_core::store::{Store, database};
 use serde_json::json;
 
 use crate::place::{Place, databases, everywhere};
@@ -13,7 +14,9 @@ mod all {
     use super::*;
     everywhere!(
         a_copy_to_sqlite_is_whole,
-        where_a_queue_is_nothing_is_copied
+        where_a_queue_is_nothing_is_copied,
+        half_a_copy_is_no_queue,
+        tables_alone_are_no_queue
     );
 }
 mod from_databases {
@@ -73,6 +76,7 @@ fn a_copy_to_sqlite_is_whole(place: &Place) {
         .unwrap();
     assert_eq!((copied.tasks, copied.lines), (3, 3));
     let copy = Store::open_at(store.root(), "sqlite:.autodev_queue/copy.db").unwrap();
+    assert!(copy.is_stopped_everywhere().unwrap());
     check(&store, &copy);
 }
 
@@ -101,4 +105,35 @@ fn where_a_queue_is_nothing_is_copied(place: &Place) {
         .copy_to("sqlite:.autodev_queue/copy.db", || panic!("recorded"))
         .unwrap_err();
     assert_eq!(again.code, "STORE_NOT_EMPTY");
+}
+
+/// Whoever sets a checkout up is told so, and does not go on with the part that is there.
+fn half_a_copy_is_no_queue(place: &Place) {
+    let store = filled(place);
+    let address = "sqlite:.autodev_queue/copy.db";
+    let cut = || Err(Problem::fail("KILLED", "the copy was cut off"));
+    assert_eq!(store.copy_to(address, cut).unwrap_err().code, "KILLED");
+    let half = Store::open_at(store.root(), address).map(drop).unwrap_err();
+    assert_eq!(half.code, "STORE_DIFFERS", "{half:?}");
+    let manifest = store.root().join(".autodev_ssot/MANIFEST.json");
+    std::fs::write(&manifest, json!({"store": address}).to_string()).unwrap();
+    let half = Store::create(store.root()).map(drop).unwrap_err();
+    assert_eq!(half.code, "STORE_DIFFERS", "{half:?}");
+    // Nothing of the queue was there yet, so it can be copied once more.
+    store.copy_to(address, || Ok(())).unwrap();
+    Store::create(store.root()).map(drop).unwrap();
+}
+
+/// A copy that ended before it began: the checkout keeps the store that it has.
+fn tables_alone_are_no_queue(place: &Place) {
+    let store = filled(place);
+    let address = "sqlite:.autodev_queue/copy.db";
+    database::migrate(address, store.root(), true).unwrap();
+    let manifest = store.root().join(".autodev_ssot/MANIFEST.json");
+    let before = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, json!({"store": address}).to_string()).unwrap();
+    let empty = Store::create(store.root()).map(drop).unwrap_err();
+    assert_eq!(empty.code, "LOG_REWRITTEN", "{empty:?}");
+    std::fs::write(&manifest, before).unwrap();
+    Store::open(store.root()).map(drop).unwrap();
 }

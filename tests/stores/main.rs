@@ -14,6 +14,7 @@ mod copies;
 mod directories;
 mod lines;
 mod machines;
+mod moves;
 mod order;
 mod place;
 mod tasks;

@@ -45,6 +45,7 @@ mod secrets;
 mod secrets_entrances;
 mod secrets_gates;
 mod secrets_tasks;
+mod setting_up;
 mod signing;
 mod signing_keys;
 mod skill_docs;

@@ -18,6 +18,7 @@ pub const SSOT: &str = ".autodev_ssot";
 pub const FOLDERS: &str = "folder";
 const CODE: &str = "MANIFEST_INVALID";
 const MAX_BYTES: usize = 1 << 20;
+const NEXT: &str = "correct .autodev_ssot/MANIFEST.json, or restore it from git";
 
 /// Where things lie. There is one reading of each path; another one is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,10 +90,9 @@ impl Manifest {
     /// # Errors
     /// `MANIFEST_INVALID` naming the field.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        let manifest: Self = wire::parse(bytes, MAX_BYTES, "manifest", CODE)?;
-        manifest
-            .check()
-            .map_err(|why| Problem::fail(CODE, format!("manifest: {why}")))?;
+        let manifest: Self = wire::parse(bytes, MAX_BYTES, "manifest", CODE)
+            .map_err(|problem| problem.hint(NEXT))?;
+        manifest.check().map_err(invalid)?;
         Ok(manifest)
     }
 
@@ -258,6 +258,16 @@ fn check_store(address: &str) -> bounds::Checked {
             address.escape_debug()
         ));
     }
+    // No such file is meant, and SQLite's own addresses are not read.
+    if address.starts_with("sqlite:file:") || address.starts_with("sqlite::") {
+        return Err(format!(
+            "store is \"{}\", expected a plain path after sqlite:, such as sqlite:.autodev_queue/queue.db",
+            address.escape_debug()
+        ));
+    }
+    if address.starts_with("sqlite:") {
+        return Ok(());
+    }
     let is_shown = database::shown(address) == address.split('?').next().unwrap_or(address);
     if !is_shown || address.contains("password=") {
         return Err(
@@ -283,14 +293,13 @@ pub fn store_of(root: &Path) -> Result<Option<String>, Problem> {
     let bytes = match files::read_placed(&root.join(SSOT).join("MANIFEST.json"), MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Problem::fail(CODE, format!("manifest: {error}"))),
+        Err(error) => return Err(invalid(error)),
     };
-    let pointer: Pointer = serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::fail(CODE, format!("manifest: {error}")))?;
+    let pointer: Pointer = serde_json::from_slice(&bytes).map_err(invalid)?;
     let Some(address) = pointer.store.filter(|address| address != FOLDERS) else {
         return Ok(None);
     };
-    check_address(&address)?;
+    check_store(&address).map_err(invalid)?;
     Ok(Some(address))
 }
 
@@ -299,5 +308,10 @@ pub fn store_of(root: &Path) -> Result<Option<String>, Problem> {
 /// # Errors
 /// `MANIFEST_INVALID`.
 pub fn check_address(address: &str) -> Result<(), Problem> {
-    check_store(address).map_err(|why| Problem::fail(CODE, format!("manifest: {why}")))
+    check_store(address)
+        .map_err(|why| Problem::fail(CODE, format!("manifest: {why}")).hint("name another address"))
+}
+
+fn invalid(why: impl std::fmt::Display) -> Problem {
+    Problem::fail(CODE, format!("manifest: {why}")).hint(NEXT)
 }

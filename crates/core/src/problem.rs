@@ -67,7 +67,11 @@ impl Problem {
 
     /// Makes a failure from an operating system error on `what`.
     pub fn io(what: impl fmt::Display, error: &io::Error) -> Self {
-        Self::fail("IO_ERROR", format!("{what}: {error}"))
+        let problem = Self::fail("IO_ERROR", format!("{what}: {error}"));
+        match way_out(error) {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
     }
 
     /// Adds a hint.
@@ -108,6 +112,19 @@ impl Problem {
             message.push_str(hint);
         }
         Finding::new(severity, &self.code, message)
+    }
+}
+
+/// What to do about an error that says what the disk lacks.
+pub(crate) fn way_out(error: &io::Error) -> Option<&'static str> {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => Some("make room on that disk, then run it again"),
+        ReadOnlyFilesystem => {
+            Some("mount that disk so that it can be written to, then run it again")
+        }
+        PermissionDenied => Some("let this user read and write there, then run it again"),
+        _ => None,
     }
 }
 

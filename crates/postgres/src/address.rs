@@ -62,7 +62,7 @@ impl Address {
             SslMode::Require => self.0.connect(tls()?),
             _ => self.0.connect(NoTls),
         }
-        .map_err(super::failed)?;
+        .map_err(|error| self.refused(super::failed(error)))?;
         // The server's default may have been changed, and an answered write must be on its disk. A machine
         // that is gone gives its locks up within a minute.
         client
@@ -72,6 +72,16 @@ impl Address {
             )
             .map_err(super::failed)?;
         Ok(client)
+    }
+
+    /// Says where a password is looked for, when the server wants one and none was found.
+    fn refused(&self, error: io::Error) -> io::Error {
+        if self.0.get_password().is_some() || !error.to_string().contains("password missing") {
+            return error;
+        }
+        let why = "the server asks for a password, and none was found: set PGPASSWORD, or write the line \
+                   HOST:PORT:DATABASE:USER:PASSWORD to ~/.pgpass or to the file that PGPASSFILE names, mode 600";
+        io::Error::new(error.kind(), why)
     }
 }
 

@@ -16,7 +16,7 @@ use baton_sandbox::Sandbox;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::{Shared, models, store, stuck};
+use super::{Shared, init, models, store, stuck};
 use crate::reply::Reply;
 
 /// git releases that hold the fixes of CVE-2025-48384 and 48385 and everything before them: the
@@ -91,6 +91,7 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     );
     checks.of("store", store::check(&session));
     check_drift(&session, &mut checks);
+    check_target(&session, &mut checks);
     let said = check_log(&session, &mut checks);
     let found = check_queue(&session, said, &mut checks);
     check_gates(&session, &mut checks);
@@ -152,6 +153,19 @@ fn check_drift(session: &Session, checks: &mut Checks) {
             Health::Warning,
             "differs from POLICY.json: remove it and run baton init to write it anew",
         );
+    }
+}
+
+/// Nothing lands on a branch that is not here, and no task without a base of its own begins.
+fn check_target(session: &Session, checks: &mut Checks) {
+    let Ok(policy) = session.policy() else { return };
+    match init::no_target(session, policy) {
+        Ok(None) => {
+            let text = format!("changes land on {}", policy.landing.target);
+            checks.add("target", Health::Good, text);
+        }
+        Ok(Some(why)) => checks.add("target", Health::Warning, why),
+        Err(problem) => checks.of("target", Err(problem)),
     }
 }
 

@@ -8,9 +8,12 @@ use baton_core::accepted::{self, Accepted};
 use baton_core::audit::{self, Action, Draft, Level};
 use baton_core::clock;
 use baton_core::digest;
+use baton_core::envelope::QUEUE_ROOT;
+use baton_core::git::Repository;
 use baton_core::manifest::{self, SSOT};
 use baton_core::policy::{Isolation, Policy};
 use baton_core::problem::Problem;
+use baton_core::session::Session;
 use baton_core::store::Store;
 use baton_risk::RuleBook;
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
@@ -66,51 +69,134 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let bytes =
         fs::read(folder.join("POLICY.json")).map_err(|error| Problem::io("POLICY.json", &error))?;
     let policy = Policy::parse(&bytes)?;
-    write_new(
-        &folder,
-        "POLICY.md",
-        &policy.render_markdown(),
-        &mut written,
-    )?;
-    let manifest = manifest(&folder, arguments.store.as_deref())?;
-    for (name, text) in [
-        (SECRET_RULES_NAME, SECRET_RULES),
-        ("MANIFEST.json", &*manifest),
-        ("BATON_CURRENT.md", BATON_CURRENT),
-        ("AUDIT_SCHEMA.json", AUDIT_SCHEMA),
-    ] {
-        write_new(&folder, name, text, &mut written)?;
-    }
+    arguments.agree(&policy)?;
     let by = operator(&session)?;
-    let first = Accepted::now(&policy.sha256, None, &by, Vec::new());
-    let first = String::from_utf8_lossy(&first.to_bytes()).into_owned();
-    write_new(&folder, accepted::FILE, &first, &mut written)?;
-    let (store, made) = Store::create(&root)?;
+    let made = write_rest(&folder, &arguments, &policy, &by, &mut written)
+        .and_then(|()| Store::create(&root));
+    let (store, made) = made.inspect_err(|_| take_back(&root, &written))?;
     store.set_audit_rules(policy.audit);
     if made {
         written.push(audit::public_keys_path());
     }
     ignore_queue(&store)?;
     accepted::keep(&store, &policy, &bytes, &folder)?;
+    record(&session, &store, &policy, made, by)?;
+    let missing = missing(&session, &policy)?;
+    Ok(answer(&policy, &written, missing.as_deref()))
+}
+
+impl Arguments {
+    /// Refuses flags that the policy which is there already contradicts: it changes by a person's acceptance.
+    fn agree(&self, policy: &Policy) -> Result<(), Problem> {
+        let has = [
+            ("target", &self.target, &*policy.landing.target),
+            (
+                "minimum-isolation",
+                &self.minimum_isolation,
+                policy.isolation.minimum.name(),
+            ),
+        ];
+        for (flag, asked, there) in has {
+            let Some(asked) = asked.as_deref().filter(|asked| *asked != there) else {
+                continue;
+            };
+            let field = match flag {
+                "target" => "landing.target",
+                _ => "isolation.minimum",
+            };
+            let why = format!("--{flag} {asked}: {SSOT}/POLICY.json is there and has {there}");
+            return Err(Problem::usage(why).hint(format!(
+                "set {field} in {SSOT}/POLICY.json, then: baton policy rehearse, and baton policy accept"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Writes what is missing beside the policy.
+fn write_rest(
+    folder: &Path,
+    arguments: &Arguments,
+    policy: &Policy,
+    by: &str,
+    written: &mut Vec<String>,
+) -> Result<(), Problem> {
+    write_new(folder, "POLICY.md", &policy.render_markdown(), written)?;
+    let manifest = manifest(folder, arguments.store.as_deref())?;
+    for (name, text) in [
+        (SECRET_RULES_NAME, SECRET_RULES),
+        ("MANIFEST.json", &*manifest),
+        ("BATON_CURRENT.md", BATON_CURRENT),
+        ("AUDIT_SCHEMA.json", AUDIT_SCHEMA),
+    ] {
+        write_new(folder, name, text, written)?;
+    }
+    let first = Accepted::now(&policy.sha256, None, by, Vec::new());
+    let first = String::from_utf8_lossy(&first.to_bytes()).into_owned();
+    write_new(folder, accepted::FILE, &first, written)
+}
+
+/// A queue that could not be made leaves no manifest that names it, nor anything else of this run's: the next
+/// one may ask for another place.
+fn take_back(root: &Path, written: &[String]) {
+    for path in written {
+        // What stays is seen and can be removed by hand; why the run failed is what counts.
+        let _ = fs::remove_file(root.join(path));
+    }
+    let queue = root.join(QUEUE_ROOT);
+    for folder in [root.join(SSOT), queue.join("audit"), queue] {
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+/// The log's line of a new queue, or of a log that got its key only now.
+fn record(
+    session: &Session,
+    store: &Store,
+    policy: &Policy,
+    made: bool,
+    by: String,
+) -> Result<(), Problem> {
     let log = store.log()?;
     let is_new = log.head()?.seq == 0;
-    if is_new || made {
-        let action = if is_new {
-            Action::QueueInitialized
-        } else {
-            // A log that has lines got its key, or its head, only now: nobody vouches for them before.
-            Action::LogSealed
-        };
-        let mut draft = Draft::new(session.actor, action, "baton")?
-            .meta("by", by)
-            .meta("policy_sha256", policy.sha256.clone());
-        if !is_new {
-            draft.level = Level::Warn;
-        }
-        draft.outputs_sha256 = digest::sha256(policy.sha256.as_bytes());
-        log.append(draft)?;
+    if !is_new && !made {
+        return Ok(());
     }
-    Ok(answer(&policy, &written))
+    let action = if is_new {
+        Action::QueueInitialized
+    } else {
+        // A log that has lines got its key, or its head, only now: nobody vouches for them before.
+        Action::LogSealed
+    };
+    let mut draft = Draft::new(session.actor, action, "baton")?
+        .meta("by", by)
+        .meta("policy_sha256", policy.sha256.clone());
+    if !is_new {
+        draft.level = Level::Warn;
+    }
+    draft.outputs_sha256 = digest::sha256(policy.sha256.as_bytes());
+    log.append(draft).map(drop)
+}
+
+/// What keeps changes from landing here all the same, if anything does, and what to do about it.
+fn missing(session: &Session, policy: &Policy) -> Result<Option<String>, Problem> {
+    if accepted::check(session.root()?, policy).is_err() {
+        return Ok(Some(format!(
+            "{SSOT}/POLICY.json was edited since a person accepted it; run: baton policy rehearse, then baton policy accept"
+        )));
+    }
+    no_target(session, policy)
+}
+
+/// Says that the branch which changes land on is not here, if it is not.
+pub(super) fn no_target(session: &Session, policy: &Policy) -> Result<Option<String>, Problem> {
+    let target = &policy.landing.target;
+    Ok(match session.repository()?.tip(target)? {
+        Some(_) => None,
+        None => Some(format!(
+            "there is no branch {target} here with a commit on it; make one: git branch {target} COMMIT"
+        )),
+    })
 }
 
 /// The policy that a fresh repository gets, before anything in it is said of that repository.
@@ -126,18 +212,9 @@ pub(super) fn default_rules(policy: &Policy) -> Result<RuleBook<'_>, Problem> {
     )
 }
 
-fn fresh_policy(
-    session: &baton_core::session::Session,
-    arguments: &Arguments,
-) -> Result<Policy, Problem> {
+fn fresh_policy(session: &Session, arguments: &Arguments) -> Result<Policy, Problem> {
     let mut policy = default_policy()?;
-    let repository = session.repository()?;
-    policy.landing.target = match &arguments.target {
-        Some(target) => target.clone(),
-        None => repository.current_branch()?.ok_or_else(|| {
-            Problem::usage("no branch is checked out: name the one to land on with --target BRANCH")
-        })?,
-    };
+    policy.landing.target = target(session.repository()?, arguments.target.as_deref())?;
     if let Some(level) = arguments
         .minimum_isolation
         .as_deref()
@@ -157,6 +234,22 @@ fn fresh_policy(
     Ok(policy)
 }
 
+/// The branch to land on: the one that was asked for, which is there, or the one that is checked out.
+fn target(repository: &Repository, asked: Option<&str>) -> Result<String, Problem> {
+    let current = repository.current_branch()?;
+    let Some(asked) = asked else {
+        return current.ok_or_else(|| {
+            Problem::usage("no branch is checked out: name the one to land on with --target BRANCH")
+        });
+    };
+    // The one that is checked out may have its first commit still to come.
+    if current.as_deref() != Some(asked) && repository.tip(asked)?.is_none() {
+        let why = format!("--target {asked}: there is no branch of that name here");
+        return Err(Problem::usage(why).hint("name one that git branch lists, or make it first"));
+    }
+    Ok(asked.to_owned())
+}
+
 /// The manifest, with the store that was asked for. One that is there already decides.
 fn manifest(folder: &Path, store: Option<&str>) -> Result<String, Problem> {
     let Some(store) = store else {
@@ -170,7 +263,10 @@ fn manifest(folder: &Path, store: Option<&str>) -> Result<String, Problem> {
         if there != store {
             let why = format!("{SSOT}/MANIFEST.json keeps the queue at {there}, not at {store}");
             return Err(Problem::fail("STORE_OTHER", why)
-                .hint("move a queue with: baton store copy --to ADDRESS"));
+                .hint(
+                    "a queue that is there is moved by: baton store copy --to ADDRESS; where none was made yet, \
+                     set \"store\" in the manifest, then: baton init",
+                ));
         }
     }
     let store = serde_json::to_string(store).unwrap_or_default();
@@ -195,17 +291,14 @@ fn write_new(
 
 /// The queue is runtime and never committed; it says so itself, and no file of the user's changes.
 fn ignore_queue(store: &Store) -> Result<(), Problem> {
-    let path = store
-        .root()
-        .join(baton_core::envelope::QUEUE_ROOT)
-        .join(".gitignore");
+    let path = store.root().join(QUEUE_ROOT).join(".gitignore");
     if path.exists() {
         return Ok(());
     }
     fs::write(&path, "*\n").map_err(|error| Problem::io(path.display(), &error))
 }
 
-fn answer(policy: &Policy, written: &[String]) -> Reply {
+fn answer(policy: &Policy, written: &[String], missing: Option<&str>) -> Reply {
     let gates: Vec<_> = policy
         .gates
         .iter()
@@ -224,9 +317,12 @@ fn answer(policy: &Policy, written: &[String]) -> Reply {
         .collect();
     let mut reply = Reply::ok(json!({
         "command": "init", "status": "OK", "written": written, "target": policy.landing.target,
-        "gates": gates, "minimum_isolation": policy.isolation.minimum.name(),
+        "gates": gates, "minimum_isolation": policy.isolation.minimum.name(), "ready": missing.is_none(),
     }))
-    .line(format!("ready: changes land on {}", policy.landing.target));
+    .line(match missing {
+        None => format!("ready: changes land on {}", policy.landing.target),
+        Some(why) => format!("set up, and not ready: {why}"),
+    });
     for gate in gates {
         reply = reply.line(format!("  {gate}"));
     }

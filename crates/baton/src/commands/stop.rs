@@ -35,12 +35,24 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
         }
         store => store?,
     };
-    let fresh = switch_on(&session, store, &by, &reason)?;
+    let fresh = match store.set_stop(&text(&by, &reason)) {
+        Err(problem) if store.is_shared() => return here(&session, &by, &reason, &problem),
+        set => set?,
+    };
     let said = if fresh {
         "STOP is on: everything halts"
     } else {
         "STOP was on already"
     };
+    if let Err(problem) = record(&session, store, &by, &reason, fresh) {
+        let reply = json!({"command": "stop", "status": "PARTIAL", "stop": true, "was_on": !fresh,
+            "everywhere": true, "why": problem.message});
+        return Ok(Reply::ok(reply)
+            .code(exit::code(Status::Partial, None))
+            .line(said)
+            .line(format!("  it is not recorded: {}", problem.message))
+            .line("  run baton stop again when the log can be written to"));
+    }
     Ok(
         Reply::ok(json!({"command": "stop", "status": "OK", "stop": true, "was_on": !fresh}))
             .line(said)
@@ -73,13 +85,23 @@ pub(super) fn switch_on(
     reason: &str,
 ) -> Result<bool, Problem> {
     let fresh = store.set_stop(&text(by, reason))?;
+    record(session, store, by, reason, fresh)?;
+    Ok(fresh)
+}
+
+fn record(
+    session: &Session,
+    store: &Store,
+    by: &str,
+    reason: &str,
+    fresh: bool,
+) -> Result<(), Problem> {
     let mut draft = Draft::new(session.actor, Action::StopSet, "baton")?
         .meta("by", by)
         .meta("reason", reason)
         .meta("was_on", !fresh);
     draft.level = Level::Warn;
-    store.log()?.append(draft)?;
-    Ok(fresh)
+    store.log()?.append(draft).map(drop)
 }
 
 /// Lifts STOP: recorded first, then done.

@@ -102,11 +102,9 @@ fn copy(session: &Session, from: Option<String>, to: &str) -> Result<Reply, Prob
         )));
     }
     let source = Store::open_at(session.root()?, &from)?;
-    if !source.stop().is_present() {
-        return Err(
-            Problem::fail("STOP_NEEDED", "a queue is copied while everything halts")
-                .hint("run: baton stop, then this again"),
-        );
+    if !source.is_stopped_everywhere()? {
+        let why = "a queue is copied while everything halts, on all machines";
+        return Err(Problem::fail("STOP_NEEDED", why).hint("run: baton stop, then this again"));
     }
     let mut draft = Draft::new(session.actor, Action::QueueCopied, "baton")?
         .meta("by", operator(session)?)

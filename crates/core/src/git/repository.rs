@@ -239,6 +239,20 @@ impl Repository {
         Ok(fits.then_some(done.stdout.bytes))
     }
 
+    /// Whether git would take up none of these paths of the checkout: each is ignored, and none is tracked.
+    ///
+    /// # Errors
+    /// `TOOL_MISSING`.
+    pub fn ignores(&self, paths: &[String]) -> Result<bool, Problem> {
+        let done = self
+            .call()
+            .args(["check-ignore", "--"])
+            .args(paths)
+            .finish()?;
+        let named = String::from_utf8_lossy(&done.stdout.bytes).lines().count();
+        Ok(done.ended.is_success() && named == paths.len())
+    }
+
     /// git's own version, such as `2.47.3`.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::{Directory, Store, broken, database};
+use super::making::{UNFINISHED, has_lines};
+use super::{Directory, STOP, Store, broken, database, pinned};
 use crate::files::Folder;
 use crate::manifest::FOLDERS;
 use crate::problem::Problem;
@@ -14,6 +15,9 @@ use crate::{envelope, manifest};
 const LARGEST: usize = 256 << 20;
 /// Folders of the queue beside those of the states. The log is copied line by line.
 const MORE: [&str; 4] = ["approved", "keys", "policies", "results"];
+
+/// Folders that a store without a queue does not have, beside those of the states.
+const USED: [&str; 4] = ["approved", "keys", "results", "order"];
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,40 +38,51 @@ impl Store {
     pub fn open_at(root: &Path, address: &str) -> Result<Self, Problem> {
         let local = Folder::open(&root.join(envelope::QUEUE_ROOT));
         let local = local.map_err(|error| super::missing(root, &error))?;
-        Self::at(root, local, named(address)?)
+        let address = named(address)?;
+        let store = Self::at(root, local, address.clone())?;
+        store.is_whole(address.as_deref())?;
+        Ok(store)
     }
 
     /// Copies this queue to another address, where there must be none, and compares every byte. The caller
-    /// has seen to it that everything halts. `record` writes the log line, once the other store is known to
-    /// be there and empty: a copy that cannot begin leaves no line.
+    /// has seen to it that everything halts; the copy halts too, until a person lifts its STOP. `record` writes
+    /// the log line, once the other store is known to be there and empty: a copy that cannot begin leaves no
+    /// line.
     ///
     /// # Errors
-    /// `STORE_NOT_EMPTY`, `STORE_DIFFERS`, `QUEUE_BROKEN`, and those of the log.
+    /// `STORE_NOT_EMPTY`, `STORE_PLACE`, `STORE_UNTRUSTED` of folders that were put away, `STORE_DIFFERS`,
+    /// `QUEUE_BROKEN`, and those of the log.
     pub fn copy_to(
         &self,
         address: &str,
         record: impl FnOnce() -> Result<(), Problem>,
     ) -> Result<Copied, Problem> {
-        let _mutex = self.mutex()?;
-        let (target, _) = Self::create_at(&self.root, named(address)?)?;
-        let is_used = |name: &str| -> Result<bool, Problem> {
-            let listed = target.folder(name)?.list();
-            Ok(!listed.map_err(|error| broken(name, &error))?.is_empty())
-        };
-        for name in states().chain(["approved"]) {
-            if is_used(name)? {
-                let why = format!("there is a queue at {} already", database::shown(address));
-                return Err(Problem::fail("STORE_NOT_EMPTY", why)
-                    .hint("name an empty database; nothing is overwritten"));
-            }
+        if self.database.is_none() {
+            // The log of this machine is then another store's.
+            pinned::check(&self.root, None)?;
         }
+        let _mutex = self.mutex()?;
+        let target = Self::reach(&self.root, named(address)?, true)?;
+        target.is_empty(address)?;
+        self.begin(&target)?;
+        target.furnish()?;
         record()?;
         let head = self.log()?.head()?;
         if let Some(database) = &target.database {
             self.log()?.give_lines(database.as_ref())?;
         }
+        let copied = self.copy_folders(&target, head.seq)?;
+        if target.log()?.head()? != head {
+            return Err(differs("the log"));
+        }
+        let ended = target.queue.remove(UNFINISHED);
+        ended.map_err(|error| broken(UNFINISHED, &error))?;
+        Ok(copied)
+    }
+
+    fn copy_folders(&self, target: &Self, lines: u64) -> Result<Copied, Problem> {
         let mut copied = Copied {
-            lines: head.seq,
+            lines,
             ..Copied::default()
         };
         for name in states().chain(MORE) {
@@ -81,10 +96,52 @@ impl Store {
                 copied.tasks += from.list().map_err(failed)?.len() as u64;
             }
         }
-        if target.log()?.head()? == head {
-            return Ok(copied);
+        Ok(copied)
+    }
+
+    /// Refuses a store that has a queue, or a part of one, already.
+    fn is_empty(&self, address: &str) -> Result<(), Problem> {
+        let mut used = Vec::new();
+        for name in states().chain(USED) {
+            let listed = self.queue.sub(name).and_then(|folder| folder.list());
+            match listed {
+                Ok(entries) if entries.is_empty() => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                listed => used.push(listed.map(|_| name).map_err(|error| broken(name, &error))?),
+            }
         }
-        Err(differs("the log"))
+        let has_log = match &self.database {
+            Some(database) => {
+                let lines = database.lines(0, 1);
+                !lines.map_err(|error| broken("log", &error))?.is_empty()
+            }
+            // Else the lines on this machine are a copy of the other store's.
+            None => pinned::check(&self.root, None).is_ok() && has_lines(&self.root)?,
+        };
+        if has_log {
+            used.push("audit");
+        }
+        if used.is_empty() {
+            return Ok(());
+        }
+        let why = format!("there is a queue at {} already", database::shown(address));
+        let refused = Problem::fail("STORE_NOT_EMPTY", why);
+        Err(match &self.database {
+            Some(_) => refused.hint("name an empty database; nothing is overwritten"),
+            None => refused.hint(format!(
+                "nothing is overwritten; if it is an old one, put these folders of {} away first: {}",
+                envelope::QUEUE_ROOT,
+                used.join(" ")
+            )),
+        })
+    }
+
+    /// Marks the other store as one whose copy is not whole yet, and halts whoever would work there.
+    fn begin(&self, target: &Self) -> Result<(), Problem> {
+        let failed = |error: io::Error| broken(UNFINISHED, &error);
+        target.queue.replace(UNFINISHED, b"").map_err(failed)?;
+        let why = self.queue.read(STOP, LARGEST).unwrap_or_default();
+        target.set_stop(&String::from_utf8_lossy(&why)).map(drop)
     }
 }
 

@@ -219,7 +219,8 @@ fn check_version(address: &str, database: &dyn Database) -> Result<(), Problem> 
 fn missing(address: &str) -> Problem {
     let why = format!("there is no queue at {}", shown(address));
     Problem::fail("STORE_MISSING", why).hint(
-        "if there was one, bring it back from a copy; a person makes a new one with: baton init",
+        "if there was one, bring it back from a copy; one that lies elsewhere is moved by: baton store copy; an \
+         empty one is made by baton init where no lines of an older log lie in .autodev_queue/audit",
     )
 }
 

@@ -21,12 +21,14 @@ mod intake;
 mod keys;
 mod let_go;
 mod liveness;
+mod making;
 mod mending;
 mod merge_lock;
 mod names;
 mod network;
 mod order;
 mod pinned;
+mod placed;
 mod second_names;
 mod set_aside;
 mod stall;
@@ -70,7 +72,7 @@ use crate::git::{ObjectStore, Repository};
 use crate::manifest;
 use crate::outputs::{Counts, TaskEntry};
 use crate::policy::AuditRules;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::state::State;
 use crate::task::TaskId;
 
@@ -100,15 +102,13 @@ impl Store {
     }
 
     /// The address of the database that holds the queue, as the manifest says and a person chose for this
-    /// checkout; `None` for folders. Nothing is connected to.
+    /// checkout; `None` for folders, which must be what was chosen too. Nothing is connected to.
     ///
     /// # Errors
     /// `MANIFEST_INVALID`, `STORE_UNTRUSTED`.
     pub fn address(root: &Path) -> Result<Option<String>, Problem> {
         let address = manifest::store_of(root)?;
-        if let Some(address) = &address {
-            pinned::check(root, address)?;
-        }
+        pinned::check(root, address.as_deref())?;
         Ok(address)
     }
 
@@ -132,43 +132,6 @@ impl Store {
             log: OnceLock::new(),
             audit: Mutex::default(),
         })
-    }
-
-    /// Makes the queue's folders, an empty log and its key, whose public half goes beside the policy.
-    /// What is there already stays. Says whether a key or a signed head was missing.
-    ///
-    /// # Errors
-    /// `IO_ERROR`, `QUEUE_BROKEN`, and those of [`Log::create`].
-    pub fn create(root: &Path) -> Result<(Self, bool), Problem> {
-        let address = manifest::store_of(root)?;
-        let made = Self::create_at(root, address.clone())?;
-        if let Some(address) = &address {
-            pinned::pin(root, address)?;
-        }
-        Ok(made)
-    }
-
-    fn create_at(root: &Path, address: Option<String>) -> Result<(Self, bool), Problem> {
-        let top = Folder::open(root).map_err(|error| Problem::io(root.display(), &error))?;
-        let local = top
-            .sub_or_new(QUEUE_ROOT)
-            .map_err(|error| broken(QUEUE_ROOT, &error))?;
-        local
-            .sub_or_new("audit")
-            .map_err(|error| broken("audit", &error))?;
-        if let Some(address) = &address {
-            database::migrate(address, root, true)?;
-        }
-        let store = Self::at(root, local, address)?;
-        let states = State::ALL.into_iter().map(State::name);
-        for name in states.chain(["approved", "keys"]) {
-            store
-                .queue
-                .sub_or_new(name)
-                .map_err(|error| broken(name, &error))?;
-        }
-        let made = store.log()?.create()?;
-        Ok((store, made))
     }
 
     /// The repository's top folder.
@@ -463,9 +426,15 @@ fn broken(what: &str, error: &io::Error) -> Problem {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return database::lost(what, error);
     }
-    Problem::fail(
-        "QUEUE_BROKEN",
-        format!("the queue cannot be used at {what}: {error}"),
-    )
-    .hint("baton doctor says what is wrong; no part of the queue may be a link")
+    let why = format!("the queue in {QUEUE_ROOT} cannot be used at {what}: {error}");
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "bring it back from a copy; where it was empty, a person runs: baton init"
+        }
+        io::ErrorKind::NotADirectory => {
+            "put a folder there in place of what lies there; no part of the queue may be a link"
+        }
+        _ => problem::way_out(error).unwrap_or("see what is wrong with it: baton doctor --queue"),
+    };
+    Problem::fail("QUEUE_BROKEN", why).hint(hint)
 }

@@ -1,6 +1,7 @@
-//! Which database a checkout belongs to, as a person said by `baton init`. The manifest alone would not do: a
+//! Which store a checkout belongs to, as a person said by `baton init`. The manifest alone would not do: a
 //! change that somebody checked out, in CI say, brings its own, and nobody's password is for whatever host that
-//! names. So the address is kept in git's own folder, which no commit can write to.
+//! names. An older commit names the store that was put away. So the address is kept in git's own folder, which
+//! no commit can write to.
 
 use std::fs;
 use std::io;
@@ -8,39 +9,53 @@ use std::path::{Path, PathBuf};
 
 use super::database::shown;
 use crate::files;
+use crate::manifest::FOLDERS;
 use crate::problem::Problem;
 
-/// The file in git's folder.
+/// The file in git's folder. A checkout without it has its queue in folders, or none.
 const FILE: &str = "baton-store";
 /// The longest address that is read, in bytes.
 const MOST: usize = 4096;
 
-/// Remembers that a person chose this address for the checkout at `root`.
-pub(super) fn pin(root: &Path, address: &str) -> Result<(), Problem> {
+/// Remembers that a person chose this address for the checkout at `root`; `None` for folders.
+pub(super) fn pin(root: &Path, address: Option<&str>) -> Result<(), Problem> {
+    let chosen = pinned(root)?;
+    if chosen.as_deref().unwrap_or(FOLDERS) == address.unwrap_or(FOLDERS) {
+        return Ok(());
+    }
     let folder = git_folder(root)?;
     let failed = |error: io::Error| Problem::io(folder.join(FILE).display(), &error);
     let folder = files::Folder::open(&folder).map_err(failed)?;
+    let address = address.unwrap_or(FOLDERS);
     folder.replace(FILE, address.as_bytes()).map_err(failed)
 }
 
-/// Refuses an address that no person chose for this checkout.
-pub(super) fn check(root: &Path, address: &str) -> Result<(), Problem> {
-    let path = git_folder(root)?.join(FILE);
-    let pinned = match files::read_placed(&path, MOST) {
-        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Problem::io(path.display(), &error)),
-    };
-    if pinned.as_deref() == Some(address) {
+/// Refuses an address that no person chose for this checkout; `None` for folders.
+pub(super) fn check(root: &Path, address: Option<&str>) -> Result<(), Problem> {
+    let pinned = pinned(root)?;
+    if pinned.as_deref().unwrap_or(FOLDERS) == address.unwrap_or(FOLDERS) {
         return Ok(());
     }
-    let before = pinned.map_or("no store".to_owned(), |pinned| shown(&pinned));
+    let before = pinned.map_or("no database".to_owned(), |pinned| shown(&pinned));
     let why = format!(
         "the manifest keeps the queue at {}, and this checkout was set up with {before}",
-        shown(address)
+        shown(address.unwrap_or(FOLDERS))
     );
     Err(Problem::fail("STORE_UNTRUSTED", why)
-        .hint("nothing was connected to; if the manifest is right, a person runs here: baton init"))
+        .hint("nothing was done; if the manifest is right, a person runs here: baton init"))
+}
+
+/// The address that was chosen, if any was.
+fn pinned(root: &Path) -> Result<Option<String>, Problem> {
+    if root.join(".git").symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let path = git_folder(root)?.join(FILE);
+    match files::read_placed(&path, MOST) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Problem::io(path.display(), &error)),
+    }
 }
 
 /// git's folder of this checkout; a linked worktree names its own in a file.
@@ -65,13 +80,30 @@ mod tests {
     fn an_address_counts_once_a_person_chose_it_and_no_other_does() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join(".git")).unwrap();
-        let refused = check(root.path(), "sqlite:a").unwrap_err();
+        let refused = check(root.path(), Some("sqlite:a")).unwrap_err();
         assert_eq!(refused.code, "STORE_UNTRUSTED");
-        pin(root.path(), "sqlite:a").unwrap();
-        check(root.path(), "sqlite:a").unwrap();
-        let other = check(root.path(), "postgres://u@elsewhere/d").unwrap_err();
+        pin(root.path(), Some("sqlite:a")).unwrap();
+        check(root.path(), Some("sqlite:a")).unwrap();
+        check(root.path(), None).unwrap_err();
+        let other = check(root.path(), Some("postgres://u@elsewhere/d")).unwrap_err();
         assert!(other.message.contains("sqlite:a"), "{other:?}");
         assert!(other.message.contains("postgres://u@elsewhere/d"));
+    }
+
+    #[test]
+    fn folders_are_a_choice_too() {
+        let root = tempfile::tempdir().unwrap();
+        check(root.path(), None).unwrap();
+        fs::create_dir(root.path().join(".git")).unwrap();
+        check(root.path(), None).unwrap();
+        pin(root.path(), None).unwrap();
+        assert!(!root.path().join(".git").join(FILE).exists());
+        pin(root.path(), Some("sqlite:a")).unwrap();
+        let put_away = check(root.path(), None).unwrap_err();
+        assert_eq!(put_away.code, "STORE_UNTRUSTED");
+        pin(root.path(), None).unwrap();
+        check(root.path(), None).unwrap();
+        check(root.path(), Some("sqlite:a")).unwrap_err();
     }
 
     #[test]
@@ -82,9 +114,9 @@ mod tests {
         let tree = root.path().join("tree");
         fs::create_dir(&tree).unwrap();
         fs::write(tree.join(".git"), format!("gitdir: {}\n", own.display())).unwrap();
-        pin(&tree, "sqlite:a").unwrap();
+        pin(&tree, Some("sqlite:a")).unwrap();
         assert!(own.join(FILE).exists());
-        check(&tree, "sqlite:a").unwrap();
-        assert!(check(root.path(), "sqlite:a").is_err());
+        check(&tree, Some("sqlite:a")).unwrap();
+        assert!(check(root.path(), Some("sqlite:a")).is_err());
     }
 }

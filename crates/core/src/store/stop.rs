@@ -1,9 +1,9 @@
 //! The kill switch: anything of its name in the queue halts everything.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::{Store, missing};
+use super::{Directory, Store, broken, missing};
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
 use crate::problem::Problem;
@@ -47,6 +47,22 @@ impl Store {
         }
     }
 
+    /// Whether STOP is on for everybody, and not for this machine alone.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`, `STORE_UNREACHABLE`.
+    pub fn is_stopped_everywhere(&self) -> Result<bool, Problem> {
+        self.queue
+            .exists(STOP)
+            .map_err(|error| broken(STOP, &error))
+    }
+
+    /// Whether the queue lies in a database, where other machines may share it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// Switches STOP on for this machine alone: the queue's database cannot be reached, and halting must not
     /// depend on it.
     ///
@@ -54,7 +70,7 @@ impl Store {
     /// `QUEUE_MISSING`, `IO_ERROR`.
     pub fn stop_here(root: &Path, text: &str) -> Result<bool, Problem> {
         let local = Folder::open(&root.join(QUEUE_ROOT)).map_err(|error| missing(root, &error))?;
-        switch(local.write_new(STOP, text.as_bytes()))
+        switch(halt(&local, text))
     }
 
     /// Switches STOP on, with who and why in it. Already on is fine.
@@ -62,7 +78,10 @@ impl Store {
     /// # Errors
     /// `IO_ERROR`.
     pub fn set_stop(&self, text: &str) -> Result<bool, Problem> {
-        switch(self.queue.write_new(STOP, text.as_bytes()))
+        switch(match &self.queue {
+            Directory::Disk(folder) => halt(folder, text),
+            queue => queue.write_new(STOP, text.as_bytes()),
+        })
     }
 
     /// Lifts STOP. Says whether it was there.
@@ -84,10 +103,21 @@ impl Store {
     }
 }
 
+/// The name is what halts, so it comes first: a disk that is full has room for it, and for the text perhaps not.
+fn halt(folder: &Folder, text: &str) -> io::Result<()> {
+    let mut file = folder.new_file(STOP)?;
+    let _ = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    folder.sync()
+}
+
 fn switch(written: io::Result<()>) -> Result<bool, Problem> {
     match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(Problem::io(STOP, &error)),
+        Err(error) => Err(Problem::io(STOP, &error).hint(format!(
+            "halt this machine by hand: touch {QUEUE_ROOT}/{STOP}"
+        ))),
     }
 }
