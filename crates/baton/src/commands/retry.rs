@@ -41,12 +41,6 @@ pub(super) fn again(
     session.merge_lock()?;
     let mut task = session.store()?.task(&session.task_id()?)?;
     let id = task.id().to_string();
-    // With notes it is planned anew, whether or not it ran.
-    if notes.is_none() && task.state() == State::Inbox && !task.has_attempt()? {
-        let why =
-            format!("task {id} waits in the inbox and did not run since: nothing is to be retried");
-        return Err(Problem::fail("STATE_RULE", why).hint(format!("baton run {id}")));
-    }
     let most = session.policy()?.caps.max_attempts;
     let attempts = u64::from(task.attempts()?) + 1;
     let counted = attempts - times_rebased(session, &task)?;
@@ -56,6 +50,12 @@ pub(super) fn again(
             format!("task {id} was tried {counted} times, the policy allows {most}"),
         )
         .hint("look at what went wrong (baton show TASK), then submit a new task"));
+    }
+    // With notes it is planned anew, whether or not it ran.
+    if notes.is_none() && task.state() == State::Inbox && !task.has_attempt()? {
+        let why =
+            format!("task {id} waits in the inbox and did not run since: nothing is to be retried");
+        return Err(Problem::fail("STATE_RULE", why).hint(format!("baton run {id}")));
     }
     put_back(
         session,

@@ -213,7 +213,13 @@ impl Store {
             Ok(task) => task,
             // A loose file, or a task that went away meanwhile.
             Err(problem) if problem.code == "TASK_NOT_FOUND" => return Vec::new(),
-            Err(problem) => return vec![of_problem("TASK_BROKEN", Some(id), &problem)],
+            Err(problem) => {
+                let at = &entry.path;
+                let next =
+                    format!("look at {at}: a folder that this account can read has to lie there");
+                let broken = wedge("TASK_BROKEN", Some(id), problem.message, next);
+                return vec![broken.broken()];
+            }
         };
         let since = entry.updated_at.clone();
         if let Err(problem) = task.task_bytes()
