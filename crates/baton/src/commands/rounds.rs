@@ -75,12 +75,13 @@ impl End {
     pub(super) fn reply(self, json: Value) -> Reply {
         let trouble = self.trouble.as_ref();
         let status = trouble.map_or(Status::Ok, Problem::status);
-        let mut json = json;
-        json["status"] = json!(status);
-        json["ended_by"] = self.by.into();
-        json["trouble"] = trouble.map(told).into_iter().collect();
+        let told = trouble.map(told).into_iter().collect();
         let code = trouble.map_or(self.code, |_| exit::code(status, None).max(self.code));
-        let mut reply = Reply::ok(json).code(code);
+        let mut reply = Reply::ok(json)
+            .field("status", json!(status))
+            .field("ended_by", self.by.into())
+            .field("trouble", told)
+            .code(code);
         reply.always_json = true;
         reply
     }

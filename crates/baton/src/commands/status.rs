@@ -76,8 +76,7 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
 /// The tasks cannot be listed. What keeps the queue from moving is said all the same.
 fn broken(session: &Session, problem: &Problem) -> Result<Reply, Problem> {
     let found = stuck::find(session, None, stuck::PATIENCE)?;
-    let mut reply = reply::problem("status", problem);
-    reply.json["stuck"] = json!(found);
+    let reply = reply::problem("status", problem).field("stuck", json!(found));
     let now = clock::now();
     let lines = found.iter().map(|one| format!("stuck: {}", one.line(now)));
     Ok(lines.fold(reply, Reply::line))

@@ -138,15 +138,7 @@ impl Store {
                 None
             }
         };
-        let mut seen: HashMap<&str, State> = HashMap::new();
-        let mut twofold = HashSet::new();
-        for entry in &entries {
-            if let Some(first) = seen.insert(&entry.task_id, entry.state) {
-                let since = entry.updated_at.clone();
-                found.push(twice(&entry.task_id, first, entry.state).since(since));
-                twofold.insert(entry.task_id.as_str());
-            }
-        }
+        let (seen, twofold) = of_twofold(&entries, &mut found);
         let of_one = |entry: &&TaskEntry| !twofold.contains(entry.task_id.as_str());
         for entry in entries.iter().filter(is_open).filter(of_one) {
             found.extend(self.of_task(entry, histories.as_ref(), most_tries, now));
@@ -222,15 +214,8 @@ impl Store {
             }
         };
         let since = entry.updated_at.clone();
-        if let Err(problem) = task.task_bytes()
-            && self.lies_there(&task).unwrap_or(true)
-        {
-            let next = format!(
-                "put {} back from a copy, readable for this account; or: baton ops cancel --id {id}",
-                task.path("task.json")
-            );
-            let broken = wedge("TASK_BROKEN", Some(id), problem.message, next);
-            return vec![broken.since(since).broken()];
+        if let Some(unread) = self.of_file(&task) {
+            return vec![unread.since(since)];
         }
         let mut found: Vec<Wedge> = self
             .of_lock(&task, since.as_ref(), now)
@@ -246,6 +231,20 @@ impl Store {
             None => found.extend(of_tries(&task, events, most_tries, found.is_empty(), since)),
         }
         found
+    }
+
+    /// A task whose own file cannot be read, and that did not just go on.
+    fn of_file(&self, task: &TaskFolder) -> Option<Wedge> {
+        let problem = task.task_bytes().err()?;
+        if !self.lies_there(task).unwrap_or(true) {
+            return None;
+        }
+        let id = task.id().as_str();
+        let next = format!(
+            "put {} back from a copy, readable for this account; or: baton ops cancel --id {id}",
+            task.path("task.json")
+        );
+        Some(wedge("TASK_BROKEN", Some(id), problem.message, next).broken())
     }
 
     fn of_lock(&self, task: &TaskFolder, since: Option<&String>, now: Moment) -> Option<Wedge> {
@@ -470,6 +469,22 @@ fn of_tries(
     }
     let why = "nobody holds it: a worker or a person has to go on";
     Some(wedge("UNHELD", Some(id), why, format!("baton run {id}")).since(since))
+}
+
+/// Every task with its last state, and those that lie in two.
+fn of_twofold<'e>(
+    entries: &'e [TaskEntry],
+    found: &mut Vec<Wedge>,
+) -> (HashMap<&'e str, State>, HashSet<&'e str>) {
+    let (mut seen, mut twofold) = (HashMap::new(), HashSet::new());
+    for entry in entries {
+        let id = entry.task_id.as_str();
+        if let Some(first) = seen.insert(id, entry.state) {
+            found.push(twice(id, first, entry.state).since(entry.updated_at.clone()));
+            twofold.insert(id);
+        }
+    }
+    (seen, twofold)
 }
 
 /// A task under two names.
