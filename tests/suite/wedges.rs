@@ -423,6 +423,9 @@ fn one_bad_entry_of_the_inbox_keeps_nobody_waiting() {
         make(&bench.task("inbox", "T-1"));
         let said = bench.baton(["status"]).expect(0);
         assert_eq!(said["stuck"].as_array().unwrap().len(), 1, "{said}");
+        // Nor does a file that comes for it.
+        let task = json!({"task_id": "T-1", "title": "t", "goal": "again", "scope": {"allow_patch_on_files": ["a"]}});
+        std::fs::write(bench.queue().join("inbox/again.json"), task.to_string()).unwrap();
         let claimed = bench.baton(["claim-lock", "--next"]).expect(0);
         assert_eq!(claimed["task"]["task_id"], "T-2");
     }
