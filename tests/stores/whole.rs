@@ -161,6 +161,14 @@ fn one_checkout_drafts_and_another_lands(place: &Place) {
         assert_eq!(bench.baton(["status"]).expect(0)["counts"]["done"], 1);
     }
     second.baton(["verify", "T-1", "--strict"]).expect(0);
+    // The first one never fetched the commit: that is no mismatch, and nothing that it could prove.
+    first.baton(["verify", "T-1"]).expect(0);
+    let unproven = first.baton(["verify", "T-1", "--strict"]).expect(1);
+    assert!(unproven.to_string().contains("is not here"), "{unproven}");
+    let second = second.root().display().to_string();
+    first.git(&["fetch", "--quiet", &second, "main"]);
+    first.git(&["merge", "--quiet", "--ff-only", "FETCH_HEAD"]);
+    first.baton(["verify", "T-1", "--strict"]).expect(0);
 }
 
 fn a_queue_moves_to_a_database_and_goes_on(place: &Place) {

@@ -258,6 +258,43 @@ fn stop_is_recorded_refuses_work_and_is_lifted_by_a_person() {
 }
 
 #[test]
+fn a_task_that_did_not_run_stays_in_the_inbox_under_stop_and_is_not_retried() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let refused = bench.baton(["retry", "T-1"]).json();
+    assert_eq!(refused["code"], "STATE_RULE");
+    bench.baton(["stop"]).expect(0);
+    assert_eq!(bench.baton(["run", "T-1"]).code, 4);
+    bench.baton(["resume"]).expect(0);
+    assert!(bench.task("inbox", "T-1").join("task.json").is_file());
+    bench.baton(["claim-lock", "--task", "T-1"]).expect(0);
+    bench
+        .baton(["claim-lock", "--task", "T-1", "--release"])
+        .expect(0);
+    bench.baton(["retry", "T-1"]).expect(0);
+}
+
+#[test]
+fn no_lease_is_longer_than_a_policy_can_give_and_nobody_looks_all_the_time() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let claim = ["claim-lock", "--task", "T-1", "--lease"];
+    for line in [
+        [&claim[..], &["25h"]].concat(),
+        [&claim[..], &["9999d", "--renew"]].concat(),
+        vec!["watchdog", "--every", "0s"],
+        vec!["worker", "--poll", "0s"],
+    ] {
+        assert_eq!(bench.baton(&line).code, 2, "{line:?}");
+    }
+    bench.baton([&claim[..], &["24h"]].concat()).expect(0);
+    assert_eq!(
+        bench.baton(["doctor", "--queue"]).expect(0)["stuck"],
+        json!([])
+    );
+}
+
+#[test]
 fn retry_keeps_the_last_attempt_and_has_an_end() {
     let bench = Bench::new();
     bench.waiting("T-1");

@@ -382,3 +382,89 @@ fn it_asks_for_a_producer_and_its_flags_are_for_it_alone() {
     ];
     assert_eq!(bench.baton(line).code, 3, "openclaw moves nothing");
 }
+
+#[test]
+fn a_dispatcher_and_its_runs_that_were_killed_are_seen_at_once() {
+    let bench = bench(WAITS);
+    submit(&bench, "T-1", "src/T-1/*", &[]);
+    let mut child = start(&bench, &[]);
+    until("the command runs", || mark(&bench, "at-T-1").exists());
+    let held: Value =
+        serde_json::from_slice(&std::fs::read(lock(&bench, "work", "T-1")).unwrap()).unwrap();
+    assert_eq!(held["of_process"], true, "{held}");
+    child.kill().unwrap();
+    let run = i32::try_from(held["pid"].as_u64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(run).unwrap(), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    until("the owner is gone", || {
+        let said = bench.baton(["status"]).expect(0);
+        said["stuck"][0]["code"] == "OWNER_DEAD"
+    });
+    let workers = bench.baton(["ops", "workers"]).expect(0);
+    assert_eq!(workers["workers"][0]["gone"], "OWNER_DEAD", "{workers}");
+    let said = bench.baton(["watchdog", "--once"]).expect(0);
+    assert_eq!(said["acts"][0]["what"], "RECLAIMED", "{said}");
+    assert!(bench.task("inbox", "T-1").is_dir());
+}
+
+#[test]
+fn a_task_that_is_cancelled_in_the_middle_counts_as_begun() {
+    let bench = bench(WAITS);
+    for id in ["T-1", "T-2"] {
+        submit(&bench, id, &format!("src/{id}/*"), &[]);
+    }
+    let child = start(&bench, &["--max", "1"]);
+    until("the command runs", || mark(&bench, "at-T-1").exists());
+    bench.baton(["ops", "cancel", "--id", "T-1"]).expect(0);
+    std::fs::write(mark(&bench, "go"), "").unwrap();
+    let ended = end(child);
+    assert!(
+        ended.stderr.contains("it was cancelled"),
+        "{}",
+        ended.stderr
+    );
+    let said = ended.expect(0);
+    assert_eq!(
+        (&said["begun"], &said["counts"]),
+        (&json!(1), &json!({"blocked": 1})),
+        "{said}"
+    );
+    assert_eq!(count(&bench, "T-2", "TASK_CLAIMED"), 0);
+}
+
+#[test]
+fn a_queue_that_lacks_a_part_ends_no_daemon_well() {
+    let bench = bench("");
+    submit(&bench, "T-1", "src/T-1/*", &[]);
+    std::fs::remove_dir(bench.queue().join("pr")).unwrap();
+    let lines: [&[&str]; 2] = [
+        &["run", "--watch", "--producer", "command", "--idle", "2s"],
+        &["worker", "--idle", "2s"],
+    ];
+    for line in lines {
+        let ended = bench.baton(line);
+        assert_eq!(
+            ended.stderr.matches("has no folder pr").count(),
+            1,
+            "{ended:?}"
+        );
+        let said = ended.expect(1);
+        assert_eq!(
+            (&said["status"], &said["trouble"][0]["code"]),
+            (&json!("FAIL"), &json!("QUEUE_BROKEN")),
+            "{said}"
+        );
+    }
+    let child = bench
+        .command(["watchdog", "--every", "1s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    signal(&child, Signal::TERM);
+    let said = end(child).expect(1);
+    assert_eq!(said["trouble"][0]["code"], "QUEUE_BROKEN", "{said}");
+    std::fs::create_dir(bench.queue().join("pr")).unwrap();
+    assert_eq!(dispatch(&bench, &["--max", "1"])["counts"]["pr"], 1);
+}

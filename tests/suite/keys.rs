@@ -45,6 +45,22 @@ fn a_key_brings_the_first_task_back_and_refuses_other_content() {
 }
 
 #[test]
+fn keys_that_were_lost_are_made_again_from_the_tasks() {
+    let bench = Bench::new();
+    let line = |goal: &'static str| {
+        let line = ["submit", "--title", "t", "--goal", goal, "--allow", "a"];
+        [&line[..], &["--key", "k-1"]].concat()
+    };
+    let first = bench.baton(line("g")).expect(0)["task_id"].clone();
+    std::fs::remove_dir_all(bench.queue().join("keys")).unwrap();
+    std::fs::create_dir(bench.queue().join("keys")).unwrap();
+    let again = bench.baton(line("g")).expect(0);
+    assert_eq!((&again["task_id"], &again["known"]), (&first, &json!(true)));
+    let other = bench.baton(line("other")).json();
+    assert_eq!(other["code"], "IDEMPOTENCY_CONFLICT");
+}
+
+#[test]
 fn a_key_counts_for_dropped_files_too() {
     let bench = Bench::new();
     drop_in(&bench, "one.json", "T-1", "g");

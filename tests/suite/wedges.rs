@@ -267,6 +267,170 @@ fn each_wedge_is_named_by_its_own_code_with_what_to_run_next() {
     assert!(number >= 15);
 }
 
+/// Further ways to a code, each with the command that has to tell of it.
+fn more_ways() -> Vec<(Case, &'static [&'static str])> {
+    const DOCTOR: &[&str] = &["doctor", "--queue"];
+    const STATUS: &[&str] = &["status"];
+    let lost: fn(&Bench) -> Kept = |bench| {
+        submitted(bench);
+        std::fs::remove_file(bench.task("inbox", "T-1").join("task.json")).unwrap();
+        None
+    };
+    let unreadable: fn(&Bench) -> Kept = |bench| {
+        submitted(bench);
+        let task = bench.task("inbox", "T-1").join("task.json");
+        std::fs::remove_file(&task).unwrap();
+        std::fs::create_dir(task).unwrap();
+        None
+    };
+    let moved: fn(&Bench) -> Kept = |bench| {
+        submitted(bench);
+        put_back(bench, "T-1", "inbox", "done");
+        None
+    };
+    let without: [fn(&Bench) -> Kept; 3] = [
+        |bench| {
+            std::fs::remove_dir_all(bench.queue().join("keys")).unwrap();
+            None
+        },
+        |bench| {
+            std::fs::remove_dir_all(bench.queue().join("approved")).unwrap();
+            None
+        },
+        |bench| {
+            std::fs::remove_dir_all(bench.queue().join("pr")).unwrap();
+            None
+        },
+    ];
+    let stranger: fn(&Bench) -> Kept = |bench| {
+        std::fs::write(bench.queue().join("inbox/noext"), "{}").unwrap();
+        None
+    };
+    let mut ways = vec![
+        (
+            case(
+                "TASK_BROKEN",
+                "put .autodev_queue/inbox/T-1/task.json",
+                lost,
+            ),
+            DOCTOR,
+        ),
+        (
+            case(
+                "TASK_BROKEN",
+                "put .autodev_queue/inbox/T-1/task.json",
+                lost,
+            ),
+            STATUS,
+        ),
+        (
+            case(
+                "TASK_BROKEN",
+                "put .autodev_queue/inbox/T-1/task.json",
+                unreadable,
+            ),
+            STATUS,
+        ),
+        (
+            case("FOLDER_MOVED", "mv .autodev_queue/done/T-1", moved),
+            DOCTOR,
+        ),
+        (
+            of_queue("LOOSE_REFUSED", "baton submit FILE", stranger),
+            STATUS,
+        ),
+    ];
+    for inject in without {
+        for line in [DOCTOR, STATUS] {
+            ways.push((
+                of_queue("QUEUE_BROKEN", "put .autodev_queue/", inject),
+                line,
+            ));
+        }
+    }
+    ways
+}
+
+#[test]
+fn each_way_to_a_wedge_is_told_of() {
+    let fresh = Bench::new();
+    for (case, line) in more_ways() {
+        let bench = fresh.copy();
+        let _kept = (case.inject)(&bench);
+        let said = bench.baton(line).json();
+        let stuck = said["stuck"].as_array().unwrap();
+        assert_eq!(stuck.len(), 1, "{line:?}: {said}");
+        assert_eq!(stuck[0]["code"], case.code, "{line:?}: {said}");
+        assert_eq!(stuck[0]["task_id"].as_str(), case.task, "{said}");
+        let next = stuck[0]["next"].as_str().unwrap();
+        assert!(next.starts_with(case.next), "{}: {next}", case.code);
+    }
+}
+
+#[test]
+fn a_queue_that_cannot_be_written_to_is_named_and_nothing_is_left_in_it() {
+    let bench = Bench::new();
+    // No file may have a byte, as on a disk that is full.
+    let mut command = std::process::Command::new("sh");
+    let doctor = bench.command(["doctor", "--queue"]);
+    command.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]);
+    command.arg(doctor.get_program()).args(doctor.get_args());
+    command.envs(
+        doctor
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    command.current_dir(bench.root());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["stuck"][0]["code"], "QUEUE_UNWRITABLE", "{said}");
+    for part in ["inbox", "keys", "audit"] {
+        let names = std::fs::read_dir(bench.queue().join(part)).unwrap();
+        let left = |name: &str| name.starts_with(".tmp");
+        assert!(
+            !names
+                .flatten()
+                .any(|one| left(&one.file_name().to_string_lossy()))
+        );
+    }
+    assert_eq!(
+        bench.baton(["doctor", "--queue"]).expect(0)["stuck"],
+        json!([])
+    );
+}
+
+#[test]
+fn one_bad_entry_of_the_inbox_keeps_nobody_waiting() {
+    let fresh = Bench::new();
+    for id in ["T-1", "T-2"] {
+        fresh.submit(id, "src/**");
+    }
+    let bad: [fn(&std::path::Path); 4] = [
+        |task| {
+            std::fs::remove_dir_all(task).unwrap();
+            std::fs::write(task, "x").unwrap();
+        },
+        |task| std::fs::remove_file(task.join("task.json")).unwrap(),
+        |task| {
+            std::fs::remove_file(task.join("task.json")).unwrap();
+            std::fs::create_dir(task.join("task.json")).unwrap();
+        },
+        |task| std::fs::write(task.join(".lock"), "x").unwrap(),
+    ];
+    for make in bad {
+        let bench = fresh.copy();
+        make(&bench.task("inbox", "T-1"));
+        let said = bench.baton(["status"]).expect(0);
+        assert_eq!(said["stuck"].as_array().unwrap().len(), 1, "{said}");
+        // Nor does a file that comes for it.
+        let task = json!({"task_id": "T-1", "title": "t", "goal": "again", "scope": {"allow_patch_on_files": ["a"]}});
+        std::fs::write(bench.queue().join("inbox/again.json"), task.to_string()).unwrap();
+        let claimed = bench.baton(["claim-lock", "--next"]).expect(0);
+        assert_eq!(claimed["task"]["task_id"], "T-2");
+    }
+}
+
 #[test]
 fn what_is_stuck_is_said_with_the_time_since_when() {
     let bench = Bench::new();

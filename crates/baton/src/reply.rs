@@ -48,6 +48,14 @@ impl Reply {
         self
     }
 
+    /// Adds a field to the JSON line.
+    pub(crate) fn field(mut self, name: &str, value: Value) -> Self {
+        if let Some(fields) = self.json.as_object_mut() {
+            fields.insert(name.to_owned(), value);
+        }
+        self
+    }
+
     /// Ends with this code.
     pub(crate) fn code(mut self, code: u8) -> Self {
         self.code = code;

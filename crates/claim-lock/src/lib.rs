@@ -8,7 +8,7 @@ use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
 use baton_core::envelope::{
     Artifact, ArtifactKind, Finding, QUEUE_ROOT, Severity, Status, ToolClass,
 };
-use baton_core::lease::{Holder, Lease};
+use baton_core::lease::{self, Holder, Lease};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{ClaimLock, ClaimResult, to_map};
 use baton_core::problem::Problem;
@@ -49,8 +49,8 @@ struct Arguments {
     /// Claim under this name (default: BATON_OWNER, else account@host)
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
-    /// Hold the task this long, such as 15m (default: the policy's lease_seconds)
-    #[arg(long, value_name = "DUR", value_parser = clock::parse_duration)]
+    /// Hold the task this long, such as 15m, at most 24h (default: the policy's lease_seconds)
+    #[arg(long, value_name = "DUR", value_parser = lease_length)]
     lease: Option<Duration>,
     /// Extend the lease of a task that this owner holds
     #[arg(long, conflicts_with = "release")]
@@ -58,6 +58,18 @@ struct Arguments {
     /// Give a claimed task back to the inbox
     #[arg(long)]
     release: bool,
+}
+
+/// No lease is longer than the longest that a policy can give: who needs longer renews it.
+fn lease_length(text: &str) -> Result<Duration, String> {
+    let length = clock::parse_duration(text)?;
+    if length <= lease::LONGEST {
+        return Ok(length);
+    }
+    let most = lease::LONGEST.as_secs() / 3600;
+    Err(format!(
+        "got \"{text}\", expected at most {most}h; extend it in time with --renew"
+    ))
 }
 
 fn refused(refused: &Refused<'_>) -> Map<String, Value> {

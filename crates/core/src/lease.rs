@@ -11,6 +11,9 @@ use crate::{clock, ids, wire};
 /// The largest lock file that is read, in bytes.
 pub const MAX_BYTES: usize = 4096;
 
+/// The longest lease that a policy can give, and that anybody can ask for.
+pub const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// The content of a task's `.lock`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,6 +89,14 @@ impl Stale {
     }
 }
 
+/// The problem of a lock that cannot be read. It counts as held.
+#[must_use]
+pub fn broken(path: &str, why: &dyn std::fmt::Display) -> Problem {
+    Problem::fail("LOCK_BROKEN", format!("{path}: {why}")).hint(format!(
+        "it counts as held: look at {path}, and remove it when nobody works"
+    ))
+}
+
 impl Lease {
     /// Makes a lease for this process.
     #[must_use]
@@ -123,6 +134,17 @@ impl Lease {
             ));
         }
         Ok(lease)
+    }
+
+    /// Reads the lock file at `path`, which is named where it is broken.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn read(bytes: &[u8], path: &str) -> Result<Self, Problem> {
+        Self::parse(bytes).map_err(|problem| {
+            let why = problem.message.strip_prefix("lock: ");
+            broken(path, &why.unwrap_or(&problem.message))
+        })
     }
 
     /// The lock file's bytes.

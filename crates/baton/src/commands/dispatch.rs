@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked, at the end, whether what still runs has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What a run says when another has the task, took it away, or moved it on between the look and the claim.
+/// What a claim says when another has the task, took it away, or moved it on between the look and the claim.
 const TAKEN: [&str; 3] = ["LOCK_CONFLICT", "TASK_NOT_FOUND", "LEASE_LOST"];
 
 /// A run that has ended, and what it said.
@@ -46,7 +46,7 @@ struct Ended {
 struct Said {
     code: u8,
     text: String,
-    /// The task is another's.
+    /// The task was another's before it was begun.
     is_taken: bool,
 }
 
@@ -65,6 +65,8 @@ impl Said {
             .flatten()
             .filter_map(|one| one.get("code"));
         let is_conflict = |code: &str| TAKEN.contains(&code);
+        // What is taken away later was begun, and counts as what it came to.
+        let is_of_claim = text("skill").is_none_or(|skill| skill == claim_lock::SKILL.envelope);
         let why = match code {
             Some(code) => format!("its run ended with exit code {code}"),
             None => "its run was killed".to_owned(),
@@ -75,7 +77,7 @@ impl Said {
                 .or(text("message"))
                 .map_or(why, str::to_owned),
             is_taken: text("code").is_some_and(is_conflict)
-                || codes.any(|code| code.as_str().is_some_and(is_conflict)),
+                || (is_of_claim && codes.any(|code| code.as_str().is_some_and(is_conflict))),
         }
     }
 }
@@ -121,18 +123,13 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
         waiter: Some(session.store()?.waiter()),
     };
     let waiting = Arc::clone(&dispatcher.waiting);
-    let ended_by = rounds.go(&mut || dispatcher.round(), &|| {
+    let end = rounds.go(&mut || dispatcher.round(), &|| {
         waiting.load(Ordering::SeqCst) > 0
     });
     dispatcher.finish(&signals);
-    let (ended_by, code) = ended_by?;
-    let mut reply = Reply::ok(json!({
-        "command": "run", "status": "OK", "ended_by": ended_by, "begun": dispatcher.begun,
-        "counts": dispatcher.counts,
-    }))
-    .code(code);
-    reply.always_json = true;
-    Ok(reply)
+    Ok(end?.reply(json!({
+        "command": "run", "begun": dispatcher.begun, "counts": dispatcher.counts,
+    })))
 }
 
 impl Dispatcher<'_> {

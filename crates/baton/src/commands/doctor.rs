@@ -191,9 +191,15 @@ fn check_queue(
     checks: &mut Checks,
 ) -> Vec<Wedge> {
     let looked = session.store().and_then(|store| {
-        let (_, tasks) = store.scan(&State::ALL)?;
-        let found = stuck::find(session, said.as_ref().ok(), stuck::PATIENCE)?;
-        Ok((tasks.len(), found))
+        let mut found = stuck::find(session, said.as_ref().ok(), stuck::PATIENCE)?;
+        // Of what is missing it was said already that nothing can be written there.
+        if store.check_parts().is_ok()
+            && let Err(problem) = store.try_writing()
+        {
+            found.insert(0, stuck::of_problem("QUEUE_UNWRITABLE", &problem));
+        }
+        let count = store.scan(&State::ALL).map(|(_, tasks)| tasks.len());
+        Ok((count.ok(), found))
     });
     let (tasks, mut found) = match looked {
         Ok(looked) => looked,
@@ -224,7 +230,9 @@ fn check_queue(
         let line = line.strip_prefix(&format!("{name} ")).unwrap_or(&line);
         checks.add(name, health, line);
     }
-    checks.add("queue", Health::Good, format!("{tasks} tasks"));
+    if let Some(tasks) = tasks {
+        checks.add("queue", Health::Good, format!("{tasks} tasks"));
+    }
     found
 }
 

@@ -51,6 +51,12 @@ pub(super) fn again(
         )
         .hint("look at what went wrong (baton show TASK), then submit a new task"));
     }
+    // With notes it is planned anew, whether or not it ran.
+    if notes.is_none() && task.state() == State::Inbox && !task.has_attempt()? {
+        let why =
+            format!("task {id} waits in the inbox and did not run since: nothing is to be retried");
+        return Err(Problem::fail("STATE_RULE", why).hint(format!("baton run {id}")));
+    }
     put_back(
         session,
         &mut task,

@@ -8,8 +8,10 @@ use baton_core::exit;
 use baton_core::problem::{Kind, Problem};
 use baton_core::store::Waiter;
 use baton_core::terminal;
+use serde_json::{Value, json};
 
 use super::signals::Signals;
+use crate::reply::Reply;
 
 /// How long to wait between two questions whether STOP is lifted, where nothing wakes.
 const STOPPED: Duration = Duration::from_millis(500);
@@ -28,12 +30,24 @@ pub(super) struct Until {
     #[arg(long, value_name = "DUR", value_parser = clock::parse_duration)]
     pub(super) idle: Option<Duration>,
     /// Look at the queue this often, for what nothing wakes for (default: 2s)
-    #[arg(long, value_name = "DUR", value_parser = clock::parse_duration)]
+    #[arg(long, value_name = "DUR", value_parser = interval)]
     pub(super) poll: Option<Duration>,
 }
 
 /// How long to wait before an empty queue is looked at again, unless it is said.
 pub(super) const POLL: Duration = Duration::from_secs(2);
+
+/// The shortest time between two looks: none at all would keep a processor busy with looking.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// Reads how long to wait between two looks.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let length = clock::parse_duration(text)?;
+    match length >= SHORTEST {
+        true => Ok(length),
+        false => Err(format!("got \"{text}\", expected at least 10ms")),
+    }
+}
 
 /// How one round ended.
 pub(super) enum Round {
@@ -45,6 +59,42 @@ pub(super) enum Round {
     Begun,
     /// A task was worked on; with the exit code of what became of it, and whether it failed.
     Worked { code: u8, failed: bool },
+}
+
+/// How the loop ended.
+pub(super) struct End {
+    /// What ended it.
+    by: &'static str,
+    code: u8,
+    /// What went wrong in the last round and was not mended since.
+    trouble: Option<Problem>,
+}
+
+impl End {
+    /// The answer of the command: `json` with how it ended, a failure where the last round was one.
+    pub(super) fn reply(self, json: Value) -> Reply {
+        let trouble = self.trouble.as_ref();
+        let status = trouble.map_or(Status::Ok, Problem::status);
+        let told = trouble.map(told).into_iter().collect();
+        let code = trouble.map_or(self.code, |_| exit::code(status, None).max(self.code));
+        let mut reply = Reply::ok(json)
+            .field("status", json!(status))
+            .field("ended_by", self.by.into())
+            .field("trouble", told)
+            .code(code);
+        reply.always_json = true;
+        reply
+    }
+
+    /// What ended it, and what went wrong in the last round.
+    pub(super) fn into_parts(self) -> (&'static str, Option<Problem>) {
+        (self.by, self.trouble)
+    }
+}
+
+/// Trouble that is nobody's task's, as it stands in an answer.
+pub(super) fn told(problem: &Problem) -> Value {
+    json!({"code": problem.code, "message": problem.message, "next": problem.hints})
 }
 
 /// The loop.
@@ -60,8 +110,8 @@ pub(super) struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    /// Goes round until something ends it; says what, and the exit code. `is_ready` is asked while waiting
-    /// whether there is a reason for another round.
+    /// Goes round until something ends it; says what. `is_ready` is asked while waiting whether there is a
+    /// reason for another round.
     ///
     /// # Errors
     /// What nobody allows, as it is not asked for again; with `once`, whatever the round says but STOP.
@@ -69,12 +119,12 @@ impl Rounds<'_> {
         &self,
         round: &mut dyn FnMut() -> Result<Round, Problem>,
         is_ready: &dyn Fn() -> bool,
-    ) -> Result<(&'static str, u8), Problem> {
+    ) -> Result<End, Problem> {
         let mut course = Course::default();
         let mut idle_since = Instant::now();
         loop {
             if let Some(signal) = self.signals.first() {
-                return Ok((signal, 0));
+                return Ok(course.end(signal));
             }
             let answer = round();
             if self.once {
@@ -85,11 +135,11 @@ impl Rounds<'_> {
             }
             let pause = course.pause(self, answer)?;
             if self.until.max.is_some_and(|most| course.done >= most) {
-                return Ok(("max", 0));
+                return Ok(course.end("max"));
             }
             let idle = self.until.idle;
             if idle.is_some_and(|idle| idle_since.elapsed() >= idle) {
-                return Ok(("idle", 0));
+                return Ok(course.end("idle"));
             }
             self.wait(pause, is_ready);
         }
@@ -127,9 +177,19 @@ struct Course {
     failures: u32,
     /// The trouble that was said last: each is said once, not at each round.
     said: Option<String>,
+    /// What went wrong in the last round; STOP is no trouble.
+    trouble: Option<Problem>,
 }
 
 impl Course {
+    fn end(self, by: &'static str) -> End {
+        End {
+            by,
+            code: 0,
+            trouble: self.trouble,
+        }
+    }
+
     fn pause(
         &mut self,
         rounds: &Rounds<'_>,
@@ -139,6 +199,9 @@ impl Course {
         if !matches!(answer, Ok(Round::Worked { .. }) | Err(_)) {
             self.said = None;
         }
+        self.trouble = answer.as_ref().err().cloned();
+        self.trouble
+            .take_if(|problem| problem.code == "STOP_PRESENT");
         let (length, wakes) = match answer {
             Ok(Round::Begun) => (Duration::ZERO, false),
             Ok(Round::Nothing | Round::Busy) => (rounds.until.poll.unwrap_or(POLL), true),
@@ -176,13 +239,16 @@ impl Course {
     }
 }
 
-fn answered_once(answer: Result<Round, Problem>) -> Result<(&'static str, u8), Problem> {
-    match answer {
-        Ok(Round::Worked { code, .. }) => Ok(("once", code)),
-        Ok(_) => Ok(("once", 0)),
-        Err(problem) if problem.code == "STOP_PRESENT" => {
-            Ok(("once", exit::code(Status::ZeroStop, None)))
-        }
-        Err(problem) => Err(problem),
-    }
+fn answered_once(answer: Result<Round, Problem>) -> Result<End, Problem> {
+    let code = match answer {
+        Ok(Round::Worked { code, .. }) => code,
+        Ok(_) => 0,
+        Err(problem) if problem.code == "STOP_PRESENT" => exit::code(Status::ZeroStop, None),
+        Err(problem) => return Err(problem),
+    };
+    Ok(End {
+        by: "once",
+        code,
+        trouble: None,
+    })
 }

@@ -1,6 +1,7 @@
 //! `baton run`: the whole way in process, with a step list for people.
 
 mod arguments;
+mod dispatched;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -95,7 +96,11 @@ impl<'a> Way<'a> {
     /// The way through. The first step that does not end well leads to the incident.
     fn go(&mut self) -> Result<(), Problem> {
         if !self.step(&stop_check::SKILL, &[])? || !self.step(&queue_scan::SKILL, &[])? {
-            return self.converge();
+            // A task that waits in the inbox was not begun: it stays where it is.
+            return match self.state() {
+                Ok(Some(State::Inbox)) => self.record(),
+                _ => self.converge(),
+            };
         }
         if self.task.is_some() {
             retry::finish_cut_off(&self.session()?)?;
@@ -429,10 +434,12 @@ impl<'a> Way<'a> {
     /// Runs one skill on what the one before said. Says whether it ended well.
     fn step(&mut self, skill: &Skill, flags: &[String]) -> Result<bool, Problem> {
         let upstream = self.last.as_ref().map(|done| done.envelope.clone());
-        let done = driver::invoke(
+        let is_ours = self.arguments.apart && skill.name == claim_lock::SKILL.name;
+        let done = driver::invoke_for(
             skill,
             self.command_line(skill, flags),
             upstream.filter(|_| skill.upstream != driver::Upstream::Never),
+            is_ours.then(dispatched::caller),
         )?;
         self.step += 1;
         let mark = match done.envelope.status {

@@ -14,13 +14,16 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::{Shared, stuck};
-use crate::reply::Reply;
+use crate::reply::{self, Reply};
 
 /// Lists every task that is not done, with what it waits for.
 pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
     let session = shared.session(None)?;
     let store = session.store()?;
-    let (counts, entries) = store.scan(&State::ALL)?;
+    let (counts, entries) = match store.scan(&State::ALL) {
+        Ok(scanned) => scanned,
+        Err(problem) => return broken(&session, &problem),
+    };
     let stop = match store.stop() {
         Stop::Absent => None,
         Stop::Present(why) => Some(why),
@@ -68,6 +71,15 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
         reply = reply.line(format!("stuck: {}", one.line(now)));
     }
     Ok(reply)
+}
+
+/// The tasks cannot be listed. What keeps the queue from moving is said all the same.
+fn broken(session: &Session, problem: &Problem) -> Result<Reply, Problem> {
+    let found = stuck::find(session, None, stuck::PATIENCE)?;
+    let reply = reply::problem("status", problem).field("stuck", json!(found));
+    let now = clock::now();
+    let lines = found.iter().map(|one| format!("stuck: {}", one.line(now)));
+    Ok(lines.fold(reply, Reply::line))
 }
 
 /// Says in one phrase what a task waits for. Trouble with one task must not hide the others.

@@ -42,7 +42,8 @@ pub(super) fn find(
             .iter()
             .any(|other: &Wedge| other.task_id == one.task_id)
     };
-    let people = waiting_for_people(session)?.into_iter();
+    // Where they cannot be listed, the queue is broken, which is said above.
+    let people = waiting_for_people(session).unwrap_or_default().into_iter();
     let people: Vec<_> = people.filter(|one| !is_told(one)).collect();
     found.extend(people);
     found.sort_by_key(|one| !one.broken);

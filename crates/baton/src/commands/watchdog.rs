@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long, conflicts_with = "every")]
     once: bool,
     /// Go through it again after this long, such as 5m
-    #[arg(long, value_name = "DUR", default_value = "1m", value_parser = clock::parse_duration)]
+    #[arg(long, value_name = "DUR", default_value = "1m", value_parser = rounds::interval)]
     every: Duration,
     /// Say once what would be done, and change nothing
     #[arg(long, conflicts_with = "every")]
@@ -90,8 +90,9 @@ fn watch(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
         passes += 1;
         Ok(rounds::Round::Nothing)
     };
-    let (ended_by, _) = rounds.go(&mut pass, &|| false)?;
+    let (ended_by, trouble) = rounds.go(&mut pass, &|| false)?.into_parts();
     last.counts = counts;
+    last.of_queue = trouble;
     Ok(last.reply(ended_by, passes))
 }
 
@@ -101,6 +102,8 @@ pub(super) struct Round {
     acts: Vec<Act>,
     counts: BTreeMap<String, u64>,
     trouble: Vec<(String, Problem)>,
+    /// Why the last pass could not be made, where that is so.
+    of_queue: Option<Problem>,
     stuck: Vec<Wedge>,
     stalled_since: Option<String>,
 }
@@ -216,9 +219,9 @@ fn cause(spent: &Spent) -> Result<Envelope, Problem> {
 }
 
 impl Round {
-    /// Whether a task could not be helped.
+    /// Whether a task, or the whole queue, could not be helped.
     fn is_bad(&self) -> bool {
-        !self.trouble.is_empty()
+        !self.trouble.is_empty() || self.of_queue.is_some()
     }
 
     /// Says on standard error what was done.
@@ -251,6 +254,12 @@ impl Round {
         let trouble = self.trouble.iter().map(|(id, problem)| {
             json!({"task_id": id, "code": problem.code, "message": problem.message, "next": problem.hints})
         });
+        let trouble: Vec<Value> = self
+            .of_queue
+            .iter()
+            .map(rounds::told)
+            .chain(trouble)
+            .collect();
         let status = if self.is_bad() {
             Status::Fail
         } else {
@@ -258,7 +267,7 @@ impl Round {
         };
         let json = json!({
             "command": "watchdog", "status": status, "ended_by": ended_by, "passes": passes,
-            "counts": self.counts, "acts": self.acts, "trouble": trouble.collect::<Vec<Value>>(),
+            "counts": self.counts, "acts": self.acts, "trouble": trouble,
             "stuck": self.stuck, "stalled_since": self.stalled_since,
         });
         let mut reply = Reply::ok(json).code(exit::code(status, None));

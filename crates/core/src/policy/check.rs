@@ -9,6 +9,7 @@ use super::{
 use crate::approval;
 use crate::bounds::{self, Checked};
 use crate::envelope::{Decision, Severity, ToolClass};
+use crate::lease;
 use crate::problem::Problem;
 
 /// The gates whose verdict no command may give, for the change could have written the command.
@@ -433,7 +434,12 @@ fn caps(policy: &Policy) -> Checked {
         ("caps.cost_cents", caps.cost_cents, 0, 10_000_000),
         ("caps.tokens_soft", caps.tokens_soft, 1, 100_000_000),
         ("caps.tokens_hard", caps.tokens_hard, 1, 100_000_000),
-        ("caps.lease_seconds", caps.lease_seconds, 10, 86_400),
+        (
+            "caps.lease_seconds",
+            caps.lease_seconds,
+            10,
+            lease::LONGEST.as_secs(),
+        ),
         (
             "caps.delete_share_percent",
             caps.delete_share_percent,

@@ -62,12 +62,14 @@ impl Store {
             })
         })?;
         for id in waiting.into_iter().filter(|id| !begun.contains(id)) {
-            let is_free = |task: &TaskFolder| task.lease().is_ok_and(|lease| lease.is_none());
+            // One that cannot be read is named among what is stuck, and nobody waits for it.
+            let is_free = |task: &TaskFolder| {
+                task.lease().is_ok_and(|lease| lease.is_none()) && task.task_bytes().is_ok()
+            };
             let Some(task) = self.task(&id).ok().filter(is_free) else {
                 continue;
             };
-            let is_queued = task.state() == State::Inbox;
-            if is_queued && self.done_under_its_key(&id)?.is_some() {
+            if task.state() == State::Inbox && !self.is_wanted(&id)? {
                 continue;
             }
             let taken = Taken::of(&task);

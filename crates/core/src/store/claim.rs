@@ -72,7 +72,8 @@ impl Store {
         self.lock_held(task, &held, holder, length, now)
     }
 
-    /// The same, but passes a task by that somebody is in the middle of changing.
+    /// The same, but passes a task by that somebody is in the middle of changing, or that cannot be read: it is
+    /// named among what is stuck, and the others must not wait for it.
     fn lock_if_free(
         &self,
         id: &TaskId,
@@ -81,14 +82,19 @@ impl Store {
         now: Moment,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         let task = match self.task(id) {
-            Ok(task) if task.state() == State::Inbox => task,
+            Ok(task) if task.state() == State::Inbox && task.task_bytes().is_ok() => task,
             Ok(_) => return Ok(Err(Conflict::NotFound)),
-            Err(problem) if problem.code == "TASK_NOT_FOUND" => return Ok(Err(Conflict::NotFound)),
+            Err(problem) if ["TASK_NOT_FOUND", "QUEUE_BROKEN"].contains(&problem.code.as_str()) => {
+                return Ok(Err(Conflict::NotFound));
+            }
             Err(problem) => return Err(problem),
         };
-        match task.hold_if_free()? {
-            Some(held) => self.lock_held(task, &held, holder, length, now),
-            None => Ok(Err(Conflict::NotFound)),
+        let Some(held) = task.hold_if_free()? else {
+            return Ok(Err(Conflict::NotFound));
+        };
+        match self.lock_held(task, &held, holder, length, now) {
+            Err(problem) if problem.code == "LOCK_BROKEN" => Ok(Err(Conflict::NotFound)),
+            locked => locked,
         }
     }
 
@@ -194,7 +200,7 @@ impl Store {
         actor: Actor,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         let found = self.in_order(now, Some(actor), |(id, _)| {
-            if self.done_under_its_key(&id)?.is_some() {
+            if !self.is_wanted(&id)? {
                 return Ok(ControlFlow::Continue(()));
             }
             match self.lock_if_free(&id, holder, length, now)? {
@@ -211,9 +217,9 @@ impl Store {
     /// `QUEUE_BROKEN`.
     pub fn has_next(&self, now: Moment) -> Result<bool, Problem> {
         let found = self.in_order(now, None, |(id, _)| {
-            Ok(match self.done_under_its_key(&id)? {
-                None => ControlFlow::Break(()),
-                Some(_) => ControlFlow::Continue(()),
+            Ok(match self.is_wanted(&id)? {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             })
         })?;
         Ok(found.is_some() || self.has_loose_files()?)

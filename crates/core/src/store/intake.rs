@@ -72,7 +72,7 @@ impl Store {
             Ok(task) => task,
             Err(problem) => return self.block_loose(inbox, name, &bytes, &problem.message, actor),
         };
-        if self.is_same_task(&task.task_id, &bytes)? {
+        if self.is_same_task(&task.task_id, &bytes) {
             // A crash after the folder was made and before the loose file was removed.
             return inbox.remove(name).map_err(|error| broken(name, &error));
         }
@@ -114,11 +114,10 @@ impl Store {
         inbox.remove(name).map_err(|error| broken(name, &error))
     }
 
-    fn is_same_task(&self, id: &TaskId, bytes: &[u8]) -> Result<bool, Problem> {
-        Ok(match self.task(id) {
-            Ok(task) => task.task_bytes()? == bytes,
-            Err(_) => false,
-        })
+    /// One that cannot be read is another one: its id is taken, and the file must not keep others waiting.
+    fn is_same_task(&self, id: &TaskId, bytes: &[u8]) -> bool {
+        let there = self.task(id).and_then(|task| task.task_bytes());
+        there.is_ok_and(|there| there == bytes)
     }
 
     fn block_loose(

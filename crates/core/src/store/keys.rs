@@ -21,6 +21,17 @@ struct KeyRecord {
     content_sha256: String,
 }
 
+impl KeyRecord {
+    /// The record of a task, as it is written.
+    fn of(task: &Task) -> io::Result<Vec<u8>> {
+        let record = Self {
+            task_id: task.task_id.clone(),
+            content_sha256: content_sha256(task),
+        };
+        serde_json::to_vec(&record).map_err(io::Error::from)
+    }
+}
+
 /// As much of a task as its key.
 #[derive(Deserialize)]
 struct Keyed {
@@ -36,6 +47,9 @@ impl Store {
     /// `IDEMPOTENCY_CONFLICT` when the content was another, `QUEUE_BROKEN`.
     pub(super) fn known_by_key(&self, task: &Task) -> Result<Option<TaskId>, Problem> {
         let key = task.idempotency_key.as_deref();
+        if key.is_some() {
+            self.names().map_err(|error| broken("keys", &error))?;
+        }
         let Some(record) = key.map(|key| self.key_record(key)).transpose()?.flatten() else {
             return Ok(None);
         };
@@ -59,15 +73,35 @@ impl Store {
         let Some(key) = &task.idempotency_key else {
             return Ok(());
         };
-        let record = KeyRecord {
-            task_id: task.task_id.clone(),
-            content_sha256: content_sha256(task),
-        };
-        let bytes = serde_json::to_vec(&record)
-            .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
+        let bytes = KeyRecord::of(task).map_err(|error| broken("keys", &error))?;
         // What stands there is of a task that is gone, or never came.
         let kept = self.folder("keys")?.replace(&key_file(key), &bytes);
         kept.map_err(|error| broken("keys", &error))
+    }
+
+    /// Puts down every key again of which there is a task and no record. Of several tasks under one key, as
+    /// they come when keys were lost before, one that is done counts. The caller holds the queue's mutex.
+    pub(super) fn remake_keys(&self) -> io::Result<()> {
+        let keys = self.queue.sub("keys")?;
+        for state in [State::Done].into_iter().chain(State::ALL) {
+            let folder = self.queue.sub(state.name())?;
+            for entry in folder.list()?.into_iter().filter(|entry| entry.is_folder) {
+                let read = folder.sub(&entry.name);
+                let read = read.and_then(|task| task.read("task.json", task::MAX_BYTES));
+                // One that cannot be read is named among what is stuck.
+                let Some(task) = read.ok().and_then(|bytes| Task::parse(&bytes).ok()) else {
+                    continue;
+                };
+                let Some(key) = &task.idempotency_key else {
+                    continue;
+                };
+                let (name, bytes) = (key_file(key), KeyRecord::of(&task)?);
+                if task.task_id.as_str() == entry.name && !keys.exists(&name)? {
+                    keys.write_new(&name, &bytes)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The other task of this one's key, where that is done: then this one is not picked. A task that
@@ -92,6 +126,19 @@ impl Store {
         };
         let is_done = self.find(&record.task_id)? == Some(State::Done);
         Ok(is_done.then_some(record.task_id))
+    }
+
+    /// Whether a task of the inbox may be picked as far as its key goes. One whose key cannot be read may not:
+    /// it is named among what is stuck, and the others must not wait for it.
+    ///
+    /// # Errors
+    /// `STORE_UNREACHABLE`.
+    pub(super) fn is_wanted(&self, id: &TaskId) -> Result<bool, Problem> {
+        match self.done_under_its_key(id) {
+            Ok(done) => Ok(done.is_none()),
+            Err(problem) if problem.code == "QUEUE_BROKEN" => Ok(false),
+            Err(problem) => Err(problem),
+        }
     }
 
     fn key_record(&self, key: &str) -> Result<Option<KeyRecord>, Problem> {

@@ -109,15 +109,28 @@ impl Store {
     ) -> Vec<Wedge> {
         let mut found = Vec::new();
         self.look_at_switches(&mut found, now);
+        let lacks = self.check_parts().err();
+        found.extend(
+            lacks
+                .iter()
+                .map(|problem| of_problem("QUEUE_BROKEN", None, problem)),
+        );
         let entries = match self.scan(&State::ALL) {
             Ok((_, entries)) => entries,
             Err(problem) => {
-                found.push(of_problem("QUEUE_BROKEN", None, &problem));
+                if lacks.is_none() {
+                    found.push(of_problem("QUEUE_BROKEN", None, &problem));
+                }
                 return found;
             }
         };
-        let open = entries.iter().filter(|entry| entry.state != State::Done);
-        let ids: HashSet<String> = open.map(|entry| entry.task_id.clone()).collect();
+        // Nothing leaves `done`, so there only what the log puts elsewhere is worth a look.
+        let is_open = |entry: &&TaskEntry| {
+            let said = said.map(|said| said.get(&entry.task_id));
+            entry.state != State::Done || said.is_some_and(|said| said != Some(&State::Done))
+        };
+        let ids = entries.iter().filter(is_open);
+        let ids: HashSet<String> = ids.map(|entry| entry.task_id.clone()).collect();
         let histories = match self.log().and_then(|log| log.histories(ids)) {
             Ok(histories) => Some(histories),
             Err(problem) => {
@@ -125,17 +138,13 @@ impl Store {
                 None
             }
         };
-        let mut seen: HashMap<&str, State> = HashMap::new();
-        for entry in &entries {
-            if let Some(first) = seen.insert(&entry.task_id, entry.state) {
-                found.push(twice(&entry.task_id, first, entry.state));
-            }
-        }
-        for entry in entries.iter().filter(|entry| entry.state != State::Done) {
+        let (seen, twofold) = of_twofold(&entries, &mut found);
+        let of_one = |entry: &&TaskEntry| !twofold.contains(entry.task_id.as_str());
+        for entry in entries.iter().filter(is_open).filter(of_one) {
             found.extend(self.of_task(entry, histories.as_ref(), most_tries, now));
         }
-        found.extend(said.map(|said| gone(said, &seen)).unwrap_or_default());
-        found.extend(self.of_links());
+        found.extend(said.map(|said| self.gone(said, &seen)).unwrap_or_default());
+        found.extend(self.of_strange());
         found.extend(self.of_head(patience, now));
         found
     }
@@ -147,16 +156,9 @@ impl Store {
             found.push(wedge("STOP_ON", None, why, "baton resume").since(since));
         }
         if self.is_mutex_kept() {
-            let why = "a process sits on .autodev_queue/keys/.mutex and does not go on";
-            found.push(
-                wedge(
-                    "QUEUE_BUSY",
-                    None,
-                    why,
-                    "fuser -v .autodev_queue/keys/.mutex",
-                )
-                .broken(),
-            );
+            let why = "a process sits on the queue's lock and does not go on";
+            let next = self.who_sits_on("keys/.mutex");
+            found.push(wedge("QUEUE_BUSY", None, why, next).broken());
         }
         match self.merge_lease() {
             Err(problem) => found.push(of_problem("LOCK_BROKEN", None, &problem)),
@@ -166,6 +168,17 @@ impl Store {
                 found.push(left.since(Some(lease.claimed_at)));
             }
             Ok(_) => {}
+        }
+    }
+
+    /// How to find the process that has a lock. In a database no file is locked that lies in the queue.
+    fn who_sits_on(&self, what: &str) -> String {
+        match self.database.is_none() {
+            true => format!("fuser -v .autodev_queue/{what}"),
+            false => {
+                "baton ops workers; look for a baton process that was stopped, on each machine"
+                    .to_owned()
+            }
         }
     }
 
@@ -190,13 +203,20 @@ impl Store {
         let id = entry.task_id.as_str();
         let task = match TaskId::parse(id).and_then(|id| self.task(&id)) {
             Ok(task) => task,
-            // A loose file, a task that went away meanwhile, or one that lies in two states.
-            Err(problem) if ["TASK_NOT_FOUND", "QUEUE_BROKEN"].contains(&problem.code.as_str()) => {
-                return Vec::new();
+            // A loose file, or a task that went away meanwhile.
+            Err(problem) if problem.code == "TASK_NOT_FOUND" => return Vec::new(),
+            Err(problem) => {
+                let at = &entry.path;
+                let next =
+                    format!("look at {at}: a folder that this account can read has to lie there");
+                let broken = wedge("TASK_BROKEN", Some(id), problem.message, next);
+                return vec![broken.broken()];
             }
-            Err(problem) => return vec![of_problem("TASK_BROKEN", Some(id), &problem)],
         };
         let since = entry.updated_at.clone();
+        if let Some(unread) = self.of_file(&task) {
+            return vec![unread.since(since)];
+        }
         let mut found: Vec<Wedge> = self
             .of_lock(&task, since.as_ref(), now)
             .into_iter()
@@ -213,12 +233,26 @@ impl Store {
         found
     }
 
+    /// A task whose own file cannot be read, and that did not just go on.
+    fn of_file(&self, task: &TaskFolder) -> Option<Wedge> {
+        let problem = task.task_bytes().err()?;
+        if !self.lies_there(task).unwrap_or(true) {
+            return None;
+        }
+        let id = task.id().as_str();
+        let next = format!(
+            "put {} back from a copy, readable for this account; or: baton ops cancel --id {id}",
+            task.path("task.json")
+        );
+        Some(wedge("TASK_BROKEN", Some(id), problem.message, next).broken())
+    }
+
     fn of_lock(&self, task: &TaskFolder, since: Option<&String>, now: Moment) -> Option<Wedge> {
         let id = task.id().as_str();
         let is_free = || !matches!(task.hold_if_free(), Ok(None));
         if !asked(is_free) {
             let why = "a process is in the middle of a change and does not go on";
-            let next = format!("fuser -v .autodev_queue/{}/{id}", task.state());
+            let next = self.who_sits_on(&format!("{}/{id}", task.state()));
             return Some(
                 wedge("TASK_BUSY", Some(id), why, next)
                     .since(since.cloned())
@@ -243,30 +277,30 @@ impl Store {
     fn of_key(&self, task: &TaskFolder) -> Option<Wedge> {
         let id = task.id();
         let waits = task.state() == State::Inbox;
-        let done = waits.then(|| self.done_under_its_key(id).ok()).flatten();
-        let done = done.flatten()?;
+        let done = match waits.then(|| self.done_under_its_key(id))? {
+            Ok(done) => done?,
+            // That there are no keys at all is said of the queue.
+            Err(problem) => {
+                let is_its_own = self.folder("keys").is_ok();
+                return is_its_own.then(|| of_problem("TASK_BROKEN", Some(id.as_str()), &problem));
+            }
+        };
         let why = format!("{done} is done under the same idempotency key, so nobody picks it");
         let next = format!("baton ops cancel --id {id}");
         Some(wedge("KEY_DONE", Some(id.as_str()), why, next))
     }
 
-    /// Links in the inbox are never taken in.
-    fn of_links(&self) -> Vec<Wedge> {
-        let Ok(inbox) = self.state_folder(State::Inbox) else {
-            return Vec::new();
-        };
-        let odd = inbox.odd_names().unwrap_or_default().into_iter();
-        odd.map(|name| {
-            let name = name.escape_debug().to_string();
-            let why = format!("inbox/{name} is no file and no folder, so it is never taken in");
-            wedge(
-                "LOOSE_REFUSED",
-                None,
-                why,
-                "baton submit --file FILE, and remove it",
-            )
-        })
-        .collect()
+    /// What lies in the inbox and is never taken in: links, files of another name than `*.json`.
+    fn of_strange(&self) -> Vec<Wedge> {
+        let strange = self.strange_in_inbox().into_iter();
+        strange
+            .map(|(name, what)| {
+                let name = name.escape_debug().to_string();
+                let why = format!("inbox/{name} is {what}, so it is never taken in");
+                let next = "baton submit FILE, if it is a task's, and remove it";
+                wedge("LOOSE_REFUSED", None, why, next)
+            })
+            .collect()
     }
 
     /// The task that is next, when nobody has picked it for too long.
@@ -284,6 +318,27 @@ impl Store {
         let why = format!("it is next of {count} in the inbox, and no worker picks it");
         let next = format!("baton run {id}");
         Some(wedge("HEAD_WAITS", Some(id.as_str()), why, next).since(Some(clock::rfc3339(since))))
+    }
+
+    /// Tasks of the log that lie nowhere, each since its last line.
+    fn gone(&self, said: &States, seen: &HashMap<&str, State>) -> Vec<Wedge> {
+        let lost = said.keys().filter(|id| !seen.contains_key(id.as_str()));
+        let mut ids: Vec<_> = lost.cloned().collect();
+        ids.sort();
+        let histories = self
+            .log()
+            .and_then(|log| log.histories(ids.iter().cloned().collect()));
+        let histories = histories.unwrap_or_default();
+        let gone = ids.iter().map(|id| {
+            let state = said.get(id).map(|state| state.name()).unwrap_or_default();
+            let why = format!("the log says that it lies in {state}, and it lies nowhere");
+            let next = "baton watchdog --once, for a submission that was cut off; else put the folder back \
+                        from a copy, or submit the task again";
+            let last = histories.get(id).and_then(|events| events.last());
+            let since = last.map(|event| event.ts.clone());
+            wedge("TASK_GONE", Some(id), why, next).since(since).broken()
+        });
+        gone.collect()
     }
 }
 
@@ -384,7 +439,7 @@ fn of_place(task: &TaskFolder, events: &[Event]) -> Option<Wedge> {
         Place::Unknown => {
             let why = format!("it lies in {lies}, and the log knows no such task");
             let next = format!(
-                "take .autodev_queue/{lies}/{id} away, then: baton submit --file task.json"
+                "take .autodev_queue/{lies}/{id} away, then: baton submit FILE, with its task.json"
             );
             Some(wedge("TASK_UNKNOWN", Some(id), why, next).broken())
         }
@@ -416,26 +471,25 @@ fn of_tries(
     Some(wedge("UNHELD", Some(id), why, format!("baton run {id}")).since(since))
 }
 
+/// Every task with its last state, and those that lie in two.
+fn of_twofold<'e>(
+    entries: &'e [TaskEntry],
+    found: &mut Vec<Wedge>,
+) -> (HashMap<&'e str, State>, HashSet<&'e str>) {
+    let (mut seen, mut twofold) = (HashMap::new(), HashSet::new());
+    for entry in entries {
+        let id = entry.task_id.as_str();
+        if let Some(first) = seen.insert(id, entry.state) {
+            found.push(twice(id, first, entry.state).since(entry.updated_at.clone()));
+            twofold.insert(id);
+        }
+    }
+    (seen, twofold)
+}
+
 /// A task under two names.
 fn twice(id: &str, first: State, second: State) -> Wedge {
     let why = format!("it lies in {first} and in {second}: one folder is another's, or a copy");
     let next = format!("baton watchdog --once, or move .autodev_queue/{first}/{id} away");
     wedge("TASK_TWICE", Some(id), why, next).broken()
-}
-
-/// Tasks of the log that lie nowhere.
-fn gone(said: &States, seen: &HashMap<&str, State>) -> Vec<Wedge> {
-    let mut ids: Vec<_> = said
-        .keys()
-        .filter(|id| !seen.contains_key(id.as_str()))
-        .collect();
-    ids.sort();
-    let gone = ids.into_iter().map(|id| {
-        let state = said.get(id).map(|state| state.name()).unwrap_or_default();
-        let why = format!("the log says that it lies in {state}, and it lies nowhere");
-        let next = "baton watchdog --once, for a submission that was cut off; else put the folder back \
-                    from a copy, or submit the task again";
-        wedge("TASK_GONE", Some(id), why, next).broken()
-    });
-    gone.collect()
 }

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::{Store, broken, database, pinned, placed};
+use super::{Store, broken, database, parts, pinned, placed};
 use crate::audit::{Action, Log};
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
@@ -62,7 +62,7 @@ impl Store {
     /// Makes what is missing of the queue's folders and of the log; says whether a key or a head was.
     pub(super) fn furnish(&self) -> Result<bool, Problem> {
         let states = State::ALL.into_iter().map(State::name);
-        for name in states.chain(["approved", "keys"]) {
+        for name in states.chain(parts::MORE) {
             let made = self.queue.sub_or_new(name);
             made.map_err(|error| broken(name, &error))?;
         }

@@ -105,7 +105,7 @@ impl Store {
 
     pub(super) fn merge_lease(&self) -> Result<Option<Lease>, Problem> {
         match self.queue.read(FILE, lease::MAX_BYTES) {
-            Ok(bytes) => Lease::parse(&bytes).map(Some),
+            Ok(bytes) => Lease::read(&bytes, &format!("{QUEUE_ROOT}/{FILE}")).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(broken(FILE, &error)),
         }

@@ -27,6 +27,7 @@ mod merge_lock;
 mod names;
 mod network;
 mod order;
+mod parts;
 mod pinned;
 mod placed;
 mod second_names;
@@ -234,7 +235,15 @@ impl Store {
     }
 
     fn folder(&self, name: &str) -> Result<Directory, Problem> {
-        self.queue.sub(name).map_err(|error| broken(name, &error))
+        self.queue.sub(name).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                let why = format!("the queue has no folder {name}: somebody took it away");
+                Problem::fail("QUEUE_BROKEN", why).hint(format!(
+                    "put .autodev_queue/{name} back with what was in it; baton init makes an empty one"
+                ))
+            }
+            _ => broken(name, &error),
+        })
     }
 
     fn state_folder(&self, state: State) -> Result<Directory, Problem> {

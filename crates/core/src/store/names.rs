@@ -42,8 +42,9 @@ impl Store {
         drop(noted);
     }
 
-    /// The index, made of what is there where it is missing.
-    fn names(&self) -> io::Result<Directory> {
+    /// The index, made of what is there where it is missing. Where it is, the keys were not lost either; where
+    /// it is not, they are made again along with it, so that no key is forgotten.
+    pub(super) fn names(&self) -> io::Result<Directory> {
         let keys = self.queue.sub("keys")?;
         match keys.sub(FOLDER) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -59,6 +60,7 @@ impl Store {
                 note(&names, &id)?;
             }
         }
+        self.remake_keys()?;
         keys.move_to(&temporary, &keys, FOLDER)?;
         Ok(names)
     }

@@ -95,6 +95,8 @@ impl Store {
         mut visit: impl FnMut(Waiting) -> Result<ControlFlow<T>, Problem>,
     ) -> Result<Option<T>, Problem> {
         let failed = |error: io::Error| broken(FOLDER, &error);
+        // Each task is passed by that cannot be opened; a queue that lacks a part must not look empty for it.
+        self.check_parts()?;
         let inbox = self.state_folder(State::Inbox)?;
         if self.is_look_due() {
             self.look(&inbox, actor, &self.indexed().map_err(failed)?)?;
@@ -237,6 +239,15 @@ impl Walk<'_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // Claimed. Whoever comes at the same time drops the name as well.
                     drop(bucket.forget(&name));
+                    continue;
+                }
+                // A file in its place, or a folder that is not ours to read: the others must not wait for it.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+                    ) =>
+                {
                     continue;
                 }
                 Err(error) => return Err(broken(id.as_str(), &error)),

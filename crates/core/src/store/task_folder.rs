@@ -4,9 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::calls::CALLS;
+use super::Directory;
 use super::hold::Depth;
-use super::{Directory, broken};
 use crate::candidate::Candidate;
 use crate::envelope::{Artifact, ArtifactKind, Envelope, QUEUE_ROOT, Status};
 use crate::lease::{self, Lease};
@@ -15,11 +14,10 @@ use crate::state::State;
 use crate::task::{Task, TaskId};
 use crate::{candidate, digest, task};
 
-const TASK_FILE: &str = "task.json";
+pub(super) const TASK_FILE: &str = "task.json";
 pub(super) const LOCK_FILE: &str = ".lock";
 const CANDIDATE_FILE: &str = "candidate.json";
 const PATCH_FILE: &str = "draft.patch";
-const ATTEMPTS: &str = "attempts";
 /// Evidence files and the like: the largest that is read back, in bytes.
 const MAX_FILE: usize = 256 << 20;
 
@@ -316,12 +314,9 @@ impl TaskFolder {
     /// `LOCK_BROKEN`.
     pub fn lease(&self) -> Result<Option<Lease>, Problem> {
         match self.folder.read(LOCK_FILE, lease::MAX_BYTES) {
-            Ok(bytes) => Lease::parse(&bytes).map(Some),
+            Ok(bytes) => Lease::read(&bytes, &self.path(LOCK_FILE)).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Problem::fail(
-                "LOCK_BROKEN",
-                format!("{}: {error}", self.path(LOCK_FILE)),
-            )),
+            Err(error) => Err(lease::broken(&self.path(LOCK_FILE), &error)),
         }
     }
 
@@ -344,7 +339,13 @@ impl TaskFolder {
                 show(fence)
             ),
         )
-        .hint("somebody else holds the task by now; look with: baton status"))
+        .hint(match held {
+            Some(_) => "somebody else holds the task by now; look with: baton status".to_owned(),
+            None => format!(
+                "nobody holds it: it was cancelled, given back or taken back; baton show {}",
+                self.id
+            ),
+        }))
     }
 
     /// The candidate, once there is one.
@@ -425,57 +426,6 @@ impl TaskFolder {
             Artifact::new(ArtifactKind::Other, self.path(CANDIDATE_FILE), note),
             candidate,
         ))
-    }
-
-    /// Moves everything that the last attempt made into `attempts/<number>/`; the task itself stays.
-    /// What a killed run moved there already stays there.
-    ///
-    /// # Errors
-    /// `IO_ERROR`.
-    pub fn set_attempt_aside(&self, number: u32) -> Result<(), Problem> {
-        let target = self
-            .folder
-            .sub_or_new(ATTEMPTS)
-            .and_then(|attempts| attempts.sub_or_new(&number.to_string()))
-            .map_err(|error| self.trouble(ATTEMPTS, &error))?;
-        for entry in self
-            .folder
-            .list()
-            .map_err(|error| self.trouble(".", &error))?
-        {
-            if [TASK_FILE, ATTEMPTS, LOCK_FILE, CALLS].contains(&entry.name.as_str()) {
-                continue;
-            }
-            self.folder
-                .move_to(&entry.name, &target, &entry.name)
-                .map_err(|error| self.trouble(&entry.name, &error))?;
-        }
-        Ok(())
-    }
-
-    /// An attempt that was set aside, to be read like the task itself.
-    ///
-    /// # Errors
-    /// `FILE_MISSING`, `FILE_UNREADABLE`.
-    pub fn attempt(&self, number: u32) -> Result<Self, Problem> {
-        let folder = self
-            .folder
-            .sub(ATTEMPTS)
-            .and_then(|folder| folder.sub(&number.to_string()))
-            .map_err(|error| self.trouble(ATTEMPTS, &error))?;
-        Ok(Self::new(self.id.clone(), self.state, folder))
-    }
-
-    /// How many attempts were set aside.
-    ///
-    /// # Errors
-    /// `FILE_UNREADABLE`.
-    pub fn attempts(&self) -> Result<u32, Problem> {
-        match self.folder.sub(ATTEMPTS).and_then(|folder| folder.list()) {
-            Ok(entries) => Ok(u32::try_from(entries.len()).unwrap_or(u32::MAX)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(broken(ATTEMPTS, &error)),
-        }
     }
 }
 

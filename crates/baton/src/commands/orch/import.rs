@@ -13,7 +13,7 @@ use baton_core::task::TaskId;
 use serde_json::{Value, json};
 
 use super::table::{self, MAX_BYTES, QueueStatus, Row};
-use super::{Add, default_file, rows, to_task};
+use super::{Add, default_file, reading, rows, to_task};
 use crate::commands::{Shared, retry, submit};
 use crate::reply::Reply;
 
@@ -50,7 +50,7 @@ pub(super) fn run(
     session.check_stop()?;
     let file = arguments.file.clone();
     let file = file.map_or_else(|| default_file(session), Ok)?;
-    let rows = table::parse(&session.read_named(&file, MAX_BYTES)?)?;
+    let rows = reading::parse(&session.read_named(&file, MAX_BYTES)?)?;
     let mut imported = Imported::default();
     for row in &rows {
         session.check_stop()?;

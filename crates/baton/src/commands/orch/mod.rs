@@ -2,6 +2,7 @@
 //! commands go; the table is a view, and the folders stay the queue.
 
 mod import;
+mod reading;
 mod render;
 mod rows;
 mod table;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use baton_core::problem::Problem;
 use baton_core::task::{Priority, TaskId};
 use baton_core::{clock, digest, terminal};
 use clap::ValueEnum;
@@ -20,7 +19,7 @@ const MARK: &str = "<!-- rendered by baton: sha256=";
 const KST: Duration = Duration::from_secs(9 * 3600);
 
 /// The columns, as they are written.
-const COLUMNS: [&str; 8] = [
+pub(super) const COLUMNS: [&str; 8] = [
     "id",
     "priority",
     "status",
@@ -161,147 +160,9 @@ pub(super) fn is_as_rendered(bytes: &[u8]) -> bool {
     text == format!("{above}{MARK}{} -->\n", digest::sha256(above.as_bytes()))
 }
 
-/// Reads the table of a file, every row of it, or nothing.
-///
-/// # Errors
-/// `QUEUE_MD_INVALID` naming the line.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Row>, Problem> {
-    let text = std::str::from_utf8(bytes).map_err(|error| wrong(None, error.to_string()))?;
-    let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
-    let columns = lines
-        .by_ref()
-        .find_map(|(_, line)| columns(&cells(line)?))
-        .ok_or_else(|| {
-            let why = "there is no table with the columns id, status and task";
-            wrong(None, why.to_owned())
-        })?;
-    let mut rows: Vec<Row> = Vec::new();
-    for (at, line) in lines {
-        let Some(cells) = cells(line) else {
-            // The table ends with the first line that is none of its.
-            break;
-        };
-        if cells.iter().all(|cell| is_rule(cell)) {
-            continue;
-        }
-        if rows.len() == MOST_ROWS {
-            return Err(wrong(Some(at), format!("more than {MOST_ROWS} rows")));
-        }
-        let row = row(&columns, &cells).map_err(|why| wrong(Some(at), why))?;
-        if let Some(first) = rows
-            .iter()
-            .find(|other| other.id.folded() == row.id.folded())
-        {
-            return Err(wrong(Some(at), format!("a second row {}", first.id)));
-        }
-        rows.push(row);
-    }
-    Ok(rows)
-}
-
-fn wrong(line: Option<usize>, why: String) -> Problem {
-    let line = line
-        .map(|line| format!("line {line}: "))
-        .unwrap_or_default();
-    Problem::fail("QUEUE_MD_INVALID", format!("QUEUE.md: {line}{why}"))
-        .hint("mend it and import it again; nothing was taken in")
-}
-
-/// The cells of a line of a table. Some write a bar inside a cell as `\|`.
-fn cells(line: &str) -> Option<Vec<String>> {
-    let line = line.trim().replace("\\|", "/");
-    let inside = line.strip_prefix('|')?.strip_suffix('|')?;
-    Some(
-        inside
-            .split('|')
-            .map(|cell| cell.trim().to_owned())
-            .collect(),
-    )
-}
-
-fn is_rule(cell: &str) -> bool {
-    let dashes = cell.trim_matches(':');
-    !dashes.is_empty() && dashes.bytes().all(|byte| byte == b'-')
-}
-
-/// Where each known column stands, if this is a line of columns; they may stand in any order.
-fn columns(cells: &[String]) -> Option<Columns> {
-    let at = |name: &str| {
-        let mut names = cells.iter();
-        names.position(|cell| cell.eq_ignore_ascii_case(name))
-    };
-    let known = COLUMNS.map(at);
-    let has = |name: &str| at(name).is_some();
-    (has("id") && has("status") && has("task")).then_some(Columns {
-        known,
-        count: cells.len(),
-    })
-}
-
-struct Columns {
-    known: [Option<usize>; 8],
-    count: usize,
-}
-
-fn row(columns: &Columns, cells: &[String]) -> Result<Row, String> {
-    if cells.len() != columns.count {
-        let (got, expected) = (cells.len(), columns.count);
-        return Err(format!("{got} cells, expected {expected}"));
-    }
-    if let Some(odd) = cells.iter().find(|cell| cell.chars().any(is_odd)) {
-        let shown: String = terminal::visible_line(odd).chars().take(80).collect();
-        return Err(format!("a cell holds control characters: \"{shown}\""));
-    }
-    let [
-        id,
-        priority,
-        status,
-        owner_session,
-        task,
-        success_criteria,
-        due_at_kst,
-        notes,
-    ] = columns.known.map(|at| {
-        let found = at.and_then(|at| cells.get(at));
-        cell(found.map(String::as_str).unwrap_or_default())
-    });
-    if !due_at_kst.is_empty() {
-        from_kst(&due_at_kst)?;
-    }
-    Ok(Row {
-        id: TaskId::parse(&id).map_err(|problem| problem.message)?,
-        priority: read_priority(&priority)?,
-        status: QueueStatus::from_str(&status, true).map_err(|_| {
-            let names = QueueStatus::ALL.map(QueueStatus::name).join(", ");
-            format!("status \"{status}\", expected one of {names}")
-        })?,
-        owner_session,
-        task,
-        success_criteria,
-        due_at_kst,
-        notes,
-    })
-}
-
-/// What steers a terminal or turns the order of letters round. What else does not show is shown.
-fn is_odd(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    // A tab is no more than a blank.
-    turns || (c.is_control() && c != '\t')
-}
-
-fn read_priority(text: &str) -> Result<Priority, String> {
-    match text {
-        "" => Ok(Priority::default()),
-        "P0" => Ok(Priority::P0),
-        "P1" => Ok(Priority::P1),
-        "P2" => Ok(Priority::P2),
-        other => Err(format!("priority \"{other}\", expected P0, P1 or P2")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::reading::parse;
     use super::*;
     use proptest::prelude::*;
 
@@ -335,38 +196,6 @@ mod tests {
         ] {
             assert!(!is_as_rendered(other.as_bytes()), "{other}");
         }
-    }
-
-    #[test]
-    fn columns_stand_in_any_order_and_what_is_wrong_is_named_by_its_line() {
-        let text =
-            "text\n\n|Task|ID|x|Status|\n|:--|--|-|-|\n|a \\| b|T-1|y|done|\n\n|c|T-2|y|DONE|\n";
-        let rows = parse(text.as_bytes()).unwrap();
-        assert_eq!(rows.len(), 1, "the table ends with an empty line");
-        assert_eq!(
-            (rows[0].task.as_str(), rows[0].status),
-            ("a / b", QueueStatus::Done)
-        );
-        let head = "|id|status|task|priority|due_at_kst|\n";
-        for (line, expected) in [
-            ("|T-1|PENDING|a|P1|", "line 2: 4 cells, expected 5"),
-            ("|../x|PENDING|a|P1||", "cannot name a task"),
-            ("|T-1|OPEN|a|P1||", "line 2: status \"OPEN\""),
-            ("|T-1|PENDING|a|P9||", "priority \"P9\""),
-            ("|T-1|PENDING|a\u{1b}[31m|P1||", "control characters"),
-            ("|T-1|PENDING|a\u{202e}b|P1||", "control characters"),
-            ("|T-1|PENDING|a|P1|tomorrow|", "a time in Korea"),
-            ("|T-1|PENDING|a|P1|2026-02-31 10:00|", "a time in Korea"),
-            (
-                "|T-1|PENDING|a|P1||\n|t-1|PENDING|a|P1||",
-                "line 3: a second row T-1",
-            ),
-        ] {
-            let problem = parse(format!("{head}{line}\n").as_bytes()).unwrap_err();
-            assert_eq!(problem.code, "QUEUE_MD_INVALID");
-            assert!(problem.message.contains(expected), "{}", problem.message);
-        }
-        assert!(parse(b"no table").is_err() && parse(b"\xff").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_core::quorum::{Purpose, Quorum};
 use baton_core::signers::ALLOWED;
+use baton_core::store::Store;
 
 use super::case::Case;
 use super::points::Found;
@@ -140,7 +141,14 @@ pub(super) fn landed(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Pr
         return Ok(Found::Differs("the log names no commit".to_owned()));
     };
     let repository = case.session.repository()?;
-    let commit = repository.commit(Oid::parse(commit)?.as_str())?;
+    let commit = match repository.commit(Oid::parse(commit)?.as_str()) {
+        Err(problem) if problem.code == "BASE_MISSING" && is_of_many(case)? => {
+            let why =
+                format!("{commit} is not here: another machine landed it; git fetch, and again");
+            return Ok(Found::Unknown(why));
+        }
+        commit => commit?,
+    };
     let tree = repository.tree_of(&commit)?;
     if tree.as_str() != candidate.tree {
         let expected = &candidate.tree;
@@ -165,6 +173,11 @@ pub(super) fn landed(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Pr
         )));
     }
     still_there(case, ending, &commit)
+}
+
+/// Whether other machines land for this queue too. In a bundle the commit lies beside the log.
+fn is_of_many(case: &Case<'_>) -> Result<bool, Problem> {
+    Ok(!case.trust.is_bundle && Store::address(case.session.root()?)?.is_some())
 }
 
 /// The target has the commit in its history. A bundle has no branches, the caller's own clone may.

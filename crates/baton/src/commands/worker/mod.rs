@@ -21,7 +21,7 @@ use serde_json::json;
 
 use self::hand::Hand;
 use self::queue::Taken;
-use super::rounds::{Round, Rounds, Until};
+use super::rounds::{End, Round, Rounds, Until};
 use super::signals::{self, Signals};
 use super::{Shared, stuck, watchdog};
 use crate::reply::Reply;
@@ -89,18 +89,15 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     let mut worker = Worker::new(shared, &arguments)?;
-    let (ended_by, code) = worker.go()?;
+    let end = worker.go()?;
     // The last look: what was tried too often may have been tried just now.
     worker.look_again();
     let counts = &worker.counts;
-    let mut reply = Reply::ok(json!({
-        "command": "worker", "status": "OK", "ended_by": ended_by, "drafted": counts.drafted,
-        "refused": counts.refused, "need_input": counts.need_input, "released": counts.released,
-        "lost": counts.lost, "left": worker.left,
-    }))
-    .code(code);
-    reply.always_json = true;
-    Ok(reply)
+    Ok(end.reply(json!({
+        "command": "worker", "drafted": counts.drafted, "refused": counts.refused,
+        "need_input": counts.need_input, "released": counts.released, "lost": counts.lost,
+        "left": worker.left,
+    })))
 }
 
 impl<'a> Worker<'a> {
@@ -140,8 +137,8 @@ impl<'a> Worker<'a> {
         Session::new(common, Actor::Openclaw, None)
     }
 
-    /// Goes round until something ends it; says what, and the exit code.
-    fn go(&mut self) -> Result<(&'static str, u8), Problem> {
+    /// Goes round until something ends it; says what.
+    fn go(&mut self) -> Result<End, Problem> {
         let session = self.session();
         self.check_policy(&session)?;
         let signals = self.signals.clone();

@@ -50,7 +50,10 @@ pub(super) struct Taken {
 pub(super) fn waiting(session: &Session, name: &str) -> Result<Waiting, Problem> {
     let mut waiting = Waiting::default();
     let most = session.policy()?.caps.max_attempts;
-    let (_, entries) = session.store()?.scan(&[State::Claimed, State::Work])?;
+    let store = session.store()?;
+    // A queue that lacks a part must not look as if nothing waited.
+    store.check_parts()?;
+    let (_, entries) = store.scan(&[State::Claimed, State::Work])?;
     for entry in entries {
         let since = entry.updated_at.unwrap_or_default();
         match free(session, name, &entry.task_id, since) {

@@ -1,0 +1,95 @@
+//! The parts that a queue is made of: whether they are there, whether they can be written to, and what lies
+//! in the inbox and is no part of it.
+
+use std::io;
+
+use rustix::fs::OFlags;
+
+use super::{Store, broken};
+use crate::problem::Problem;
+use crate::state::State;
+use crate::task::TaskId;
+use crate::{audit, ids};
+
+/// What a queue has beside a folder for each state.
+pub(super) const MORE: [&str; 2] = ["approved", "keys"];
+/// As much as is written to see whether there is room.
+const TRIAL: [u8; 4096] = [b'\n'; 4096];
+
+impl Store {
+    /// Refuses a queue that lacks a part: where a task lies, or whether it was denied, cannot be told there.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn check_parts(&self) -> Result<(), Problem> {
+        let states = State::ALL.into_iter().map(State::name);
+        for name in states.chain(MORE) {
+            self.folder(name)?;
+        }
+        Ok(())
+    }
+
+    /// Whether every part of the queue can be written to: a file is put into each and taken away again.
+    ///
+    /// # Errors
+    /// `QUEUE_UNWRITABLE`.
+    pub fn try_writing(&self) -> Result<(), Problem> {
+        let states = State::ALL.into_iter().map(State::name);
+        let name = format!(".tmp-try-{}", ids::random_hex()?);
+        for part in states.chain(MORE) {
+            let folder = self.folder(part)?;
+            let tried = folder.write_new(&name, &TRIAL);
+            // What could not be written whole goes as well.
+            let removed = folder.remove(&name);
+            tried
+                .and(removed)
+                .map_err(|error| unwritable(part, &error))?;
+        }
+        let audit = self.local.sub("audit");
+        let tried = audit.and_then(|audit| {
+            audit.write_new(&name, &TRIAL)?;
+            audit.remove(&name)?;
+            audit.open_file(audit::FILE, OFlags::WRONLY | OFlags::APPEND)
+        });
+        tried.map(drop).map_err(|error| unwritable("audit", &error))
+    }
+
+    /// What lies in the inbox and is never taken in, with what it is.
+    pub(super) fn strange_in_inbox(&self) -> Vec<(String, &'static str)> {
+        let Ok(inbox) = self.state_folder(State::Inbox) else {
+            return Vec::new();
+        };
+        let odd = inbox.odd_names().unwrap_or_default().into_iter();
+        let mut strange: Vec<_> = odd.map(|name| (name, "no file and no folder")).collect();
+        for entry in inbox.list().unwrap_or_default() {
+            let is_taken_in = match entry.is_folder {
+                true => TaskId::parse(&entry.name).is_ok(),
+                false => entry.name.ends_with(".json"),
+            };
+            // What begins with a dot is some other program's.
+            if is_taken_in || entry.name.starts_with('.') {
+                continue;
+            }
+            let what = match entry.is_folder {
+                true => "a folder whose name is no task's",
+                false => "a file whose name does not end in .json",
+            };
+            if strange.iter().all(|(name, _)| *name != entry.name) {
+                strange.push((entry.name, what));
+            }
+        }
+        strange.sort();
+        strange
+    }
+}
+
+fn unwritable(part: &str, error: &io::Error) -> Problem {
+    match broken(part, error) {
+        lost if lost.code != "QUEUE_BROKEN" => lost,
+        _ => Problem::fail(
+            "QUEUE_UNWRITABLE",
+            format!("nothing can be written to {part}: {error}"),
+        )
+        .hint("make room on the disk, or give this account the right to write to .autodev_queue (who owns it: ls -ln)"),
+    }
+}
