@@ -36,3 +36,36 @@ fn what_is_decided_on_is_not_looked_at_again() {
     }
     bench.baton(["verify", "T-1"]).expect(0);
 }
+
+#[test]
+fn a_plan_looks_first() {
+    let bench = Bench::new();
+    bench.baton(["claim-lock", "--next", "--plan"]).expect(1);
+    bench
+        .baton(["claim-lock", "--task", "T-9", "--plan"])
+        .expect(1);
+    bench.submit("T-1", "src/**");
+    bench.baton(["claim-lock", "--next", "--plan"]).expect(0);
+    let claim = ["claim-lock", "--task", "T-1", "--owner", "a"];
+    bench.baton([&claim[..], &["--plan"]].concat()).expect(0);
+    bench.baton(claim).expect(0);
+    let other = ["claim-lock", "--task", "T-1", "--owner", "b", "--plan"];
+    bench.baton(other).expect(1);
+    for flag in ["--renew", "--release"] {
+        let planned = bench.baton([&claim[..], &[flag, "--plan"]].concat());
+        planned.expect(0);
+        assert_eq!(planned.findings(), ["PLAN_ONLY"], "{}", planned.stdout);
+    }
+    bench.patch_file("none.patch", "no patch at all\n");
+    for from in ["../nofile", "../none.patch"] {
+        let line = ["patch-draft", "--task", "T-1", "--from", from, "--plan"];
+        bench.baton(line).expect(1);
+    }
+    let path = fix(&bench);
+    let line = ["patch-draft", "--task", "T-1", "--from", &path, "--plan"];
+    bench.baton(line).expect(0);
+    bench.patch_file("note.json", r#"{"message":"hello"}"#);
+    let planned = bench.baton(["audit-append", "--event", "../note.json", "--plan"]);
+    assert!(said(&planned.expect(0), "summary").contains("would record"));
+    assert_eq!(planned.findings(), ["PLAN_ONLY"]);
+}
