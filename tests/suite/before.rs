@@ -38,6 +38,40 @@ fn what_is_decided_on_is_not_looked_at_again() {
 }
 
 #[test]
+fn a_patch_that_is_not_there_costs_no_attempt() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    bench.patch_file("empty.patch", "");
+    for from in ["../nofile.patch", "..", "../empty.patch"] {
+        let refused = bench.baton(["run", "T-1", "--from", from]).expect(1);
+        assert_eq!(refused["code"], "FILE_UNREADABLE", "{refused}");
+    }
+    for line in [
+        &["run", "T-1"][..],
+        &["run", "T-1", "--producer", "command"],
+        &["run", "T-1", "--producer", "ollama", "--fuzz"],
+    ] {
+        let refused = bench.baton(line);
+        assert_ne!(refused.code, 0, "{}", refused.stderr);
+    }
+    assert!(bench.task("inbox", "T-1").is_dir(), "nobody claimed it");
+    bench
+        .baton(["run", "T-1", "--from", &fix(&bench)])
+        .expect(0);
+}
+
+#[test]
+fn a_patch_that_is_refused_asks_for_its_own_recovery() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let wrong = std::fs::read_to_string(fix(&bench)).unwrap();
+    let wrong = wrong.replace("-echo 1", "-echo 7");
+    let wrong = bench.patch_file("wrong.patch", &wrong);
+    let ended = bench.baton(["run", "T-1", "--from", wrong.to_str().unwrap()]);
+    assert_eq!(ended.expect(1)["data"]["recovery_refs"], json!(["R3"]));
+}
+
+#[test]
 fn a_plan_looks_first() {
     let bench = Bench::new();
     bench.baton(["claim-lock", "--next", "--plan"]).expect(1);

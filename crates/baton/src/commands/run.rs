@@ -1,6 +1,7 @@
 //! `baton run`: the whole way in process, with a step list for people.
 
 mod arguments;
+mod before;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -104,6 +105,7 @@ impl<'a> Way<'a> {
         if self.arguments.apart && !self.state()?.is_some_and(is_open) {
             return Err(self.is_elsewhere());
         }
+        self.check_source()?;
         let mut left = self.session()?.policy()?.landing.max_rebases;
         loop {
             let went = match self.state()? {
@@ -163,19 +165,6 @@ impl<'a> Way<'a> {
         let id = self.task.clone().unwrap_or_default();
         let why = format!("task {id} was taken further, or away, by another");
         Problem::fail("LOCK_CONFLICT", why).hint(format!("baton show {id}"))
-    }
-
-    fn at_rest(&self, state: State) -> Problem {
-        let id = self.task.clone().unwrap_or_default();
-        Problem::fail(
-            "STATE_RULE",
-            format!("task {id} is in {state}; there is nothing to run"),
-        )
-        .hint(if state == State::Blocked {
-            format!("see why: baton show {id}; start again: baton retry {id}")
-        } else {
-            format!("baton show {id}")
-        })
     }
 
     fn claim(&mut self) -> Result<bool, Problem> {
