@@ -103,3 +103,47 @@ fn a_plan_looks_first() {
     assert!(said(&planned.expect(0), "summary").contains("would record"));
     assert_eq!(planned.findings(), ["PLAN_ONLY"]);
 }
+
+#[test]
+fn a_no_says_who_and_why_and_undoes_no_landing() {
+    let bench = Bench::new();
+    bench.waiting("T-1");
+    bench.waiting("T-2");
+    bench.baton(["approve", "T-1"]).expect(0);
+    bench.baton(["run", "T-1"]).expect(0);
+    let refused = bench.baton(["reject", "T-1"]).expect(1);
+    assert_eq!(refused["code"], "STATE_RULE");
+    assert!(said(&refused, "next").contains("baton rollback T-1"));
+    bench
+        .baton(["reject", "T-2", "--reason", "looks crooked"])
+        .expect(0);
+    let status = bench.baton(["status"]).expect(0);
+    let shown = bench.baton(["show", "T-2"]).expect(0);
+    for said in [&status["tasks"][0]["waits_for"], &shown["stopped"]] {
+        let said = said.as_str().unwrap();
+        assert!(
+            said.contains("Op <op@baton.example>: looks crooked"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_stop_says_who_and_why() {
+    let bench = Bench::new();
+    bench.baton(["stop", "--reason", "disk on fire"]).expect(0);
+    let checked = bench.baton(["stop-check"]).expect(4);
+    let status = bench.baton(["status"]).expect(0);
+    for said in [&checked["summary"], &status["stop"]] {
+        let said = said.as_str().unwrap();
+        assert!(
+            said.contains("Op <op@baton.example> set it: disk on fire"),
+            "{said}"
+        );
+    }
+    assert!(bench.baton(["doctor"]).stderr.contains("disk on fire"));
+    bench.baton(["resume"]).expect(0);
+    std::fs::write(bench.queue().join("STOP"), "").unwrap();
+    let by_hand = bench.baton(["stop-check"]).expect(4);
+    assert!(!said(&by_hand, "summary").contains("disk"), "{by_hand}");
+}
