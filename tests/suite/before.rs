@@ -147,3 +147,21 @@ fn a_stop_says_who_and_why() {
     let by_hand = bench.baton(["stop-check"]).expect(4);
     assert!(!said(&by_hand, "summary").contains("disk"), "{by_hand}");
 }
+
+#[test]
+fn a_digest_that_names_another_rehearsal_is_refused() {
+    let bench = Bench::new();
+    let path = bench.root().join(".autodev_ssot/POLICY.json");
+    let mut policy: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    policy["caps"]["max_attempts"] = json!(4);
+    std::fs::write(&path, policy.to_string()).unwrap();
+    for digest in ["123456", "zz"] {
+        let refused = bench.baton(["policy", "accept", "--digest", digest]);
+        assert_eq!(refused.expect(3)["code"], "FLIPS_NOT_ACCEPTED");
+    }
+    let rehearsed = bench.baton(["policy", "rehearse"]).expect(0);
+    let digest = rehearsed["digest"].as_str().unwrap();
+    bench
+        .baton(["policy", "accept", "--digest", digest])
+        .expect(0);
+}

@@ -160,7 +160,12 @@ fn accept(session: &Session, matches: &ArgMatches) -> Result<Reply, Problem> {
     let rehearsal = Rehearsal::of(session, matches)?;
     let digest = rehearsal.digest();
     let given = matches.get_one::<String>("digest");
-    if !rehearsal.flips.is_empty() && given != Some(&digest) {
+    let names_it = match given {
+        // Nothing flips, so there is nothing that a digest would have to name.
+        None => rehearsal.flips.is_empty(),
+        Some(given) => *given == digest,
+    };
+    if !names_it {
         return Err(flips_not_accepted(&rehearsal, given));
     }
     let (store, by) = (session.store()?, operator(session)?);
@@ -194,13 +199,12 @@ fn flips_not_accepted(rehearsal: &Rehearsal, given: Option<&String>) -> Problem 
         format!("--digest {}", given.escape_debug())
     });
     let digest = rehearsal.digest();
-    Problem::deny(
-        "FLIPS_NOT_ACCEPTED",
-        format!("{flips} decisions flip under this policy: got {got}, expected --digest {digest}"),
-    )
-    .hint(
-        "look at each of them: baton policy rehearse; then accept by the digest that it ends with",
-    )
+    let why =
+        format!("{flips} decisions flip under this policy: got {got}, expected --digest {digest}");
+    Problem::deny("FLIPS_NOT_ACCEPTED", why).hint(match flips {
+        0 => "it is another policy than the one that was rehearsed: baton policy rehearse, and leave --digest out",
+        _ => "look at each of them: baton policy rehearse; then accept by the digest that it ends with",
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {
