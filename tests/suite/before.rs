@@ -149,6 +149,54 @@ fn a_stop_says_who_and_why() {
 }
 
 #[test]
+fn an_agent_is_never_told_to_act_as_somebody_else() {
+    let bench = Bench::new();
+    bench.waiting("T-1");
+    for line in [
+        &["claim-lock", "--next"][..],
+        &["gate-runner", "--task", "T-1"],
+        &["pr-merge-orchestrator", "--task", "T-1"],
+    ] {
+        let line = [line, &["--actor", "openclaw"]].concat();
+        let refused = bench.baton(&line).expect(3);
+        assert!(!refused.to_string().contains("--actor"), "{refused}");
+        assert!(refused.to_string().contains("a person"), "{refused}");
+    }
+}
+
+#[test]
+fn what_comes_next_is_something_that_can_be_done() {
+    let bench = Bench::new();
+    bench.policy(|policy| policy["caps"]["max_attempts"] = json!(1));
+    bench.waiting("T-1");
+    bench.baton(["reject", "T-1"]).expect(0);
+    let status = bench.baton(["status"]).expect(0);
+    let waits = said(&status["tasks"][0], "waits_for");
+    assert!(waits.contains("submit a new task"), "{waits}");
+    let refused = bench.baton(["run", "T-1"]).expect(1);
+    assert!(
+        !refused["next"].to_string().contains("baton retry"),
+        "{refused}"
+    );
+    let refused = bench.baton(["pr-merge-orchestrator", "--task", "T-1"]);
+    assert!(!refused.expect(1).to_string().contains("baton run"));
+    let unknown = bench.baton(["rollback", "T-9"]).expect(1);
+    assert_eq!(unknown["code"], "TASK_NOT_FOUND");
+    let due = ["--due", "2020-01-01T00:00:00Z"];
+    let submit = [
+        "submit", "--id", "T-2", "--title", "t", "--goal", "g", "--allow", "src/**",
+    ];
+    bench.baton([&submit[..], &due].concat()).expect(0);
+    let ended = bench.baton(["run", "T-2", "--from", &fix(&bench)]);
+    assert!(
+        ended.stderr.contains("under another id"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("baton retry"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_digest_that_names_another_rehearsal_is_refused() {
     let bench = Bench::new();
     let path = bench.root().join(".autodev_ssot/POLICY.json");
@@ -164,4 +212,32 @@ fn a_digest_that_names_another_rehearsal_is_refused() {
     bench
         .baton(["policy", "accept", "--digest", digest])
         .expect(0);
+}
+
+#[test]
+fn a_place_that_is_none_is_named() {
+    let bench = Bench::new();
+    let path = bench.root().join(".autodev_ssot/POLICY.json");
+    std::fs::write(&path, "{broken").unwrap();
+    let refused = bench.baton(["status"]);
+    let shown = bench
+        .baton(["diff-risk-scan", "--patch", "Makefile"])
+        .expect(1);
+    let shown = said(&shown["findings"][0], "message");
+    assert!(
+        shown.contains(".autodev_ssot/POLICY.json"),
+        "{shown} {refused:?}"
+    );
+    assert!(shown.contains("Next: mend"), "{shown}");
+    bench.git(&["init", "-q", "--bare", "../bare.git"]);
+    let bare = bench.baton(["status", "--repo", "../bare.git"]).expect(1);
+    assert!(said(&bare, "message").contains("is bare"), "{bare}");
+    let none = bench.baton(["run", "T-1", "--repo", "/nonexistent"]);
+    assert!(none.stderr.contains("/nonexistent"), "{}", none.stderr);
+    let bench = Bench::new();
+    let line = [
+        "submit", "--id", "../x", "--title", "t", "--goal", "g", "--allow", "src/**",
+    ];
+    let refused = bench.baton(line).expect(1);
+    assert!(!refused.to_string().contains("column"), "{refused}");
 }
