@@ -241,3 +241,20 @@ fn a_place_that_is_none_is_named() {
     let refused = bench.baton(line).expect(1);
     assert!(!refused.to_string().contains("column"), "{refused}");
 }
+
+#[test]
+fn gates_that_were_asked_for_are_answered_about() {
+    let bench = Bench::new();
+    fix(&bench);
+    let line = [
+        "gate-runner",
+        "--patch",
+        "../fix.patch",
+        "--base",
+        "main",
+        "--only",
+        "G1,G2,G3",
+    ];
+    let ran = bench.baton(line).expect(0);
+    assert_eq!(ran["data"]["all_pass"], false, "{ran}");
+}
