@@ -38,6 +38,9 @@ pub(super) fn arguments(command: Command) -> Command {
     command
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .after_help(
+            "Examples:\n  baton policy rehearse\n  baton policy accept new-policy.json --digest DIGEST",
+        )
         .subcommand(
             Command::new("rehearse")
                 .about("Say which recorded decisions a changed policy would make in another way")

@@ -52,7 +52,10 @@ struct Arguments {
 
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
-    Arguments::augment_args(command)
+    Arguments::augment_args(command).after_help(
+        "Examples:\n  baton submit --id T-1 --title 'Fix it' --goal 'Fix the typo' --allow README.md\n  \
+         baton submit task.json",
+    )
 }
 
 /// Puts the task into the inbox.
