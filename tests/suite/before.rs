@@ -55,6 +55,9 @@ fn a_patch_that_is_not_there_costs_no_attempt() {
         assert_ne!(refused.code, 0, "{}", refused.stderr);
     }
     assert!(bench.task("inbox", "T-1").is_dir(), "nobody claimed it");
+    bench.baton(["run", "--next"]).expect(2);
+    bench.baton(["run", "--next", "--owner", "me"]).expect(2);
+    assert!(bench.task("inbox", "T-1").is_dir(), "it was given back");
     bench
         .baton(["run", "T-1", "--from", &fix(&bench)])
         .expect(0);

@@ -87,8 +87,12 @@ impl Rehearsal {
     fn of(session: &Session, matches: &ArgMatches) -> Result<Self, Problem> {
         let folder = session.root()?.join(SSOT);
         let named = matches.get_one::<PathBuf>("new").cloned();
-        let bytes = read(&named.unwrap_or_else(|| folder.join("POLICY.json")))?;
-        let after = Policy::parse(&bytes)?;
+        let path = named.unwrap_or_else(|| folder.join("POLICY.json"));
+        let bytes = read(&path)?;
+        let after = Policy::parse(&bytes).map_err(|mut problem| {
+            problem.message = format!("{}: {}", path.display(), problem.message);
+            problem
+        })?;
         let store = session.store()?;
         let before = accepted::of(store, &Accepted::read(store.root())?.policy_sha256)?;
         let kept = accepted::folder(store, &before.sha256)?;

@@ -180,6 +180,9 @@ impl<'a> Way<'a> {
         if let Some(done) = self.last.as_ref().filter(|_| claimed) {
             self.task = Some(done.envelope.task.task_id.clone());
         }
+        if claimed && self.arguments.next {
+            self.check_source_of_next(self.arguments.owner.as_deref())?;
+        }
         Ok(claimed)
     }
 

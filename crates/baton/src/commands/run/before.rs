@@ -23,6 +23,17 @@ impl Way<'_> {
         }
     }
 
+    /// The next task of the inbox is known by now; one for which there is no patch goes back.
+    pub(super) fn check_source_of_next(&mut self, owner: Option<&str>) -> Result<(), Problem> {
+        let checked = self.check_source();
+        if checked.is_err() {
+            let mut flags = vec!["--release".to_owned()];
+            flags.extend(owner.map(|owner| format!("--owner={owner}")));
+            self.step(&claim_lock::SKILL, &flags)?;
+        }
+        checked
+    }
+
     /// Nothing is done to a task that came to rest.
     pub(super) fn at_rest(&self, state: State) -> Problem {
         let id = self.task.clone().unwrap_or_default();
