@@ -34,7 +34,14 @@ fn what_is_decided_on_is_not_looked_at_again() {
             assert_eq!(refused["findings"][0]["code"], "STATE_RULE", "{refused}");
         }
     }
-    bench.baton(["verify", "T-1"]).expect(0);
+    for line in [
+        &["intake-validate"][..],
+        &["patch-draft", "--from", "../T-1.patch"],
+    ] {
+        let refused = bench.baton([line, &["--task", "T-1"]].concat()).expect(4);
+        assert_eq!(refused["findings"][0]["code"], "STATE_RULE", "{refused}");
+    }
+    bench.baton(["verify", "T-1", "--strict"]).expect(0);
 }
 
 #[test]

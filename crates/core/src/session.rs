@@ -6,6 +6,8 @@ mod calling;
 mod landing;
 mod rights;
 
+pub use calling::wrong_state;
+
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read};

@@ -23,7 +23,7 @@ use baton_core::outputs::{PatchDraft, Producer, to_map};
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::report::ReportStatus;
-use baton_core::session::Session;
+use baton_core::session::{Session, wrong_state};
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
 use baton_core::{clock, digest, ids};
@@ -94,18 +94,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     session.authorize(&[ToolClass::Write])?;
     let task = session.task()?;
     if !matches!(task.state(), State::Claimed | State::Work) {
-        return Err(Problem::fail(
-            "STATE_RULE",
-            format!(
-                "task {} is in {}, drafts are made in claimed or work",
-                task.id(),
-                task.state()
-            ),
-        )
-        .hint(format!(
-            "claim-lock --task {0} | intake-validate",
-            task.id()
-        )));
+        let expected = "drafts are made in claimed or work";
+        return Err(wrong_state(task.id(), task.state(), expected));
     }
     if task.has_recorded_draft()? {
         return Err(Problem::fail(

@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::store::{Held, Picking, Store, TaskFolder};
+use crate::task::TaskId;
 use crate::terminal;
 
 /// How far back the log is asked who switched STOP on; nothing happens after that but questions.
@@ -23,6 +24,24 @@ fn stop_set(event: &Event) -> String {
     let said = format!("{by} set it: {}", of("reason").unwrap_or_default());
     let one_line = said.chars().map(|c| if c.is_control() { ' ' } else { c });
     one_line.take(MOST_REASON).collect()
+}
+
+/// A task lies where nothing of this kind is done to it, and `expected` says where it is. For one that is
+/// over it is a full stop.
+#[must_use]
+pub fn wrong_state(id: &TaskId, state: State, expected: &str) -> Problem {
+    let why = format!("task {id} is in {state}, {expected}");
+    match state {
+        State::Done => Problem::zero_stop("STATE_RULE", format!("{why}; it is over"))
+            .hint(format!("baton show {id}; baton verify {id}")),
+        State::Pr | State::Blocked => Problem::fail("STATE_RULE", why)
+            .hint(format!("baton show {id}; start over: baton retry {id}")),
+        State::Inbox => Problem::fail("STATE_RULE", why)
+            .hint(format!("claim-lock --task {id} | intake-validate")),
+        State::Claimed | State::Work => {
+            Problem::fail("STATE_RULE", why).hint(format!("baton run {id}"))
+        }
+    }
 }
 
 impl Session {
@@ -103,16 +122,9 @@ impl Session {
     pub fn undecided_task(&self) -> Result<&TaskFolder, Problem> {
         let id = self.task_id()?;
         match self.store()?.find(&id)? {
-            Some(State::Done) => Err(Problem::zero_stop(
-                "STATE_RULE",
-                format!("task {id} is over; what was recorded of it stays as it is"),
-            )
-            .hint(format!("baton show {id}; baton verify {id}"))),
-            Some(state @ (State::Pr | State::Blocked)) => Err(Problem::fail(
-                "STATE_RULE",
-                format!("task {id} is in {state}, a candidate is looked at in work"),
-            )
-            .hint(format!("baton show {id}; start over: baton retry {id}"))),
+            Some(state @ (State::Pr | State::Done | State::Blocked)) => {
+                Err(wrong_state(&id, state, "a candidate is looked at in work"))
+            }
             _ => self.task(),
         }
     }
