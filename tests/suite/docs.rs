@@ -345,6 +345,11 @@ fn the_manual_and_the_completions_come_from_the_command_line() {
             .stdout
             .contains("pr\\-merge\\-orchestrator")
     );
+    let audit = bench.baton(["man", "audit"]).stdout;
+    assert!(audit.contains(".TH baton-audit 1"), "{audit}");
+    assert!(audit.contains("baton\\-audit\\-verify(1)"), "{audit}");
+    let verify = bench.baton(["man", "audit", "verify"]).stdout;
+    assert!(verify.contains(".TH baton-audit-verify 1"), "{verify}");
     assert_eq!(bench.baton(["man", "nothing"]).code, 2);
     for shell in ["bash", "zsh", "fish"] {
         let script = bench.baton(["completions", shell]);

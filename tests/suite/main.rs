@@ -14,6 +14,7 @@ mod attacks;
 mod audit_proofs;
 mod audit_reading;
 mod batch;
+mod before;
 mod bundles;
 mod changes;
 mod claims;

@@ -112,14 +112,14 @@ const CARDS: [Card; 8] = [
     },
     Card {
         class: ToolClass::External,
-        what: "Sending anything to a host.",
+        what: "Sending anything to a host: a branch for review (pr-merge-orchestrator, with `landing.push`), a prompt to a model server that is not this machine (patch-draft-request).",
         denied: "every host and purpose that the policy does not name",
         recorded: "with the run that needed it",
         caps: &[],
     },
     Card {
         class: ToolClass::Costly,
-        what: "What costs money or much time, such as a model's answer.",
+        what: "What costs money or much time, such as a model's answer (patch-draft-request).",
         denied: "going over a cap",
         recorded: "with the run that caused it",
         caps: &["cost", "tokens", "draft"],
@@ -154,7 +154,7 @@ fn cards() -> String {
         let caps = caps
             .map(|(name, value)| format!("`{name}` {value}"))
             .collect();
-        write!(text, "## {}\n\n{}\n\n- skills: {}\n- actors: {}\n- standing approvals: {}\n- denied always: {}\n- recorded: {}\n- caps: {}\n\n",
+        write!(text, "## {}\n\n{}\n\n- skills that always use it: {}\n- actors: {}\n- standing approvals: {}\n- denied always: {}\n- recorded: {}\n- caps: {}\n\n",
             card.class, card.what, listed(uses), listed(actors.collect()), listed(standing), card.denied, card.recorded, listed(caps)).unwrap();
     }
     let (exceptions, least) = (

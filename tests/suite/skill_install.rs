@@ -32,7 +32,11 @@ fn skills_are_installed_and_taken_away_in_a_repository() {
         bench.baton(install).expect(0)["steps"],
         Value::Array(Vec::new())
     );
-    bench.baton(["skills", "lint"]).expect(0);
+    let links = bench.baton(["skills", "lint", ".claude/skills"]);
+    assert_eq!(links.expect(0)["skills"].as_array().unwrap().len(), 11);
+    let mut below = bench.command(["skills", "lint"]);
+    let below = below.current_dir(bench.root().join("src")).output();
+    crate::support::ran(below.unwrap()).expect(0);
     std::fs::write(&skill, "edited").unwrap();
     for line in [&install[..], &["skills", "install", "--uninstall"]] {
         assert_eq!(bench.baton(line).expect(1)["code"], "SKILLS_CONFLICT");

@@ -255,9 +255,9 @@ fn steps_in_another_order_are_found_though_the_log_holds() {
     };
     let done = Some(State::Done);
     for (why, action, from, to) in [
-        ("RiskScanned", Action::RiskScanned, done, done),
+        ("RISK_SCANNED", Action::RiskScanned, done, done),
         (
-            "leaves Work",
+            "leaves work",
             Action::EventRecorded,
             Some(State::Work),
             done,

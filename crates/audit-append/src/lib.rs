@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use baton_core::audit::{self, Action, Level};
-use baton_core::driver::{Skill, Upstream};
+use baton_core::driver::{Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, Envelope, Finding, MAX_BYTES, Severity, ToolClass};
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{AuditAppend, to_map};
@@ -85,19 +85,32 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     };
     match envelope.receipt().cloned() {
         Some(receipt) => check(session, &envelope, &receipt),
-        None => record_envelope(&envelope),
+        None => record_envelope(session, &envelope),
+    }
+}
+
+/// What is said of something that is recorded, or would be.
+fn said(session: &Session, what: &str) -> (String, Option<Finding>) {
+    match session.is_plan() {
+        false => (format!("recorded {what}"), None),
+        true => {
+            let plan = plan_finding("it would stand in the log as its next line");
+            (format!("would record {what}"), Some(plan))
+        }
     }
 }
 
 /// Takes an envelope into the log: the driver's own line for this run carries its digest.
-fn record_envelope(envelope: &Envelope) -> Result<Outcome, Problem> {
+fn record_envelope(session: &Session, envelope: &Envelope) -> Result<Outcome, Problem> {
     let digest = envelope.payload_sha256();
     let data = AuditAppend {
-        appended: true,
+        appended: !session.is_plan(),
         audit_path: audit::path(),
         record_digest: Some(format!("sha256:{digest}")),
     };
-    let mut outcome = Outcome::ok(format!("recorded the result of {}", envelope.skill), &data)
+    let (said, plan) = said(session, &format!("the result of {}", envelope.skill));
+    let mut outcome = Outcome::ok(said, &data)
+        .findings(plan)
         .action(Action::EnvelopeRecorded)
         .meta("recorded_skill", envelope.skill.clone())
         .meta("recorded_event_id", envelope.audit.event_id.clone())
@@ -118,7 +131,9 @@ fn record_event(session: &Session, bytes: &[u8]) -> Result<Outcome, Problem> {
         audit_path: audit::path(),
         record_digest: Some(format!("sha256:{digest}")),
     };
-    let mut outcome = Outcome::ok("recorded an event", &data)
+    let (said, plan) = said(session, "an event");
+    let mut outcome = Outcome::ok(said, &data)
+        .findings(plan)
         .action(Action::EventRecorded)
         .meta("message", note.message)
         .meta(

@@ -56,7 +56,7 @@ fn front() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .after_help(
-            "Examples:\n  baton init && baton submit --title 'Fix it' --goal 'Fix the typo' --allow README.md\n  \
+            "Examples:\n  baton init && baton submit --id T-1 --title 'Fix it' --goal 'Fix the typo' --allow README.md\n  \
              baton run T-1 --from fix.patch && baton approve T-1 && baton run T-1\n\n\
              Exit codes:\n  0 OK  1 FAIL  2 usage error  3 DENY  4 ZERO_STOP  5 PARTIAL",
         )

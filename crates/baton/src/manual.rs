@@ -7,7 +7,7 @@ use baton_core::terminal;
 use clap::{Arg, ArgMatches, Command};
 use clap_complete::Shell;
 
-use crate::command;
+use crate::{SKILLS, command};
 
 /// The two commands.
 pub(crate) fn commands() -> [Command; 2] {
@@ -17,7 +17,8 @@ pub(crate) fn commands() -> [Command; 2] {
             .arg(
                 Arg::new("command")
                     .value_name("COMMAND")
-                    .help("The command or tool; baton itself when left out"),
+                    .num_args(0..)
+                    .help("The command or tool, and its verb where it has verbs; baton itself when left out"),
             ),
         Command::new("completions")
             .about("Print a completion script for a shell")
@@ -34,10 +35,10 @@ pub(crate) fn commands() -> [Command; 2] {
 /// Prints what was asked for; `None` when it was another command.
 pub(crate) fn print(matches: &ArgMatches) -> Option<ExitCode> {
     match matches.subcommand()? {
-        ("man", matches) => Some(man(
-            &command(),
-            matches.get_one::<String>("command").map(String::as_str),
-        )),
+        ("man", matches) => {
+            let named = matches.get_many::<String>("command").unwrap_or_default();
+            Some(man(command(), named))
+        }
         ("completions", matches) => {
             let shell = matches.get_one::<Shell>("shell").copied()?;
             let mut text = Vec::new();
@@ -48,17 +49,29 @@ pub(crate) fn print(matches: &ArgMatches) -> Option<ExitCode> {
     }
 }
 
-fn man(whole: &Command, name: Option<&str>) -> ExitCode {
-    let named = match name {
-        None => Some(whole),
-        Some(name) => whole
-            .get_subcommands()
-            .find(|command| command.get_name() == name),
-    };
-    let Some(command) = named else {
-        terminal::say("baton man: there is no such command; baton --help lists them");
-        return ExitCode::from(exit::USAGE);
-    };
+fn man<'n>(mut whole: Command, mut named: impl Iterator<Item = &'n String> + Clone) -> ExitCode {
+    let first = named.clone().next();
+    if let Some(skill) = SKILLS
+        .iter()
+        .find(|skill| Some(skill.name) == first.map(|name| &**name))
+    {
+        // A tool is a program of its own, and has no verbs.
+        whole = skill.command();
+        named.next();
+    }
+    // Each page gets its whole name, by which the others refer to it.
+    whole.build();
+    let mut command = &whole;
+    for name in named {
+        let Some(found) = command.find_subcommand(name) else {
+            let of = command.get_bin_name().unwrap_or("baton");
+            terminal::say(&format!(
+                "baton man: there is no such command; {of} --help lists them"
+            ));
+            return ExitCode::from(exit::USAGE);
+        };
+        command = found;
+    }
     let mut text = Vec::new();
     match clap_mangen::Man::new(command.clone()).render(&mut text) {
         Ok(()) => terminal::write_out(&String::from_utf8_lossy(&text), 0),

@@ -110,7 +110,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         return release(session, &owner);
     }
     if session.is_plan() {
-        return plan(session, arguments.next);
+        return plan(session, &arguments);
     }
     claim(session, &arguments, &owner, length)
 }
@@ -274,13 +274,15 @@ fn renew(session: &Session, owner: &str, length: Duration) -> Result<Outcome, Pr
         lock_path: lock_path.clone(),
         conflict_owner_hint: None,
     };
-    Ok(Outcome::ok(
-        format!("{owner} holds {} until {}", task.id(), lease.lease_until),
-        &data,
-    )
-    .artifacts([lock_artifact(&lock_path, &lease)])
-    .action(Action::LeaseRenewed)
-    .meta("lease_until", lease.lease_until))
+    let said = format!("{owner} holds {} until {}", task.id(), lease.lease_until);
+    let plan = session
+        .is_plan()
+        .then(|| plan_finding("the lease would begin anew"));
+    Ok(Outcome::ok(said, &data)
+        .artifacts([lock_artifact(&lock_path, &lease)])
+        .findings(plan)
+        .action(Action::LeaseRenewed)
+        .meta("lease_until", lease.lease_until))
 }
 
 /// Gives a task back. Drafts stay with it, so the next owner goes on from them.
@@ -303,6 +305,11 @@ fn release(session: &Session, owner: &str) -> Result<Outcome, Problem> {
         lock_path,
         conflict_owner_hint: None,
     };
+    if session.is_plan() {
+        let said = format!("{owner} would give {} back", task.id());
+        let what = "the lock would come off, and the task move to the inbox";
+        return Ok(Outcome::ok(said, &data).findings([plan_finding(what)]));
+    }
     let mut outcome = Outcome::ok(format!("{owner} gave {} back", task.id()), &data)
         .action(Action::LeaseReleased)
         .transition(State::Inbox)
@@ -311,17 +318,51 @@ fn release(session: &Session, owner: &str) -> Result<Outcome, Problem> {
     Ok(outcome)
 }
 
-fn plan(session: &Session, next: bool) -> Result<Outcome, Problem> {
-    let id = if next {
-        "the next task".to_owned()
-    } else {
-        session.task_id()?.to_string()
+fn plan(session: &Session, arguments: &Arguments) -> Result<Outcome, Problem> {
+    if let Some(conflict) = in_the_way_of(session, arguments.next)? {
+        return Ok(not_claimed(session, &conflict, arguments.next));
+    }
+    let id = match arguments.next {
+        true => None,
+        false => Some(session.task_id()?),
     };
+    let named = |none: &str| id.as_ref().map_or(none.to_owned(), ToString::to_string);
     let data = ClaimLock {
         result: ClaimResult::NotFound,
-        lock_path: format!("{QUEUE_ROOT}/inbox/{}/.lock", if next { "NA" } else { &id }),
+        lock_path: format!("{QUEUE_ROOT}/inbox/{}/.lock", named("NA")),
         conflict_owner_hint: None,
     };
-    Ok(Outcome::ok(format!("would claim {id}"), &data)
-        .findings([plan_finding("it would be locked and moved to claimed")]))
+    let said = format!("would claim {}", named("the next task"));
+    Ok(
+        Outcome::ok(said, &data)
+            .findings([plan_finding("it would be locked and moved to claimed")]),
+    )
+}
+
+/// What would keep a claim from being made now, as far as looking tells.
+fn in_the_way_of(session: &Session, next: bool) -> Result<Option<Conflict>, Problem> {
+    let (store, now) = (session.store()?, Moment::now());
+    if next {
+        return Ok((!store.has_next(now)?).then_some(Conflict::NotFound));
+    }
+    let id = session.task_id()?;
+    let task = match store.task(&id) {
+        Ok(task) => task,
+        Err(problem) if problem.code == "TASK_NOT_FOUND" => {
+            // A loose file is taken in by the claim.
+            let (_, waiting) = store.scan(&[State::Inbox])?;
+            let waits = waiting.iter().any(|entry| entry.task_id == id.as_str());
+            return Ok((!waits).then_some(Conflict::NotFound));
+        }
+        Err(problem) => return Err(problem),
+    };
+    if matches!(task.state(), State::Done | State::Blocked) {
+        return Ok(Some(Conflict::NotFound));
+    }
+    let held = task.lease()?.filter(|held| held.staleness(now).is_none());
+    Ok(held.map(|held| Conflict::Held {
+        owner: held.owner,
+        until: held.lease_until,
+        lock_path: task.path(".lock"),
+    }))
 }

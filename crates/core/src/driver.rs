@@ -146,6 +146,7 @@ pub fn main_with(skill: &Skill, arguments: Vec<OsString>) -> ExitCode {
     hand_over::if_needed(skill, repo, &arguments);
     match run(skill, &matches, &arguments, Input::Process, None) {
         Ok(done) => print(
+            skill.name,
             &done,
             matches.get_flag("pretty"),
             matches.get_flag("verbose"),
@@ -203,17 +204,14 @@ fn print_schema(skill: &Skill) -> ExitCode {
 }
 
 /// Prints the envelope in one write. An envelope that nobody received is never exit 0.
-fn print(done: &Done, pretty: bool, verbose: bool) -> ExitCode {
+fn print(name: &str, done: &Done, pretty: bool, verbose: bool) -> ExitCode {
     let text = if pretty {
         serde_json::to_string_pretty(&done.envelope)
     } else {
         serde_json::to_string(&done.envelope)
     };
     if verbose || done.code != 0 || std::io::stderr().is_terminal() {
-        say(&format!(
-            "{}: {}",
-            done.envelope.skill, done.envelope.summary
-        ));
+        say(&format!("{name}: {}", done.envelope.summary));
         for hint in &done.hints {
             say(&format!("  next: {hint}"));
         }

@@ -108,7 +108,8 @@ impl Problem {
         };
         let mut message = self.message.clone();
         for hint in &self.hints {
-            message.push_str(" Next: ");
+            let ends = message.ends_with(['.', '!', '?', ':', ';']);
+            message.push_str(if ends { " Next: " } else { ". Next: " });
             message.push_str(hint);
         }
         Finding::new(severity, &self.code, message)

@@ -6,6 +6,8 @@ mod calling;
 mod landing;
 mod rights;
 
+pub use calling::wrong_state;
+
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read};
@@ -167,7 +169,7 @@ impl Session {
             return Ok(policy);
         }
         let bytes = self.policy_bytes()?;
-        let policy = Policy::parse(&bytes)?;
+        let policy = Policy::parse(&bytes).map_err(|problem| self.in_its_file(problem))?;
         if let Some(store) = self.store.get() {
             store.set_audit_rules(policy.audit);
         }
@@ -220,11 +222,14 @@ impl Session {
                 )))
             }
             (_, Some(own)) => read_ssot(&own, "POLICY_MISSING"),
-            (_, None) => Err(Problem::fail(
-                "POLICY_MISSING",
-                "there is no policy here: no repository and no --policy",
-            )
-            .hint("name one with --policy FILE, or run inside a repository after baton init")),
+            (_, None) => {
+                let no_root = self.root().err().map(|problem| problem.message);
+                Err(Problem::fail(
+                    "POLICY_MISSING",
+                    format!("there is no policy here: {}", no_root.unwrap_or_default()),
+                )
+                .hint("run it inside a repository, after baton init, or name one with --repo DIR; a tool on a bare patch takes --policy FILE"))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use baton_core::audit::Action;
 use baton_core::candidate::{self, Match, Proposal};
 use baton_core::digest;
-use baton_core::driver::{Refused, Skill, Upstream};
+use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, ToolClass};
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::outcome::Outcome;
@@ -83,11 +83,13 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
             &summary,
         )?);
     }
-    Ok(outcome(report, artifacts, arguments.summary_out.as_deref()))
+    let plan = (session.has_task() && session.is_plan())
+        .then(|| plan_finding("the summary would be kept with the task, and the scan recorded"));
+    Ok(outcome(report, artifacts, arguments.summary_out.as_deref()).findings(plan))
 }
 
 fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> {
-    let task = session.task()?;
+    let task = session.undecided_task()?;
     let candidate = session.candidate()?;
     let policy = session.policy()?;
     let limits = candidate::limits(policy);

@@ -17,6 +17,7 @@ pub(crate) fn outcome(
     session: &Session,
     subject: &Subject,
     ran: Vec<Ran>,
+    only: &[String],
 ) -> Result<Outcome, Problem> {
     let policy = session.policy()?;
     let required = |id: &str| {
@@ -28,6 +29,12 @@ pub(crate) fn outcome(
     let all_pass = ran
         .iter()
         .all(|ran| ran.counts_as_passed() || !required(&ran.result.gate_id));
+    // Who asks for some gates is answered about these; the others were not asked for.
+    let is_asked = |ran: &&Ran| only.contains(&ran.result.gate_id);
+    let is_well = match only.is_empty() {
+        true => all_pass,
+        false => ran.iter().filter(is_asked).all(Ran::counts_as_passed),
+    };
     let mut findings: Vec<Finding> = ran.iter().filter_map(|ran| finding(&ran.result)).collect();
     findings.extend(ran.iter().filter_map(weaker));
     findings.extend(ran.iter().filter_map(missing));
@@ -39,13 +46,13 @@ pub(crate) fn outcome(
     artifacts.extend(ran.iter().flat_map(|ran| ran.artifacts.clone()));
     let gates: Vec<_> = ran.into_iter().map(|ran| ran.result).collect();
     let summary = summary(&gates);
-    let status = if all_pass { Status::Ok } else { Status::Fail };
+    let status = if is_well { Status::Ok } else { Status::Fail };
     let mut outcome = Outcome::new(status, summary, &GateRunner { all_pass, gates })
         .findings(findings)
         .artifacts(artifacts);
     outcome.inputs_sha256 = Some(subject.patch_sha256.clone());
     outcome.meta.extend(Cache::meta(results));
-    if !all_pass {
+    if !is_well {
         outcome = outcome.hint("the evidence of each gate says why; a failed gate can still be decided on: decision-router");
     }
     Ok(outcome)

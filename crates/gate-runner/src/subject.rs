@@ -59,7 +59,7 @@ impl Subject {
     }
 
     fn of_task(session: &Session) -> Result<(RuleBook<'_>, Self), Problem> {
-        let task = session.task()?;
+        let task = session.undecided_task()?;
         let candidate = session.candidate()?;
         let repository = session.repository()?;
         let objects = session.store()?.objects(repository)?;

@@ -202,7 +202,11 @@ fn file(
         outcome.unlock = true;
     }
     let id = task.id().to_string();
-    Ok(outcome.hint(format!("once it is mended: baton retry {id}")))
+    Ok(outcome.hint(match &*cause.skill {
+        // A task is never rewritten, so that it would break the same rule again.
+        "intake-validate" => "correct the task and submit it under another id".to_owned(),
+        _ => format!("once it is mended: baton retry {id}"),
+    }))
 }
 
 /// The recovery entry for what happened, by the skill that reported it.
@@ -226,7 +230,11 @@ fn recovery_of(cause: &Cause, policy: &Policy) -> Vec<String> {
         .iter()
         .filter(|recovery| recovery.called_by == cause.skill);
     refs.extend(called.map(|recovery| recovery.id.clone()));
-    if cause.skill == "decision-router" || cause.skill == "diff-risk-scan" {
+    // A patch that is refused at the door is refused like one that the scan finds dangerous.
+    if matches!(
+        &*cause.skill,
+        "decision-router" | "diff-risk-scan" | "patch-draft-request"
+    ) {
         refs.push("R3".to_owned());
     }
     if cause

@@ -11,7 +11,7 @@ use baton_core::evidence::SHADOW;
 use baton_core::outcome::Outcome;
 use baton_core::outputs::{CheckStatus, IntakeValidate, to_map};
 use baton_core::problem::Problem;
-use baton_core::session::Session;
+use baton_core::session::{Session, wrong_state};
 use baton_core::state::State;
 use baton_core::{digest, task};
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
@@ -64,15 +64,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     session.authorize(&[ToolClass::Read, ToolClass::Move])?;
     let task = session.task()?;
     if !matches!(task.state(), State::Claimed | State::Work) {
-        return Err(Problem::fail(
-            "STATE_RULE",
-            format!(
-                "task {} is in {}, it is checked once it is claimed",
-                task.id(),
-                task.state()
-            ),
-        )
-        .hint(format!("claim-lock --task {}", task.id())));
+        let expected = "it is checked once it is claimed";
+        return Err(wrong_state(task.id(), task.state(), expected));
     }
     let bytes = task.task_bytes()?;
     let mut outcome = outcome(&checks::all(session, &bytes, Some(task.id()))?, &bytes);

@@ -269,6 +269,31 @@ pub(crate) fn reading(session: &Session, arguments: &Arguments) -> Result<Readin
     })
 }
 
+/// That there is something in the file that a flag names. What comes through a pipe is read once, later.
+///
+/// # Errors
+/// `FILE_UNREADABLE`.
+pub(crate) fn check_file(path: &Path) -> Result<(), Problem> {
+    if path.as_os_str() == "-" {
+        return Ok(());
+    }
+    let unreadable = |why: String| {
+        Problem::fail("FILE_UNREADABLE", format!("{}: {why}", path.display()))
+            .hint("name a file that holds a patch, or - for standard input; no task was claimed")
+    };
+    let found = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if found.is_dir() {
+        return Err(unreadable("got a folder, expected a file".to_owned()));
+    }
+    if found.is_file() {
+        std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+        if found.len() == 0 {
+            return Err(unreadable("the file is empty".to_owned()));
+        }
+    }
+    Ok(())
+}
+
 /// Takes the reply from a file or standard input.
 pub(crate) fn from_file(
     session: &Session,
@@ -401,6 +426,9 @@ fn note(attempts: &mut Vec<Attempt>, text: &[u8], said: &Result<Said, Rejected>,
 
 /// Keeps the last reply and a report of every one, for a person to see what was tried.
 fn give_up(session: &Session, task: &TaskFolder, drafted: &Drafted, problem: Problem) -> Problem {
+    if session.is_plan() {
+        return problem;
+    }
     let problem = keep::refused(task, &drafted.text, problem);
     if drafted.format.is_none() {
         return problem;

@@ -23,7 +23,7 @@ use baton_core::outputs::{PatchDraft, Producer, to_map};
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::report::ReportStatus;
-use baton_core::session::Session;
+use baton_core::session::{Session, wrong_state};
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
 use baton_core::{clock, digest, ids};
@@ -94,18 +94,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     session.authorize(&[ToolClass::Write])?;
     let task = session.task()?;
     if !matches!(task.state(), State::Claimed | State::Work) {
-        return Err(Problem::fail(
-            "STATE_RULE",
-            format!(
-                "task {} is in {}, drafts are made in claimed or work",
-                task.id(),
-                task.state()
-            ),
-        )
-        .hint(format!(
-            "claim-lock --task {0} | intake-validate",
-            task.id()
-        )));
+        let expected = "drafts are made in claimed or work";
+        return Err(wrong_state(task.id(), task.state(), expected));
     }
     if task.has_recorded_draft()? {
         return Err(Problem::fail(
@@ -121,16 +111,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         )));
     }
     if session.is_plan() {
-        let data = refused(&Refused {
-            task_id: Some(task.id().as_str()),
-            state: Some(task.state()),
-            problem: &Problem::fail("PLAN_ONLY", "nothing was drafted"),
-        });
-        return Ok(
-            Outcome::ok(format!("would draft a candidate for {}", task.id()), &data).findings([
-                plan_finding("the patch would be applied to the base in a private index"),
-            ]),
-        );
+        return plan(session, &arguments, task);
     }
     let reading = draft::reading(session, &arguments)?;
     task.set_unrecorded_aside()?;
@@ -149,6 +130,59 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     }
 }
 
+/// Whether there is a patch to be had as these flags say, before a task is claimed for it.
+///
+/// # Errors
+/// A usage error, `FILE_UNREADABLE`, `FUZZ_DENIED`.
+pub fn check_source(session: &Session, flags: &[String]) -> Result<(), Problem> {
+    let usage = |error: clap::Error| Problem::usage(error.to_string());
+    let line = std::iter::once(SKILL.name).chain(flags.iter().map(String::as_str));
+    let matches = SKILL.command().try_get_matches_from(line).map_err(usage)?;
+    let arguments = Arguments::from_arg_matches(&matches).map_err(usage)?;
+    draft::reading(session, &arguments)?;
+    match &arguments.from {
+        Some(path) => draft::check_file(path),
+        None => producer::check(&session.policy()?.draft, producer_named(&arguments)),
+    }
+}
+
+fn producer_named(arguments: &Arguments) -> &str {
+    arguments.producer.as_deref().unwrap_or("command")
+}
+
+/// Makes the candidate of a patch that is at hand where it leaves nothing behind; nobody is asked for one.
+fn plan(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result<Outcome, Problem> {
+    let reading = draft::reading(session, arguments)?;
+    let ground = Ground::new(session, task)?;
+    match &arguments.from {
+        None => drop(producer::Producer::open(
+            session,
+            task,
+            producer_named(arguments),
+        )?),
+        Some(path) => {
+            let drafted = draft::from_file(session, task, &ground, path, reading)?;
+            if let Some(Said::NeedInput { notes }) = &drafted.said {
+                return Err(Problem::fail(
+                    "NEED_INPUT",
+                    first_line(&plain(session, notes)?),
+                ));
+            }
+            let (_folder, objects) = ObjectStore::temporary(ground.repository)?;
+            let (proposal, _) = proposal(session, &drafted, &ground, &objects)?;
+            session.check_not_denied(&candidate(session, task, &drafted, &proposal)?)?;
+        }
+    }
+    let data = refused(&Refused {
+        task_id: Some(task.id().as_str()),
+        state: Some(task.state()),
+        problem: &Problem::fail("PLAN_ONLY", "nothing was drafted"),
+    });
+    let said = format!("would draft a candidate for {}", task.id());
+    let what = "the patch would be applied to the base in a private index";
+    Ok(Outcome::ok(said, &data).findings([plan_finding(what)]))
+}
+
 /// Words as they may be kept.
 fn plain(session: &Session, words: &str) -> Result<String, Problem> {
     let words = keep::masked(session, words.as_bytes())?;
@@ -165,9 +199,50 @@ fn obtain(
     if let Some(path) = &arguments.from {
         return draft::from_file(session, task, ground, path, reading);
     }
-    let name = arguments.producer.as_deref().unwrap_or("command");
-    let producer = producer::Producer::open(session, task, name)?;
+    let producer = producer::Producer::open(session, task, producer_named(arguments))?;
     draft::by_asking(&producer, session, task, ground, reading)
+}
+
+/// What git makes of a reply on the base, and the notes that came with it.
+fn proposal<'d>(
+    session: &Session,
+    drafted: &'d Drafted,
+    ground: &Ground<'_>,
+    objects: &ObjectStore,
+) -> Result<(Proposal, Option<&'d str>), Problem> {
+    let limits = candidate::limits(session.policy()?);
+    let (proposal, notes) = match &drafted.said {
+        Some(Said::Patch { patch, notes }) => (
+            candidate::propose(objects, &ground.base, patch, &limits)?,
+            notes,
+        ),
+        Some(Said::Files { resolved, notes }) => {
+            let files = ground.new_files(resolved);
+            (
+                candidate::propose_files(objects, &ground.base, &files, &limits)?,
+                notes,
+            )
+        }
+        _ => return Err(Problem::fail("REPLY_EMPTY", "the reply holds no change")),
+    };
+    Ok((proposal, notes.as_deref()))
+}
+
+fn candidate(
+    session: &Session,
+    task: &TaskFolder,
+    drafted: &Drafted,
+    proposal: &Proposal,
+) -> Result<Candidate, Problem> {
+    let mut candidate = proposal.candidate(
+        task.id().as_str(),
+        task.attempts()? + 1,
+        drafted.source,
+        session.actor,
+        session.policy()?,
+    );
+    candidate.matched = drafted.matched();
+    Ok(candidate)
 }
 
 fn propose(
@@ -176,38 +251,11 @@ fn propose(
     drafted: &Drafted,
     ground: &Ground<'_>,
 ) -> Result<Outcome, Problem> {
-    let policy = session.policy()?;
     let objects = session.store()?.objects(ground.repository)?;
-    let limits = candidate::limits(policy);
-    let (proposal, notes) = match &drafted.said {
-        Some(Said::Patch { patch, notes }) => (
-            candidate::propose(&objects, &ground.base, patch, &limits),
-            notes,
-        ),
-        Some(Said::Files { resolved, notes }) => {
-            let files = ground.new_files(resolved);
-            (
-                candidate::propose_files(&objects, &ground.base, &files, &limits),
-                notes,
-            )
-        }
-        _ => return Err(Problem::fail("REPLY_EMPTY", "the reply holds no change")),
-    };
-    let notes = notes
-        .as_deref()
-        .map(|notes| plain(session, notes))
-        .transpose()?;
     let kept = |problem| keep::refused(task, &drafted.text, problem);
-    let proposal = proposal.map_err(kept)?;
-    let attempt = task.attempts()? + 1;
-    let mut candidate = proposal.candidate(
-        task.id().as_str(),
-        attempt,
-        drafted.source,
-        session.actor,
-        policy,
-    );
-    candidate.matched = drafted.matched();
+    let (proposal, notes) = proposal(session, drafted, ground, &objects).map_err(kept)?;
+    let notes = notes.map(|notes| plain(session, notes)).transpose()?;
+    let candidate = candidate(session, task, drafted, &proposal)?;
     session.check_not_denied(&candidate).map_err(kept)?;
     session.hold_on()?;
     keep_objects(&objects, &proposal, &candidate)?;

@@ -73,7 +73,10 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
                 task.state()
             ),
         )
-        .hint(format!("baton run {}", task.id())));
+        .hint(match task.state() {
+            State::Done | State::Blocked => format!("baton show {}", task.id()),
+            _ => format!("baton run {}", task.id()),
+        }));
     }
     let acts = arguments.execute && !session.is_plan();
     if !session.is_plan() {
@@ -110,7 +113,11 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     let mut outcome = plan(&landing, &standing, approval)?;
     outcome.artifacts.push(task.candidate_artifact(&candidate)?);
     if session.is_plan() {
-        outcome = outcome.findings([plan_finding("the plan would be recorded")]);
+        outcome = outcome.findings([plan_finding(match arguments.execute {
+            true if missing.is_none() => "it would be done now",
+            true => "it would be refused, as long as the approval is missing",
+            false => "the plan would be recorded",
+        })]);
     }
     Ok(outcome)
 }
@@ -200,7 +207,7 @@ fn require(approval: &ApprovalEntry, class: ToolClass, id: &str) -> Result<(), P
 
 fn denied(class: ToolClass, why: &str) -> Problem {
     Problem::deny("APPROVAL_REQUIRED", format!("{class} is denied: {why}"))
-        .hint("act as somebody the policy allows, with --actor NAME")
+        .hint("leave it to a person: baton run TASK")
 }
 
 /// What a landing would do, step by step.

@@ -158,7 +158,11 @@ pub fn folder(path: &Path) -> Result<Linted, Problem> {
     } else {
         for name in tree::folders(&path)? {
             if name != "agents" {
-                one(&path.join(&name), &format!("{name}/"), &mut linted)?;
+                let skill = path.join(&name);
+                let skill = skill
+                    .canonicalize()
+                    .map_err(|error| Problem::io(skill.display(), &error))?;
+                one(&skill, &format!("{name}/"), &mut linted)?;
             }
         }
     }

@@ -50,7 +50,10 @@ fn run(session: &Session, _: &ArgMatches) -> Result<Outcome, Problem> {
                 action: StopAction::Continue,
             },
         ),
-        Stop::Present(why) => stopped(&why, has_task),
+        Stop::Present(why) => {
+            let said = session.stop_said().map(|said| format!("{why}; {said}"));
+            stopped(&said.unwrap_or(why), has_task)
+        }
     })
 }
 

@@ -70,6 +70,14 @@ pub(super) fn approve_arguments(command: Command) -> Command {
                 .help("The code at the end of what is shown, where nobody can type it"),
         )
         .arg(flag("unfold", "Show generated files and lockfiles whole"))
+        .after_help("Examples:\n  baton approve T-1\n  baton approve T-1 --for 2h --reason 'looked at it'")
+}
+
+/// Adds the flags of a no, which has no end.
+pub(super) fn reject_arguments(command: Command) -> Command {
+    arguments(command)
+        .mut_arg("for", |length| length.hide(true))
+        .after_help("Examples:\n  baton reject T-1 --reason 'it changes the interface'")
 }
 
 /// Adds the flags of taking a yes back.

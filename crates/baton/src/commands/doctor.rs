@@ -228,7 +228,11 @@ fn check_queue(
         let name = one.task_id.as_deref().unwrap_or("queue");
         let line = one.line(now);
         let line = line.strip_prefix(&format!("{name} ")).unwrap_or(&line);
-        checks.add(name, health, line);
+        let said = (one.code == "STOP_ON").then(|| session.stop_said());
+        match said.flatten() {
+            Some(said) => checks.add(name, health, format!("{line}; {said}")),
+            None => checks.add(name, health, line),
+        }
     }
     if let Some(tasks) = tasks {
         checks.add("queue", Health::Good, format!("{tasks} tasks"));

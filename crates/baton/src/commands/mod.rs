@@ -150,13 +150,13 @@ const ENTRIES: [Entry; 24] = [
     Entry {
         name: "worker",
         about: "Draft for one task after the other, as openclaw, until told to end",
-        arguments: worker::arguments,
+        arguments: |command| acts_as(worker::arguments(command), "openclaw"),
         work: worker::run,
     },
     Entry {
         name: "watchdog",
         about: "Take tasks back from owners who are gone, and finish what a crash cut in two",
-        arguments: watchdog::arguments,
+        arguments: |command| acts_as(watchdog::arguments(command), "system"),
         work: watchdog::run,
     },
     Entry {
@@ -192,7 +192,7 @@ const ENTRIES: [Entry; 24] = [
     Entry {
         name: "reject",
         about: "Deny exactly the candidate of a task, for good",
-        arguments: approve::arguments,
+        arguments: approve::reject_arguments,
         work: withdraw::reject,
     },
     Entry {
@@ -289,6 +289,15 @@ pub(crate) fn run(matches: &ArgMatches) -> ExitCode {
         Ok((reply, json)) => reply.print(json),
         Err(problem) => reply::problem(name, &problem).print(false),
     }
+}
+
+/// Says of a command that takes no other actor who that is.
+fn acts_as(command: Command, only: &str) -> Command {
+    command.mut_arg("actor", |actor| {
+        actor.help(format!(
+            "Act as {only}, which is the default; any other is refused"
+        ))
+    })
 }
 
 /// The argument that names a task.

@@ -54,6 +54,9 @@ pub(super) fn arguments(command: Command) -> Command {
     Verb::augment_subcommands(command)
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .after_help(
+            "Examples:\n  baton ops status\n  baton ops replan --id T-1 --notes 'the helper is in src/util.py'",
+        )
 }
 
 /// Runs the verb that was named.

@@ -38,6 +38,9 @@ pub(super) fn arguments(command: Command) -> Command {
     command
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .after_help(
+            "Examples:\n  baton policy rehearse\n  baton policy accept new-policy.json --digest DIGEST",
+        )
         .subcommand(
             Command::new("rehearse")
                 .about("Say which recorded decisions a changed policy would make in another way")
@@ -84,8 +87,12 @@ impl Rehearsal {
     fn of(session: &Session, matches: &ArgMatches) -> Result<Self, Problem> {
         let folder = session.root()?.join(SSOT);
         let named = matches.get_one::<PathBuf>("new").cloned();
-        let bytes = read(&named.unwrap_or_else(|| folder.join("POLICY.json")))?;
-        let after = Policy::parse(&bytes)?;
+        let path = named.unwrap_or_else(|| folder.join("POLICY.json"));
+        let bytes = read(&path)?;
+        let after = Policy::parse(&bytes).map_err(|mut problem| {
+            problem.message = format!("{}: {}", path.display(), problem.message);
+            problem
+        })?;
         let store = session.store()?;
         let before = accepted::of(store, &Accepted::read(store.root())?.policy_sha256)?;
         let kept = accepted::folder(store, &before.sha256)?;
@@ -160,7 +167,12 @@ fn accept(session: &Session, matches: &ArgMatches) -> Result<Reply, Problem> {
     let rehearsal = Rehearsal::of(session, matches)?;
     let digest = rehearsal.digest();
     let given = matches.get_one::<String>("digest");
-    if !rehearsal.flips.is_empty() && given != Some(&digest) {
+    let names_it = match given {
+        // Nothing flips, so there is nothing that a digest would have to name.
+        None => rehearsal.flips.is_empty(),
+        Some(given) => *given == digest,
+    };
+    if !names_it {
         return Err(flips_not_accepted(&rehearsal, given));
     }
     let (store, by) = (session.store()?, operator(session)?);
@@ -194,13 +206,12 @@ fn flips_not_accepted(rehearsal: &Rehearsal, given: Option<&String>) -> Problem 
         format!("--digest {}", given.escape_debug())
     });
     let digest = rehearsal.digest();
-    Problem::deny(
-        "FLIPS_NOT_ACCEPTED",
-        format!("{flips} decisions flip under this policy: got {got}, expected --digest {digest}"),
-    )
-    .hint(
-        "look at each of them: baton policy rehearse; then accept by the digest that it ends with",
-    )
+    let why =
+        format!("{flips} decisions flip under this policy: got {got}, expected --digest {digest}");
+    Problem::deny("FLIPS_NOT_ACCEPTED", why).hint(match flips {
+        0 => "it is another policy than the one that was rehearsed: baton policy rehearse, and leave --digest out",
+        _ => "look at each of them: baton policy rehearse; then accept by the digest that it ends with",
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {

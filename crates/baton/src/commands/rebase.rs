@@ -69,6 +69,15 @@ fn line(session: &Session, task: &TaskFolder) -> Result<Option<Event>, Problem> 
     Ok(last.filter(|event| event.action == Action::TaskRebased))
 }
 
+/// Whether a task comes with its change: drafted already, or to be made anew. A loose file has none yet.
+pub(super) fn has_change(session: &Session) -> Result<bool, Problem> {
+    match session.task() {
+        Ok(task) => Ok(task.has_recorded_draft()? || line(session, task)?.is_some()),
+        Err(problem) if problem.code == "TASK_NOT_FOUND" => Ok(false),
+        Err(problem) => Err(problem),
+    }
+}
+
 /// The attempt before, as the log records it.
 fn before(task: &TaskFolder, line: &Event) -> Result<(TaskFolder, Candidate), Problem> {
     let changed = |what: &str| {

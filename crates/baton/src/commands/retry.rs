@@ -43,7 +43,7 @@ pub(super) fn again(
     let id = task.id().to_string();
     let most = session.policy()?.caps.max_attempts;
     let attempts = u64::from(task.attempts()?) + 1;
-    let counted = attempts - times_rebased(session, &task)?;
+    let counted = counted(session, &task)?;
     if counted >= most {
         return Err(Problem::deny(
             "MAX_ATTEMPTS",
@@ -73,6 +73,33 @@ pub(super) fn again(
         "{id} waits in the inbox again; attempt {attempts} is kept under attempts/{attempts}"
     ))
     .line(format!("  go on with: baton run {id} --from FILE.patch")))
+}
+
+/// How often a task was tried, the present attempt with it.
+fn counted(session: &Session, task: &TaskFolder) -> Result<u64, Problem> {
+    Ok(u64::from(task.attempts()?) + 1 - times_rebased(session, task)?)
+}
+
+/// What a person can do next about a blocked task: write anew what was written wrongly, else try it again
+/// as long as the policy lets it.
+pub(super) fn next(session: &Session, task: &TaskFolder) -> Result<String, Problem> {
+    let id = task.id();
+    let kept = task.envelopes()?;
+    let mut skills = kept.iter().rev().map(|kept| kept.envelope.skill.as_str());
+    if skills.find(|skill| *skill != "incident-brief") == Some("intake-validate") {
+        return Ok(format!(
+            "baton submit the task, corrected, under another id (baton retry {id} where the policy was wrong)"
+        ));
+    }
+    let most = session.policy()?.caps.max_attempts;
+    Ok(match counted(session, task)? {
+        tries if tries >= most => {
+            format!(
+                "baton submit a new task: this one was tried {tries} times, the policy allows {most}"
+            )
+        }
+        _ => format!("baton retry {id}"),
+    })
 }
 
 /// How many attempts were set aside because the target moved; these are nobody's failure.

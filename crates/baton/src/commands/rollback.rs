@@ -154,6 +154,7 @@ fn reverted(
 
 /// The commit that a task landed on the target.
 fn landed(session: &Session, of: &TaskId) -> Result<Oid, Problem> {
+    session.store()?.task(of)?;
     let (mut commit, mut branch) = (None, None);
     for (event, _) in session.store()?.log()?.events_of(of.as_str())? {
         let named = event.meta.get("commit").and_then(|commit| commit.as_str());

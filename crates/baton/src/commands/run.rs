@@ -1,6 +1,7 @@
 //! `baton run`: the whole way in process, with a step list for people.
 
 mod arguments;
+mod before;
 mod dispatched;
 
 use std::ffi::OsString;
@@ -109,6 +110,7 @@ impl<'a> Way<'a> {
         if self.arguments.apart && !self.state()?.is_some_and(is_open) {
             return Err(self.is_elsewhere());
         }
+        self.check_source()?;
         let mut left = self.session()?.policy()?.landing.max_rebases;
         loop {
             let went = match self.state()? {
@@ -170,19 +172,6 @@ impl<'a> Way<'a> {
         Problem::fail("LOCK_CONFLICT", why).hint(format!("baton show {id}"))
     }
 
-    fn at_rest(&self, state: State) -> Problem {
-        let id = self.task.clone().unwrap_or_default();
-        Problem::fail(
-            "STATE_RULE",
-            format!("task {id} is in {state}; there is nothing to run"),
-        )
-        .hint(if state == State::Blocked {
-            format!("see why: baton show {id}; start again: baton retry {id}")
-        } else {
-            format!("baton show {id}")
-        })
-    }
-
     fn claim(&mut self) -> Result<bool, Problem> {
         let mut flags = Vec::new();
         if self.arguments.next {
@@ -195,6 +184,9 @@ impl<'a> Way<'a> {
         let claimed = self.step(&claim_lock::SKILL, &flags)?;
         if let Some(done) = self.last.as_ref().filter(|_| claimed) {
             self.task = Some(done.envelope.task.task_id.clone());
+        }
+        if claimed && self.arguments.next {
+            self.check_source_of_next(self.arguments.owner.as_deref())?;
         }
         Ok(claimed)
     }

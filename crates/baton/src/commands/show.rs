@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
 use super::audit::name;
-use super::{Shared, named_task, task_argument, unchecked};
+use super::{Shared, named_task, status, task_argument, unchecked};
 use crate::reply::Reply;
 use crate::view::{self, Settings, View, code};
 
@@ -51,11 +51,15 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         |problem| format!("({})", problem.message),
         |task| task.title,
     );
+    let why = status::said_by_a_person(&session, folder)?;
     let mut reply = Reply::ok(json!({
-        "command": "show", "status": "OK", "task_id": id, "state": state, "title": title,
+        "command": "show", "status": "OK", "task_id": id, "state": state, "title": title, "stopped": why,
         "candidate": candidate, "results": results, "timeline": timeline.iter().map(|(json, _)| json).collect::<Vec<_>>(),
     }));
     reply = reply.line(format!("{id} in {state}: {}", visible_line(&title)));
+    if let Some(why) = &why {
+        reply = reply.line(format!("  stopped: {why}"));
+    }
     for kept in &kept {
         reply = reply.line(format!(
             "  {:<34} {:<9} {}",

@@ -1,7 +1,7 @@
 //! `baton skills`: the skill pack where coding agents look, and the lint over skills.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use baton_core::environment;
 use baton_core::problem::Problem;
@@ -20,8 +20,7 @@ pub(super) fn arguments(command: Command) -> Command {
     let folder = Arg::new("dir")
         .value_name("DIR")
         .value_parser(value_parser!(PathBuf))
-        .default_value(".agents/skills")
-        .help("A skill, or a folder of skills");
+        .help("A skill, or a folder of skills (default: the repository's .agents/skills)");
     let lint = Command::new("lint")
         .about("Check skills against what every agent's parser takes")
         .after_help(
@@ -93,14 +92,23 @@ fn explicit_only() -> Arg {
 pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     match matches.subcommand() {
         Some(("install", matches)) => install(shared, matches),
-        Some(("lint", matches)) => check(matches),
+        Some(("lint", matches)) => check(shared, matches),
         _ => Err(Problem::usage("say install or lint")),
     }
 }
 
-fn check(matches: &ArgMatches) -> Result<Reply, Problem> {
-    let folder = matches.get_one::<PathBuf>("dir").cloned();
-    let linted = lint::folder(&folder.unwrap_or_default())?;
+fn check(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
+    let folder = match matches.get_one::<PathBuf>("dir") {
+        Some(folder) => folder.clone(),
+        None => {
+            let session = shared.session(None)?;
+            session
+                .root()
+                .map_or_else(|_| PathBuf::new(), Path::to_owned)
+                .join(".agents/skills")
+        }
+    };
+    let linted = lint::folder(&folder)?;
     let findings: Vec<_> = linted
         .findings
         .iter()

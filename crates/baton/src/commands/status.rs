@@ -10,11 +10,15 @@ use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Stop, Store, TaskFolder, Wedge, wedge};
 use baton_core::task::TaskId;
+use baton_core::terminal::visible_line;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::{Shared, stuck};
+use super::{Shared, retry, stuck};
 use crate::reply::{self, Reply};
+
+/// How much of what was said of a task stands in its line, in characters.
+const MOST_WORDS: usize = 160;
 
 /// Lists every task that is not done, with what it waits for.
 pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
@@ -26,7 +30,10 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
     };
     let stop = match store.stop() {
         Stop::Absent => None,
-        Stop::Present(why) => Some(why),
+        Stop::Present(why) => Some(match session.stop_said() {
+            Some(said) => format!("{why}; {said}"),
+            None => why,
+        }),
     };
     let now = clock::now();
     let mut tasks = Vec::new();
@@ -90,7 +97,7 @@ fn waits_for(session: &Session, id: &str, state: State) -> String {
             State::Inbox => in_inbox(session.store()?, &task),
             State::Claimed | State::Work => in_hand(&task),
             State::Pr => in_pr(session, &task).map(|one| one.why),
-            State::Blocked => why_blocked(&task),
+            State::Blocked => why_blocked(session, &task),
             State::Done => Ok("nothing".to_owned()),
         });
     match told {
@@ -172,19 +179,48 @@ pub(super) fn in_pr(session: &Session, task: &TaskFolder) -> Result<Wedge, Probl
     one("PERSON_WAITED_FOR", format!("{ask}{more}"), approve)
 }
 
-fn why_blocked(task: &TaskFolder) -> Result<String, Problem> {
-    let id = task.id();
+fn why_blocked(session: &Session, task: &TaskFolder) -> Result<String, Problem> {
+    let (id, next) = (task.id(), retry::next(session, task)?);
+    let why: String = match said_by_a_person(session, task)? {
+        Some(said) => said,
+        None => why_ended(task)?,
+    };
+    let why: String = why.chars().take(MOST_WORDS).collect();
+    Ok(format!("a person: {why}; baton show {id}; {next}"))
+}
+
+/// Why a person, or a dispatcher, stopped a task, where its last move was their word.
+pub(super) fn said_by_a_person(
+    session: &Session,
+    task: &TaskFolder,
+) -> Result<Option<String>, Problem> {
+    if task.state() != State::Blocked {
+        return Ok(None);
+    }
+    let events = session.store()?.log()?.events_of(task.id().as_str())?;
+    let last = events.iter().rev().map(|(event, _)| event);
+    let last = last
+        .clone()
+        .find(|event| event.moves_to() == Some(State::Blocked));
+    let said = |key: &str| {
+        let said = last?.meta.get(key)?.as_str()?;
+        Some(visible_line(said))
+    };
+    Ok(match (said("reason"), said("notes")) {
+        (Some(reason), Some(notes)) => Some(format!("{reason}; {notes}")),
+        (reason, _) => reason,
+    })
+}
+
+fn why_ended(task: &TaskFolder) -> Result<String, Problem> {
     let kept = task.envelopes()?;
     let why = kept
         .iter()
         .rev()
         .find(|kept| kept.envelope.skill == "incident-brief")
         .or(kept.last());
-    let why: String = why.map_or_else(
+    Ok(why.map_or_else(
         || "see the log".to_owned(),
-        |kept| kept.envelope.summary.chars().take(100).collect(),
-    );
-    Ok(format!(
-        "a person: {why}; baton show {id}; baton retry {id}"
+        |kept| kept.envelope.summary.clone(),
     ))
 }

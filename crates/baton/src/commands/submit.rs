@@ -8,7 +8,7 @@ use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Doer, Submitted};
-use baton_core::task::{self, Task};
+use baton_core::task::{self, Task, TaskId};
 use baton_core::{clock, digest, git, ids};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _};
 use serde_json::{Map, Value, json};
@@ -52,7 +52,10 @@ struct Arguments {
 
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
-    Arguments::augment_args(command)
+    Arguments::augment_args(command).after_help(
+        "Examples:\n  baton submit --id T-1 --title 'Fix it' --goal 'Fix the typo' --allow README.md\n  \
+         baton submit task.json",
+    )
 }
 
 /// Puts the task into the inbox.
@@ -129,7 +132,7 @@ pub(super) fn fresh_id() -> Result<String, Problem> {
 fn from_flags(arguments: &Arguments, actor: &str) -> Result<Vec<u8>, Problem> {
     let now = clock::rfc3339(clock::now());
     let id = match &arguments.id {
-        Some(id) => id.clone(),
+        Some(id) => TaskId::parse(id)?.to_string(),
         None => fresh_id()?,
     };
     let mut task = Map::new();

@@ -6,6 +6,7 @@ use baton_core::approval::Verdict;
 use baton_core::audit::{Action, Draft};
 use baton_core::envelope::ToolClass;
 use baton_core::problem::Problem;
+use baton_core::state::State;
 use baton_core::store::Doer;
 use clap::ArgMatches;
 use serde_json::json;
@@ -19,6 +20,12 @@ use crate::reply::Reply;
 pub(super) fn reject(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let session = shared.session(Some(named_task(matches)?))?;
     require_human(&session, "rejecting")?;
+    let task = session.task()?;
+    if task.state() == State::Done {
+        let why = format!("task {} is over, a denial would undo nothing", task.id());
+        return Err(Problem::fail("STATE_RULE", why)
+            .hint(format!("undo what it landed: baton rollback {}", task.id())));
+    }
     let candidate = session.candidate()?;
     let all = vec![ToolClass::Pr, ToolClass::Merge];
     let length = matches.get_one::<Duration>("for").copied();
@@ -26,9 +33,13 @@ pub(super) fn reject(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     let approval = draft(&session, matches, &candidate, Verdict::Denied, all, length)?;
     write(&session, &candidate, &approval, None)?;
     // A denied task waits for nobody any more.
+    let said = match &approval.reason {
+        reason if reason.is_empty() => approval.approved_by.clone(),
+        reason => format!("{}: {reason}", approval.approved_by),
+    };
     let blocked = block(
         &session,
-        ("a person denied the candidate", None),
+        ("a person denied the candidate", Some(&said)),
         Vec::new(),
         |_| Ok(()),
     )?;

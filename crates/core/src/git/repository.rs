@@ -51,6 +51,21 @@ pub struct Repository {
     pub(super) git_dir: PathBuf,
 }
 
+/// Why nothing can be done at a place: there is no repository, or one without a checkout.
+fn no_checkout(start: &Path) -> Problem {
+    let is_bare = |folder: &&Path| {
+        folder.join("HEAD").is_file()
+            && folder.join("objects").is_dir()
+            && folder.join("refs").is_dir()
+    };
+    let why = match start.ancestors().find(is_bare) {
+        Some(bare) => format!("the git repository at {} is bare", bare.display()),
+        None => format!("no git repository at {} or above it", start.display()),
+    };
+    Problem::fail("NO_REPOSITORY", why)
+        .hint("run it inside a repository's checkout, or name one with --repo DIR")
+}
+
 impl Repository {
     /// Searches upward from `start` for a folder that holds `.git`, as git does, without running
     /// anything.
@@ -65,13 +80,7 @@ impl Repository {
             .ancestors()
             .find(|folder| folder.join(".git").exists())
             .map(Path::to_owned)
-            .ok_or_else(|| {
-                Problem::fail(
-                    "NO_REPOSITORY",
-                    format!("no git repository at {} or above it", start.display()),
-                )
-                .hint("run it inside a repository, or name one with --repo DIR")
-            })
+            .ok_or_else(|| no_checkout(&start))
     }
 
     /// Opens the repository whose checkout is `root`.

@@ -41,6 +41,19 @@ impl Session {
         Ok(policy.authorize_by(self.actor, class, clock::now(), only.as_deref()))
     }
 
+    /// A policy that cannot be used, with the file that it is in.
+    pub(super) fn in_its_file(&self, mut problem: Problem) -> Problem {
+        let path = match &self.common.policy {
+            Some(named) => named.display().to_string(),
+            None => format!("{SSOT}/POLICY.json"),
+        };
+        problem.message = format!("{path}: {}", problem.message);
+        if problem.hints.is_empty() {
+            problem = problem.hint(format!("mend {path}, or restore it from a commit"));
+        }
+        problem
+    }
+
     pub(super) fn check_accepted(&self) -> Result<(), Problem> {
         match self.store_if_any()? {
             Some(store) => accepted::check(store.root(), self.policy()?),
@@ -51,6 +64,11 @@ impl Session {
 
 fn not_approved(actor: Actor, entry: &ApprovalEntry) -> Problem {
     let note = entry.note.clone().unwrap_or_default();
-    Problem::deny("APPROVAL_REQUIRED", format!("{} may not do {}: {note}", actor.name(), entry.tool_class))
-        .hint(format!("act as somebody the policy allows (--actor NAME), or change {SSOT}/POLICY.json by a reviewed commit"))
+    Problem::deny(
+        "APPROVAL_REQUIRED",
+        format!("{} may not do {}: {note}", actor.name(), entry.tool_class),
+    )
+    .hint(format!(
+        "leave it to a person, or let a person grant it: {SSOT}/POLICY.json, by a reviewed commit"
+    ))
 }

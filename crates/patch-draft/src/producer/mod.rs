@@ -9,6 +9,7 @@ use std::time::Duration;
 use baton_core::candidate::Source;
 use baton_core::envelope::Finding;
 use baton_core::masking;
+use baton_core::policy::{Draft, ModelServer};
 use baton_core::problem::Problem;
 use baton_core::report::{Attempt, Call};
 use baton_core::session::Session;
@@ -50,25 +51,8 @@ impl<'a> Producer<'a> {
         task: &'a TaskFolder,
         name: &str,
     ) -> Result<Self, Problem> {
-        let draft = &session.policy()?.draft;
-        let kind = match name {
-            "ollama" => Kind::Ollama,
-            "openai" => Kind::OpenAi,
-            _ if draft.command.is_empty() => {
-                return Err(Problem::usage(
-                    "no patch: pass --from FILE, or set draft.command in POLICY.json and pass --producer command",
-                ));
-            }
-            _ => return Ok(Self::Command(session, task)),
-        };
-        let server = match kind {
-            Kind::Ollama => &draft.ollama,
-            Kind::OpenAi => &draft.openai,
-        };
-        let Some(server) = server else {
-            return Err(Problem::usage(format!(
-                "the policy has no draft.{name}: put endpoint, model and price there, or pass --from FILE"
-            )));
+        let Some((kind, server)) = named(&session.policy()?.draft, name)? else {
+            return Ok(Self::Command(session, task));
         };
         let server = Server::open(session, task, kind, server)?;
         Ok(Self::Server(Box::new(server)))
@@ -116,6 +100,34 @@ impl<'a> Producer<'a> {
             Self::Command(session, task) => command::ask(session, task, prompt),
             Self::Server(server) => server.ask(prompt),
         }
+    }
+}
+
+/// Whether the policy's draft section says how to ask the one of this name.
+///
+/// # Errors
+/// A usage error.
+pub(crate) fn check(draft: &Draft, name: &str) -> Result<(), Problem> {
+    named(draft, name).map(drop)
+}
+
+/// The server of this name; none for the command.
+fn named<'d>(draft: &'d Draft, name: &str) -> Result<Option<(Kind, &'d ModelServer)>, Problem> {
+    let (kind, server) = match name {
+        "ollama" => (Kind::Ollama, &draft.ollama),
+        "openai" => (Kind::OpenAi, &draft.openai),
+        _ if draft.command.is_empty() => {
+            return Err(Problem::usage(
+                "no patch: pass --from FILE, or set draft.command in POLICY.json and pass --producer command",
+            ));
+        }
+        _ => return Ok(None),
+    };
+    match server {
+        Some(server) => Ok(Some((kind, server))),
+        None => Err(Problem::usage(format!(
+            "the policy has no draft.{name}: put endpoint, model and price there, or pass --from FILE"
+        ))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The files of a skill, bounded, and no link followed.
+//! The files of a skill, bounded, and no link in it followed.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -32,14 +32,16 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> Problem {
     move |error| Problem::io(path.display(), &error)
 }
 
-/// The folders in a folder, sorted, without hidden ones and without links.
+/// The folders in a folder, sorted, without hidden ones. A link to a folder is one: an install puts links
+/// where an agent looks elsewhere.
 pub(super) fn folders(path: &Path) -> Result<Vec<String>, Problem> {
-    let entries = Folder::open(path).and_then(|folder| folder.list());
-    let mut names: Vec<_> = entries
-        .map_err(io(path))?
+    let entries = std::fs::read_dir(path).map_err(io(path))?;
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let names: Vec<_> = names.collect::<Result<_, _>>().map_err(io(path))?;
+    let mut names: Vec<_> = names
         .into_iter()
-        .filter(|entry| entry.is_folder && !entry.name.starts_with('.'))
-        .map(|entry| entry.name)
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| !name.starts_with('.') && path.join(name).is_dir())
         .collect();
     names.sort();
     Ok(names)

@@ -59,6 +59,7 @@ pub(super) fn arguments(command: Command) -> Command {
     command
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .after_help("Examples:\n  baton audit verify\n  baton audit search --task T-1 --level WARN")
 }
 
 /// Runs the verb that was named.

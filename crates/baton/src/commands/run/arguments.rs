@@ -61,4 +61,8 @@ pub(in crate::commands) fn arguments(command: Command) -> Command {
         .fold(command, |command, flag| {
             command.mut_arg(flag, |flag| flag.requires("watch"))
         })
+        .after_help(
+            "Examples:\n  baton run T-1 --from fix.patch\n  baton run --next --producer command\n\n\
+             Exit codes:\n  0 OK  1 FAIL  2 usage error  3 DENY  4 ZERO_STOP  5 PARTIAL",
+        )
 }

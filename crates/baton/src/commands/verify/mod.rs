@@ -46,7 +46,10 @@ struct Arguments {
 
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
-    Arguments::augment_args(command)
+    Arguments::augment_args(command).after_help(
+        "Examples:\n  baton verify T-1 --strict\n  baton verify --bundle t1.bundle --key LOG_KEY.pub\n\n\
+         Exit codes:\n  0 VERIFIED  1 MISMATCH, or with --strict UNPROVEN  2 usage error",
+    )
 }
 
 /// Says VERIFIED, or every point that does not hold.

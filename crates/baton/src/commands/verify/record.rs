@@ -10,7 +10,7 @@ use baton_core::state::State;
 
 use super::case::Case;
 use super::points::Found;
-use crate::commands::audit::held_against;
+use crate::commands::audit::{held_against, name};
 
 /// The largest file of public keys that is read, in bytes.
 const MAX_KEYS: usize = 256 << 10;
@@ -132,8 +132,11 @@ pub(super) fn order(case: &Case<'_>) -> Result<Found, Problem> {
         let [before, after] = pair else { continue };
         if before.to_state != after.from_state {
             return Ok(Found::Differs(format!(
-                "line {} leaves {:?}, and line {} had led to {:?}",
-                after.seq, after.from_state, before.seq, before.to_state
+                "line {} leaves {}, and line {} had led to {}",
+                after.seq,
+                name(&after.from_state),
+                before.seq,
+                name(&before.to_state)
             )));
         }
     }
@@ -164,14 +167,18 @@ fn steps(attempt: &[Event]) -> Option<String> {
     for action in WAY {
         let Some(event) = last(action) else {
             if landed.is_some() && action != Action::RiskScanned {
-                return Some(format!("it landed, and the log has no {action:?} before"));
+                let action = name(&action);
+                return Some(format!("it landed, and the log has no {action} before"));
             }
             continue;
         };
         if let Some(before) = before.filter(|before| before.seq > event.seq) {
             return Some(format!(
-                "line {} is {action:?}, and {:?} comes after it, in line {}",
-                event.seq, before.action, before.seq
+                "line {} is {}, and {} comes after it, in line {}",
+                event.seq,
+                name(&action),
+                name(&before.action),
+                before.seq
             ));
         }
         before = Some(event);
