@@ -190,3 +190,20 @@ fn what_people_and_tools_say() {
         "reasons and events",
     );
 }
+
+#[test]
+fn a_secret_in_a_line_that_is_refused_is_masked() {
+    let bench = Bench::new();
+    let key = ["aB3dE5fG7hI9", "jK1lM3nO5pQ7"].concat();
+    let patch = format!(
+        "diff --git a/src/a.py b/src/a.py\nindex {one}..{two} 100644\n--- a/src/a.py\n+++ b/src/a.py\n@@ -1,3 +1,4 @@\n a\nzz api_key=\"{key}\"\n b\n c\n",
+        one = "1".repeat(40),
+        two = "2".repeat(40)
+    );
+    let found = bench.pipe(patch.as_bytes(), ["diff-risk-scan", "--patch", "-"]);
+    assert_ne!(found.code, 0);
+    assert!(found.stderr.contains("masked"), "{}", found.stderr);
+    assert!(!found.stdout.contains(&key) && !found.stderr.contains(&key));
+    let log = std::fs::read(bench.queue().join("audit/events.ndjson")).unwrap();
+    assert!(!String::from_utf8_lossy(&log).contains(&key));
+}

@@ -73,7 +73,7 @@ impl HitKind {
                 "take it out and read it from the environment; once it was shared, replace it where it counts"
             }
             Self::Delete => {
-                "keep the file in this change; a person removes it, or raises caps.delete_share_percent"
+                "keep the file in this change; a person removes it, or raises caps.delete_share_percent where only a part of it is gone"
             }
             Self::Allowlist => {
                 "leave this path as it is, or ask for a task whose scope and policy name it"

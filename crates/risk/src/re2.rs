@@ -11,6 +11,9 @@ use std::str::Chars;
 /// What means something else in our syntax unless a backslash stands before it.
 const META: &str = r"\.+*?()|[]{}^$#&-~";
 
+/// The longest count of a repetition, and name of a class, that is looked for, in letters.
+const LONGEST: usize = 24;
+
 /// The pattern as we write it.
 pub(crate) fn translated(pattern: &str) -> String {
     let mut reader = Reader {
@@ -76,16 +79,14 @@ impl Reader<'_> {
 
     /// A brace repeats what stands before it only as `{2}`, `{2,}` or `{2,4}`.
     fn brace(&mut self) {
-        let ahead: String = self
-            .rest
-            .clone()
-            .take_while(|letter| *letter != '}')
-            .collect();
-        let closes = self.rest.clone().any(|letter| letter == '}');
-        let (least, most) = ahead.split_once(',').unwrap_or((&ahead, ""));
+        let ahead: String = self.rest.clone().take(LONGEST).collect();
+        let counts = ahead.split_once('}').map(|(counts, _)| counts);
+        let (least, most) = counts.map_or(("", ""), |counts| {
+            counts.split_once(',').unwrap_or((counts, ""))
+        });
         let is_number =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        match closes && is_number(least) && (most.is_empty() || is_number(most)) {
+        match is_number(least) && (most.is_empty() || is_number(most)) {
             true => self.out.push('{'),
             false => self.letter('{'),
         }
@@ -118,28 +119,15 @@ impl Reader<'_> {
 
     /// `[:alpha:]`; or the bracket alone where no such name follows.
     fn named(&mut self) {
-        let ahead: String = self
-            .rest
-            .clone()
-            .skip(1)
-            .take_while(|letter| *letter != ':')
-            .collect();
-        let is_name = ahead
-            .trim_start_matches('^')
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase());
-        let end: String = self
-            .rest
-            .clone()
-            .skip(1 + ahead.chars().count())
-            .take(2)
-            .collect();
-        if is_name && !ahead.is_empty() && end == ":]" {
-            let _ = write!(self.out, "[:{ahead}:]");
-            self.rest.nth(ahead.chars().count() + 2);
-            return;
+        let ahead: String = self.rest.clone().skip(1).take(LONGEST).collect();
+        let name = ahead.split_once(":]").map_or("", |(name, _)| name);
+        let letters = name.strip_prefix('^').unwrap_or(name);
+        if letters.is_empty() || !letters.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return self.range('[');
         }
-        self.range('[');
+        let _ = write!(self.out, "[:{name}:]");
+        // The colon before the name, and what closes it.
+        self.rest.nth(name.len() + 2);
     }
 
     /// What follows a backslash in a class: a letter, or a class that is written out.

@@ -49,6 +49,7 @@ struct Arguments {
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
     Arguments::augment_args(command)
+        .after_help("Examples:\n  baton init\n  baton init --store sqlite:.autodev_queue/queue.db")
 }
 
 /// Sets the repository up. What is there already stays as it is.

@@ -1,6 +1,6 @@
 //! Sentences of prose and comments, read over the ends of their lines.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
@@ -11,12 +11,14 @@ use super::worth::Spared;
 use crate::content::shorten;
 use crate::flowed::flowed;
 use crate::hit::Hit;
-use crate::rule::all;
+use crate::rule::{Rule, all};
 
 /// What a line of code begins with that is words for readers.
 const MARKS: &[u8] = b"#/*-;%\"'<";
 /// A text longer than this is not read again, in bytes.
 const MOST: usize = 256 << 10;
+/// So many matches of a rule in a text may be excepted.
+const MOST_ASKED: usize = 100;
 
 impl Judge<'_, '_> {
     /// What the rules for texts that give orders find in sentences that go on in the next line. A rule that
@@ -62,33 +64,42 @@ impl Judge<'_, '_> {
             let Some(rule) = rule.filter(|_| self.counted_of(number) == (0, 0)) else {
                 continue;
             };
-            let mut found_at = None;
-            rule.each(&text, &window, all, |found| {
-                let start =
-                    memchr::memrchr(b'\n', text.get(..found.range.start).unwrap_or_default());
-                let start = start.map_or(0, |end| end + 1);
-                let rest = text.get(found.range.end..).unwrap_or_default();
-                let end =
-                    memchr::memchr(b'\n', rest).map_or(text.len(), |end| found.range.end + end);
-                let lines = text.get(start..end).unwrap_or_default();
-                let within = found.range.start - start..found.range.end - start;
-                if self.is_spared(rule, lines, &within, &mut Spared::default())? {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                let before = text.get(..start).unwrap_or_default();
+            if let Some(found) = self.order(rule, &text, &window)? {
+                let before = text.get(..found.start).unwrap_or_default();
                 let pair = before.iter().filter(|byte| **byte == b'\n').count();
-                let matched = text.get(found.range).unwrap_or_default();
-                found_at = Some((
-                    run.get(pair).map_or(*first, |(line, _)| *line),
-                    shorten(matched),
-                ));
-                Ok(ControlFlow::Break(()))
-            })?;
-            if let Some((line, excerpt)) = found_at {
+                let line = run.get(pair).map_or(*first, |(line, _)| *line);
+                let excerpt = shorten(text.get(found).unwrap_or_default());
                 let hit = Hit::of_rule(rule, &self.file.path, excerpt);
                 self.hits.push(hit.at(line));
             }
         }
         Ok(())
+    }
+
+    /// The first match of a rule that no exception speaks for. So many are asked; one more than these stands.
+    fn order(
+        &self,
+        rule: &Rule<'_>,
+        text: &[u8],
+        window: &Range<usize>,
+    ) -> Result<Option<Range<usize>>, Problem> {
+        let (mut first, mut asked) = (None, 0);
+        rule.each(text, window, all, |found| {
+            let head = text.get(..found.range.start).unwrap_or_default();
+            let start = memchr::memrchr(b'\n', head).map_or(0, |end| end + 1);
+            let rest = text.get(found.range.end..).unwrap_or_default();
+            let end = memchr::memchr(b'\n', rest).map_or(text.len(), |end| found.range.end + end);
+            let lines = text.get(start..end).unwrap_or_default();
+            let within = found.range.start - start..found.range.end - start;
+            asked += 1;
+            if asked <= MOST_ASKED
+                && self.is_spared(rule, lines, &within, &mut Spared::default())?
+            {
+                return Ok(ControlFlow::Continue(()));
+            }
+            first = Some(found.range);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(first)
     }
 }

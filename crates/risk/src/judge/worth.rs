@@ -133,8 +133,12 @@ impl<'p> Judge<'_, 'p> {
         if known.excepted.is_none() {
             known.excepted = Some(rule.excepted(lines)?);
         }
-        let mut excepted = known.excepted.iter().flatten();
-        Ok(excepted.any(|one| one.start < within.end && within.start < one.end))
+        // One behind the other, so that the first which does not end before the match tells.
+        let excepted = known.excepted.as_deref().unwrap_or_default();
+        let first = excepted.partition_point(|one| one.end <= within.start);
+        Ok(excepted
+            .get(first)
+            .is_some_and(|one| one.start < within.end))
     }
 
     fn are_spared(&self, rule: &Rule<'_>, lines: &[u8]) -> Result<bool, Problem> {

@@ -108,6 +108,9 @@ pub(super) fn arguments(command: Command) -> Command {
     Verb::augment_subcommands(command)
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .after_help(
+            "Examples:\n  baton orch list\n  baton orch done --id T-1 --notes 'done by hand'",
+        )
 }
 
 /// Runs the verb that was named.
