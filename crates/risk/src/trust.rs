@@ -85,20 +85,6 @@ impl Trusted {
         }
     }
 
-    /// What the gates of the policy run. No file says so, and what they name themselves is told otherwise; what
-    /// is followed from here are the scripts that their scripts run.
-    pub(crate) fn gates(policy: &Policy) -> Option<Self> {
-        let gates = policy.gates.iter().filter(|gate| gate.is_command());
-        let argv: Vec<&str> = gates
-            .flat_map(|gate| gate.argv.iter().map(String::as_str))
-            .collect();
-        (!argv.is_empty()).then(|| Self {
-            path: Vec::new(),
-            is_prose: false,
-            mentions: Mentions::of(argv.join(" ").as_bytes(), false),
-        })
-    }
-
     fn folder(&self) -> &[u8] {
         let slash = self.path.iter().rposition(|byte| *byte == b'/');
         self.path.get(..slash.unwrap_or(0)).unwrap_or_default()
@@ -176,7 +162,7 @@ pub(crate) fn scan(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) 
         .collect();
     let surroundings = input.surroundings.iter();
     let trusted = surroundings.clone().flat_map(|all| &all.trusted);
-    let trusted: Vec<&Trusted> = trusted.filter(|one| !one.path.is_empty()).collect();
+    let trusted: Vec<&Trusted> = trusted.collect();
     let aliases: Vec<_> = surroundings.flat_map(|all| &all.aliases).collect();
     for file in &input.files {
         let old = file.section.old_path.as_deref();
@@ -461,16 +447,6 @@ mod tests {
             all,
             ".github/workflows/a.yml Makefile build/b.js package.json tools/x.sh tools/y.py"
         );
-        let mut policy = Policy::parse(include_bytes!("../../../ssot/POLICY.json")).unwrap();
-        assert!(Trusted::gates(&policy).is_none());
-        policy
-            .gates
-            .iter_mut()
-            .find(|gate| gate.is_command())
-            .unwrap()
-            .argv = vec!["make".to_owned()];
-        let all = follow(Trusted::gates(&policy).unwrap());
-        assert_eq!(all, " Makefile tools/x.sh tools/y.py");
     }
 
     #[test]
