@@ -37,14 +37,13 @@ impl Store {
         let states = State::ALL.into_iter().map(State::name);
         let name = format!(".tmp-try-{}", ids::random_hex()?);
         // In a database all parts lie in one file, and each trial makes that larger.
-        let most = if self.database.is_some() {
-            1
-        } else {
-            usize::MAX
+        let (most, trial) = match self.database.is_some() {
+            true => (1, TRIAL.get(..1).unwrap_or_default()),
+            false => (usize::MAX, &TRIAL[..]),
         };
         for part in states.chain(MORE).take(most) {
             let folder = self.folder(part)?;
-            let tried = folder.write_new(&name, &TRIAL);
+            let tried = folder.write_new(&name, trial);
             // What could not be written whole goes as well.
             let removed = folder.remove(&name);
             tried
