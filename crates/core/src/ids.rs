@@ -1,5 +1,6 @@
 //! Names for events, requests and incidents, and who this process is.
 
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::digest;
@@ -65,8 +66,7 @@ pub fn sitting() -> String {
 /// the system call's answer cannot be 0.
 #[cfg(target_os = "linux")]
 fn session_leader() -> u32 {
-    let field = stat_field("self", 6).and_then(|leader| u32::try_from(leader).ok());
-    field.unwrap_or_default()
+    stat_field("self", 6).unwrap_or_default()
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -90,6 +90,15 @@ pub fn process_start(pid: u32) -> Option<u64> {
     stat_field(&pid.to_string(), 22)
 }
 
+/// The same of a process that still runs. One that has ended and whose exit code nobody has fetched (field 3
+/// is `Z`) does nothing any more; in a container whose first process fetches none it stays so for ever.
+#[must_use]
+pub fn running_since(pid: u32) -> Option<u64> {
+    let state: char = stat_field(&pid.to_string(), 3)?;
+    let runs = !matches!(state, 'Z' | 'X');
+    runs.then(|| process_start(pid)).flatten()
+}
+
 /// The process namespace of this process, by its inode; absent where the system has none.
 #[must_use]
 pub fn pid_namespace() -> Option<u64> {
@@ -99,7 +108,7 @@ pub fn pid_namespace() -> Option<u64> {
 }
 
 /// Field `number`, counted from 1 as the manual does, of `/proc/PROCESS/stat`; one after the name.
-fn stat_field(process: &str, number: usize) -> Option<u64> {
+fn stat_field<T: FromStr>(process: &str, number: usize) -> Option<T> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The second field is the command in parentheses and may hold blanks and parentheses.
     let rest = stat.get(stat.rfind(')')? + 1..)?;

@@ -159,7 +159,7 @@ impl Lease {
     /// the process that claimed for it, so a dead process says nothing; a living one is at work.
     #[must_use]
     pub fn is_in_living_hands(&self) -> bool {
-        let running = ids::process_start(self.pid);
+        let running = ids::running_since(self.pid);
         let is_other = !self.is_of_this_process();
         self.is_here() && is_other && running.is_some() && running == self.pid_start
     }
@@ -169,7 +169,7 @@ impl Lease {
     #[must_use]
     pub fn is_claimant_gone(&self) -> bool {
         let known = self.is_here() && self.pid_start.is_some();
-        known && ids::process_start(self.pid) != self.pid_start
+        known && ids::running_since(self.pid) != self.pid_start
     }
 
     /// Whether its pid means the same process to us.
@@ -222,6 +222,30 @@ mod tests {
 
     fn lease(length: Duration) -> Lease {
         Lease::new("me", 7, Moment::now(), length)
+    }
+
+    #[test]
+    fn an_owner_that_ended_is_gone_before_its_exit_code_is_fetched() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let now = Moment::now();
+        let mut lease = Lease::new("me/1", 1, now, Duration::from_secs(900));
+        (lease.pid, lease.of_process) = (child.id(), true);
+        lease.pid_start = ids::process_start(child.id());
+        assert!(lease.staleness(now).is_none() && lease.pid_start.is_some());
+        child.kill().unwrap();
+        let ended = || ids::running_since(child.id()).is_none();
+        while !ended() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(
+            ids::process_start(child.id()).is_some(),
+            "its entry is there"
+        );
+        assert!(matches!(lease.staleness(now), Some(Stale::OwnerDead)));
+        child.wait().unwrap();
     }
 
     #[test]
