@@ -15,8 +15,8 @@ use crate::rule::{Rule, all};
 
 /// What a line of code begins with that is words for readers.
 const MARKS: &[u8] = b"#/*-;%\"'<";
-/// A text longer than this is not read again, in bytes.
-const MOST: usize = 256 << 10;
+/// So many lines are read at once.
+const MOST: usize = 1000;
 /// So many matches of a rule in a text may be excepted.
 const MOST_ASKED: usize = 100;
 
@@ -39,9 +39,14 @@ impl Judge<'_, '_> {
                 run.push((line.new_number, line.text));
                 continue;
             }
-            self.sentences(&std::mem::take(&mut run))?;
+            self.run_on(&std::mem::take(&mut run))?;
         }
-        self.sentences(&run)
+        self.run_on(&run)
+    }
+
+    /// A part at a time; a sentence over the end of one is heard in neither.
+    fn run_on(&mut self, run: &[(usize, &[u8])]) -> Result<(), Problem> {
+        run.chunks(MOST).try_for_each(|part| self.sentences(part))
     }
 
     fn sentences(&mut self, run: &[(usize, &[u8])]) -> Result<(), Problem> {
@@ -53,9 +58,6 @@ impl Judge<'_, '_> {
             return Ok(());
         }
         let text = flowed(run.iter().map(|(_, line)| *line));
-        if text.len() > MOST {
-            return Ok(());
-        }
         for (number, window) in self.book.windows(&self.table, &text) {
             let rule = self
                 .book

