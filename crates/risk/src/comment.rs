@@ -179,6 +179,14 @@ pub(crate) fn comment_in<'a>(
     start..start + end_of(comment, marks)
 }
 
+/// Whether a line is a comment whole, in a file whose language is not known: settings, manifests.
+pub(crate) fn is_noted(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    // `--exclude` is a switch in a file of them.
+    let marks = [&b"#"[..], b"//", b";", b"/*", b"*", b"-- ", b"<!--"];
+    line == b"--" || marks.iter().any(|mark| line.starts_with(mark))
+}
+
 fn is_document(line: &[u8]) -> bool {
     line.starts_with(b"///") || line.starts_with(b"//!")
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use baton_patch::{LineKind, Op};
 
+use crate::comment::is_noted;
 use crate::content::shorten;
 use crate::hit::Hit;
 use crate::input::ScanFile;
@@ -212,11 +213,7 @@ pub(crate) fn scan(file: &ScanFile<'_>, hits: &mut Vec<Hit>) {
 /// under.
 fn takes_out(line: &str, headings: impl FnOnce() -> Vec<String>) -> bool {
     let line = line.trim();
-    if line.is_empty()
-        || ["#", "//", ";", "/*", "*", "<!--", "--"]
-            .iter()
-            .any(|mark| line.starts_with(mark))
-    {
+    if line.is_empty() || is_noted(line.as_bytes()) {
         return false;
     }
     let (key, value) = match line.find([':', '=', '>']) {
@@ -350,8 +347,9 @@ fn indent(line: &str) -> usize {
 mod tests {
     use crate::tests::{changed, scanned};
 
-    fn is_found(path: &str, old: &[&str], new: &[&str]) -> bool {
-        let findings = scanned(&changed(path, old, new), None).findings;
+    fn is_found(path: &str, old: &str, new: &str) -> bool {
+        let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
+        let findings = scanned(&changed(path, &old, &new), None).findings;
         let mut messages = findings.into_iter().map(|finding| finding.message);
         messages.any(|message| message.contains("[CHECK_LOOSENED]"))
     }
@@ -365,6 +363,11 @@ mod tests {
                 "exclude_paths:\n  - app/models",
             ),
             ("wdio.conf.ts", "a", "  exclude: ['./test/pay.spec.ts'],"),
+            (
+                ".rspec",
+                "--color",
+                "--color\n--exclude-pattern=spec/pay/**",
+            ),
             (
                 "psalm.xml",
                 "<psalm>",
@@ -386,8 +389,7 @@ mod tests {
                 "[pytest]\naddopts_skip = slow",
             ),
         ] {
-            let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
-            assert!(is_found(path, &old, &new), "{path} {new:?}");
+            assert!(is_found(path, old, new), "{path} {new}");
         }
     }
 
@@ -415,8 +417,7 @@ mod tests {
                 "\"no-eval\": \"error\"",
             ),
         ] {
-            let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
-            assert!(!is_found(path, &old, &new), "{path} {new:?}");
+            assert!(!is_found(path, old, new), "{path} {new}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::Judge;
 use super::worth::Grade;
-use crate::comment::comment_in;
+use crate::comment::{comment_in, is_noted};
 use crate::hit::Hit;
 use crate::rule::{Found, Rule, all};
 
@@ -84,12 +84,4 @@ impl Judge<'_, '_> {
         }
         names
     }
-}
-
-/// Whether a line of a manifest is a comment, in the ways of those that have no language of their own.
-fn is_noted(line: &[u8]) -> bool {
-    let line = line.trim_ascii_start();
-    [&b"#"[..], b"//", b";", b"--", b"<!--"]
-        .iter()
-        .any(|mark| line.starts_with(mark))
 }

