@@ -30,6 +30,7 @@ mod input;
 mod judge;
 mod kept;
 mod keyword;
+mod known;
 mod language;
 mod limit;
 mod lists;

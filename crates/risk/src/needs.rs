@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use regex_syntax::hir::{Class, Dot, Hir, HirKind, Literal};
+use serde::Deserialize;
 
 use crate::pattern::Pattern;
 use crate::shape;
@@ -27,27 +28,42 @@ const SHORTEST_WORD: usize = 5;
 const LONG_GAP: u32 = 16;
 
 /// One to three bytes; each pattern makes hundreds of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 struct Set {
     bytes: [u8; MOST_AT_ONCE],
     count: usize,
 }
 
 /// What every match of a pattern holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(default)]
 pub(crate) struct Needs {
     /// Whether that is a run of bytes that tokens are made of.
+    #[serde(skip_serializing_if = "is_default")]
     long_run: bool,
     /// Whether it holds a byte beyond ASCII.
+    #[serde(skip_serializing_if = "is_default")]
     beyond_ascii: bool,
     /// Sets of bytes, of each of which it holds one; the rarest first.
+    #[serde(skip_serializing_if = "is_default")]
     sets: Vec<Set>,
     /// A word that it holds in some case, in lower case.
+    #[serde(skip_serializing_if = "is_default")]
     word: Option<Vec<u8>>,
     /// How long a word between two quotes it holds at the least; 0 where it holds none.
+    #[serde(skip_serializing_if = "is_default")]
     quoted: usize,
     /// What follows its last long gap, by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
     tail: Option<Pattern>,
+}
+
+#[cfg(test)]
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Needs {
@@ -118,6 +134,21 @@ impl Needs {
     pub(crate) fn tail_matches(&self, text: &[u8]) -> bool {
         let tail = self.tail.as_ref().and_then(|tail| tail.get().ok());
         tail.is_none_or(|tail| tail.is_match(text))
+    }
+}
+
+impl TryFrom<Vec<u8>> for Set {
+    type Error = &'static str;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, Self::Error> {
+        Self::of(bytes).ok_or("no set of one to three bytes")
+    }
+}
+
+#[cfg(test)]
+impl From<Set> for Vec<u8> {
+    fn from(set: Set) -> Self {
+        set.as_slice().to_vec()
     }
 }
 
@@ -373,7 +404,10 @@ mod tests {
     use super::*;
 
     fn are_met(pattern: &str, text: &str) -> bool {
-        shape::told(pattern, &[]).needs.are_met(text.as_bytes())
+        shape::told(pattern, &[])
+            .facts
+            .needs
+            .are_met(text.as_bytes())
     }
 
     #[test]
@@ -419,7 +453,7 @@ mod tests {
     fn what_follows_a_long_gap_is_looked_for_by_itself() {
         let matches = |pattern: &str, text: &str| {
             let told = shape::told(pattern, &[]);
-            told.needs.tail_matches(text.as_bytes())
+            told.facts.needs.tail_matches(text.as_bytes())
         };
         let pattern = r"(?s)\b(?i:agent|bot)\b.{0,240}?(?i:approve\b|contents?\s+of)";
         assert!(matches(pattern, "the Agent\nwill\nAPPROVE"));

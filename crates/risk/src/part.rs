@@ -84,7 +84,7 @@ impl<'t> Parts<'t> {
         };
         Self {
             lines,
-            needs: &told.needs,
+            needs: &told.facts.needs,
             text,
             line,
         }

@@ -11,6 +11,7 @@ use regex_automata::Input;
 use regex_automata::meta;
 pub(crate) use regex_automata::util::captures::Captures as Groups;
 use regex_syntax::hir::Hir;
+use serde::Deserialize;
 
 use crate::shape;
 
@@ -23,10 +24,24 @@ const STATES_LIMIT: usize = 2 << 20;
 const FEW_BYTES: usize = 8 << 10;
 
 /// A pattern that is compiled on first use.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
 pub(crate) struct Pattern {
     text: String,
     compiled: OnceCell<Box<Regex>>,
+}
+
+impl From<String> for Pattern {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+#[cfg(test)]
+impl serde::Serialize for Pattern {
+    fn serialize<S: serde::Serializer>(&self, into: S) -> Result<S::Ok, S::Error> {
+        into.serialize_str(&self.text)
+    }
 }
 
 impl Pattern {

@@ -161,10 +161,10 @@ impl<'p> Rule<'p> {
     fn nature(&self) -> Nature {
         *self.nature.get_or_init(|| {
             let told = self.told();
-            let is_loose = matches!(self.source, Source::Secret(_)) && !told.holds_keyword;
+            let is_loose = matches!(self.source, Source::Secret(_)) && !told.facts.holds_keyword;
             Nature {
                 is_loose,
-                stays_in_line: !is_loose && told.stays_in_line,
+                stays_in_line: !is_loose && told.facts.stays_in_line,
             }
         })
     }
@@ -187,20 +187,20 @@ impl<'p> Rule<'p> {
 
     /// Whether a match may be longer than the windows that a long text is read in.
     pub(crate) fn reaches_far(&self, window: usize) -> bool {
-        let is_far = || self.told().longest.is_none_or(|most| most > window);
+        let is_far = || self.told().facts.longest.is_none_or(|most| most > window);
         !self.stays_in_line() && (self.is_loose() || is_far())
     }
 
     /// Whether a text, or the lines of a patch that it is made of, holds what every match does.
     pub(crate) fn may_match(&self, text: &[u8]) -> bool {
-        self.told().needs.are_met(text)
+        self.told().facts.needs.are_met(text)
     }
 
     /// As [`Self::may_match`], for a text of many lines.
     pub(crate) fn may_match_in_lines(&self, text: &[u8]) -> bool {
         let told = self.told();
         let lines = told.lines(0);
-        told.needs.are_met(text) && lines.is_none_or(|lines| lines.may_match(text))
+        told.facts.needs.are_met(text) && lines.is_none_or(|lines| lines.may_match(text))
     }
 
     /// Whether the rule has a pattern for text; one for paths alone has none.
@@ -218,7 +218,7 @@ impl<'p> Rule<'p> {
         let compiled = match &self.source {
             Source::Policy(rule) => compile_policy_rule(rule, self.languages, self.told())?,
             Source::Secret(rule) => {
-                let pattern = rule.compile(&self.told().hir)?;
+                let pattern = rule.compile(self.told().hir())?;
                 Compiled {
                     has_groups: pattern.has_groups(),
                     limit: None,
@@ -259,13 +259,13 @@ impl<'p> Rule<'p> {
         mut visit: impl FnMut(Found<'t>) -> Result<ControlFlow<()>, Problem>,
     ) -> Result<(), Problem> {
         let part = text.get(window.clone()).unwrap_or(text);
-        if !self.told().needs.are_met(part) {
+        if !self.told().facts.needs.are_met(part) {
             return Ok(());
         }
         // The text before the window stays in sight, so that `^` and `\b` mean what they say.
         let text = text.get(..window.end).unwrap_or(text);
         let told = self.told();
-        if !told.needs.tail_matches(text) {
+        if !told.facts.needs.tail_matches(text) {
             return Ok(());
         }
         let mut at = window.start;
@@ -386,7 +386,7 @@ fn compile_policy_rule(
     let invalid = |why: String| {
         Problem::fail("POLICY_INVALID", format!("policy rule {}: {why}", rule.id)).hint(CORRECT)
     };
-    let hir = told.hir.clone();
+    let hir = told.hir().clone();
     let pattern = hir.and_then(|hir| Regex::of_hir(&rule.pattern, hir));
     let pattern = pattern.map_err(invalid)?;
     let named = pattern.has_group("name");

@@ -6,8 +6,10 @@ use std::rc::Rc;
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
+use serde::Deserialize;
 
 use crate::held::must_hold;
+use crate::known;
 use crate::needs::Needs;
 use crate::part::Lines;
 
@@ -37,33 +39,63 @@ pub(crate) fn read(text: &str) -> Result<Read, String> {
 
 /// What a path must hold for a pattern to match in it, or what is wrong with the pattern.
 pub(crate) fn needs_of(text: &str) -> Result<Needs, String> {
-    let read = read(text)?;
-    Ok(match read.is_unicode {
-        false => Needs::of(&read.hir),
-        true => Needs::default(),
-    })
+    let told = told(text, &[]);
+    // What is known can be read.
+    match told.hir.get() {
+        Some(Err(why)) => Err(why.clone()),
+        _ => Ok(told.facts.needs),
+    }
 }
 
 /// What decides where a pattern is tried, and on what.
-#[derive(Debug)]
-pub(crate) struct Told {
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Facts {
     /// Whether every match lies in one line; at its edges it may take in a line feed for want of another
     /// byte, as `[^a-z]` does, which is no part of what it is about.
+    #[serde(default, skip_serializing_if = "crate::needs::is_default")]
     pub(crate) stays_in_line: bool,
     /// Whether every match holds one of the keywords, in any case; false where that cannot be told.
+    #[serde(default, skip_serializing_if = "crate::needs::is_default")]
     pub(crate) holds_keyword: bool,
     /// How long a match can be at the most; None where nothing bounds it.
+    #[serde(default, skip_serializing_if = "crate::needs::is_default")]
     pub(crate) longest: Option<usize>,
     /// What a text must hold for a match.
     pub(crate) needs: Needs,
+}
+
+impl Facts {
+    fn of(Read { hir, is_unicode }: &Read, words: &[String]) -> Self {
+        let stays_in_line = stays(hir, true, true);
+        if *is_unicode {
+            return Self {
+                stays_in_line,
+                ..Self::default()
+            };
+        }
+        Self {
+            stays_in_line,
+            holds_keyword: !words.is_empty() && must_hold(hir, words),
+            longest: hir.properties().maximum_len(),
+            needs: Needs::of(hir),
+        }
+    }
+}
+
+/// A pattern and what it tells.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) facts: Facts,
+    text: String,
     /// A few keywords in lower case of which every match that may lie in several lines holds one.
     near: Vec<Vec<u8>>,
     /// In which lines a match may lie, worked out once that pays.
     lines: OnceCell<Lines>,
     /// How many bytes were to be read.
     read: Cell<usize>,
-    /// The pattern itself, or what is wrong with it.
-    pub(crate) hir: Result<Rc<Hir>, String>,
+    hir: OnceCell<Result<Rc<Hir>, String>>,
 }
 
 impl Told {
@@ -72,52 +104,50 @@ impl Told {
     pub(crate) fn lines(&self, bytes: usize) -> Option<&Lines> {
         let read = self.read.get().saturating_add(bytes);
         self.read.set(read);
-        let hir = self.hir.as_ref().ok().filter(|_| read > FEW_BYTES)?;
-        let lines = || Lines::of(hir, self.stays_in_line, self.near.clone());
+        if read <= FEW_BYTES {
+            return None;
+        }
+        let hir = self.hir().as_ref().ok()?;
+        let lines = || Lines::of(hir, self.facts.stays_in_line, self.near.clone());
         Some(self.lines.get_or_init(lines)).filter(|lines| lines.tell())
+    }
+
+    /// The pattern itself, or what is wrong with it.
+    pub(crate) fn hir(&self) -> &Result<Rc<Hir>, String> {
+        self.hir
+            .get_or_init(|| read(&self.text).map(|read| read.hir.into()))
     }
 }
 
-/// Reads a pattern; one that cannot be read tells nothing.
+/// What a pattern tells by being read, and the pattern.
+pub(crate) fn facts_of(text: &str, words: &[String]) -> (Facts, Result<Rc<Hir>, String>) {
+    let read = read(text);
+    let facts = read.as_ref().map(|read| Facts::of(read, words));
+    (facts.unwrap_or_default(), read.map(|read| read.hir.into()))
+}
+
+/// What a pattern tells; one that cannot be read tells nothing.
 pub(crate) fn told(text: &str, keywords: &[String]) -> Told {
-    let nothing = |hir| Told {
-        stays_in_line: false,
-        holds_keyword: false,
-        longest: None,
-        needs: Needs::default(),
-        near: Vec::new(),
-        lines: OnceCell::new(),
-        read: Cell::new(0),
-        hir,
-    };
-    let Read { hir, is_unicode } = match read(text) {
-        Ok(read) => read,
-        Err(why) => return nothing(Err(why)),
-    };
-    let stays_in_line = stays(&hir, true, true);
-    if is_unicode {
-        return Told {
-            stays_in_line,
-            ..nothing(Ok(hir.into()))
-        };
-    }
     let words: Vec<String> = keywords
         .iter()
         .map(|word| word.to_ascii_lowercase())
         .collect();
-    let holds_keyword = !words.is_empty() && must_hold(&hir, &words);
+    let hir = OnceCell::new();
+    let facts = known::facts(text, &words).unwrap_or_else(|| {
+        let (facts, read) = facts_of(text, &words);
+        hir.get_or_init(|| read);
+        facts
+    });
     Told {
-        stays_in_line,
-        holds_keyword,
-        near: match holds_keyword && !stays_in_line && words.len() <= FEW {
+        near: match facts.holds_keyword && !facts.stays_in_line && words.len() <= FEW {
             true => words.into_iter().map(String::into_bytes).collect(),
             false => Vec::new(),
         },
-        longest: hir.properties().maximum_len(),
-        needs: Needs::of(&hir),
+        facts,
+        text: text.to_owned(),
         lines: OnceCell::new(),
         read: Cell::new(0),
-        hir: Ok(hir.into()),
+        hir,
     }
 }
 
@@ -263,7 +293,7 @@ mod tests {
     fn whether_a_keyword_stands_in_every_match_is_told() {
         let holds = |text: &str, words: &[&str]| {
             let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
-            told(text, &words).holds_keyword
+            told(text, &words).facts.holds_keyword
         };
         assert!(holds(
             "(?:^|[^a-z])(SK[0-9a-f]{32})",
@@ -292,7 +322,7 @@ mod tests {
             "a[^\n]*b|(?:^|[^.])c[^d]",
             r"\p{L}+",
         ] {
-            assert!(told(text, &[]).stays_in_line, "{text}");
+            assert!(told(text, &[]).facts.stays_in_line, "{text}");
         }
         for text in [
             r"a\s+b",
@@ -303,7 +333,7 @@ mod tests {
             r"(?:^|\s+)a",
             "(",
         ] {
-            assert!(!told(text, &[]).stays_in_line, "{text}");
+            assert!(!told(text, &[]).facts.stays_in_line, "{text}");
         }
     }
 
