@@ -167,27 +167,40 @@ impl Place<'_> {
 /// Words, each with a number of its own.
 #[derive(Debug)]
 pub(crate) struct Numbered {
-    list: List,
+    words: Words,
+    numbers: Vec<usize>,
     grams: Grams,
 }
 
 impl Numbered {
     /// Of words in lower case, none twice.
-    pub(crate) fn of(words: &[(Cow<'_, [u8]>, usize)]) -> Self {
-        let list = List::of(words.iter().cloned(), words.len());
-        let numbers: Vec<_> = (0..words.len()).collect();
+    pub(crate) fn of<'w>(all: impl Iterator<Item = (Cow<'w, [u8]>, usize)>) -> Self {
+        let mut words = Words::default();
+        let numbers: Vec<usize> = all
+            .map(|(word, number)| {
+                words.push(&word);
+                number
+            })
+            .collect();
+        let places: Vec<usize> = (0..numbers.len()).collect();
         Self {
-            grams: Grams::of(&list.words, &numbers),
-            list,
+            grams: Grams::of(&words, &places),
+            words,
+            numbers,
         }
     }
 
     /// The least number among the words that stand in a text.
     pub(crate) fn least(&self, text: &[u8]) -> Option<usize> {
         let mut least = None;
-        self.grams.each(&self.list.words, text, &mut |word, _| {
-            let own = self.list.rules_of(word).iter().map(|rule| *rule as usize);
-            least = own.chain(least).min();
+        self.grams.each(&self.words, text, &mut |word, _| {
+            least = self
+                .numbers
+                .get(word)
+                .copied()
+                .into_iter()
+                .chain(least)
+                .min();
         });
         least
     }
