@@ -289,6 +289,41 @@ fn a_row_adds_a_task_or_puts_one_back_and_nothing_else() {
 }
 
 #[test]
+fn the_table_goes_into_no_file_of_the_queue_and_an_agent_names_none() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let log = bench.queue().join("audit/events.ndjson");
+    let before = std::fs::read(&log).unwrap();
+    for name in [
+        ".autodev_queue/audit/events.ndjson",
+        ".autodev_queue/STOP",
+        ".git/hooks/pre-commit",
+    ] {
+        let said = orch(&bench, &["render", "--force", name]);
+        assert_eq!(said.json()["code"], "PLACE_REFUSED", "{name}: {said:?}");
+    }
+    let elsewhere = bench.scratch("QUEUE.md");
+    let line = [
+        "orch",
+        "render",
+        "--force",
+        elsewhere.to_str().unwrap(),
+        "--actor",
+        "openclaw",
+    ];
+    let said = bench.baton(line);
+    assert_eq!(
+        (said.code, &said.json()["code"]),
+        (3, &json!("APPROVAL_REQUIRED"))
+    );
+    assert!(!elsewhere.exists() && std::fs::read(&log).unwrap() == before);
+    bench
+        .baton(["orch", "render", "--actor", "openclaw"])
+        .expect(0);
+    assert!(bench.queue().join("QUEUE.md").is_file());
+}
+
+#[test]
 fn a_file_that_somebody_wrote_is_not_written_over() {
     let bench = Bench::new();
     let file = bench.scratch("QUEUE.md");

@@ -31,6 +31,7 @@ pub mod lease;
 pub mod manifest;
 pub mod masking;
 pub mod outcome;
+pub mod output_file;
 pub mod outputs;
 pub mod overlap;
 pub mod policy;

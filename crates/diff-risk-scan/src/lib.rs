@@ -1,7 +1,5 @@
 //! S4: what a change touches, and how much it may harm.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use baton_core::audit::Action;
@@ -11,6 +9,7 @@ use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
 use baton_core::envelope::{Artifact, ArtifactKind, Finding, Severity, ToolClass};
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::outcome::Outcome;
+use baton_core::output_file;
 use baton_core::outputs::{DiffRiskScan, DiffStats, PolicyFlags, RiskLevel, to_map};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
@@ -73,7 +72,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         .map_err(|error| Problem::fail("IO_ERROR", error.to_string()))?;
     summary.push(b'\n');
     if let (Some(path), false) = (&arguments.summary_out, session.is_plan()) {
-        write_summary(path, &summary)?;
+        output_file::write_new(path, &summary)?;
     }
     let mut artifacts = bound;
     if arguments.patch.is_none() && !session.is_plan() {
@@ -191,18 +190,6 @@ fn scan_text(session: &Session, bytes: &[u8]) -> Result<RiskReport, Problem> {
     let report = baton_risk::scan(&ScanInput::from_patch(&patch), &book, None, &Origin::Text)?;
     book.leave();
     Ok(report)
-}
-
-fn write_summary(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .map_err(|error| {
-            Problem::io(path.display(), &error)
-                .hint("name a file that does not exist yet; nothing is overwritten")
-        })
 }
 
 fn outcome(report: RiskReport, artifacts: Vec<Artifact>, written: Option<&Path>) -> Outcome {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use baton_core::files::{self, Folder};
+use baton_core::files;
 use baton_core::problem::Problem;
 use baton_core::terminal::visible_line;
 use baton_transparency::{Error, KeyKind, SignedNote, VerifyingKey};
@@ -80,18 +80,6 @@ pub(super) fn key_of<'a>(
         Problem::fail("PROOF_REFUSED", message)
             .hint("pass the public key of that log, if you trust it")
     })
-}
-
-/// The folder of a file that is to be made, and its name.
-pub(in crate::commands) fn place(path: &Path) -> Result<(Folder, String), Problem> {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| Problem::usage(format!("{} names no file", path.display())))?;
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    let folder = Folder::open(parent).map_err(|error| Problem::io(parent.display(), &error))?;
-    Ok((folder, name.to_owned()))
 }
 
 /// Reads a signed checkpoint; nothing of it is verified yet.

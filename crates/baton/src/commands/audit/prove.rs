@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use baton_core::audit::{Index, Log};
+use baton_core::output_file;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_transparency::witness::AddCheckpoint;
@@ -54,10 +55,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<Reply, Pro
     let Some(path) = &arguments.out else {
         return Ok(Reply::payload(text));
     };
-    let (folder, name) = named::place(path)?;
-    folder.write_new(&name, text.as_bytes()).map_err(|error| {
-        Problem::io(path.display(), &error).hint("name a file that is not there yet")
-    })?;
+    output_file::write_new(path, text.as_bytes())?;
     Ok(
         Reply::ok(json!({"command": "audit prove", "status": "OK", "proof": path}))
             .line(format!(

@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use baton_core::audit::{Action, Event};
 use baton_core::digest;
 use baton_core::git::{ObjectStore, Oid};
+use baton_core::output_file;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use serde_json::json;
 
 use super::Shared;
-use super::audit::named;
 use crate::reply::Reply;
 use format::Header;
 pub(super) use unpack::unpack;
@@ -67,11 +67,8 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         objects: repository.objects()?.1,
     };
     let bytes = [header.to_text().as_bytes(), &pack].concat();
-    let (folder, name) = named::place(&arguments.out)?;
     let shown = arguments.out.display().to_string();
-    folder
-        .write_new(&name, &bytes)
-        .map_err(|error| Problem::io(&shown, &error))?;
+    output_file::write_new(&arguments.out, &bytes)?;
     let sha256 = digest::sha256(&bytes);
     let json = json!({
         "command": "bundle", "status": "OK", "task_id": task.id(), "file": shown, "bytes": bytes.len(),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use baton_core::envelope::ToolClass;
 use baton_core::files::Folder;
+use baton_core::output_file;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
@@ -46,23 +47,43 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<Reply, Pro
     }
     session.check_stop()?;
     session.authorize(&[ToolClass::Write])?;
-    let file = named.map_or_else(|| default_file(session), Ok)?;
-    write(&file, text.as_bytes(), arguments.force)?;
-    let shown = file.display().to_string();
+    if named.is_some() {
+        // A file of the user's: whoever may only propose names none.
+        session.authorize(&[ToolClass::Move])?;
+    }
+    let place = place(session, named.as_deref())?;
+    write(&place, text.as_bytes(), arguments.force)?;
+    let shown = place.0.display().to_string();
     Ok(Reply::ok(json!({
         "command": "orch render", "status": "OK", "file": shown, "rows": rows.len(),
     }))
     .line(format!("{} rows are in {shown}", rows.len())))
 }
 
-fn write(file: &Path, bytes: &[u8], force: bool) -> Result<(), Problem> {
+/// Where the table goes: the queue's own file, or one that was named.
+fn place(session: &Session, named: Option<&Path>) -> Result<(PathBuf, Folder, String), Problem> {
+    let own = default_file(session)?;
+    match named {
+        Some(file) if file != own => {
+            let (folder, name) = output_file::place(file)?;
+            Ok((file.to_owned(), folder, name))
+        }
+        _ => {
+            let (parent, name) = (own.parent(), own.file_name());
+            let folder = Folder::open(parent.unwrap_or(Path::new(".")));
+            let folder = folder.map_err(|error| Problem::io(own.display(), &error))?;
+            let name = name.unwrap_or_default().to_string_lossy().into_owned();
+            Ok((own, folder, name))
+        }
+    }
+}
+
+fn write(
+    (file, folder, name): &(PathBuf, Folder, String),
+    bytes: &[u8],
+    force: bool,
+) -> Result<(), Problem> {
     let trouble = |error: std::io::Error| Problem::io(file.display(), &error);
-    let name = file.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| Problem::usage(format!("{} names no file", file.display())))?;
-    let parent = file
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let folder = Folder::open(parent.unwrap_or(Path::new("."))).map_err(trouble)?;
     if !folder.exists(name).map_err(trouble)? {
         return folder.write_new(name, bytes).map_err(trouble);
     }

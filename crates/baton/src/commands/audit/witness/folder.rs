@@ -4,15 +4,16 @@ use std::path::Path;
 
 use baton_core::digest;
 use baton_core::files::Folder;
+use baton_core::output_file;
 use baton_core::problem::Problem;
 use rustix::fs::{FlockOperation, flock};
 
 use super::push::{Handover, Taken};
-use crate::commands::audit::named::{self, MAX_PROOF_BYTES};
+use crate::commands::audit::named::MAX_PROOF_BYTES;
 
 /// Puts the checkpoint into the file, in place of an older one of the same log.
 pub(super) fn to_file(path: &Path, handover: &Handover<'_>) -> Result<Taken, Problem> {
-    let (folder, name) = named::place(path)?;
+    let (folder, name) = output_file::place(path)?;
     let before = kept(&folder, &name)?;
     if !handover.is_news_after(before.as_deref())? {
         return Ok(Taken::Already);

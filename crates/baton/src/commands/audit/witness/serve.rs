@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use baton_core::files::Folder;
+use baton_core::output_file;
 use baton_core::problem::Problem;
 use baton_core::{clock, digest, ids, terminal};
 use baton_transparency::witness::{self, Answer, Memory, Seen};
@@ -46,7 +47,7 @@ pub(super) fn new_key(arguments: &NewKey) -> Result<Reply, Problem> {
     let seed = ids::random_bytes()?;
     let key = SigningKey::from_seed(&seed, &arguments.name, KeyKind::Cosigner);
     let key = key.map_err(|error| refused(&error))?;
-    let (folder, name) = named::place(&arguments.out)?;
+    let (folder, name) = output_file::place(&arguments.out)?;
     folder
         .write_new_secret(&name, format!("{}\n", key.to_secret_text()).as_bytes())
         .map_err(|error| Problem::io(arguments.out.display(), &error))?;
