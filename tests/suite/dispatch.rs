@@ -57,6 +57,17 @@ fn span(bench: &Bench, id: &str) -> (u64, u64) {
 }
 
 #[test]
+fn a_producer_that_the_policy_does_not_have_ends_it() {
+    let bench = Bench::new();
+    submit(&bench, "T-1", "src/**", &[]);
+    submit(&bench, "T-2", "src/**", &[]);
+    let ran = end(start(&bench, &["--idle", "20s"]));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("set draft.command"), "{ran:?}");
+    assert!(bench.task("inbox", "T-1").is_dir());
+}
+
+#[test]
 fn tasks_that_may_change_one_file_never_run_at_one_time() {
     let bench = bench("mkdir $DIR/one || echo $ID > $DIR/clash; sleep 0.3; rmdir $DIR/one");
     for id in ["T-1", "T-2", "T-3"] {

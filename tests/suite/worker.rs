@@ -318,6 +318,7 @@ fn a_dead_model_is_asked_so_often_and_no_more() {
     assert_eq!((&said["refused"], &said["left"]), (&json!(0), &json!([])));
     std::fs::remove_file(&backoff).unwrap();
     let said = worker(&bench, &["--once"]).expect(1);
+    assert_eq!(said["status"], "FAIL");
     let expected = (&json!(1), &json!(1), &json!(["T-1"]));
     assert_eq!(
         (&said["refused"], &said["released"], &said["left"]),
@@ -333,6 +334,10 @@ fn a_dead_model_is_asked_so_often_and_no_more() {
         (&said["refused"], &said["left"]),
         (&json!(0), &json!(["T-1"]))
     );
+    bench.baton(["stop", "--reason", "test"]).expect(0);
+    let said = worker(&bench, &["--once"]);
+    assert!(said.stderr.contains("STOP"), "{said:?}");
+    assert_eq!(said.expect(4)["status"], "ZERO_STOP");
     bench.baton(["audit", "verify"]).expect(0);
 }
 

@@ -20,6 +20,18 @@ pub fn code(status: Status, decision: Option<Decision>) -> u8 {
     }
 }
 
+/// The status of a program that ended with an exit code.
+#[must_use]
+pub fn status(code: u8) -> Status {
+    match code {
+        0 => Status::Ok,
+        3 => Status::Deny,
+        4 => Status::ZeroStop,
+        5 => Status::Partial,
+        _ => Status::Fail,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +47,7 @@ mod tests {
         ];
         for (status, expected) in codes {
             assert_eq!(code(status, None), expected, "{status:?}");
+            assert_eq!(super::status(expected), status);
         }
         assert_eq!(code(Status::Ok, Some(Decision::ZeroStop)), 4);
         assert_eq!(code(Status::Ok, Some(Decision::PrOnly)), 0);

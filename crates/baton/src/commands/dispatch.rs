@@ -16,7 +16,7 @@ use baton_core::problem::Problem;
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
 use baton_core::task::TaskId;
-use baton_core::{environment, ids, terminal};
+use baton_core::{environment, exit, ids, terminal};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
@@ -256,6 +256,11 @@ impl Dispatcher<'_> {
             self.begun -= 1;
             terminal::say(&format!("{}: {}", ended.id, said.text));
             return Ok(Round::Begun);
+        }
+        if said.code == exit::USAGE {
+            // The next one would be begun with the same words.
+            self.begun -= 1;
+            return Err(Problem::usage(said.text));
         }
         let session = self.shared.session(None)?;
         // STOP is nobody's bad try.

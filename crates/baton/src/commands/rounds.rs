@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use baton_core::clock;
-use baton_core::envelope::Status;
 use baton_core::exit;
 use baton_core::problem::{Kind, Problem};
 use baton_core::store::Waiter;
@@ -74,7 +73,7 @@ impl End {
     /// The answer of the command: `json` with how it ended, a failure where the last round was one.
     pub(super) fn reply(self, json: Value) -> Reply {
         let trouble = self.trouble.as_ref();
-        let status = trouble.map_or(Status::Ok, Problem::status);
+        let status = trouble.map_or(exit::status(self.code), Problem::status);
         let told = trouble.map(told).into_iter().collect();
         let code = trouble.map_or(self.code, |_| exit::code(status, None).max(self.code));
         let mut reply = Reply::ok(json)
@@ -128,7 +127,7 @@ impl Rounds<'_> {
             }
             let answer = round();
             if self.once {
-                return answered_once(answer);
+                return answered_once(self.name, answer);
             }
             if !matches!(answer, Ok(Round::Nothing) | Err(_)) {
                 idle_since = Instant::now();
@@ -239,16 +238,19 @@ impl Course {
     }
 }
 
-fn answered_once(answer: Result<Round, Problem>) -> Result<End, Problem> {
-    let code = match answer {
-        Ok(Round::Worked { code, .. }) => code,
-        Ok(_) => 0,
-        Err(problem) if problem.code == "STOP_PRESENT" => exit::code(Status::ZeroStop, None),
+fn answered_once(name: &str, answer: Result<Round, Problem>) -> Result<End, Problem> {
+    let (code, trouble) = match answer {
+        Ok(Round::Worked { code, .. }) => (code, None),
+        Ok(_) => (0, None),
+        Err(problem) if problem.code == "STOP_PRESENT" => {
+            terminal::complain(name, &problem);
+            (exit::code(problem.status(), None), Some(problem))
+        }
         Err(problem) => return Err(problem),
     };
     Ok(End {
         by: "once",
         code,
-        trouble: None,
+        trouble,
     })
 }
