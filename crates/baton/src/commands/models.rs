@@ -38,6 +38,7 @@ fn said(problem: &Problem) -> String {
 }
 
 fn one(session: &Session, kind: Kind, server: &ModelServer) -> Result<String, Problem> {
+    session.check_accepted()?;
     let policy = session.policy()?;
     let may_leave = |host: &str| policy.may_leave(session.actor, host, MODEL_PURPOSE, "prompts");
     if let Some(place) = server.place().filter(|place| !place.is_loopback) {

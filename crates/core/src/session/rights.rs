@@ -54,7 +54,11 @@ impl Session {
         problem
     }
 
-    pub(super) fn check_accepted(&self) -> Result<(), Problem> {
+    /// Refuses a policy that nobody accepted in this repository.
+    ///
+    /// # Errors
+    /// `POLICY_NOT_ACCEPTED`, those of the policy.
+    pub fn check_accepted(&self) -> Result<(), Problem> {
         match self.store_if_any()? {
             Some(store) => accepted::check(store.root(), self.policy()?),
             None => Ok(()),
