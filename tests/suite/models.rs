@@ -152,6 +152,51 @@ fn a_chat_server_drafts_with_a_key_that_nobody_sees() {
 }
 
 #[test]
+fn a_key_that_a_server_quotes_is_seen_nowhere() {
+    // The part between its signs stands in every form of it.
+    const KEY: &str = "ours+zebrawood/of+ours";
+    let escaped = KEY.replace('+', "\\u002b").replace('/', "\\/");
+    let quoting = format!("{{\"error\": {{\"message\": \"bad key {escaped}\"}}}}");
+    let chat = |text: String, fingerprint: String| {
+        move |asked: &Asked| {
+            let mut chunks = openai_reply(&text, prompt_of(asked));
+            chunks[0]["system_fingerprint"] = json!(fingerprint);
+            Reply::events(&chunks)
+        }
+    };
+    let servers = [
+        (
+            Server::openai(move |_| Reply::text(401, "application/json", &quoting)),
+            1,
+        ),
+        (
+            Server::openai(chat(format!("No patch for {KEY}."), "b1".into())),
+            1,
+        ),
+        (Server::openai(chat(framed(KEY), KEY.into())), 0),
+        (Server::openai(chat(framed("two"), "f".repeat(100_000))), 0),
+    ];
+    for (number, (server_, exit)) in servers.into_iter().enumerate() {
+        let mut section = server(&format!("{}/v1/", server_.endpoint));
+        section["key"] = json!({"env": "MODEL_KEY"});
+        let bench = bench_with("openai", section);
+        let mut command = bench.command(["run", "T-1", "--producer", "openai"]);
+        let ran = crate::support::ran(command.env("MODEL_KEY", KEY).output().unwrap());
+        ran.expect(exit);
+        assert!(
+            !ran.stdout.contains("zebrawood") && !ran.stderr.contains("zebrawood"),
+            "{number}: {ran:?}"
+        );
+        let kept = std::process::Command::new("grep")
+            .args(["-rl", "zebrawood"])
+            .arg(bench.queue())
+            .output()
+            .unwrap();
+        assert!(kept.stdout.is_empty(), "{number}: {kept:?}");
+    }
+}
+
+#[test]
 fn a_secret_in_a_target_file_is_not_sent() {
     let secret = ["ghp_", "1b9Zq4Rt", "Yx2Wc5Vn8Mb3Kj6Hg9Fd0Sa4PqLz"].concat();
     let server_ = ollama(framed("- two"));
@@ -473,6 +518,17 @@ fn the_doctor_says_what_a_model_server_has() {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(server_.asked_at("/api/generate").is_empty());
+    let asked = server_.asked_at("/api/tags").len();
+    let rules = bench.root().join(".autodev_ssot/POLICY.json");
+    let accepted = std::fs::read_to_string(&rules).unwrap();
+    std::fs::write(&rules, format!("{accepted} ")).unwrap();
+    drop(bench.baton(["doctor"]));
+    assert_eq!(
+        server_.asked_at("/api/tags").len(),
+        asked,
+        "a server was asked as a policy says that nobody accepted"
+    );
+    std::fs::write(&rules, accepted).unwrap();
     bench.policy(|policy| policy["draft"]["ollama"]["model"] = json!("huge:70b"));
     assert!(
         bench

@@ -159,9 +159,14 @@ fn a_push_over_http_shows_the_token_to_the_server_only() {
         without.stdout
     );
     let mut command = bench.command(["run", "T-1"]);
-    let wrong = ran(command.env("REVIEW_TOKEN", "wrong").output().unwrap());
+    let wrong = ran(command.env("REVIEW_TOKEN", "wrong-one").output().unwrap());
     assert!(
         wrong.findings().contains(&"PUSH_FAILED".to_owned()),
+        "{}",
+        wrong.stdout
+    );
+    assert!(
+        wrong.stdout.contains("no: ***") && !wrong.stdout.contains("d3Jvbmct"),
         "{}",
         wrong.stdout
     );
@@ -210,7 +215,7 @@ fn forge(kind: &'static str, state: Arc<Mutex<Forge>>) -> String {
             ("POST", Some("")) => {
                 let trouble = forge.trouble.take();
                 if let Some(Some(status)) = trouble {
-                    return answer(status, &json!({"message": "not now"}));
+                    return answer(status, &json!({"message": format!("not now, {}", key.1)}));
                 }
                 let made = made(kind, request, &mut forge);
                 if trouble.is_some() { None } else { made }

@@ -5,6 +5,8 @@
 //! come from places that no session reaches, and a mask that had to be handed along would be missing at
 //! the next such place.
 
+mod held;
+
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -15,6 +17,8 @@ use crate::audit::Draft;
 use crate::envelope::{ApprovalEntry, Artifact, Envelope, Finding, NO_TASK};
 use crate::policy::SecretRules;
 use crate::problem::Problem;
+
+pub use held::{hold, without_held};
 
 /// Finds secrets in a text.
 pub trait Masker: Sync {
@@ -63,9 +67,13 @@ fn ask<T>(question: impl FnOnce(&dyn Masker, Option<&Rules>) -> Option<T>) -> Op
 /// The text as it may be said and kept.
 #[must_use]
 pub fn text(text: &str) -> Cow<'_, str> {
-    match ask(|masker, rules| masker.masked(rules, text)) {
-        Some(masked) => Cow::Owned(masked),
+    let text = match without_held(text.as_bytes()) {
+        Some(shown) => Cow::Owned(String::from_utf8_lossy(&shown).into_owned()),
         None => Cow::Borrowed(text),
+    };
+    match ask(|masker, rules| masker.masked(rules, &text)) {
+        Some(masked) => Cow::Owned(masked),
+        None => text,
     }
 }
 
@@ -84,6 +92,9 @@ pub fn excerpt(text: &str, most: usize) -> String {
 /// Of what kind the first secret in a text is.
 #[must_use]
 pub fn kind_of(text: &str) -> Option<String> {
+    if without_held(text.as_bytes()).is_some() {
+        return Some("a key of this run".to_owned());
+    }
     ask(|masker, rules| masker.kind(rules, text))
 }
 

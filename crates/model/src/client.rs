@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use baton_core::masking;
 use baton_core::policy::ModelServer;
 use baton_core::problem::Problem;
 use serde_json::{Value, json};
@@ -16,6 +17,8 @@ const WAITS: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(4),
 ];
+/// The longest name of a model or of what runs it, in bytes.
+const MOST_NAME: usize = 200;
 /// How long a server may take to say what it has.
 const STANDING: Duration = Duration::from_secs(10);
 /// The largest answer to such a question, and the most that is read of an error, in bytes.
@@ -219,7 +222,7 @@ impl<'a> Client<'a> {
             failed
         })?;
         if head.status != 200 {
-            let said = self.hush(rest(&mut exchange)?);
+            let said = rest(&mut exchange)?;
             let model = &self.server.model;
             let mut failed: Box<Failed> =
                 refusal::of_status(self.kind, &url, model, head.status, &said).into();
@@ -231,13 +234,16 @@ impl<'a> Client<'a> {
             .and_then(|()| reading.end());
         let ended = ended.map_err(|problem| {
             let mut failed: Box<Failed> = problem.into();
-            reading.text().clone_into(&mut failed.text);
+            failed.text = without_key(reading.text());
             failed
         })?;
         Ok(Answer {
-            text: reading.text().to_owned(),
-            model: ended.model.unwrap_or_else(|| self.server.model.clone()),
-            server_version: ended.fingerprint,
+            text: without_key(reading.text()),
+            model: ended
+                .model
+                .and_then(name)
+                .unwrap_or_else(|| self.server.model.clone()),
+            server_version: ended.fingerprint.and_then(name),
             finish: ended.finish,
             prompt_tokens: ended.prompt_tokens,
             output_tokens: ended.output_tokens,
@@ -264,7 +270,7 @@ impl<'a> Client<'a> {
         let head = exchange
             .head()
             .map_err(|problem| self.with_start(problem))?;
-        let said = self.hush(rest(&mut exchange)?);
+        let said = rest(&mut exchange)?;
         if head.status != 200 {
             let model = &self.server.model;
             return Err(refusal::of_status(
@@ -299,27 +305,26 @@ impl<'a> Client<'a> {
     ) -> Result<(), Problem> {
         let mut lines = Lines::default();
         while let Some(piece) = exchange.piece()? {
-            lines.push(&piece, &mut |line| reading.line(&self.hush(line.to_vec())))?;
+            lines.push(&piece, &mut |line| reading.line(line))?;
             (question.progress)(reading.text().len());
         }
-        lines.finish(&mut |line| reading.line(&self.hush(line.to_vec())))
+        lines.finish(&mut |line| reading.line(line))
     }
+}
 
-    /// What a server says, without the key that it was sent: it may quote it, and no message carries it
-    /// on. A key of a few letters is a word, and stays.
-    fn hush(&self, said: Vec<u8>) -> Vec<u8> {
-        let key = self.key.as_deref().filter(|key| key.len() >= 8);
-        let found = |key: &str| {
-            let mut windows = said.windows(key.len());
-            windows.any(|part| part == key.as_bytes())
-        };
-        match key {
-            Some(key) if found(key) => String::from_utf8_lossy(&said)
-                .replace(key, "***")
-                .into_bytes(),
-            _ => said,
-        }
-    }
+/// A reply as it goes on: a server may put the key that it was sent into it.
+fn without_key(text: &str) -> String {
+    let shown = masking::without_held(text.as_bytes());
+    shown.map_or_else(
+        || text.to_owned(),
+        |shown| String::from_utf8_lossy(&shown).into_owned(),
+    )
+}
+
+/// What a server calls itself or its model, where that is a name: it is kept with every reply.
+fn name(text: String) -> Option<String> {
+    let is_name = text.len() <= MOST_NAME && text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    is_name.then(|| without_key(&text))
 }
 
 /// A page for people is no reply, whatever its status.

@@ -1,5 +1,6 @@
 //! OpenAI's chat completions, as most servers speak them: server-sent events.
 
+use baton_core::masking;
 use baton_core::policy::ModelServer;
 use baton_core::problem::Problem;
 use serde::Deserialize;
@@ -158,7 +159,7 @@ impl Reading for Stream<'_> {
                 );
             }
             Some(other) => {
-                let other = other.escape_debug();
+                let other = masking::excerpt(other, 80);
                 return Err(cut(
                     format!("the reply ended with \"{other}\", expected \"stop\""),
                     "ask again",

@@ -129,7 +129,12 @@ pub(crate) fn serve_git(folder: PathBuf, password: &'static str) -> String {
                 "WWW-Authenticate".to_owned(),
                 "Basic realm=\"git\"".to_owned(),
             );
-            return Some((401, vec![ask], Vec::new()));
+            // Some servers quote what they do not take.
+            let Some(given) = given else {
+                return Some((401, vec![ask], Vec::new()));
+            };
+            let plain = ("Content-Type".to_owned(), "text/plain".to_owned());
+            return Some((403, vec![plain], format!("no: {given}").into_bytes()));
         }
         Some(cgi(&backend, &folder, request))
     })

@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use data_encoding::BASE64;
+
 use super::{Call, ObjectStore, Oid, Repository, last_words};
 use crate::problem::Problem;
 use crate::process::Finished;
@@ -10,6 +12,8 @@ use crate::{environment, masking};
 
 /// The variable by which a password reaches git's credential helper; never an argument.
 const PASSWORD: &str = "BATON_PUSH_PASSWORD";
+/// The user that a token is the password of.
+const USER: &str = "x-access-token";
 /// A helper that answers with that variable.
 const HELPER: &str = "!f() { test \"$1\" = get && printf 'username=x-access-token\\npassword=%s\\n' \"$BATON_PUSH_PASSWORD\"; }; f";
 /// The user's SSH configuration can name programs, so it is not read.
@@ -157,6 +161,8 @@ impl ObjectStore {
         if let Some(password) = &credentials.password
             && url.scheme.starts_with("http")
         {
+            // A server may quote the header that git makes of it.
+            masking::hold(&BASE64.encode(format!("{USER}:{password}").as_bytes()));
             call = call
                 .set(PASSWORD, OsString::from(password))
                 .args(["-c".to_owned(), format!("credential.helper={HELPER}")]);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, Checked};
 use crate::problem::Problem;
-use crate::{environment, files, wire};
+use crate::{environment, files, masking, wire};
 
 /// What `purpose` of an external exception is for a host that branches for review go to. Such an
 /// exception lets no change name the host.
@@ -321,7 +321,7 @@ fn forge(forge: &Forge) -> Checked {
 const MAX_TOKEN: usize = 8192;
 
 impl TokenSource {
-    /// Reads the token; its value goes into no message.
+    /// Reads the token; its value goes into no message, and from here on nothing shows it.
     ///
     /// # Errors
     /// `TOKEN_MISSING`.
@@ -346,6 +346,7 @@ impl TokenSource {
                 "what the policy names as the place of a token".to_owned(),
             ));
         }
+        masking::hold(&line);
         Ok(line)
     }
 }
