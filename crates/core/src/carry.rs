@@ -21,6 +21,7 @@ use crate::ids;
 use crate::manifest::SSOT;
 use crate::policy::{Gate, Policy};
 use crate::problem::Problem;
+use crate::quorum::Purpose;
 use crate::rules::{Case, Globs, PathRules};
 use crate::store::TaskFolder;
 
@@ -60,7 +61,8 @@ pub struct CarriedFrom {
 }
 
 impl Court<'_> {
-    /// Says why an approval of one candidate cannot count for the other; `None` when it can.
+    /// Says why an approval of one candidate cannot count for the other; `None` when it can. To act on
+    /// it every gate has to have passed; what landed already is held to what the decision asked for.
     ///
     /// # Errors
     /// `GIT_FAILED`, `RULES_INVALID`.
@@ -69,6 +71,7 @@ impl Court<'_> {
         task: &TaskFolder,
         from: &CarriedFrom,
         to: &Candidate,
+        purpose: Purpose,
     ) -> Result<Option<String>, Problem> {
         if !self.policy.landing.carry_approvals {
             return Ok(Some("the policy does not carry approvals".to_owned()));
@@ -86,8 +89,12 @@ impl Court<'_> {
             return Ok(Some("the patch is not the candidate's".to_owned()));
         }
         let facts = self.facts(task);
+        let failed = facts.gates_as_on_base.first();
+        let failed = failed.filter(|_| purpose == Purpose::Act);
         let trouble = facts.unbound.first().or_else(|| facts.gates.first());
-        Ok(trouble.map(|why| format!("the gates are not green again: {why}")))
+        Ok(trouble
+            .or(failed)
+            .map(|why| format!("the gates are not green again: {why}")))
     }
 
     /// Says why a change between two trees, its base first, is not the same between two others, or
@@ -152,7 +159,7 @@ impl Court<'_> {
                 base: old.base.clone(),
                 tree: old.tree.clone(),
             };
-            if let Some(why) = self.why_not_carried(task, &from, to)? {
+            if let Some(why) = self.why_not_carried(task, &from, to, Purpose::Act)? {
                 return Ok(Err(why));
             }
             carried.push(Approval {
@@ -184,14 +191,14 @@ impl Court<'_> {
         task: &TaskFolder,
         approval: &Approval,
         to: &Candidate,
-        now: SystemTime,
+        (now, purpose): (SystemTime, Purpose),
     ) -> Result<Option<Approval>, Problem> {
         let mut at = approval.clone();
         for _ in 0..MOST {
             let Some(from) = at.carried_from.clone() else {
                 return Ok(Some(at));
             };
-            if self.why_not_carried(task, &from, to)?.is_some() {
+            if self.why_not_carried(task, &from, to, purpose)?.is_some() {
                 return Ok(None);
             }
             let mut before = to.clone();

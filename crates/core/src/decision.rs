@@ -25,6 +25,8 @@ pub struct Facts {
     pub sensitive: Vec<String>,
     /// A gate failed that does not fail on the base, or was skipped, or did not prove that it ran.
     pub gates: Vec<String>,
+    /// A gate failed as it does on the base. No rule asks for it; an approval is not carried over it.
+    pub gates_as_on_base: Vec<String>,
     /// How risky the scan found it.
     pub risk: RiskLevel,
     /// How risky whoever proposed it holds it to be. It counts only where it is more than what the scan
@@ -45,6 +47,7 @@ impl Default for Facts {
             unbound: Vec::new(),
             sensitive: Vec::new(),
             gates: Vec::new(),
+            gates_as_on_base: Vec::new(),
             risk: RiskLevel::Low,
             opinion: RiskLevel::Low,
             isolation: None,

@@ -127,9 +127,10 @@ impl Quorum<'_> {
         }
         let root = match approval.way {
             Way::Cli | Way::Signed => Some(approval.clone()),
-            Way::Carried => self
-                .court
-                .proves(self.task, approval, self.candidate, self.now)?,
+            Way::Carried => {
+                self.court
+                    .proves(self.task, approval, self.candidate, (self.now, purpose))?
+            }
         };
         let Some(root) = root else {
             return Ok(Err(

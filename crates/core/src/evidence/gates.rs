@@ -23,6 +23,9 @@ pub(super) fn add_gates(
             Some(result) if gate.required && !passed(result) => {
                 facts.gates.push(describe(result));
             }
+            Some(result) if gate.required && result.status == CheckStatus::Fail => {
+                facts.gates_as_on_base.push(describe(result));
+            }
             _ => {}
         }
         if let Some(level) = result.and_then(|result| isolation_of(gate, result)) {
