@@ -37,6 +37,7 @@ mod moved;
 mod orch;
 mod people;
 mod races;
+mod red_base;
 mod rehearsal;
 mod replies;
 mod reviews;

@@ -276,6 +276,11 @@ fn further_gates_run_after_what_they_need() {
     assert!(note.starts_with("DEPENDENCY_FAILED: G5"), "{note}");
     take(&bench, "T-2", write("src/app.sh", "echo 2\n")).expect(0);
     assert_eq!(gate(&bench, "T-2", "G10").0, "PASS");
+    // One that the change does not concern does not stand in the way.
+    bench.policy(|policy| policy["gates"][G5]["paths"] = json!(["docs/**"]));
+    take(&bench, "T-3", write("src/app.sh", "echo 3\n")).expect(0);
+    assert!(gate(&bench, "T-3", "G5").1.starts_with("NOT_TOUCHED"));
+    assert_eq!(gate(&bench, "T-3", "G10").0, "PASS");
     for (needs, what) in [
         (json!(["G10"]), "circle"),
         (json!(["G1"]), "only command gates"),

@@ -63,48 +63,58 @@ pub(crate) enum Which {
 impl Runs {
     /// How the candidate's tests differ from the base's, where both said something of theirs.
     pub(crate) fn comparison(&self) -> Option<Comparison> {
-        let base = self.base.as_ref()?.tests.as_ref()?;
-        Some(compare(self.candidate.tests.as_ref()?, base))
+        beside(&self.candidate, self.base.as_ref()?)
     }
 
     /// The failure is the change's: the base passes, fails otherwise, or fails less.
     pub(crate) fn is_new(&self) -> bool {
-        let Some(base) = &self.base else { return true };
-        let worse = match self.comparison() {
-            Some(comparison) => comparison.is_worse() || comparison.fewer > 0,
-            None => base.tests.is_some(),
-        };
-        base.status == CheckStatus::Pass || worse || self.candidate.why != base.why
+        let own = &self.candidate;
+        let is_shared = |base: &Attempt| !fails_beyond(own, base) && !is_thinner(own, base);
+        !self.base.as_ref().is_some_and(is_shared) || !self.holds_with_base_files()
     }
 
     /// The same tree passed and failed.
     pub(crate) fn is_flaky(&self) -> bool {
-        let passes = |attempt: &Attempt| attempt.status == CheckStatus::Pass;
         self.again.as_ref().is_some_and(passes) && !passes(&self.candidate)
     }
 
-    /// What the gate comes to, and the word for it.
+    /// What the gate comes to, and the word for it. A base that fails already excuses the very same
+    /// failures and nothing else.
     pub(crate) fn verdict(&self) -> (CheckStatus, &str) {
         let candidate = &self.candidate;
-        if candidate.status != CheckStatus::Pass {
+        let base = self.base.as_ref();
+        if !passes(candidate) && base.is_none_or(|base| fails_beyond(candidate, base)) {
             return (candidate.status, &candidate.why);
         }
-        let passes = |other: &Attempt| other.status == CheckStatus::Pass;
-        if self.needs_base_files && !self.with_base_files.as_ref().is_some_and(passes) {
+        if !self.holds_with_base_files() {
             return (CheckStatus::Fail, "BASE_TESTS_FAILED");
         }
-        match self.comparison() {
-            Some(now) if now.fewer > 0 || !now.newly_skipped.is_empty() => {
-                (CheckStatus::Fail, "FEWER_TESTS")
-            }
-            _ => (CheckStatus::Pass, &candidate.why),
+        if base.is_some_and(|base| is_thinner(candidate, base)) {
+            return (CheckStatus::Fail, "FEWER_TESTS");
         }
+        (candidate.status, &candidate.why)
+    }
+
+    /// With the protected files of the base all tests pass but those that fail on the base, and fail
+    /// with the candidate's own files too: a test that was bent is not among the latter. Only names tell
+    /// them.
+    fn holds_with_base_files(&self) -> bool {
+        let Some(run) = &self.with_base_files else {
+            return !self.needs_base_files;
+        };
+        let Some(base) = &self.base else {
+            return passes(run);
+        };
+        let names = |attempt: &Attempt| attempt.tests.as_ref().is_some_and(|t| t.cases.is_some());
+        let shares = |other| names(other) && !fails_beyond(run, other);
+        let fails_as_before = names(run) && shares(base) && shares(&self.candidate);
+        (passes(run) || fails_as_before) && !is_thinner(run, base)
     }
 
     /// The lines of the run that failed which tell most.
     pub(crate) fn telling_lines(&self) -> Vec<String> {
         let failed = match &self.with_base_files {
-            Some(other) if self.candidate.status == CheckStatus::Pass => other,
+            Some(other) if !self.holds_with_base_files() => other,
             _ => &self.candidate,
         };
         failing_lines(&failed.log, failed.tests.as_ref())
@@ -116,6 +126,29 @@ impl Runs {
         let mut all = all.into_iter().flatten().chain([&self.candidate]);
         all.any(|attempt| attempt.why == "STOP_PRESENT")
     }
+}
+
+fn passes(attempt: &Attempt) -> bool {
+    attempt.status == CheckStatus::Pass
+}
+
+fn beside(now: &Attempt, other: &Attempt) -> Option<Comparison> {
+    Some(compare(now.tests.as_ref()?, other.tests.as_ref()?))
+}
+
+/// A run fails where the other does not: that one passes, fails otherwise, or fails less.
+fn fails_beyond(now: &Attempt, other: &Attempt) -> bool {
+    let is_worse = match beside(now, other) {
+        Some(comparison) => comparison.is_worse(),
+        None => other.tests.is_some(),
+    };
+    !passes(now) && (passes(other) || is_worse || now.why != other.why)
+}
+
+/// A run tests less than the other: fewer tests, or some that ran there are skipped.
+fn is_thinner(now: &Attempt, other: &Attempt) -> bool {
+    beside(now, other)
+        .is_some_and(|comparison| comparison.fewer > 0 || !comparison.newly_skipped.is_empty())
 }
 
 /// Runs one gate.
@@ -206,12 +239,13 @@ impl Job<'_> {
         if runs.is_stopped() {
             return Ok(());
         }
-        if passed {
+        let base = runs.base.as_ref();
+        if passed || base.is_some_and(|base| !fails_beyond(&runs.candidate, base)) {
             if let Some(tree) = self.base_files()? {
                 runs.with_base_files = some(attempt::run(self.ground, self.gate, &tree))?;
                 runs.needs_base_files = true;
             }
-        } else if runs.is_new() {
+        } else {
             runs.again = some(attempt::run(self.ground, self.gate, self.about.tree))?;
         }
         Ok(())

@@ -276,7 +276,7 @@ impl<'a> Line<'a> {
             let is_stopped = self.stop.is_some_and(|store| store.stop().is_present());
             let unmet = gate.needs.iter().find(|id| {
                 let ran = self.find(at, id);
-                ran.is_none_or(|ran| ran.result.status != CheckStatus::Pass)
+                !ran.is_some_and(Ran::counts_as_passed)
             });
             let skip = match unmet {
                 _ if is_stopped => Ran {
