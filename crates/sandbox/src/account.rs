@@ -30,6 +30,11 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether it is an account that root gives to gates. Nothing else has one.
+pub(crate) fn is_gates(id: u32) -> bool {
+    is_root() && RANGE.contains(&id)
+}
+
 /// The empty folder that root mounts over, in a mount namespace of its own.
 pub(crate) fn staging() -> io::Result<PathBuf> {
     let place = Path::new(PLACE).join("stage");

@@ -6,18 +6,16 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 
-use tempfile::TempDir;
-
 use crate::account::give;
 use crate::level::Aspect;
-use crate::sandbox::private_folder;
+use crate::scratch::Scratch;
 use crate::wire::{Bait, Trial};
 
 const SECRET: &[u8] = b"decoy: a gate that reads this reads the host\n";
 
 /// Everything that is laid out; gone when dropped.
 pub(crate) struct Laid {
-    folder: TempDir,
+    folder: Scratch,
     tcp: TcpListener,
     udp: UdpSocket,
     by_path: UnixListener,
@@ -30,7 +28,7 @@ impl Laid {
     /// Lays it out. It belongs to the gate's account, so that only a wall can refuse; and to nobody
     /// else, who could spring it or take it away.
     pub(crate) fn out(account: Option<u32>) -> io::Result<Self> {
-        let folder = private_folder("baton-bait-")?;
+        let folder = Scratch::new()?;
         let secret = folder.path().join("secret");
         fs::OpenOptions::new()
             .write(true)

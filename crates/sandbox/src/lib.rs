@@ -25,6 +25,7 @@ mod processes;
 mod profile;
 mod refused;
 mod sandbox;
+mod scratch;
 #[cfg(target_os = "macos")]
 mod seatbelt;
 mod stage;
@@ -42,6 +43,7 @@ pub use probe::{Gap, Probe, Reached};
 pub use profile::{HOME, Limits, Profile, TREE};
 pub use refused::{Refused, Tried};
 pub use sandbox::Sandbox;
+pub use scratch::{Scratch, sweep_left};
 pub use stage::enter_if_called;
 pub use sweep::sweep;
 pub use wire::Trial;

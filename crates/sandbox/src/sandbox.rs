@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use tempfile::TempDir;
-
 use crate::account::{self, Account};
 use crate::bait::Laid;
 use crate::level::Level;
@@ -11,9 +9,10 @@ use crate::outcome::{Backend, Outcome, Walls};
 use crate::probe::{self, Probe};
 use crate::profile::Profile;
 use crate::refused::{Refused, Tried};
+use crate::scratch::Scratch;
 use crate::supervise::{Attempt, Ran, attempt};
 use crate::wire::{OuterPlan, Rlimits, StagePlan};
-use crate::{aspects, evidence, fixes, stage, sweep, sys};
+use crate::{aspects, evidence, fixes, stage, sys};
 
 /// Runs gates. Holds which program is the second stage.
 #[derive(Clone, Debug)]
@@ -159,16 +158,7 @@ impl Sandbox {
 struct Machine {
     account: Option<Account>,
     staging: Option<PathBuf>,
-    scratch: Option<TempDir>,
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if let Some(scratch) = &self.scratch {
-            // What cannot be taken away stays, in a folder that only its owner enters.
-            let _ = sweep(scratch.path());
-        }
-    }
+    scratch: Option<Scratch>,
 }
 
 impl Machine {
@@ -222,9 +212,9 @@ impl Machine {
     }
 
     /// Home and temporary files where there is no file system of its own for them.
-    fn scratch(&self) -> Result<TempDir, Refused> {
+    fn scratch(&self) -> Result<Scratch, Refused> {
         let make = || {
-            let folder = private_folder("baton-gate-")?;
+            let folder = Scratch::new()?;
             std::fs::create_dir(folder.path().join("home"))?;
             std::fs::create_dir(folder.path().join("tmp"))?;
             if let Some(account) = &self.account {
@@ -295,16 +285,6 @@ impl Machine {
             fallback_from,
         }
     }
-}
-
-/// A temporary folder that only its owner enters.
-pub(crate) fn private_folder(prefix: &str) -> std::io::Result<TempDir> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = PermissionsExt::from_mode(0o700);
-    tempfile::Builder::new()
-        .prefix(prefix)
-        .permissions(mode)
-        .tempdir()
 }
 
 fn kernel() -> String {
