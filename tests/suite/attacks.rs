@@ -222,7 +222,7 @@ fn nobody_else_gets_at_what_a_gate_makes_while_it_runs() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     };
     assert!(ended.success());
-    let is_gate = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("baton-gate-");
+    let is_gate = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("baton-run-");
     assert!(seen.keys().any(is_gate), "{seen:?}");
     for (name, mode) in &seen {
         assert_eq!(*mode, 0o700, "{}", name.display());

@@ -32,6 +32,7 @@ mod keys;
 mod kills;
 mod landing;
 mod late;
+mod left_behind;
 mod models;
 mod moved;
 mod orch;

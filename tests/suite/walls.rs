@@ -243,6 +243,28 @@ fn packages_of_the_checkout_are_borrowed_and_stay_as_they_are() {
 }
 
 #[test]
+fn a_result_is_not_used_again_when_anything_below_a_borrowed_folder_changed() {
+    let bench = Bench::new();
+    let recipe = "check:\n\t@grep -q whole node_modules/left/lib/index.js\ntest:\n\t@echo '1 passed, 0 failed'\n";
+    bench.write("Makefile", recipe);
+    bench.write(".gitignore", "node_modules\n");
+    bench.commit("packages");
+    let module = bench.root().join("node_modules/left/lib/index.js");
+    bench.write("node_modules/left/lib/index.js", "whole\n");
+    bench.policy(|policy| policy["gates"][4]["borrow"] = json!(["node_modules"]));
+    let change = || write("src/app.sh", "echo 2\n");
+    take(&bench, "T-1", change()).expect(0);
+    take(&bench, "T-2", change()).expect(0);
+    assert!(gate(&bench, "T-2", "G4").1.ends_with("cached=yes"));
+    // What an installation does: another file in the old one's place.
+    std::fs::remove_file(&module).unwrap();
+    std::fs::write(&module, "other\n").unwrap();
+    take(&bench, "T-3", change()).expect(0);
+    let (status, note) = gate(&bench, "T-3", "G4");
+    assert_eq!(status, "FAIL", "{note}");
+}
+
+#[test]
 fn a_place_that_would_show_the_home_or_the_repository_is_refused() {
     let bench = Bench::new();
     for place in ["/", "~/../..", "$HOME", "~/"] {

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use baton_core::files;
 use baton_core::git::{ObjectStore, Oid};
 use baton_core::outputs::CheckStatus;
 use baton_core::policy::{Gate, Isolation, Policy};
 use baton_core::problem::Problem;
-use baton_sandbox::{EndedBy, Outcome, Refused, Sandbox};
+use baton_sandbox::{EndedBy, Outcome, Refused, Sandbox, Scratch};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::counts::{self, Report, Unreadable};
+use crate::places::Places;
 use crate::reports;
 use crate::walls;
 
@@ -22,6 +22,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) root: &'a Path,
     pub(crate) base_tree: &'a Oid,
     pub(crate) sandbox: Sandbox,
+    pub(crate) places: &'a Places,
     /// Asked at least every 50 milliseconds while a gate runs.
     pub(crate) is_stopped: &'a (dyn Fn() -> bool + Sync),
 }
@@ -97,8 +98,8 @@ impl From<Problem> for NotRun {
 
 /// Runs the gate on a fresh tree of its own. git is never run in that folder afterwards.
 pub(crate) fn run(ground: &Ground<'_>, gate: &Gate, tree: &Oid) -> Result<Attempt, NotRun> {
-    let folder = Scratch::new()?;
-    let place = folder.0.path().join("tree");
+    let folder = Scratch::new().map_err(|error| Problem::io("temporary folder", &error))?;
+    let place = folder.path().join("tree");
     std::fs::create_dir(&place).map_err(|error| Problem::io(place.display(), &error))?;
     ground.objects.check_out(tree, &place)?;
     if gate.repository {
@@ -108,27 +109,11 @@ pub(crate) fn run(ground: &Ground<'_>, gate: &Gate, tree: &Oid) -> Result<Attemp
     }
     reports::clear(gate, &place)?;
     let mut profile = walls::profile(gate, ground.policy, &place, ground.root)?;
-    profile.shell = Some(folder.0.path().to_path_buf());
+    profile.shell = Some(folder.path().to_path_buf());
     let ran = ground.sandbox.run(&profile, ground.is_stopped);
     let outcome = ran.map_err(NotRun::Refused)?;
     let found = reports::collect(gate, &place)?;
     Ok(judge(gate, tree, &outcome, found))
-}
-
-/// A folder for one run. What a gate leaves in it may be of any shape.
-struct Scratch(tempfile::TempDir);
-
-impl Scratch {
-    fn new() -> Result<Self, Problem> {
-        files::temporary_folder("baton-gate-").map(Self)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be taken away stays, in a folder that only its owner enters.
-        let _ = baton_sandbox::sweep(self.0.path());
-    }
 }
 
 fn judge(gate: &Gate, tree: &Oid, outcome: &Outcome, found: reports::Found) -> Attempt {

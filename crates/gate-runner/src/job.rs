@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::attempt::{self, Attempt, Ground, NotRun};
 use crate::cache::{Cache, Entry, FirstRun};
 use crate::counts::{Comparison, compare, failing_lines};
-use crate::tools;
+use crate::tools::{self, Tools};
 
 /// Refusals that come from what a tree holds or lacks.
 const BY_THE_TREE: [&str; 3] = ["GATE_PLACE", "PROFILE_INVALID", "TOOL_MISSING"];
@@ -180,9 +180,9 @@ pub(crate) fn take(ground: &Ground<'_>, gate: &Gate, about: &About<'_>) -> Resul
                 .is_kept
                 .then(|| tools::version(ground, gate))
                 .flatten(),
-            ..taken(Ok(runs), job.tools, job.fresh)
+            ..taken(Ok(runs), job.tools.told, job.fresh)
         }),
-        Err(NotRun::Refused(why)) => Ok(taken(Err(why), job.tools, Vec::new())),
+        Err(NotRun::Refused(why)) => Ok(taken(Err(why), job.tools.told, Vec::new())),
         Err(NotRun::Broken(problem)) => Err(problem),
     }
 }
@@ -191,20 +191,18 @@ struct Job<'a> {
     ground: &'a Ground<'a>,
     gate: &'a Gate,
     about: &'a About<'a>,
-    tools: Value,
+    tools: Tools,
     fresh: Vec<(String, Which)>,
 }
 
 impl Job<'_> {
     fn run(&mut self) -> Result<Runs, NotRun> {
         let own = self.key(self.about.tree);
-        let (candidate, cached) = match self.about.cache.find(&own).filter(passed) {
+        let (candidate, cached) = match self.find(own.as_deref()) {
             Some(entry) => (entry.attempt, Some(entry.first_run)),
             None => {
                 let attempt = attempt::run(self.ground, self.gate, self.about.tree)?;
-                if Cache::is_kept(&attempt) {
-                    self.fresh.push((own, Which::Candidate));
-                }
+                self.keep(own, Which::Candidate, &attempt);
                 (attempt, None)
             }
         };
@@ -222,8 +220,23 @@ impl Job<'_> {
         Ok(runs)
     }
 
-    fn key(&self, tree: &Oid) -> String {
-        Cache::key(self.ground, self.gate, tree, &self.tools)
+    /// The name of a result; none where what it depends on cannot be told.
+    fn key(&self, tree: &Oid) -> Option<String> {
+        let tools = &self.tools;
+        let key = || Cache::key(self.ground, self.gate, tree, &tools.told);
+        tools.is_whole.then(key)
+    }
+
+    /// A failure is never taken from what was kept: it is looked at again. One of the base excuses the
+    /// change's own, and one bad moment must not do so for ever.
+    fn find(&self, key: Option<&str>) -> Option<Entry> {
+        let kept = self.about.cache.find(key?)?;
+        passes(&kept.attempt).then_some(kept)
+    }
+
+    fn keep(&mut self, key: Option<String>, which: Which, attempt: &Attempt) {
+        let key = key.filter(|_| Cache::is_kept(attempt));
+        self.fresh.extend(key.map(|key| (key, which)));
     }
 
     /// Runs what the candidate's result has to be held against. A gate that was killed for taking too
@@ -253,13 +266,12 @@ impl Job<'_> {
 
     fn base(&mut self) -> Result<Option<Attempt>, NotRun> {
         let key = self.key(self.ground.base_tree);
-        // A failure of the base excuses the change's own: one bad moment must not do so for ever.
-        if let Some(entry) = self.about.cache.find(&key).filter(passed) {
+        if let Some(entry) = self.find(key.as_deref()) {
             return Ok(Some(entry.attempt));
         }
         let base = some(attempt::run(self.ground, self.gate, self.ground.base_tree))?;
-        if base.as_ref().is_some_and(Cache::is_kept) {
-            self.fresh.push((key, Which::Base));
+        if let Some(base) = &base {
+            self.keep(key, Which::Base, base);
         }
         Ok(base)
     }
@@ -280,11 +292,6 @@ impl Job<'_> {
             .with_paths_from(self.about.tree, base, is_taken)
             .map(Some)
     }
-}
-
-/// A failure is never taken from what was kept: it is looked at again.
-fn passed(entry: &Entry) -> bool {
-    entry.attempt.status == CheckStatus::Pass
 }
 
 /// A run beside the candidate's that the tree itself rules out says nothing: its program or its

@@ -19,8 +19,10 @@ use crate::Ran;
 use crate::attempt::Ground;
 use crate::builtin::{self, LAST};
 use crate::cache::Cache;
+use crate::ending::{self, Held};
 use crate::job::{self, About};
 use crate::keep::Keeper;
+use crate::places::Places;
 use crate::progress::Progress;
 use crate::ran::number;
 use crate::subject::Subject;
@@ -160,16 +162,20 @@ pub(crate) fn side_by_side(
     if waiting.is_empty() {
         return Ok(ran);
     }
+    // Ends last, when nothing of what ran is left.
+    let held = ending::hold();
+    let _ = baton_sandbox::sweep_left();
     let policy = session.policy()?;
     let store = session.store_if_any()?;
     let progress = Progress::new(session.is_watched());
     let is_stopped = || {
         progress.tick();
-        store.is_some_and(|store| store.stop().is_present())
+        held.is_ending() || store.is_some_and(|store| store.stop().is_present())
     };
     let sandbox = Sandbox::this_program()
         .map_err(|refused| Problem::fail(refused.code, refused.message).hint(refused.fix))?;
     let root = session.root()?;
+    let places = Places::default();
     let jobs: Vec<_> = lanes
         .iter()
         .map(|lane| {
@@ -179,6 +185,7 @@ pub(crate) fn side_by_side(
                 root,
                 base_tree: &lane.subject.base_tree,
                 sandbox: sandbox.clone(),
+                places: &places,
                 is_stopped: &is_stopped,
             };
             let about = About {
@@ -197,6 +204,7 @@ pub(crate) fn side_by_side(
         ran,
         progress: &progress,
         stop: store,
+        held: &held,
     };
     let most = usize::try_from(policy.caps.gates_at_once).unwrap_or(1);
     let mut keeper = Keeper::new(session, book, cache);
@@ -212,6 +220,7 @@ struct Line<'a> {
     ran: Results,
     progress: &'a Progress,
     stop: Option<&'a Store>,
+    held: &'a Held,
 }
 
 impl<'a> Line<'a> {
@@ -228,7 +237,7 @@ impl<'a> Line<'a> {
             let mut running = 0;
             let mut trouble = None;
             loop {
-                while running < most && trouble.is_none() {
+                while running < most && trouble.is_none() && !self.held.is_ending() {
                     let Some((at, gate)) = self.next() else { break };
                     let (Some(lane), Some((ground, about))) = (self.lanes.get(at), jobs.get(at))
                     else {
@@ -253,6 +262,9 @@ impl<'a> Line<'a> {
                     break;
                 };
                 running -= 1;
+                if self.held.is_ending() {
+                    continue;
+                }
                 match taken.and_then(|taken| keeper.gate(lane.subject, gate, taken)) {
                     Ok(ran) => {
                         self.progress.ended(&lane.name(gate), &ran);

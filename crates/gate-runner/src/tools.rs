@@ -1,7 +1,7 @@
 //! Which program a gate runs, so that a result of another program is never taken for this one's.
 
-use std::fs::{self, Metadata};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use baton_core::environment::PATH;
@@ -14,16 +14,28 @@ use serde_json::{Value, json};
 use crate::attempt::Ground;
 use crate::walls;
 
-/// The largest program whose bytes are hashed; of a larger one size and time stand for them.
-const HASHED: u64 = 256 << 20;
 /// How long a program may take to say its version, in milliseconds.
 const VERSION_MS: u64 = 5_000;
+
+/// What a gate runs with.
+pub(crate) struct Tools {
+    /// For the evidence, and for the key of its results.
+    pub(crate) told: Value,
+    /// Any change of it shows in `told`. Otherwise no result is used again.
+    pub(crate) is_whole: bool,
+}
 
 /// The program, the places that it reads and the walls around it, as they are now.
 ///
 /// # Errors
 /// `GATE_PLACE`, as for the run itself.
-pub(crate) fn fingerprint(ground: &Ground<'_>, gate: &Gate) -> Result<Value, Problem> {
+pub(crate) fn fingerprint(ground: &Ground<'_>, gate: &Gate) -> Result<Tools, Problem> {
+    let mut is_whole = true;
+    let mut state = |path: &Path| {
+        let state = ground.places.state(path);
+        is_whole &= state.is_whole;
+        state.told
+    };
     let places: Vec<_> = walls::places(gate, ground.root)?
         .iter()
         .chain(&borrowed(gate, ground.root))
@@ -36,11 +48,12 @@ pub(crate) fn fingerprint(ground: &Ground<'_>, gate: &Gate) -> Result<Value, Pro
         // A path within the tree is named by the tree; a program that is not there is not run.
         None => json!({"name": word}),
     });
-    Ok(json!({
+    let told = json!({
         "program": program, "places": places,
         "environment_sha256": digest::sha256_canonical(&json!(environment)),
         "walls": ground.sandbox.walls(),
-    }))
+    });
+    Ok(Tools { told, is_whole })
 }
 
 /// The file that the gate finds behind its walls for the first word of its command; none for a word
@@ -95,35 +108,4 @@ fn find(word: &str, profile: &Profile) -> Option<PathBuf> {
     std::env::split_paths(path)
         .map(|folder| folder.join(word))
         .find(runs)
-}
-
-/// What tells one state of a file or a folder from another. Of a folder the entries' names, sizes
-/// and times: an installation or an update changes them.
-fn state(path: &Path) -> Value {
-    let place = path.display().to_string();
-    let Ok(status) = path.metadata() else {
-        return json!({"place": place, "missing": true});
-    };
-    if status.is_dir() {
-        let mut entries: Vec<String> = fs::read_dir(path)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| {
-                let status = entry.metadata().ok();
-                let (size, time) = status.map_or((0, 0), |status| (status.size(), status.mtime()));
-                format!("{:?} {size} {time}", entry.file_name())
-            })
-            .collect();
-        entries.sort_unstable();
-        return json!({"place": place, "entries_sha256": digest::sha256(entries.join("\n").as_bytes())});
-    }
-    let limit = usize::try_from(HASHED).unwrap_or(usize::MAX);
-    let hashed = (status.len() <= HASHED)
-        .then(|| files::read_named(path, limit).ok())
-        .flatten();
-    match hashed {
-        Some(bytes) => json!({"place": place, "sha256": digest::sha256(&bytes)}),
-        None => json!({"place": place, "size": status.len(), "modified": status.mtime()}),
-    }
 }

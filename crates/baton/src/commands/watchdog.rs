@@ -135,6 +135,10 @@ pub(super) fn pass(
         now: Moment::now(),
         plan,
     };
+    if !plan {
+        // Trees of gates that were killed take up room, and no task tells of them.
+        let _ = baton_sandbox::sweep_left();
+    }
     let patrol = watch.pass(&|| session.check_stop())?;
     let mut round = Round {
         acts: patrol.acts,
