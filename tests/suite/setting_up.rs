@@ -66,3 +66,71 @@ fn a_repository_without_commits_is_set_up_and_not_ready() {
     bench.commit("first");
     assert_eq!(bench.baton(["init"]).expect(0)["ready"], true);
 }
+
+#[test]
+fn a_path_that_is_no_text_is_a_path() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let bench = Bench::new();
+    let folder = bench.scratch("odd");
+    let root = folder.join(std::ffi::OsStr::from_bytes(b"r\xff:\"x"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::rename(bench.root(), &root).unwrap();
+    let baton = |line: &[&str]| {
+        let ran = bench.command(line).current_dir(&root).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.success(), "{line:?}: {said}");
+        said
+    };
+    let line = "submit --id T-1 --title t --goal mended --allow **";
+    baton(&line.split(' ').collect::<Vec<_>>());
+    let patch = bench.scratch("fix.patch");
+    let change = "diff --git a/src/app.sh b/src/app.sh\n--- a/src/app.sh\n+++ b/src/app.sh\n@@ -1 +1 @@\n-echo 1\n+echo 2\n";
+    std::fs::write(&patch, change).unwrap();
+    baton(&["run", "T-1", "--from", patch.to_str().unwrap()]);
+    baton(&["approve", "T-1"]);
+    let said = baton(&["run", "T-1"]);
+    assert!(said.contains("landed"), "{said}");
+    baton(&["verify", "T-1"]);
+    let app = std::fs::read_to_string(root.join("src/app.sh")).unwrap();
+    assert_eq!(app, "echo 2\n");
+}
+
+#[test]
+fn a_partial_clone_is_refused_before_anything_is_claimed() {
+    let up = Bench::bare();
+    up.write("big/file", "x\n");
+    up.commit("a file that is not wanted everywhere");
+    up.git(&["config", "uploadpack.allowFilter", "true"]);
+    let bench = Bench::bare();
+    std::fs::remove_dir_all(bench.root()).unwrap();
+    let from = format!("file://{}", up.root().display());
+    let to = bench.root();
+    up.git(&[
+        "clone",
+        "-q",
+        "--filter=blob:none",
+        "--sparse",
+        &from,
+        to.to_str().unwrap(),
+    ]);
+    bench.git(&["sparse-checkout", "set", "src", ".autodev_ssot"]);
+    bench.git(&["config", "user.name", "Op"]);
+    bench.git(&["config", "user.email", "op@baton.example"]);
+    bench.baton(["init"]).expect(0);
+    bench.git(&["add", "--sparse", "-A"]);
+    bench.git(&["commit", "-q", "-m", "ssot"]);
+    bench.submit("T-1", "**");
+    let text = bench.patch(crate::changes::write("src/app.sh", "echo 2\n"));
+    let path = bench.patch_file("T-1.patch", &text);
+    let line = ["run", "T-1", "--from", path.to_str().unwrap()];
+    let refused = bench.baton(line);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stdout.contains("OBJECTS_MISSING"), "{refused:?}");
+    assert!(refused.stdout.contains("--refetch"), "{refused:?}");
+    assert!(bench.task("inbox", "T-1").is_dir(), "nothing was claimed");
+    assert_eq!(check(&bench, "files"), "BAD");
+    // What is said to do next helps.
+    bench.git(&["fetch", "-q", "--refetch", "--no-filter"]);
+    bench.baton(line).expect(0);
+}

@@ -96,6 +96,7 @@ impl Subject {
         let (book, (folder, objects, proposal)) = RuleBook::meanwhile(session, || {
             let (folder, objects) = ObjectStore::temporary(repository)?;
             let base = repository.commit(base)?;
+            repository.check_files(&base)?;
             let proposal = candidate::propose(&objects, &base, &bytes, &limits)?;
             Ok((folder, objects, proposal))
         })?;

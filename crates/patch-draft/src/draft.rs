@@ -114,8 +114,11 @@ impl<'a> Ground<'a> {
         let repository = session.repository()?;
         let asked = task.task()?;
         let base = asked.base.as_deref().unwrap_or(&policy.landing.target);
+        let base = repository.commit(base)?;
+        // Without them no gate has a tree to run on.
+        repository.check_files(&base)?;
         Ok(Self {
-            base: repository.commit(base)?,
+            base,
             repository,
             scope: ScopeRules::compile(&asked.scope)?,
             limits: limits(&policy.caps),

@@ -133,13 +133,15 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
 /// Whether there is a patch to be had as these flags say, before a task is claimed for it.
 ///
 /// # Errors
-/// A usage error, `FILE_UNREADABLE`, `FUZZ_DENIED`.
+/// A usage error, `FILE_UNREADABLE`, `FUZZ_DENIED`, `OBJECTS_MISSING`.
 pub fn check_source(session: &Session, flags: &[String]) -> Result<(), Problem> {
     let usage = |error: clap::Error| Problem::usage(error.to_string());
     let line = std::iter::once(SKILL.name).chain(flags.iter().map(String::as_str));
     let matches = SKILL.command().try_get_matches_from(line).map_err(usage)?;
     let arguments = Arguments::from_arg_matches(&matches).map_err(usage)?;
     draft::reading(session, &arguments)?;
+    let target = &session.policy()?.landing.target;
+    session.repository()?.check_files_of(target)?;
     match &arguments.from {
         Some(path) => draft::check_file(path),
         None => producer::check(&session.policy()?.draft, producer_named(&arguments)),

@@ -167,6 +167,11 @@ fn check_target(session: &Session, checks: &mut Checks) {
         Ok(Some(why)) => checks.add("target", Health::Warning, why),
         Err(problem) => checks.of("target", Err(problem)),
     }
+    let repository = session.repository();
+    let files = repository.and_then(|repository| repository.check_files_of(&policy.landing.target));
+    if let Err(problem) = files {
+        checks.of("files", Err(problem));
+    }
 }
 
 /// Gives where the log says that each task lies.

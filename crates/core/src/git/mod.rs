@@ -10,6 +10,7 @@ mod kept;
 mod landing;
 mod merge;
 mod objects;
+mod partial;
 mod push;
 mod repository;
 mod trees;
@@ -23,7 +24,8 @@ pub use push::{Credentials, RemoteUrl};
 pub use repository::{Oid, Repository};
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::environment;
@@ -59,7 +61,7 @@ struct Call {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     input: Vec<u8>,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     memory: Option<u64>,
 }
 
@@ -210,6 +212,12 @@ impl Call {
             .trim_end_matches(['\n', '\r'])
             .to_owned())
     }
+}
+
+/// What git calls a place: bytes, which need be no text, and the end of the line.
+fn place(line: &[u8]) -> PathBuf {
+    let path = line.strip_suffix(b"\n").unwrap_or(line);
+    PathBuf::from(OsStr::from_bytes(path))
 }
 
 /// The first lines of git's complaint, made safe to print.

@@ -1,6 +1,7 @@
 //! Our own bare repository under the queue: proposing writes here and nowhere else.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::{Call, Oid, Repository, last_words};
@@ -405,11 +406,17 @@ fn lines_of(ids: &[Oid]) -> Vec<u8> {
 
 /// Quotes a folder for a list that is separated by colons.
 fn quoted(path: &Path) -> OsString {
-    let text = path.as_os_str();
-    match text.to_str() {
-        Some(plain) if plain.contains(':') || plain.starts_with('"') => {
-            format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\"")).into()
-        }
-        _ => text.to_owned(),
+    let plain = path.as_os_str().as_bytes();
+    if !plain.contains(&b':') && !plain.starts_with(b"\"") {
+        return path.as_os_str().to_owned();
     }
+    let mut quoted = vec![b'"'];
+    for byte in plain {
+        if matches!(byte, b'\\' | b'"') {
+            quoted.push(b'\\');
+        }
+        quoted.push(*byte);
+    }
+    quoted.push(b'"');
+    OsString::from_vec(quoted)
 }

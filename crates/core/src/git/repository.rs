@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Call;
+use super::{Call, place};
 use crate::masking;
 use crate::problem::Problem;
 
@@ -95,8 +95,8 @@ impl Repository {
             // A linked worktree or a submodule: the file names the real folder.
             let line = Call::clean(&dot_git, root)
                 .args(["rev-parse", "--absolute-git-dir"])
-                .line("finding the repository")?;
-            PathBuf::from(line)
+                .output("finding the repository")?;
+            place(&line)
         };
         Ok(Self {
             root: root.to_owned(),
@@ -117,15 +117,19 @@ impl Repository {
             .call()
             .args(["rev-parse", "--show-object-format"])
             .args(["--path-format=absolute", "--git-path", "objects"])
-            .line("finding the objects")?;
-        let (format, folder) = answer.split_once('\n').ok_or_else(|| {
-            let answer = answer.escape_debug();
-            Problem::fail(
-                "GIT_FAILED",
-                format!("git names format and folder of the objects with \"{answer}\""),
-            )
-        })?;
-        Ok((PathBuf::from(folder), format.to_owned()))
+            .output("finding the objects")?;
+        let cut = answer.iter().position(|byte| *byte == b'\n');
+        let (format, folder) = cut
+            .and_then(|at| answer.split_at_checked(at))
+            .ok_or_else(|| {
+                let answer = answer.escape_ascii();
+                Problem::fail(
+                    "GIT_FAILED",
+                    format!("git names format and folder of the objects with \"{answer}\""),
+                )
+            })?;
+        let folder = place(folder.strip_prefix(b"\n").unwrap_or(folder));
+        Ok((folder, String::from_utf8_lossy(format).into_owned()))
     }
 
     /// Resolves a revision to a commit. A branch of that name goes before a tag: a tag called `main`
