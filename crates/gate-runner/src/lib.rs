@@ -21,6 +21,7 @@ mod reports;
 mod schedule;
 mod subject;
 mod tools;
+mod walk;
 mod walls;
 
 use std::path::PathBuf;

@@ -207,6 +207,9 @@ fn borrow(gate: &Gate, tree: &Path, root: &Path) -> Result<Vec<PathBuf>, Problem
         if !place.starts_with(&top) || place == top || !place.is_dir() {
             return Err(refused("it is no folder of the checkout"));
         }
+        if place.to_str().is_none() {
+            return Err(refused("the path of the checkout is not UTF-8"));
+        }
         // The name is checked with the policy; what a link leads to is known only here.
         if OWN.iter().any(|own| shares(&place, &top.join(own))) {
             return Err(refused("it would show the queue or git's own folder"));
