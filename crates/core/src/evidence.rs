@@ -75,7 +75,10 @@ impl Court<'_> {
         let candidate = task
             .candidate()?
             .ok_or_else(|| Problem::fail("CANDIDATE_MISSING", "there is no candidate"))?;
-        let recorded = self.recorded(task)?;
+        let events = self.store.log()?.events_of(task.id().as_str())?;
+        let events = || events.iter().map(|(event, _)| event);
+        task.check_asked(events())?;
+        let recorded = self.recorded(events());
         self.check_record(task, &candidate, &recorded)?;
         facts.opinion = recorded.opinion;
         let derived = candidate::verify(
@@ -115,13 +118,13 @@ impl Court<'_> {
         Ok(())
     }
 
-    /// What the log holds of the task since it was submitted, chained to the signed head.
-    fn recorded(&self, task: &TaskFolder) -> Result<Recorded, Problem> {
+    /// What these lines hold, the task's own since it was submitted, chained to the signed head.
+    fn recorded<'e>(&self, events: impl Iterator<Item = &'e Event>) -> Recorded {
         let mut lines = HashMap::new();
         let (mut latest, mut refused) = (HashMap::new(), HashSet::new());
         let (mut in_shadow, mut was_spared) = (false, false);
         let mut opinion = RiskLevel::Low;
-        for (event, _) in &self.store.log()?.events_of(task.id().as_str())? {
+        for event in events {
             let policy_sha256 = event
                 .meta
                 .get("policy_sha256")
@@ -152,14 +155,14 @@ impl Court<'_> {
                 _ => {}
             }
         }
-        Ok(Recorded {
+        Recorded {
             lines,
             latest,
             refused,
             in_shadow: in_shadow || was_spared,
             opinion,
             policy_sha256: self.policy.sha256.clone(),
-        })
+        }
     }
 
     /// The candidate's own record must be the one that patch-draft logged.

@@ -98,7 +98,7 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
     let (book, _) = RuleBook::meanwhile(session, || {
         candidate::verify(repository, &objects, &candidate, &bytes, &limits)
     })?;
-    let scope = task.task()?.scope;
+    let scope = session.store()?.asked(task)?.scope;
     let (base, old, new) = (
         Oid::parse(&candidate.base)?,
         Oid::parse(&candidate.base_tree)?,

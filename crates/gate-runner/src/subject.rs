@@ -74,7 +74,7 @@ impl Subject {
             tree: derived.tree,
             changed: derived.changed,
             patch_sha256: candidate.patch_sha256.clone(),
-            scope: Some(task.task()?.scope),
+            scope: Some(session.store()?.asked(task)?.scope),
             ahead: None,
             task: Some(candidate),
             called: "draft.patch".to_owned(),

@@ -67,7 +67,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         let expected = "it is checked once it is claimed";
         return Err(wrong_state(task.id(), task.state(), expected));
     }
-    let bytes = task.task_bytes()?;
+    let bytes = session.store()?.asked_bytes(task)?;
     let mut outcome = outcome(&checks::all(session, &bytes, Some(task.id()))?, &bytes);
     if session.is_plan() {
         return Ok(outcome.findings([plan_finding("a valid task would move to work")]));

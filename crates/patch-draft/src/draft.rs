@@ -112,7 +112,7 @@ impl<'a> Ground<'a> {
     pub(crate) fn new(session: &'a Session, task: &TaskFolder) -> Result<Self, Problem> {
         let policy = session.policy()?;
         let repository = session.repository()?;
-        let asked = task.task()?;
+        let asked = session.store()?.asked(task)?;
         let base = asked.base.as_deref().unwrap_or(&policy.landing.target);
         let base = repository.commit(base)?;
         // Without them no gate has a tree to run on.
@@ -340,7 +340,7 @@ pub(crate) fn from_file(
 
 /// The task, with what a person wrote for this attempt of it.
 fn asked(session: &Session, task: &TaskFolder) -> Result<Task, Problem> {
-    let mut asked = task.task()?;
+    let mut asked = session.store()?.asked(task)?;
     let events = session.store()?.log()?.events_of(task.id().as_str())?;
     let mut put_back = events.iter().rev().map(|(event, _)| event);
     let put_back = put_back.find(|event| event.action == Action::TaskRetried);

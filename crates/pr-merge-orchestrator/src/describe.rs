@@ -14,7 +14,7 @@ use crate::message;
 /// them mentions, links or closes anything.
 pub(crate) fn review(landing: &Landing<'_>, commit: &Oid) -> Result<String, Problem> {
     let task = landing.session.task()?;
-    let asked = task.task()?;
+    let asked = landing.session.store()?.asked(task)?;
     let kept = task.envelopes()?;
     let latest = |skill: &str| {
         let mut last = kept.iter().rev().map(|kept| &kept.envelope);

@@ -189,7 +189,7 @@ impl<'a> Landing<'a> {
     /// Makes the commit and moves the reference.
     fn act(&mut self, approval: &ApprovalEntry) -> Result<Oid, Problem> {
         let started = self.record_start()?;
-        let title = self.session.task()?.task()?.title;
+        let title = self.session.store()?.asked(self.session.task()?)?.title;
         let text = message::write(
             &title,
             self.candidate,

@@ -92,7 +92,8 @@ fn keep(landing: &Landing<'_>, text: &str) -> Result<Artifact, Problem> {
 }
 
 fn ask(landing: &Landing<'_>, forge: &Forge, body: &str) -> Result<String, Problem> {
-    let title = landing.session.task()?.task()?.title;
+    let session = landing.session;
+    let title = session.store()?.asked(session.task()?)?.title;
     let title = message::subject(&title, landing.candidate);
     match forge.via {
         Via::Api => {

@@ -102,7 +102,7 @@ fn waiting(shared: &Shared, ids: &[String]) -> Result<Vec<Waiting>, Problem> {
         if !lands || !is_known || is_denied || !all::is_approved(&session)? {
             continue;
         }
-        let about = task.task()?;
+        let about = session.store()?.asked(task)?;
         let target = &session.policy()?.landing.target;
         waiting.push(Waiting {
             id: id.clone(),

@@ -55,7 +55,7 @@ pub(super) fn begin(session: &Session) -> Result<(), Problem> {
 pub(super) fn is_possible(session: &Session) -> Result<bool, Problem> {
     let target = &session.policy()?.landing.target;
     let repository = session.repository()?;
-    let asked = session.task()?.task()?.base;
+    let asked = session.store()?.asked(session.task()?)?.base;
     let base = asked.map(|base| repository.commit(&base)).transpose()?;
     Ok(base.is_none() || base == repository.tip(target)?)
 }

@@ -259,7 +259,7 @@ fn submit(
     reason: &str,
 ) -> Result<(), Problem> {
     let store = session.store()?;
-    let title = store.task(of)?.task()?.title;
+    let title = store.asked(&store.task(of)?)?.title;
     let title: String = format!("Roll back: {title}").chars().take(200).collect();
     let text = json!({
         "task_id": made.id,
@@ -287,6 +287,7 @@ fn submit(
                 draft = draft.meta(key, text);
             }
             draft.inputs_sha256 = digest::sha256(&bytes);
+            draft.outputs_sha256 = digest::sha256(&task.to_bytes());
             store.log()?.append(draft).map(drop)
         })
         .map(drop)

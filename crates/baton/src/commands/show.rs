@@ -2,6 +2,7 @@
 
 use baton_core::candidate::{self, Candidate};
 use baton_core::git::Oid;
+use baton_core::masking;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::terminal::visible_line;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::audit::name;
 use super::{Shared, named_task, status, task_argument, unchecked};
 use crate::reply::Reply;
-use crate::view::{self, Settings, View, code};
+use crate::view::{self, Settings, View, code, glyphs};
 
 /// How many rows of a change are shown; with --diff all are.
 const MOST_ROWS: usize = 200;
@@ -141,8 +142,9 @@ pub(super) fn review(
     candidate: &Candidate,
     unfold: bool,
 ) -> Result<Vec<String>, Problem> {
+    let mut lines = asked(session)?;
     let view = change(session, candidate, usize::MAX, unfold)?;
-    let mut lines = view.lines;
+    lines.extend(view.lines);
     let unchecked = unchecked::of(session)?;
     if view.not_shown.is_empty() && unchecked.is_empty() {
         lines.push("everything is shown, and every check ran".to_owned());
@@ -153,6 +155,26 @@ pub(super) fn review(
     }
     lines.push(format!("code of this candidate: {}", code::of(candidate)));
     Ok(view::wrapped(lines, view::width()))
+}
+
+/// What was asked for: the change lands under this title, and was held against this scope.
+fn asked(session: &Session) -> Result<Vec<String>, Problem> {
+    let task = session.store()?.asked(session.task()?)?;
+    let paths = |paths: &[String]| {
+        let shown = paths.iter().map(|path| glyphs::path(path.as_bytes()));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    let title = glyphs::line(masking::text(&task.title).as_bytes());
+    let allowed = paths(&task.scope.allow_patch_on_files);
+    let mut lines = vec![
+        format!("task {}: {title}", task.task_id),
+        format!("  may change {allowed}"),
+    ];
+    if !task.scope.deny_paths_glob.is_empty() {
+        let denied = paths(&task.scope.deny_paths_glob);
+        lines.push(format!("  may not change {denied}"));
+    }
+    Ok(lines)
 }
 
 fn timeline(session: &Session, id: &str) -> Result<Vec<(Value, String)>, Problem> {

@@ -114,6 +114,7 @@ pub(super) fn put(session: &Session, bytes: &[u8]) -> Result<Submitted, Problem>
             draft = draft.meta(key, text);
         }
         draft.inputs_sha256 = digest::sha256(bytes);
+        draft.outputs_sha256 = digest::sha256(&task.to_bytes());
         store.log()?.append(draft).map(drop)
     })
 }

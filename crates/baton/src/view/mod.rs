@@ -2,7 +2,7 @@
 //! a look first at the top, every character what it is, and at the end what is not shown.
 
 pub(crate) mod code;
-mod glyphs;
+pub(crate) mod glyphs;
 mod moved;
 mod rows;
 #[cfg(test)]

@@ -87,6 +87,7 @@ impl Store {
             .task(task.task_id.as_str(), None, Some(State::Inbox))
             .meta("loose_file", name);
         draft.inputs_sha256 = digest::sha256(&bytes);
+        draft.outputs_sha256.clone_from(&draft.inputs_sha256);
         self.log()?.append(draft)?;
         self.keep_key(&task)?;
         self.put_into_inbox(&task.task_id, &bytes)?;

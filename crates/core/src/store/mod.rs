@@ -6,6 +6,7 @@
 mod agreement;
 mod apart;
 mod approvals;
+mod asked;
 mod attempts;
 mod backoff;
 mod begun;
