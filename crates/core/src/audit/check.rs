@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use baton_transparency::{Checkpoint, Hash, LineHashes, TreeRange, stored_count};
+use baton_transparency::{Checkpoint, Hash, LineHashes, TreeRange, leaf_hash, root, stored_count};
 
 use super::checkpoint::{parse, rewritten};
 use super::glance::Glance;
@@ -97,6 +97,27 @@ impl Log {
         }
         super::read::complete(&parts, &joiner.head)?;
         joiner.finish(checkpoint)
+    }
+
+    /// The root of the tree over the first `size` lines: by the index, which [`Self::check`] holds against
+    /// the lines, or from the lines where it lacks some of them.
+    ///
+    /// # Errors
+    /// `LOG_MISSING`, `LOG_BROKEN`, `IO_ERROR`.
+    pub fn root_of(&self, size: u64) -> Result<Hash, Problem> {
+        let (parts, index, indexed) = self.at_rest()?;
+        if let Some(index) = index.filter(|_| indexed >= size) {
+            return root(size, &index);
+        }
+        let mut tree = TreeRange::new(0);
+        parts.forwards(1, |line| {
+            if tree.end() == size {
+                return Ok(ControlFlow::Break(()));
+            }
+            tree.push(leaf_hash(line), &mut |_, _| {});
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(tree.root()?)
     }
 
     /// The heads that were signed when segments were closed.

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::checkpoint::CHECKPOINT;
+use super::index::Indexed;
 use super::segments::SEGMENTS;
 use super::{FILE, Log, index};
 use crate::files::Folder;
@@ -12,13 +13,21 @@ use crate::problem::Problem;
 pub type Snapshot = Vec<(String, Vec<u8>)>;
 
 impl Log {
-    /// Everything that a check of the log reads, and no secret: head, lines, closed segments, tree. No
-    /// line is appended meanwhile.
+    /// Everything that a check of the log reads, and no secret: head, lines, closed segments, tree. The
+    /// head covers all the lines, for elsewhere nobody vouches for one behind it; none is appended meanwhile.
     ///
     /// # Errors
-    /// `BUNDLE_TOO_LARGE` when it is more than `most` bytes, `IO_ERROR`.
+    /// `BUNDLE_TOO_LARGE` when it is more than `most` bytes, `IO_ERROR`, and those of [`Self::seal_now`].
     pub fn snapshot(&self, most: usize) -> Result<Snapshot, Problem> {
+        // Who needs both locks takes the checkpoint's first.
+        let sealing = self.lock_checkpoint()?;
         let _lock = self.lock()?;
+        let last = self.parts()?.tail()?.head.seq;
+        if self.sealed()?.checkpoint.size < last {
+            self.signing_key()?;
+            self.open_checked(&Indexed::Whole)?;
+            self.seal_locked(last, &sealing)?;
+        }
         let mut files = Snapshot::new();
         let mut left = most;
         for folder in ["", SEGMENTS, index::FOLDER] {

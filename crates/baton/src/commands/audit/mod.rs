@@ -124,7 +124,8 @@ fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
 pub(super) fn held_against(log: &Log, checked: &Checked, path: &Path) -> Result<u64, Problem> {
     let older = log.signed_head(&named::note(path)?)?;
     let now = Checkpoint::new(&checked.checkpoint.origin, checked.head.seq, checked.root);
-    prove::begins_with(&older, &now, &log.index()?)?;
+    prove::comes_before(&older, &now)?;
+    prove::is_root(&older, log.root_of(older.size)?)?;
     Ok(older.size)
 }
 

@@ -8,7 +8,7 @@ use baton_core::output_file;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_transparency::witness::AddCheckpoint;
-use baton_transparency::{self as transparency, Checkpoint, Receipt, SignedNote};
+use baton_transparency::{self as transparency, Checkpoint, Hash, Receipt, SignedNote};
 use serde_json::json;
 
 use super::named;
@@ -140,6 +140,12 @@ pub(super) fn begins_with(
     head: &Checkpoint,
     index: &Index,
 ) -> Result<(), Problem> {
+    comes_before(older, head)?;
+    holds(older, index)
+}
+
+/// Whether an older checkpoint is of the same log and of no more lines.
+pub(super) fn comes_before(older: &Checkpoint, head: &Checkpoint) -> Result<(), Problem> {
     if older.origin != head.origin {
         return Err(rewritten(&format!(
             "the checkpoint is of {}, this log is {}",
@@ -152,12 +158,16 @@ pub(super) fn begins_with(
             older.size, head.size
         )));
     }
-    holds(older, index)
+    Ok(())
 }
 
 /// Whether the index has the root that this checkpoint of the log signs.
 pub(super) fn holds(head: &Checkpoint, index: &Index) -> Result<(), Problem> {
-    let root = transparency::root(head.size, index)?;
+    is_root(head, transparency::root(head.size, index)?)
+}
+
+/// Whether this is the root that the checkpoint signs.
+pub(super) fn is_root(head: &Checkpoint, root: Hash) -> Result<(), Problem> {
     if root == head.root {
         return Ok(());
     }

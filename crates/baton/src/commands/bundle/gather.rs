@@ -2,13 +2,14 @@
 
 use std::io;
 
+use baton_core::approval::{Approval, Verdict};
+use baton_core::candidate::Candidate;
 use baton_core::envelope::QUEUE_ROOT;
 use baton_core::files::Folder;
 use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
-use baton_core::store::Directory;
-use serde_json::Value;
+use baton_core::store::{Directory, TaskFolder};
 
 /// The most that goes into a bundle beside the base's files, in bytes.
 const MOST: usize = 192 << 20;
@@ -44,11 +45,12 @@ pub(super) fn files(session: &Session) -> Result<Vec<(String, Vec<u8>)>, Problem
         &mut gathered,
     )?;
     inside("policies", &mut gathered)?;
+    let candidates = candidates(task)?;
     let approved = queue.sub("approved").map_err(failed)?;
     for entry in approved.list().map_err(failed)? {
         let bytes = approved.read(&entry.name, gathered.left).map_err(failed)?;
-        let about: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if about.get("task_id").and_then(Value::as_str) == Some(task.id().as_str()) {
+        let is_wanted = |one: &Approval| is_about(one, task, &candidates);
+        if Approval::parse(&bytes).as_ref().is_ok_and(is_wanted) {
             gathered.add(format!("{QUEUE_ROOT}/approved/{}", entry.name), bytes)?;
         }
     }
@@ -56,6 +58,22 @@ pub(super) fn files(session: &Session) -> Result<Vec<(String, Vec<u8>)>, Problem
         gathered.add(format!("{QUEUE_ROOT}/audit/{name}"), bytes)?;
     }
     Ok(gathered.files)
+}
+
+/// What the task's attempts made, the present one included.
+fn candidates(task: &TaskFolder) -> Result<Vec<Candidate>, Problem> {
+    let mut candidates: Vec<_> = task.candidate()?.into_iter().collect();
+    for number in 1..=task.attempts()? {
+        candidates.extend(task.attempt(number)?.candidate()?);
+    }
+    Ok(candidates)
+}
+
+/// Approvals are given for one task; a denial is of the same bytes under any task's name.
+fn is_about(approval: &Approval, task: &TaskFolder, candidates: &[Candidate]) -> bool {
+    let binds = |one: &Candidate| approval.binds(&one.base, &one.tree, &one.patch_sha256);
+    let is_denial = approval.verdict == Verdict::Denied;
+    approval.task_id == *task.id() || (is_denial && candidates.iter().any(binds))
 }
 
 struct Gathered {
