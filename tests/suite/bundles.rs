@@ -6,6 +6,7 @@ use std::process::Command;
 use baton_core::git::{ObjectStore, Oid, Repository};
 use serde_json::Value;
 
+use crate::signing::lands;
 use crate::strangers::{bundle, git, key, landed, line, verify};
 use crate::support::Bench;
 
@@ -76,7 +77,7 @@ fn whatever_a_forger_changes_in_a_bundle_is_found() {
     let key = key(&bench);
     let same = forged(&bench, &file, |_| {});
     verify(nowhere.path(), &same, &["--key", &key]).expect(0);
-    let edits: [(&str, Edit); 14] = [
+    let edits: [(&str, Edit); 17] = [
         ("audit log", |files| flip(files, "audit/events.ndjson")),
         ("audit log", |files| flip(files, "audit/checkpoint")),
         ("audit log", |files| {
@@ -91,6 +92,13 @@ fn whatever_a_forger_changes_in_a_bundle_is_found() {
             log.truncate(cut + 1);
         }),
         ("candidate", |files| flip(files, "draft.patch")),
+        ("candidate", |files| {
+            files.retain(|(name, _)| !name.ends_with("/candidate.json"))
+        }),
+        ("task as submitted", |files| flip(files, "/task.json")),
+        ("kept results", |files| {
+            files.retain(|(name, _)| !name.ends_with("claim-lock.json"))
+        }),
         ("policy of the time", |files| flip(files, "policies/")),
         ("risk, scanned again", |files| {
             files.retain(|(name, _)| !(name.contains("policies/") && name.ends_with(".toml")));
@@ -127,6 +135,80 @@ fn whatever_a_forger_changes_in_a_bundle_is_found() {
         let names = |one: &Value| one.as_str().unwrap().starts_with(point);
         assert!(wrong.iter().any(names), "{point}: {said}");
     }
+}
+
+/// A well-formed line behind the last one, as anybody can write it who has no key.
+fn one_more(files: &mut [(String, Vec<u8>)]) {
+    let (_, log) = files
+        .iter_mut()
+        .find(|(name, _)| name.ends_with("events.ndjson"))
+        .unwrap();
+    let text = String::from_utf8(log.clone()).unwrap();
+    let last = text.lines().last().unwrap();
+    let json: Value = serde_json::from_str(last).unwrap();
+    let of = |field: &str| json[field].as_str().unwrap().to_owned();
+    let seq = json["seq"].as_u64().unwrap();
+    let id = of("event_id");
+    let line = last
+        .replace(&format!("\"seq\":{seq},"), &format!("\"seq\":{},", seq + 1))
+        .replace(&id, &format!("{}0000", &id[..id.len() - 4]))
+        .replace(&of("prev_event_id"), &id)
+        .replace(
+            &of("prev_sha256"),
+            &baton_core::digest::sha256(last.as_bytes()),
+        );
+    log.extend_from_slice(format!("{line}\n").as_bytes());
+}
+
+#[test]
+fn lines_behind_the_signed_head_prove_nothing() {
+    let bench = Bench::new();
+    bench.policy(|policy| policy["audit"]["checkpoint"] = serde_json::json!({"every": 1000}));
+    bench.waiting("T-1");
+    bench.baton(["approve", "T-1"]).expect(0);
+    lands(&bench);
+    bench
+        .baton(["stop", "--reason", "a line of no task"])
+        .expect(0);
+    let head = || std::fs::read_to_string(bench.queue().join("audit/checkpoint")).unwrap();
+    let before = head();
+    let file = bundle(&bench, "t1.bundle");
+    // What is taken along is signed first.
+    assert_ne!(head(), before);
+    let key = key(&bench);
+    let said = verify(&bench.root(), &file, &["--strict", "--key", &key]).expect(0);
+    assert_eq!(said["unknown"], serde_json::json!([]));
+    let forged = forged(&bench, &file, |files| one_more(files));
+    let said = verify(&bench.root(), &forged, &["--strict", "--key", &key]).expect(1);
+    assert_eq!(said["status"], "UNPROVEN", "{said}");
+    assert!(
+        said["unknown"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("audit log: its signed head covers"),
+        "{said}"
+    );
+}
+
+/// The same bytes, denied under the name of another task.
+#[test]
+fn a_denial_of_the_same_bytes_goes_along() {
+    let bench = Bench::new();
+    bench.waiting("T-2");
+    bench.submit("T-1", "src/**");
+    let patch = bench.scratch("T-2.patch");
+    bench
+        .baton(["run", "T-1", "--from", patch.to_str().unwrap()])
+        .expect(0);
+    bench.baton(["approve", "T-1"]).expect(0);
+    bench.baton(["run", "T-1"]).expect(0);
+    bench
+        .baton(["reject", "T-2", "--reason", "twice"])
+        .expect(0);
+    bench.baton(["verify", "T-1", "--strict"]).expect(0);
+    let file = bundle(&bench, "t1.bundle");
+    let key = key(&bench);
+    verify(&bench.root(), &file, &["--strict", "--key", &key]).expect(0);
 }
 
 /// A bundle whose record is a tree with this entry.

@@ -9,6 +9,7 @@
     clippy::type_complexity
 )]
 
+mod asked;
 mod assault;
 mod attacks;
 mod audit_proofs;
@@ -28,6 +29,7 @@ mod fakes;
 mod gates;
 mod hostile;
 mod judging;
+mod kept;
 mod keys;
 mod kills;
 mod landing;

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::super::replayed::{Replayed, Rules};
 use super::points::{Found, Point};
-use super::{landing, record};
+use super::{kept, landing, record};
 
 /// What the one who checks brings along.
 #[derive(Debug, Default)]
@@ -84,14 +84,21 @@ impl<'s> Case<'s> {
             Point::of("key of the log", of_log(record::key)),
             Point::of("place in the queue", of_log(record::place)),
             Point::of("events in order", record::order(self)),
+            Point::of("task as submitted", record::task(self)),
+            Point::of("kept results", kept::results(self)),
             Point::of("policy in force", record::in_force(self)),
             Point::of(
                 "policy of the time",
                 record::policy(self, self.policy.as_ref().ok()),
             ),
         ];
-        if let Err(problem) = &self.candidate {
-            points.push(Point::of("candidate", Err(problem.clone())));
+        match &self.candidate {
+            Err(problem) => points.push(Point::of("candidate", Err(problem.clone()))),
+            Ok(None) if kept::must_have_candidate(self) => {
+                let why = "the log says that there was one, and candidate.json is gone";
+                points.push(Point::of("candidate", Ok(Found::Differs(why.to_owned()))));
+            }
+            Ok(_) => {}
         }
         if let Ok(Some(candidate)) = &self.candidate {
             points.push(Point::of("candidate", self.check_candidate(candidate)));

@@ -10,8 +10,8 @@ use baton_core::git::{ObjectStore, Oid, Repository};
 use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_core::quorum::{Purpose, Quorum};
-use baton_core::signers::ALLOWED;
-use baton_core::store::Store;
+use baton_core::signers::{ALLOWED, REVOKED, Signers};
+use baton_core::store::{Ledger, Store};
 
 use super::case::Case;
 use super::points::Found;
@@ -29,16 +29,17 @@ fn ending<'c>(case: &'c Case<'_>) -> Option<&'c Event> {
 /// Every signature holds, and what a landing was recorded with was enough at that time.
 pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Problem> {
     let ledger = case.session.store()?.whole_ledger(candidate)?;
-    let signers = case.session.signers()?;
+    let (now, then) = (case.session.signers()?, signers_then(case, candidate)?);
     for approval in &ledger.given {
-        let (Way::Signed, Some(then)) = (approval.way, approval.given_at()) else {
+        let (Way::Signed, Some(given)) = (approval.way, approval.given_at()) else {
             continue;
         };
         // The key was good when it signed; whether it still is matters to a landing only.
-        let signer = match &signers {
-            Some(signers) => signers.verify(approval, then)?,
-            None => Err("no file says whose key it is".to_owned()),
-        };
+        let mut signer = Err("no file says whose key it is".to_owned());
+        for signers in [&now, &then].into_iter().flatten() {
+            let held = signers.verify(approval, given)?;
+            signer = signer.or(held);
+        }
         if let Err(why) = signer {
             let id = &approval.approval_id;
             return Ok(Found::Differs(format!(
@@ -46,9 +47,56 @@ pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found,
             )));
         }
     }
-    let Some(ending) = ending(case) else {
+    if let Some(found) = missing_files(case, &ledger) {
+        return Ok(found);
+    }
+    if ending(case).is_none() {
         let none = ledger.given.is_empty();
         return Ok(if none { Found::Nothing } else { Found::Holds });
+    }
+    match enough(case, candidate, now.as_ref())? {
+        Found::Differs(why) if then.is_some() => {
+            Ok(match enough(case, candidate, then.as_ref())? {
+                Found::Holds => Found::Holds,
+                _ => Found::Differs(why),
+            })
+        }
+        found => Ok(found),
+    }
+}
+
+/// The approvals that the log records in this attempt, and whose files are gone. A landing needs those that it
+/// was recorded with; any other counts for nothing, and its run may have been killed before the file was written.
+fn missing_files(case: &Case<'_>, ledger: &Ledger) -> Option<Found> {
+    let is_there = |id: &str| {
+        let mut all = ledger.given.iter().chain(&ledger.revoked);
+        all.any(|one| one.approval_id == id)
+    };
+    let given = case.attempt().iter().filter_map(|event| {
+        let gives = matches!(
+            event.action,
+            Action::ApprovalGranted | Action::ApprovalCarried
+        );
+        let id = event.meta.get("approval_id")?.as_str()?;
+        gives.then_some(id)
+    });
+    let gone: Vec<_> = given.filter(|id| !is_there(id)).collect();
+    let used = gone.iter().find(|id| ledger.used.contains(**id));
+    let (id, was_used) = (used.or(gone.first())?, used.is_some());
+    Some(match (was_used, ending(case)) {
+        (true, Some(_)) => Found::Differs(format!("it landed with {id}, and its file is gone")),
+        _ => Found::Unknown(format!("the log records {id}, and its file is gone")),
+    })
+}
+
+/// Whether the approvals were enough when it landed, by these keys.
+fn enough(
+    case: &Case<'_>,
+    candidate: &Candidate,
+    signers: Option<&Signers>,
+) -> Result<Found, Problem> {
+    let Some(ending) = ending(case) else {
+        return Ok(Found::Nothing);
     };
     let class = if ending.action == Action::ChangeLanded {
         ToolClass::Merge
@@ -57,6 +105,7 @@ pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found,
     };
     let repository = case.session.repository()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
+    let ledger = case.session.store()?.whole_ledger(candidate)?;
     if ledger.given.iter().any(|one| one.way == Way::Carried) {
         derive(case, candidate, repository, &objects)?;
     }
@@ -68,7 +117,7 @@ pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found,
     };
     let quorum = Quorum {
         court: &court,
-        signers: signers.as_ref(),
+        signers,
         task: case.task,
         candidate,
         now: instant(&ending.ts).unwrap_or(std::time::SystemTime::UNIX_EPOCH),
@@ -82,6 +131,20 @@ pub(super) fn approvals(case: &Case<'_>, candidate: &Candidate) -> Result<Found,
             answer.says()
         ))
     })
+}
+
+/// The keys as the candidate's base has them: one that was revoked or taken out later was good then.
+fn signers_then(case: &Case<'_>, candidate: &Candidate) -> Result<Option<Signers>, Problem> {
+    let repository = case.session.repository()?;
+    let base = repository.commit(&candidate.base)?;
+    let failed = |error: std::io::Error| Problem::io(SSOT, &error);
+    let folder = files::temporary_folder("baton-signers-")?;
+    for name in [ALLOWED, REVOKED] {
+        if let Some(bytes) = repository.file_at(&base, &format!("{SSOT}/{name}"), MAX_SIGNERS)? {
+            std::fs::write(folder.path().join(name), bytes).map_err(failed)?;
+        }
+    }
+    Signers::read(folder.path())
 }
 
 /// Makes the trees of this candidate and of those before: a carried approval came from one of them.
@@ -124,7 +187,12 @@ pub(super) fn signers(case: &Case<'_>, candidate: &Candidate) -> Result<Found, P
     };
     let commit = repository.commit(at)?;
     let committed = repository.file_at(&commit, &path, MAX_SIGNERS)?;
-    Ok(if committed == Some(used) {
+    // What let it land was signed by keys that its base has, and the candidate names its base.
+    let by_base = || match signers_then(case, candidate)? {
+        Some(then) => Ok(enough(case, candidate, Some(&then))? == Found::Holds),
+        None => Ok::<_, Problem>(false),
+    };
+    Ok(if committed == Some(used) || by_base()? {
         Found::Holds
     } else {
         Found::Unknown(format!("{path} is not the one that {at} has"))
@@ -180,10 +248,10 @@ fn is_of_many(case: &Case<'_>) -> Result<bool, Problem> {
     Ok(!case.trust.is_bundle && Store::address(case.session.root()?)?.is_some())
 }
 
-/// The target has the commit in its history. A bundle has no branches, the caller's own clone may.
+/// The branch that it landed on has the commit in its history. What was made for review may have been merged,
+/// and its branch be gone. A bundle has no branches, the caller's own clone may.
 fn still_there(case: &Case<'_>, ending: &Event, commit: &Oid) -> Result<Found, Problem> {
     let branch = ending.meta.get("branch").and_then(|value| value.as_str());
-    let branch = branch.filter(|_| ending.action == Action::ChangeLanded);
     let Some(branch) = branch else {
         return Ok(Found::Holds);
     };
@@ -195,12 +263,16 @@ fn still_there(case: &Case<'_>, ending: &Event, commit: &Oid) -> Result<Found, P
             return Ok(Found::Unknown(why));
         }
     };
-    let tip = repository.tip(branch)?;
-    let has = tip
-        .map(|tip| repository.is_ancestor(commit, &tip))
-        .transpose()?;
-    Ok(match has {
+    let has = |branch: &str| {
+        let tip = repository.tip(branch)?;
+        tip.map(|tip| repository.is_ancestor(commit, &tip))
+            .transpose()
+    };
+    let was_merged = ending.action == Action::PrBranchCreated
+        && has(&case.policy()?.landing.target)? == Some(true);
+    Ok(match has(branch)? {
         Some(true) => Found::Holds,
+        _ if was_merged => Found::Holds,
         Some(false) => Found::Differs(format!("{branch} does not have {commit} any more")),
         None => Found::Unknown(format!("there is no branch {branch} here")),
     })

@@ -1,6 +1,7 @@
 //! `baton verify`: derives everything about a task again, read-only, and compares.
 
 mod case;
+mod kept;
 mod landing;
 mod points;
 mod record;

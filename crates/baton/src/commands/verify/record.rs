@@ -15,11 +15,19 @@ use crate::commands::audit::{held_against, name};
 /// The largest file of public keys that is read, in bytes.
 const MAX_KEYS: usize = 256 << 10;
 
-/// Every line, link and root holds, and every checkpoint that was kept.
+/// Every line, link and root holds, and every checkpoint that was kept; what came in a file is signed whole.
 pub(super) fn log(case: &Case<'_>, checked: &Checked) -> Result<Found, Problem> {
     let log = case.session.store()?.log()?;
     for path in &case.trust.against {
         held_against(log, checked, path)?;
+    }
+    // In its queue the next line that is written signs them; in a bundle whoever made it may have added them.
+    let (signed, all) = (checked.checkpoint.size, checked.head.seq);
+    if case.trust.is_bundle && signed < all {
+        let why = format!(
+            "its signed head covers {signed} of {all} lines, and nobody vouches for those after it: have the bundle made again"
+        );
+        return Ok(Found::Unknown(why));
     }
     Ok(Found::Holds)
 }
@@ -115,8 +123,16 @@ fn missing(case: &Case<'_>) -> Problem {
     case.policy().err().unwrap_or_else(none)
 }
 
-/// Each move goes on where the one before ended, every kept result has its line, and the steps of the
-/// present attempt come in the order of the way through.
+/// The task is the one that the log holds the digest of, from its submission on.
+pub(super) fn task(case: &Case<'_>) -> Result<Found, Problem> {
+    Ok(match case.task.check_asked(&case.events)? {
+        true => Found::Holds,
+        false => Found::Nothing,
+    })
+}
+
+/// Each move goes on where the one before ended, and the steps of the present attempt come in the order of
+/// the way through.
 pub(super) fn order(case: &Case<'_>) -> Result<Found, Problem> {
     let events = &case.events;
     if events.first().map(|event| event.action) != Some(Action::TaskSubmitted) {
@@ -140,48 +156,45 @@ pub(super) fn order(case: &Case<'_>) -> Result<Found, Problem> {
             )));
         }
     }
-    for envelope in &case.envelopes {
-        let id = &envelope.audit.event_id;
-        let line = events.iter().find(|event| event.event_id == *id);
-        if line.is_none_or(|line| line.outputs_sha256 != envelope.payload_sha256()) {
-            let skill = &envelope.skill;
-            let why = format!("the kept result of {skill} is not the one that the log records");
-            return Ok(Found::Differs(why));
-        }
-    }
     Ok(steps(case.attempt()).map_or(Found::Holds, Found::Differs))
 }
 
-/// Nothing may stand before what it is made from.
+/// Nothing may stand before what it is made from. Scan and gates are made from the draft, and neither from
+/// the other.
 fn steps(attempt: &[Event]) -> Option<String> {
-    const WAY: [Action; 5] = [
-        Action::PatchProposed,
-        Action::RiskScanned,
-        Action::GatesFinished,
-        Action::DecisionMade,
-        Action::ChangeLanded,
+    const ENDS: [Action; 2] = [Action::ChangeLanded, Action::PrBranchCreated];
+    const WAY: [&[Action]; 4] = [
+        &[Action::PatchProposed],
+        &[Action::RiskScanned, Action::GatesFinished],
+        &[Action::DecisionMade],
+        &ENDS,
     ];
-    let last = |action| attempt.iter().rev().find(|event| event.action == action);
-    let landed = last(Action::ChangeLanded);
+    let last = |action: Action| attempt.iter().rev().find(|event| event.action == action);
+    let landed = ENDS.into_iter().any(|action| last(action).is_some());
     let mut before: Option<&Event> = None;
-    for action in WAY {
-        let Some(event) = last(action) else {
-            if landed.is_some() && action != Action::RiskScanned {
-                let action = name(&action);
-                return Some(format!("it landed, and the log has no {action} before"));
+    for step in WAY {
+        let mut latest = before;
+        for action in step.iter().copied() {
+            let Some(event) = last(action) else {
+                let is_needed = action != Action::RiskScanned && !ENDS.contains(&action);
+                if landed && is_needed {
+                    let action = name(&action);
+                    return Some(format!("it landed, and the log has no {action} before"));
+                }
+                continue;
+            };
+            if let Some(before) = before.filter(|before| before.seq > event.seq) {
+                let (first, then) = (name(&action), name(&before.action));
+                return Some(format!(
+                    "line {} is {first}, and {then} comes after it, in line {}",
+                    event.seq, before.seq
+                ));
             }
-            continue;
-        };
-        if let Some(before) = before.filter(|before| before.seq > event.seq) {
-            return Some(format!(
-                "line {} is {}, and {} comes after it, in line {}",
-                event.seq,
-                name(&action),
-                name(&before.action),
-                before.seq
-            ));
+            latest = latest
+                .filter(|latest| latest.seq > event.seq)
+                .or(Some(event));
         }
-        before = Some(event);
+        before = latest;
     }
     None
 }
