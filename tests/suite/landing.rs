@@ -1,7 +1,5 @@
 //! What is decided on real changes, what gates see, and what keeps a change from landing.
 
-use serde_json::Value;
-
 use crate::changes::{rules, take, write};
 use crate::support::Bench;
 
@@ -337,39 +335,6 @@ fn nothing_that_is_planted_in_the_repository_runs() {
         std::fs::read_dir(&ran).unwrap().next().is_some(),
         "the trap does not work"
     );
-}
-
-#[test]
-fn a_landing_that_was_cut_off_is_finished_once() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
-    let candidate: Value = serde_json::from_slice(
-        &std::fs::read(bench.task("pr", "T-1").join("candidate.json")).unwrap(),
-    )
-    .unwrap();
-    // As if the process had died between the reference and the record: the commit is there.
-    let text = std::fs::read_to_string(bench.scratch("T-1.patch")).unwrap();
-    std::fs::write(bench.scratch("again.patch"), text).unwrap();
-    bench.git(&["apply", "--index", "../again.patch"]);
-    bench.git(&["commit", "-q", "-m", "landed"]);
-    let landed = bench.git(&["rev-parse", "main"]);
-    assert_eq!(bench.git(&["rev-parse", "main^{tree}"]), candidate["tree"]);
-    // The checkout is still on the base, as it is before a landing's last step.
-    bench.git(&["read-tree", "-m", "-u", "main", "main^"]);
-    assert_ne!(bench.git(&["status", "--porcelain"]), "");
-    bench.baton(["run", "T-1"]).expect(0);
-    assert_eq!(
-        bench.git(&["status", "--porcelain"]),
-        "",
-        "the checkout was left behind"
-    );
-    assert_eq!(
-        bench.git(&["rev-parse", "main"]),
-        landed,
-        "it landed a second time"
-    );
-    assert!(bench.task("done", "T-1").is_dir());
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn in_front(bench: &Bench, before: &str, after: &str) -> PathBuf {
     folder
 }
 
-fn with_front(bench: &Bench, line: &[&str], before: &str, after: &str) -> Ran {
+pub(crate) fn with_front(bench: &Bench, line: &[&str], before: &str, after: &str) -> Ran {
     let folder = in_front(bench, before, after);
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let mut command = bench.command(line);
@@ -40,13 +40,13 @@ fn with_front(bench: &Bench, line: &[&str], before: &str, after: &str) -> Ran {
 }
 
 /// Runs something in the shell once, when a landing comes to this step.
-fn at(step: &str, what: &str) -> String {
+pub(crate) fn at(step: &str, what: &str) -> String {
     format!(
         "case \" $* \" in *\" {step} \"*) [ -e \"$COUNT.once\" ] || {{ : > \"$COUNT.once\"; {what}; }} ;; esac"
     )
 }
 
-fn approved() -> Bench {
+pub(crate) fn approved() -> Bench {
     let bench = Bench::new();
     bench.waiting("T-1");
     let (status, note) = gate(&bench, "T-1", "G5");

@@ -21,7 +21,12 @@ pub(crate) fn write(
     let severity = severity.unwrap_or_else(|| severity_of(cause));
     let headline = headline(cause);
     let recovery_refs = recovery_of(cause, policy);
-    let mut actions = vec!["Leave the task in blocked until the cause is understood".to_owned()];
+    let first = if cause.has_landed() {
+        "Mend the cause, then finish the landing: baton run TASK"
+    } else {
+        "Leave the task in blocked until the cause is understood"
+    };
+    let mut actions = vec![first.to_owned()];
     for reference in &recovery_refs {
         if let Some(recovery) = policy
             .recovery
@@ -94,12 +99,13 @@ fn impact(cause: &Cause) -> String {
         .findings
         .iter()
         .any(|finding| finding.code == "LANDED_TREE_DIFFERS");
-    let reached = if landed_wrong {
-        "The target branch holds something that was not approved"
-    } else {
-        "This step changed nothing on the target branch"
+    let reached = match &cause.landed {
+        _ if landed_wrong => "The target branch holds something that was not approved".to_owned(),
+        Some(landed) => format!("The change is on the target branch: {landed}"),
+        None if cause.has_landed() => "The change is on the target branch".to_owned(),
+        None => "This step changed nothing on the target branch".to_owned(),
     };
-    let mut parts = vec![reached.to_owned()];
+    let mut parts = vec![reached];
     for (seen, text) in [
         (cause.signals.stop_detected, "the kill switch was on"),
         (

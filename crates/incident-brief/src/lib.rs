@@ -13,6 +13,7 @@ use baton_core::policy::Policy;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
+use baton_core::store::Unrecorded;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 
 mod brief;
@@ -73,6 +74,8 @@ struct Cause {
     summary: String,
     signals: Signals,
     findings: Vec<Finding>,
+    /// The target has the task's change, and the log does not say so yet.
+    landed: Option<Unrecorded>,
 }
 
 impl From<&Envelope> for Cause {
@@ -84,6 +87,7 @@ impl From<&Envelope> for Cause {
             summary: envelope.summary.clone(),
             signals: envelope.signals.unwrap_or_default(),
             findings: envelope.findings.clone(),
+            landed: None,
         }
     }
 }
@@ -92,6 +96,12 @@ impl Cause {
     fn is_incident(&self) -> bool {
         !matches!(self.status, Status::Ok | Status::Partial)
             || self.decision == Some(Decision::ZeroStop)
+    }
+
+    /// The target has the change: its landing is to be finished, and the task stays where that is done.
+    fn has_landed(&self) -> bool {
+        let mut codes = self.findings.iter().map(|one| one.code.as_str());
+        self.landed.is_some() || codes.any(|code| code == "LANDING_UNRECORDED")
     }
 
     fn worst(&self) -> Option<&Finding> {
@@ -103,13 +113,14 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
     let arguments =
         Arguments::from_arg_matches(matches).map_err(|error| Problem::usage(error.to_string()))?;
     session.authorize(&[ToolClass::Write, ToolClass::Move])?;
-    let cause = cause(session)?;
+    let mut cause = cause(session)?;
     if !cause.is_incident() {
         return Ok(Outcome::ok(
             format!("{} ended well; there is no incident", cause.skill),
             &none(&cause.summary),
         ));
     }
+    cause.landed = landed(session);
     let data = brief::write(
         &cause,
         arguments.severity,
@@ -131,6 +142,18 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         outcome = file(session, outcome, &cause, &data)?;
     }
     Ok(outcome)
+}
+
+/// The landing of the task that happened all the same; from here on nobody lands it either. A log or a
+/// repository that cannot be asked is an incident itself, and keeps none from being written.
+fn landed(session: &Session) -> Option<Unrecorded> {
+    if !session.has_task() || session.task().ok()?.state() != State::Pr {
+        return None;
+    }
+    if !session.is_plan() {
+        session.merge_lock().ok()?;
+    }
+    session.unrecorded_landing().ok()?
 }
 
 fn none(summary: &str) -> IncidentBrief {
@@ -197,6 +220,10 @@ fn file(
         text.as_bytes(),
     )?;
     outcome = outcome.artifacts([artifact]);
+    if cause.has_landed() {
+        let id = task.id().to_string();
+        return Ok(outcome.hint(format!("finish the landing: baton run {id}")));
+    }
     if task.state().may_move_to(State::Blocked) {
         outcome = outcome.transition(State::Blocked);
         outcome.unlock = true;

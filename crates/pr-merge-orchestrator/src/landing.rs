@@ -52,11 +52,7 @@ pub(crate) struct Landing<'a> {
 }
 
 impl<'a> Landing<'a> {
-    pub(crate) fn new(
-        session: &'a Session,
-        candidate: &'a Candidate,
-        mode: LandingMode,
-    ) -> Result<Self, Problem> {
+    pub(crate) fn new(session: &'a Session, candidate: &'a Candidate) -> Result<Self, Problem> {
         let repository = session.repository()?;
         let mut landing = Self {
             session,
@@ -64,17 +60,18 @@ impl<'a> Landing<'a> {
             repository,
             objects: session.store()?.objects(repository)?,
             policy: &session.policy()?.landing,
-            mode,
+            mode: LandingMode::AutoMerge,
             branch: String::new(),
             base: Oid::parse(&candidate.base)?,
             tree: Oid::parse(&candidate.tree)?,
             findings: Vec::new(),
         };
-        landing.aim(mode);
+        landing.aim(LandingMode::AutoMerge);
         Ok(landing)
     }
 
-    fn aim(&mut self, mode: LandingMode) {
+    /// Says where it goes; until then to the target.
+    pub(crate) fn aim(&mut self, mode: LandingMode) {
         self.mode = mode;
         self.branch = match mode {
             LandingMode::AutoMerge => self.policy.target.clone(),
@@ -82,10 +79,14 @@ impl<'a> Landing<'a> {
         };
     }
 
-    /// Says how the landing stands. A change that cannot be merged with what its target holds by now
+    /// Says how a landing stands that has not happened. A change that cannot be merged with what its target holds by now
     /// is for people: it becomes a branch for review, on its own base.
     pub(crate) fn standing(&mut self) -> Result<Standing, Problem> {
-        if let Some(commit) = self.already_landed()? {
+        let is_there = match self.mode {
+            LandingMode::AutoMerge => None,
+            LandingMode::PrOnly => self.already_landed()?,
+        };
+        if let Some(commit) = is_there {
             return Ok(Standing::Landed(commit));
         }
         let moved = self.moved()?;
@@ -106,16 +107,19 @@ impl<'a> Landing<'a> {
     }
 
     /// The commit of a landing that was cut off after the reference moved: it is finished, not done
-    /// twice. Others may have landed on top meanwhile.
-    fn already_landed(&self) -> Result<Option<Oid>, Problem> {
+    /// twice. Others may have landed on top meanwhile. What another task, or a person, landed is not
+    /// ours, even where it is the same.
+    pub(crate) fn already_landed(&self) -> Result<Option<Oid>, Problem> {
         let Some(tip) = self.repository.tip(&self.branch)? else {
             return Ok(None);
         };
-        let first = self.repository.first_after(&self.base, &tip)?;
-        match first {
-            Some(commit) if self.repository.tree_of(&commit)? == self.tree => Ok(Some(commit)),
-            _ => Ok(None),
+        if tip == self.base {
+            return Ok(None);
         }
+        let (id, store) = (&self.candidate.task_id, self.session.store()?);
+        let lines = store.landing_lines(id, &self.branch, [&self.base, &self.tree])?;
+        self.repository
+            .landed_as(&self.base, &tip, &self.tree, &lines)
     }
 
     fn moved(&self) -> Result<Standing, Problem> {
@@ -133,9 +137,21 @@ impl<'a> Landing<'a> {
         }
         let merged = self.objects.transplant(&self.base, &self.tree, &tip)?;
         Ok(match merged {
+            Merged::Clean(tree) if tree == self.repository.tree_of(&tip)? => {
+                return Err(self.nothing_left(&tip));
+            }
             Merged::Clean(_) => Standing::Moved(tip),
             Merged::Conflict(paths) => Standing::Conflict(tip, paths),
         })
+    }
+
+    fn nothing_left(&self, tip: &Oid) -> Problem {
+        let (id, target) = (&self.candidate.task_id, &self.policy.target);
+        Problem::fail(
+            "NOTHING_TO_LAND",
+            format!("{target} is at {tip} and has the change of {id} already, by another landing or commit: nothing is left to land"),
+        )
+        .hint(format!("look at what landed there: git log {target}; where something is missing: baton retry {id}, with a patch of it"))
     }
 
     /// What is found about it so far.
@@ -164,12 +180,38 @@ impl<'a> Landing<'a> {
             Standing::Moved(tip) => return Err(self.base_moved(tip)),
             Standing::Ready | Standing::Conflict(..) => self.act(approval)?,
         };
-        self.compare(&commit)?;
-        if self.mode == LandingMode::AutoMerge {
-            let left = Checkouts::heal(self.repository, &self.branch, &commit)?;
-            self.findings.extend(left);
+        self.compare(&commit)
+            .map_err(|problem| self.after_move(problem, &commit))?;
+        if self.mode == LandingMode::AutoMerge && matches!(standing, Standing::Landed(_)) {
+            self.bring_along(&commit);
         }
         self.finished(&commit)
+    }
+
+    /// What a landing that was killed left behind follows now. Whatever goes wrong with that, the change
+    /// has landed, which is to be recorded.
+    fn bring_along(&mut self, commit: &Oid) {
+        let healed = self.session.alone().and_then(|_alone| {
+            self.repository.worktrees()?.put_back_on(&self.branch)?;
+            Checkouts::heal(self.repository, &self.branch, commit)
+        });
+        self.findings.extend(healed.unwrap_or_else(|problem| {
+            let branch = &self.branch;
+            let why = format!(
+                "the change landed, and the checkouts of {branch} could not be brought along: {problem}. Look before you commit there: git status"
+            );
+            vec![Finding::new(Severity::Medium, "CHECKOUT_LEFT_ALONE", why)]
+        }));
+    }
+
+    /// Nobody may take what failed after the reference moved for a landing that did not happen.
+    fn after_move(&self, problem: Problem, commit: &Oid) -> Problem {
+        if problem.code == "LANDED_TREE_DIFFERS" {
+            return problem;
+        }
+        let (id, branch) = (&self.candidate.task_id, &self.branch);
+        let why = format!("{branch} was moved to {commit}, and what comes after failed: {problem}");
+        Problem::fail("LANDING_UNRECORDED", why).hint(format!("baton run {id} finishes it"))
     }
 
     fn base_moved(&self, tip: &Oid) -> Problem {
@@ -200,23 +242,33 @@ impl<'a> Landing<'a> {
         let commit = self.commit(&text)?;
         self.repository
             .receive(&self.objects, &commit, &self.base)?;
-        let mut checkouts = match self.mode {
-            LandingMode::AutoMerge => {
-                if self.base_is_a_landing_cut_off()? {
-                    let left = Checkouts::heal(self.repository, &self.branch, &self.base)?;
-                    self.findings.extend(left);
-                }
-                Checkouts::of(self.repository, &self.branch)?
-            }
-            LandingMode::PrOnly => Checkouts::default(),
-        };
-        checkouts.step_aside(&self.base, &commit)?;
-        if let Err(problem) = self.move_branch(&commit) {
-            checkouts.step_back()?;
-            return Err(problem);
+        match self.mode {
+            LandingMode::AutoMerge => self.move_target(&commit)?,
+            LandingMode::PrOnly => self.move_branch(&commit)?,
         }
-        self.findings.extend(checkouts.follow(&self.base, &commit)?);
         Ok(commit)
+    }
+
+    /// Moves the target, with the checkouts that stand on it.
+    fn move_target(&mut self, commit: &Oid) -> Result<(), Problem> {
+        let repository = self.repository;
+        let _alone = self.session.alone()?;
+        let mut worktrees = repository.worktrees()?;
+        worktrees.not_at_work_on(&self.branch)?;
+        // A landing that was killed before the reference moved may have left some without a branch.
+        worktrees.put_back_on(&self.branch)?;
+        if self.base_is_a_landing_cut_off()? {
+            let left = Checkouts::heal(repository, &self.branch, &self.base)?;
+            self.findings.extend(left);
+        }
+        let mut checkouts = Checkouts::of(worktrees, &self.branch);
+        checkouts.step_aside(repository, &self.base, commit)?;
+        if let Err(problem) = self.move_branch(commit) {
+            let left = checkouts.step_back(repository, &self.base);
+            return Err(problem.with_findings(left));
+        }
+        self.findings.extend(checkouts.follow(&self.base, commit));
+        Ok(())
     }
 
     /// Whether the base is a landing that was killed before it was recorded: then its checkouts may

@@ -11,6 +11,7 @@ mod review;
 mod tool;
 
 use baton_core::audit::Action;
+use baton_core::candidate::Candidate;
 use baton_core::decision::decide;
 use baton_core::driver::{Refused, Skill, Upstream, plan_finding};
 use baton_core::envelope::{ApprovalEntry, ApprovalState, Decision, Finding, Severity, ToolClass};
@@ -83,8 +84,7 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         hold(session)?;
     }
     let candidate = session.candidate()?;
-    let mut landing = Landing::new(session, &candidate, checked_mode(session)?)?;
-    let standing = landing.standing()?;
+    let (landing, standing) = stand(session, &candidate)?;
     let purpose = match standing {
         // What has landed is recorded, and nothing moves any more.
         Standing::Landed(_) => Purpose::Finish,
@@ -120,6 +120,21 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         })]);
     }
     Ok(outcome)
+}
+
+/// What has landed and was not recorded is recorded, whatever would be decided about it now. Anything else
+/// is judged again.
+fn stand<'a>(
+    session: &'a Session,
+    candidate: &'a Candidate,
+) -> Result<(Landing<'a>, Standing), Problem> {
+    let mut landing = Landing::new(session, candidate)?;
+    if let Some(commit) = landing.already_landed()? {
+        return Ok((landing, Standing::Landed(commit)));
+    }
+    landing.aim(checked_mode(session)?);
+    let standing = landing.standing()?;
+    Ok((landing, standing))
 }
 
 /// From here on nobody else lands, and nobody takes the task away while it is looked at.
@@ -259,9 +274,15 @@ fn plan(
     let (mode, policy) = (landing.mode, landing.policy);
     let approved = approval.state == ApprovalState::Approved;
     let plan = steps(landing, standing, approval);
-    let what = match mode {
-        LandingMode::AutoMerge => format!("land on {}", policy.target),
-        LandingMode::PrOnly => "become a branch for review".to_owned(),
+    let what = match (standing, mode) {
+        (Standing::Landed(commit), _) => {
+            format!(
+                "be recorded as landed: {} has it as {commit}",
+                landing.branch
+            )
+        }
+        (_, LandingMode::AutoMerge) => format!("land on {}", policy.target),
+        (_, LandingMode::PrOnly) => "become a branch for review".to_owned(),
     };
     let (summary, next) = if approved {
         (

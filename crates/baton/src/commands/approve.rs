@@ -317,6 +317,10 @@ pub(super) fn write(
     let state = session.task()?.state();
     store
         .write_approval(approval, |sha256| {
+            if approval.verdict == Verdict::Denied {
+                // A landing moves the branch before it is recorded, and nothing denies it any more.
+                session.check_not_landed("APPROVAL_USED")?;
+            }
             let mut draft = Draft::new(session.actor, action, "baton")?
                 .task(&candidate.task_id, Some(state), Some(state))
                 .meta("approval_id", approval.approval_id.clone())

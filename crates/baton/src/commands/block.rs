@@ -35,6 +35,9 @@ pub(super) fn block(
     if !from.may_move_to(State::Blocked) {
         return Ok(false);
     }
+    if from == State::Pr {
+        landing_is_over(session, from)?;
+    }
     let _held = task.hold()?;
     may(&task)?;
     let fence = task.lease()?.map(|lease| lease.fence);
@@ -48,6 +51,38 @@ pub(super) fn block(
     store.log()?.append(draft)?;
     store.transition(&mut task, State::Blocked, fence, true)?;
     Ok(true)
+}
+
+/// A task whose change the target has is not taken away from its record. Where a landing was killed before
+/// that, the checkouts that it left without a branch are put back.
+///
+/// # Errors
+/// `LANDING_UNRECORDED`, and those of log and git.
+pub(super) fn landing_is_over(session: &Session, from: State) -> Result<(), Problem> {
+    if let Some(landed) = session.unrecorded_landing()? {
+        let code = "LANDING_UNRECORDED";
+        return Err(match from {
+            // From there nothing is finished; before, a person could deny what had landed.
+            State::Blocked => Problem::fail(code, landed.to_string()).hint(format!(
+                "it stays in blocked; undo it by hand: git revert {}; anything more is a task of its own",
+                landed.commit
+            )),
+            _ => landed.refusal(code),
+        });
+    }
+    put_checkouts_back(session).ok();
+    Ok(())
+}
+
+/// A checkout that cannot be put back keeps nobody from saying no.
+fn put_checkouts_back(session: &Session) -> Result<(), Problem> {
+    let repository = session.repository()?;
+    // Another queue's landing may be at it just now, and puts them back itself.
+    if let Some(_alone) = repository.alone()? {
+        let target = &session.policy()?.landing.target;
+        repository.worktrees()?.put_back_on(target)?;
+    }
+    Ok(())
 }
 
 /// Refuses while a process is at work on the task, or may be, on another machine.

@@ -11,6 +11,7 @@ use baton_core::store::TaskFolder;
 use clap::{ArgMatches, Command};
 use serde_json::json;
 
+use super::block::landing_is_over;
 use super::{Shared, named_task, task_argument};
 use crate::reply::Reply;
 
@@ -127,6 +128,9 @@ pub(super) fn put_back(
             format!("task {id} is in {from}; what is done stays done"),
         )
         .hint("baton submit makes a new task"));
+    }
+    if matches!(from, State::Pr | State::Blocked) {
+        landing_is_over(session, from)?;
     }
     // From the look at the lock to the move, nobody else changes either.
     let _held = task.hold()?;

@@ -1,5 +1,6 @@
 //! `baton run`: the whole way in process, with a step list for people.
 
+mod after;
 mod arguments;
 mod before;
 mod dispatched;
@@ -51,6 +52,8 @@ struct Way<'a> {
     step: usize,
     /// The candidate of this run was set aside; what the caller gave is used up.
     anew: bool,
+    /// The checkouts that a landing left alone which came to nothing.
+    left: Vec<String>,
 }
 
 /// Takes a task as far as it may go and prints the last envelope.
@@ -73,9 +76,10 @@ fn go(shared: &Shared, arguments: &Arguments) -> Result<Reply, Problem> {
         .last
         .ok_or_else(|| Problem::fail("INTERNAL_ERROR", "the run made no step"))?;
     let json = serde_json::to_value(&done.envelope).unwrap_or_default();
+    let left = way.left.iter();
     let mut reply = Reply::ok(json).code(done.code);
     reply.always_json = true;
-    for hint in &done.hints {
+    for hint in left.chain(&done.hints) {
         reply = reply.line(format!("next: {hint}"));
     }
     Ok(reply)
@@ -91,6 +95,7 @@ impl<'a> Way<'a> {
             last: None,
             step: 0,
             anew: false,
+            left: Vec::new(),
         })
     }
 
@@ -148,7 +153,7 @@ impl<'a> Way<'a> {
         rebase::begin(&self.session()?)?;
         terminal::say("   the target moved: the change is made anew on its head");
         // What was said of the candidate before is not said of the next one.
-        self.last = None;
+        self.keep_what_was_left();
         self.anew = true;
         Ok(())
     }
@@ -372,15 +377,18 @@ impl<'a> Way<'a> {
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
     /// (a moved base, a forge that does not answer, another holder) is no incident and stays where it is.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 19] = [
+        const WAITS: [&str; 22] = [
             "FILE_EXISTS",
             "BASE_MOVED",
             "BRANCH_EXISTS",
+            "BRANCH_IN_USE",
+            "BRANCH_NOT_MOVED",
             "BRANCH_SYMBOLIC",
             "EXTERNAL_DENIED",
             "FORGE_FAILED",
             "LANDING_BUSY",
             "LANDING_FENCED",
+            "LANDING_UNRECORDED",
             "LEASE_LOST",
             "PUSH_FAILED",
             "REMOTE_MISSING",
@@ -399,7 +407,7 @@ impl<'a> Way<'a> {
                 .iter()
                 .any(|finding| WAITS.contains(&finding.code.as_str()))
         });
-        if waits || self.task.is_none() {
+        if waits || self.task.is_none() || self.has_landed() {
             return self.record();
         }
         let before = self.last.clone();

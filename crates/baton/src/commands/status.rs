@@ -72,6 +72,7 @@ pub(super) fn run(shared: &Shared, _: &ArgMatches) -> Result<Reply, Problem> {
         "READY_TO_LAND",
         "DENIED",
         "NO_CANDIDATE",
+        "LANDING_UNRECORDED",
         "UNHELD",
     ];
     for one in found.iter().filter(|one| !said.contains(&one.code)) {
@@ -142,7 +143,13 @@ pub(super) fn in_pr(session: &Session, task: &TaskFolder) -> Result<Wedge, Probl
         let why = "a candidate; baton retry it".to_owned();
         return one("NO_CANDIDATE", why, format!("baton retry {id}"));
     };
-    let ledger = session.store()?.ledger(&candidate)?;
+    let store = session.store()?;
+    if let Some(landed) = store.unrecorded_landing(session.repository()?, id.as_str())? {
+        let next = format!("baton run {id}");
+        let why = format!("its record: {landed}; {next}");
+        return Ok(wedge("LANDING_UNRECORDED", named, why, next).broken());
+    }
+    let ledger = store.ledger(&candidate)?;
     if ledger
         .given
         .iter()

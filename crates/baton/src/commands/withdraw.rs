@@ -76,6 +76,8 @@ pub(super) fn revoke(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     }
     let (by, reason) = (Doer::here(session.repository()?), reason(&session, matches));
     store.revoke_approvals(&candidate, &ids, || {
+        // The branch may have moved, and the log not know it yet.
+        session.check_not_landed("APPROVAL_USED")?;
         for approval in &ids {
             let mut draft = Draft::new(session.actor, Action::ApprovalRevoked, "baton")?
                 .task(&id, Some(state), Some(state))

@@ -1,9 +1,11 @@
-//! The checkouts of a branch: which there are, whether they can follow a landing, and how one that
-//! cannot is left alone.
+//! A checkout of a branch: whether it can follow a landing, and how one that cannot is left alone.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::{Call, Oid, Repository, last_words};
 use crate::problem::Problem;
@@ -17,6 +19,12 @@ pub enum Obstacle {
     InTheWay(PathBuf),
     /// A filter of the user's would have to run for this file.
     Filtered(String),
+    /// Files would change in this folder, and it cannot be written to.
+    Closed(PathBuf),
+    /// Its folder is not there.
+    Away,
+    /// What lies in its folder belongs to another repository, or to none.
+    Foreign,
     /// git's own words.
     Other(String),
 }
@@ -34,35 +42,20 @@ impl std::fmt::Display for Obstacle {
             }
             Self::InTheWay(path) => write!(f, "{} is there and is not tracked", path.display()),
             Self::Filtered(path) => write!(f, "a filter of yours would have to run for {path}"),
+            Self::Closed(folder) => write!(f, "{} cannot be written to", folder.display()),
+            Self::Away => f.write_str("its folder is not there"),
+            Self::Foreign => f.write_str("what lies there does not belong to this repository"),
             Self::Other(words) => f.write_str(words),
         }
     }
 }
 
-impl Repository {
-    /// Every checkout that is on `branch`: the main one or linked worktrees.
-    ///
-    /// # Errors
-    /// `GIT_FAILED`.
-    pub fn checkouts_of(&self, branch: &str) -> Result<Vec<Self>, Problem> {
-        let listing = self
-            .call()
-            .args(["worktree", "list", "--porcelain", "-z"])
-            .output("listing worktrees")?;
-        let wanted = format!("branch refs/heads/{branch}").into_bytes();
-        let (mut folder, mut found) = (PathBuf::new(), Vec::new());
-        for field in listing.split(|byte| *byte == 0) {
-            if let Some(path) = field.strip_prefix(b"worktree ") {
-                folder = PathBuf::from(OsStr::from_bytes(path));
-            }
-            // A worktree whose folder is gone has no files to bring along.
-            if field == wanted && folder.join(".git").exists() {
-                found.push(Self::open(&folder)?);
-            }
-        }
-        Ok(found)
-    }
+/// What the reflog of a `HEAD` says that a landing took off its branch.
+fn left_off(branch: &str) -> String {
+    format!("baton: left alone, off {branch}")
+}
 
+impl Repository {
     /// What keeps this checkout from following from `old` to `new`; `None` when nothing does.
     ///
     /// # Errors
@@ -78,6 +71,9 @@ impl Repository {
         if let Some(path) = self.filtered(old, new)? {
             return Ok(Some(Obstacle::Filtered(path)));
         }
+        if let Some(folder) = self.closed(old, new)? {
+            return Ok(Some(Obstacle::Closed(folder)));
+        }
         Ok(self.read_tree(old, new, true)?.map(Obstacle::Other))
     }
 
@@ -90,6 +86,9 @@ impl Repository {
         if let Some(path) = self.in_the_way(old, new)? {
             return Ok(Some(Obstacle::InTheWay(path)));
         }
+        if let Some(folder) = self.closed(old, new)? {
+            return Ok(Some(Obstacle::Closed(folder)));
+        }
         Ok(self.read_tree(old, new, false)?.map(Obstacle::Other))
     }
 
@@ -99,20 +98,34 @@ impl Repository {
     ///
     /// # Errors
     /// `GIT_FAILED`.
-    pub fn detach(&self, at: &Oid, from: &Oid) -> Result<(), Problem> {
+    pub fn detach(&self, branch: &str, at: &Oid, from: &Oid) -> Result<(), Problem> {
         self.call()
             .set("GIT_COMMITTER_NAME", "baton")
             .set("GIT_COMMITTER_EMAIL", "baton@localhost")
-            .args([
-                "update-ref",
-                "--no-deref",
-                "-m",
-                "baton: left alone",
-                "HEAD",
-            ])
+            .args(["update-ref", "--no-deref", "--create-reflog", "-m"])
+            .args([left_off(branch).as_str(), "HEAD"])
             .args([at.as_str(), from.as_str()])
             .output("leaving the checkout alone")
             .map(drop)
+    }
+
+    /// Whether the last thing that happened to `HEAD` is [`Self::detach`], and the branch is still where
+    /// it was then: the landing came to nothing.
+    ///
+    /// # Errors
+    /// `TOOL_MISSING`.
+    pub(super) fn was_left_off(&self, branch: &str) -> Result<bool, Problem> {
+        let done = self
+            .call()
+            .args(["log", "--walk-reflogs", "--max-count=1", "--no-patch"])
+            // The repository's configuration could ask for signatures, and names the program for them.
+            .args(["--no-show-signature", "--format=%gs %H", "HEAD"])
+            .finish()?;
+        let Some(tip) = self.tip(branch)? else {
+            return Ok(false);
+        };
+        let said = String::from_utf8_lossy(&done.stdout.bytes).into_owned();
+        Ok(said.trim_end() == format!("{} {tip}", left_off(branch)))
     }
 
     /// Takes [`Self::detach`] back, because the branch did not move.
@@ -256,6 +269,35 @@ impl Repository {
                 return Ok(Some(path.to_owned()));
             }
             if let Some(folder) = above.find(blocks) {
+                return Ok(Some(folder.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A folder in which files change and that cannot be written to. git would notice in the middle, with
+    /// some files changed and an index that does not know it.
+    fn closed(&self, old: &Oid, new: &Oid) -> Result<Option<PathBuf>, Problem> {
+        let paths = self.paths_between(old, new, None)?;
+        let paths = paths.split(|byte| *byte == 0);
+        let mut seen = HashSet::new();
+        for path in paths.filter(|path| !path.is_empty()) {
+            let above = Path::new(OsStr::from_bytes(path)).ancestors().skip(1);
+            // One that comes in with the change is made in the one above it.
+            let mut above = above.filter(|folder| self.root.join(folder).is_dir());
+            let Some(folder) = above
+                .next()
+                .filter(|folder| seen.insert(folder.to_path_buf()))
+            else {
+                continue;
+            };
+            let may = Access::WRITE_OK | Access::EXEC_OK;
+            if accessat(CWD, self.root.join(folder), may, AtFlags::empty()).is_err() {
+                let folder = if folder == Path::new("") {
+                    Path::new(".")
+                } else {
+                    folder
+                };
                 return Ok(Some(folder.to_owned()));
             }
         }

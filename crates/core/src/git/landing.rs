@@ -261,26 +261,41 @@ impl Repository {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The commit right after `base` on the way to `tip`, along first parents; none when `base` is not
-    /// on it.
+    /// The commit on the way from `base` to `tip` that stands on `base`, has this tree, and says one of
+    /// these lines in its message: that of a landing, and of no other's that did the same.
     ///
     /// # Errors
     /// `GIT_FAILED`.
-    pub fn first_after(&self, base: &Oid, tip: &Oid) -> Result<Option<Oid>, Problem> {
-        if base == tip || !self.is_ancestor(base, tip)? {
+    pub fn landed_as(
+        &self,
+        base: &Oid,
+        tip: &Oid,
+        tree: &Oid,
+        lines: &[String],
+    ) -> Result<Option<Oid>, Problem> {
+        // Where the base is not here, nothing that stands on it is.
+        if base == tip || lines.is_empty() || self.commit(base.as_str()).is_err() {
             return Ok(None);
         }
         let listing = self
             .call()
-            .args(["rev-list", "--first-parent", "--ancestry-path"])
+            .args(["rev-list", "--fixed-strings"])
+            .args(lines.iter().map(|line| format!("--grep={line}")))
             .args([format!("{base}..{tip}")])
             .output("looking for a landing")?;
-        let text = String::from_utf8_lossy(&listing).into_owned();
-        let Some(first) = text.lines().last() else {
-            return Ok(None);
-        };
-        let first = Oid::parse(first)?;
-        Ok((self.parent(&first)?.as_ref() == Some(base)).then_some(first))
+        for commit in String::from_utf8_lossy(&listing).lines() {
+            let commit = Oid::parse(commit)?;
+            let message = self.message(&commit)?;
+            let says = |line: &str| lines.iter().any(|wanted| wanted == line);
+            // The first line is the task's title, and anybody's words.
+            if message.lines().skip(1).any(says)
+                && self.parents(&commit)? == [base.as_str()]
+                && self.tree_of(&commit)? == *tree
+            {
+                return Ok(Some(commit));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether `commit` is in the history of `tip`.
@@ -336,7 +351,8 @@ impl Repository {
     /// Moves a branch from `old` to `new` in one step, or creates it when `old` is `None`.
     ///
     /// # Errors
-    /// `BASE_MOVED` when the branch is not where it was, `BRANCH_SYMBOLIC`.
+    /// `BASE_MOVED` when the branch is not where it was, `BRANCH_EXISTS` when it is there already,
+    /// `BRANCH_NOT_MOVED` when git could not write it, `BRANCH_SYMBOLIC`.
     pub fn move_branch(
         &self,
         branch: &str,
@@ -351,6 +367,8 @@ impl Repository {
             .call()
             .set("GIT_COMMITTER_NAME", "baton")
             .set("GIT_COMMITTER_EMAIL", "baton@localhost")
+            // Another git has a lock for some milliseconds at most, and is waited for.
+            .args(["-c", "core.filesRefLockTimeout=2000"])
             .args(["update-ref", "--no-deref", "--create-reflog", "-m", reason])
             .args([format!("refs/heads/{branch}")])
             .args([new.as_str(), old.map_or(zero.as_str(), Oid::as_str)])
@@ -358,23 +376,29 @@ impl Repository {
         if done.ended.is_success() {
             return Ok(());
         }
+        Err(self.not_moved(branch, old, &last_words(&done.stderr.bytes)))
+    }
+
+    /// Why git did not move a branch: where it is by now tells a target that moved from a git that could
+    /// not write.
+    fn not_moved(&self, branch: &str, old: Option<&Oid>, words: &str) -> Problem {
+        let is_as_before = self.tip(branch).is_ok_and(|tip| tip.as_ref() == old);
         let (code, next) = match old {
-            Some(_) => (
-                "BASE_MOVED",
-                "run it again: the change is made anew on the new head",
-            ),
-            None => (
+            // A branch of another name may be in its way too, as `baton` is in that of `baton/T-1`.
+            None if !is_as_before || words.contains("cannot create") => (
                 "BRANCH_EXISTS",
                 "delete or rename the branch that is there, then run it again",
             ),
-        };
-        Err(Problem::fail(
-            code,
-            format!(
-                "branch {branch} was not moved: {}",
-                last_words(&done.stderr.bytes)
+            Some(_) if !is_as_before => (
+                "BASE_MOVED",
+                "run it again: the change is made anew on the new head",
             ),
-        )
-        .hint(next))
+            _ => (
+                "BRANCH_NOT_MOVED",
+                "the branch is where it was, and the approval still counts: let git write there (another git may have left a lock file), then run it again",
+            ),
+        };
+        let why = format!("branch {branch} was not moved: {words}");
+        Problem::fail(code, why).hint(next)
     }
 }

@@ -14,6 +14,7 @@ mod partial;
 mod push;
 mod repository;
 mod trees;
+mod worktrees;
 
 pub use checkout::Obstacle;
 pub use kept::Kept;
@@ -22,6 +23,7 @@ pub use merge::Merged;
 pub use objects::{ObjectStore, TemporaryIndex, TreeEntry};
 pub use push::{Credentials, RemoteUrl};
 pub use repository::{Oid, Repository};
+pub use worktrees::{Alone, Worktree, Worktrees};
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

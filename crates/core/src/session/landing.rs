@@ -9,9 +9,10 @@ use crate::clock::{self, Moment};
 use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::environment;
 use crate::evidence::Court;
+use crate::git::Alone;
 use crate::problem::Problem;
 use crate::quorum::{Answer, Purpose, Quorum};
-use crate::store::{Conflict, MergeLock, TaskFolder};
+use crate::store::{Conflict, MergeLock, TaskFolder, Unrecorded};
 
 /// How long a landing waits for the one before it.
 const LANDING_WAIT: Duration = Duration::from_secs(120);
@@ -49,6 +50,49 @@ impl Session {
             }
             std::thread::sleep(LANDING_POLL);
         }
+    }
+
+    /// Keeps the landings of other queues from the repository, whose checkouts are the same. Another one
+    /// is waited for as for the merge lock.
+    ///
+    /// # Errors
+    /// `LANDING_BUSY`, `GIT_FAILED`, `IO_ERROR`.
+    pub fn alone(&self) -> Result<Alone, Problem> {
+        let repository = self.repository()?;
+        let started = Instant::now();
+        loop {
+            if let Some(alone) = repository.alone()? {
+                return Ok(alone);
+            }
+            if started.elapsed() >= LANDING_WAIT {
+                let why = "another landing is under way: one of another queue has the repository";
+                return Err(Problem::fail("LANDING_BUSY", why)
+                    .hint("nothing was moved; run it again when that landing is over"));
+            }
+            std::thread::sleep(LANDING_POLL);
+        }
+    }
+
+    /// Refuses what would take the change of the task at hand back on paper only: its landing has moved
+    /// the target, and only the record is missing.
+    ///
+    /// # Errors
+    /// `code`, and those of log and git.
+    pub fn check_not_landed(&self, code: &str) -> Result<(), Problem> {
+        match self.unrecorded_landing()? {
+            Some(landed) => Err(landed.refusal(code)),
+            None => Ok(()),
+        }
+    }
+
+    /// The landing of the task at hand that moved the target and was not recorded.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::unrecorded_landing`].
+    pub fn unrecorded_landing(&self) -> Result<Option<Unrecorded>, Problem> {
+        let id = self.task_id()?;
+        self.store()?
+            .unrecorded_landing(self.repository()?, id.as_str())
     }
 
     /// Refuses a candidate that a person denied before, without asking again.

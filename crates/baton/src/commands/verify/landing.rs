@@ -202,7 +202,7 @@ pub(super) fn signers(case: &Case<'_>, candidate: &Candidate) -> Result<Found, P
 /// What the log says landed is the candidate, made on its base, under its task's name, and still there.
 pub(super) fn landed(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Problem> {
     let Some(ending) = ending(case) else {
-        return Ok(Found::Nothing);
+        return unrecorded(case, candidate);
     };
     let said = |key: &str| ending.meta.get(key).and_then(|value| value.as_str());
     let Some(commit) = said("commit") else {
@@ -241,6 +241,21 @@ pub(super) fn landed(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Pr
         )));
     }
     still_there(case, ending, &commit)
+}
+
+/// Nothing came of it as the log has it; the branch may have it all the same.
+fn unrecorded(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Problem> {
+    let repository = match (case.trust.is_bundle, &case.trust.clone) {
+        (false, _) => case.session.repository()?,
+        (true, Some(clone)) => clone,
+        (true, None) => return Ok(Found::Nothing),
+    };
+    let store = case.session.store()?;
+    let landed = store.unrecorded_landing(repository, &candidate.task_id)?;
+    Ok(landed.map_or(Found::Nothing, |landed| {
+        let id = &candidate.task_id;
+        Found::Differs(format!("{landed}: baton run {id} finishes it"))
+    }))
 }
 
 /// Whether other machines land for this queue too. In a bundle the commit lies beside the log.
