@@ -303,3 +303,31 @@ fn a_folder_that_cannot_be_written_to_leaves_every_file_as_it_is() {
     assert_eq!(bench.git(&["status", "--porcelain"]), "");
     assert_eq!(bench.git(&["show", "HEAD:src/app.sh"]), "echo 2");
 }
+
+#[test]
+fn a_checkout_that_git_gives_up_half_way_is_taken_back() {
+    let bench = approved();
+    // git changes one file and makes another, and cannot go on.
+    bench.submit("T-2", "**");
+    let text = bench.patch(|root| {
+        std::fs::write(root.join("README.md"), "# other\n").unwrap();
+        std::fs::write(root.join("new.sh"), "echo new\n").unwrap();
+        std::fs::write(root.join("src/app.sh"), "echo 2\n").unwrap();
+    });
+    let path = bench.patch_file("three.patch", &text);
+    bench
+        .baton(["run", "T-2", "--from", path.to_str().unwrap()])
+        .expect(0);
+    bench.baton(["approve", "T-2"]).expect(0);
+    let half = "case \"$*\" in *'read-tree -m -u --no-recurse-submodules -n'*) ;; *'read-tree -m -u'*) for NEW; do :; done; \
+        git cat-file blob \"$NEW:README.md\" >README.md; git cat-file blob \"$NEW:new.sh\" >new.sh; exit 128 ;; esac";
+    let ran = with_front(&bench, &["run", "T-2"], half, "");
+    ran.expect(0);
+    assert!(left(&ran), "{}", ran.stdout);
+    assert_eq!(bench.git(&["status", "--porcelain"]), "");
+    let head = bench.git(&["rev-parse", "HEAD"]);
+    assert_eq!(head, bench.git(&["rev-parse", "main^"]));
+    bench.git(&["switch", "-q", "--no-overwrite-ignore", "main"]);
+    assert_eq!(bench.git(&["status", "--porcelain"]), "");
+    assert_eq!(bench.git(&["show", "HEAD:new.sh"]), "echo new");
+}

@@ -381,7 +381,7 @@ impl<'a> Landing<'a> {
         let tree = self.repository.tree_of(commit)?;
         let tip = self.repository.tip(&self.branch)?;
         let holds = match &tip {
-            Some(tip) => self.repository.is_ancestor(commit, tip)?,
+            Some(tip) => tip == commit || self.repository.is_ancestor(commit, tip)?,
             None => false,
         };
         if tree == self.tree && holds {

@@ -89,7 +89,11 @@ impl Repository {
         if let Some(folder) = self.closed(old, new)? {
             return Ok(Some(Obstacle::Closed(folder)));
         }
-        Ok(self.read_tree(old, new, false)?.map(Obstacle::Other))
+        let Some(words) = self.read_tree(old, new, false)? else {
+            return Ok(None);
+        };
+        self.take_back(old, new)?;
+        Ok(Some(Obstacle::Other(words)))
     }
 
     /// Leaves a checkout alone while its branch moves: files and index stay as they are, and `HEAD`
@@ -115,6 +119,11 @@ impl Repository {
     /// # Errors
     /// `TOOL_MISSING`.
     pub(super) fn was_left_off(&self, branch: &str) -> Result<bool, Problem> {
+        // Where the reflog is a file, its last line spares the call.
+        let last = std::fs::read(self.git_dir.join("logs/HEAD"));
+        if last.is_ok_and(|log| !log.trim_ascii_end().ends_with(left_off(branch).as_bytes())) {
+            return Ok(false);
+        }
         let done = self
             .call()
             .args(["log", "--walk-reflogs", "--max-count=1", "--no-patch"])
@@ -237,6 +246,61 @@ impl Repository {
             }
         }
         Ok(None)
+    }
+
+    /// Puts back what git changed of the files before it gave up, with the index still of `old`: those
+    /// that hold what `new` has there, and nothing that anybody else wrote.
+    fn take_back(&self, old: &Oid, new: &Oid) -> Result<(), Problem> {
+        let listing = self
+            .call()
+            .args([
+                "diff-tree",
+                "-r",
+                "-z",
+                "--raw",
+                "--no-abbrev",
+                "--no-renames",
+            ])
+            .args([old.as_str(), new.as_str()])
+            .output("listing what comes in")?;
+        let text = listing.split(|byte| *byte == 0).collect::<Vec<_>>();
+        let mut restored = Vec::new();
+        for [about, path] in text.as_chunks().0 {
+            let about = String::from_utf8_lossy(about);
+            let fields: Vec<_> = about.split(' ').collect();
+            let (Some(oid), Some(kind)) = (fields.get(3), fields.get(4)) else {
+                continue;
+            };
+            let file = self.root.join(OsStr::from_bytes(path));
+            let is_there = file.symlink_metadata().is_ok();
+            match *kind {
+                "D" if !is_there => {}
+                "A" | "M" if is_there && self.holds(path, oid)? => {}
+                _ => continue,
+            }
+            if *kind == "A" {
+                std::fs::remove_file(&file).map_err(|error| Problem::io(file.display(), &error))?;
+            } else {
+                restored.extend_from_slice(path);
+                restored.push(0);
+            }
+        }
+        self.files()?
+            .args(["checkout-index", "--force", "--quiet", "-z", "--stdin"])
+            .input(restored)
+            .output("putting files back")
+            .map(drop)
+    }
+
+    /// Whether a file of the checkout is this blob.
+    fn holds(&self, path: &[u8], oid: &str) -> Result<bool, Problem> {
+        let done = self
+            .files()?
+            .args(["hash-object", "--"])
+            .args([OsStr::from_bytes(path)])
+            .finish()?;
+        let said = String::from_utf8_lossy(&done.stdout.bytes);
+        Ok(done.ended.is_success() && said.trim() == oid)
     }
 
     fn paths_between(&self, old: &Oid, new: &Oid, only: Option<&str>) -> Result<Vec<u8>, Problem> {

@@ -124,6 +124,17 @@ impl Repository {
 
     /// The full name of the branch that `HEAD` is on.
     fn head_name(&self) -> Result<Option<String>, Problem> {
+        // Most often the file says it, and git need not be run for each of many worktrees. Where it keeps
+        // references elsewhere, the file names a branch that cannot be.
+        let file = self.git_dir.join("HEAD");
+        let is_link = fs::symlink_metadata(&file).is_ok_and(|found| found.is_symlink());
+        if let Some(said) = read(&file).filter(|_| !is_link)
+            && let Some(name) = said.strip_prefix(b"ref: refs/heads/")
+            && name != b".invalid\n"
+        {
+            let name = String::from_utf8_lossy(name.trim_ascii_end());
+            return Ok(Some(format!("refs/heads/{name}")));
+        }
         let done = self.call().args(["symbolic-ref", "--quiet", "HEAD"]);
         let done = done.finish()?;
         let name = String::from_utf8_lossy(&done.stdout.bytes);
