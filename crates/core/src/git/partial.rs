@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Oid, Repository};
+use super::{Oid, Repository, place};
 use crate::files;
 use crate::problem::Problem;
 
@@ -58,11 +58,10 @@ impl Repository {
     }
 
     /// The folder that a linked worktree shares with the others.
-    fn common_dir(&self) -> PathBuf {
-        let named = std::fs::read_to_string(self.git_dir.join("commondir"));
-        named.map_or_else(
-            |_| self.git_dir.clone(),
-            |named| self.git_dir.join(named.trim_end_matches('\n')),
-        )
+    pub(super) fn common_dir(&self) -> PathBuf {
+        match std::fs::read(self.git_dir.join("commondir")) {
+            Ok(named) => self.git_dir.join(place(&named)),
+            Err(_) => self.git_dir.clone(),
+        }
     }
 }

@@ -85,7 +85,7 @@ impl Repository {
     /// # Errors
     /// `GIT_FAILED`, `IO_ERROR`.
     pub fn alone(&self) -> Result<Option<Alone>, Problem> {
-        let common = self.common_dir()?;
+        let common = self.shared_dir()?;
         let trouble = |error: io::Error| Problem::io(common.display(), &error);
         let held = File::open(&common).map_err(trouble)?;
         match flock(&held, FlockOperation::NonBlockingLockExclusive) {
@@ -101,7 +101,7 @@ impl Repository {
     /// # Errors
     /// `GIT_FAILED`, `IO_ERROR`.
     pub fn worktrees(&self) -> Result<Worktrees, Problem> {
-        let common = self.common_dir()?;
+        let common = self.shared_dir()?;
         let mut all: Vec<_> = self.main_worktree(&common)?.into_iter().collect();
         let folder = common.join("worktrees");
         let entries = match fs::read_dir(&folder) {
@@ -141,13 +141,9 @@ impl Repository {
         Ok(done.ended.is_success().then(|| name.trim().to_owned()))
     }
 
-    /// The folder that all worktrees share.
-    fn common_dir(&self) -> Result<PathBuf, Problem> {
-        let answer = self
-            .call()
-            .args(["rev-parse", "--path-format=absolute", "--git-common-dir"])
-            .output("finding the repository")?;
-        let path = PathBuf::from(OsStr::from_bytes(answer.trim_ascii_end()));
+    /// The folder that all worktrees share, by its real path.
+    fn shared_dir(&self) -> Result<PathBuf, Problem> {
+        let path = self.common_dir();
         path.canonicalize()
             .map_err(|error| Problem::io(path.display(), &error))
     }
