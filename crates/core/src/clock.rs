@@ -70,15 +70,21 @@ fn since_boot() -> Option<Duration> {
     None
 }
 
+/// The last time that RFC 3339 can write, `9999-12-31T23:59:59Z`, in seconds since 1970.
+const LATEST: Duration = Duration::from_secs(253_402_300_799);
+/// The longest duration that is taken from a command line, in days.
+const MOST_DAYS: u64 = 36_500;
+
 /// The current wall time.
 #[must_use]
 pub fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Writes a time as RFC 3339 in UTC with milliseconds.
+/// Writes a time as RFC 3339 in UTC with milliseconds; one that the form has no room for as its first or last.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
+    let time = time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LATEST);
     humantime::format_rfc3339_millis(time).to_string()
 }
 
@@ -111,11 +117,32 @@ pub fn parse_with_offset(text: &str) -> Option<SystemTime> {
 /// Reads a duration such as `15m`, `2h 30m` or `90s`.
 ///
 /// # Errors
-/// Says what was got and shows the form.
+/// Says what was got and shows the form, also of one that is longer than anybody means.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| {
-        format!("got \"{text}\", expected a duration such as 90s, 15m or 2h: {error}")
-    })
+    let shown = text.escape_debug();
+    let length = humantime::parse_duration(text).map_err(|error| {
+        format!("got \"{shown}\", expected a duration such as 90s, 15m or 2h: {error}")
+    })?;
+    if length > Duration::from_secs(MOST_DAYS * 24 * 3600) {
+        return Err(format!(
+            "got \"{shown}\", expected at most {MOST_DAYS}d, such as 90s, 15m or 2h"
+        ));
+    }
+    Ok(length)
+}
+
+/// As [`parse_duration`], where no time at all would be nothing: as much as the log can write at least.
+///
+/// # Errors
+/// As [`parse_duration`].
+pub fn parse_length(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        length if length < Duration::from_millis(1) => Err(format!(
+            "got \"{}\", expected at least 1ms, such as 15m or 2h",
+            text.escape_debug()
+        )),
+        length => Ok(length),
+    }
 }
 
 /// How long ago `time` was, in whole units a person reads at a glance (`3m`, `2h`, `5d`).
@@ -133,6 +160,25 @@ pub fn age(time: SystemTime, now: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_has_bounds_and_no_time_is_too_late_to_be_written() {
+        for long in [
+            "9000000d",
+            "99999999999d",
+            "18446744073709551615s",
+            "36501d",
+        ] {
+            let why = parse_duration(long).unwrap_err();
+            assert!(why.contains(long) && why.contains("expected"), "{why}");
+        }
+        let most = parse_duration("36500d").unwrap();
+        assert!(rfc3339(now() + most).ends_with('Z'));
+        assert!(parse_length("0s").is_err() && parse_length("999us").is_err());
+        assert_eq!(parse_length("2h"), Ok(Duration::from_secs(7200)));
+        let late = SystemTime::UNIX_EPOCH + LATEST * 2;
+        assert_eq!(rfc3339(late), "9999-12-31T23:59:59.000Z");
+    }
 
     #[test]
     fn an_offset_is_taken_into_account_and_nonsense_is_no_time() {

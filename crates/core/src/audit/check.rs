@@ -12,7 +12,7 @@ use super::glance::Glance;
 use super::index::{self, Index};
 use super::segments::{Part, Parts, SEGMENTS};
 use super::written::Lengths;
-use super::{GENESIS, Head, Log, broken};
+use super::{Action, GENESIS, Head, Log, broken};
 use crate::digest;
 use crate::problem::Problem;
 use crate::state::State;
@@ -39,6 +39,8 @@ pub struct Checked {
     pub not_indexed: u64,
     /// The state that each task came to by the last line that moves it.
     pub states: States,
+    /// Whether STOP was set and not lifted since.
+    pub stopped: bool,
 }
 
 /// States by task.
@@ -54,7 +56,32 @@ struct Range<'a> {
 /// What a thread says of its lines: what they must follow, what they are, where they end.
 struct Done {
     first: Option<First>,
-    outcome: Result<(Head, TreeRange, States), Problem>,
+    outcome: Result<(Head, TreeRange, Told), Problem>,
+}
+
+/// What lines tell of the queue.
+#[derive(Default)]
+struct Told {
+    states: States,
+    /// By the last of them that sets or lifts STOP.
+    stopped: Option<bool>,
+}
+
+impl Told {
+    fn take_in(&mut self, glance: &Glance<'_>) {
+        match glance.action {
+            Action::StopSet => self.stopped = Some(true),
+            Action::StopLifted => self.stopped = Some(false),
+            _ => {}
+        }
+        let Some(state) = glance.moves_to() else {
+            return;
+        };
+        match self.states.get_mut(glance.task_id()) {
+            Some(known) => *known = state,
+            None => drop(self.states.insert(glance.task_id().to_owned(), state)),
+        }
+    }
 }
 
 struct First {
@@ -85,7 +112,7 @@ impl Log {
             signed,
             head: Head::empty(),
             tree: TreeRange::new(0),
-            states: States::new(),
+            told: Told::default(),
         };
         joiner.reach_signed()?;
         for at in 0..parts.count()? {
@@ -185,7 +212,7 @@ impl Range<'_> {
             index,
             indexed,
             wrong: None,
-            states: States::new(),
+            told: Told::default(),
         };
         let read = self.part.lines(self.from, self.to, &mut |line| {
             work.line(line)?;
@@ -199,7 +226,7 @@ impl Range<'_> {
                 event_id: Some(work.event_id),
                 sha256: String::from_utf8_lossy(&work.sha256).into_owned(),
             };
-            (head, work.tree, work.states)
+            (head, work.tree, work.told)
         });
         Done {
             first: work.first,
@@ -224,7 +251,7 @@ struct Work<'a> {
     indexed: u64,
     /// Why the index is not what the lines make it. What is wrong with a line is said first.
     wrong: Option<Problem>,
-    states: States,
+    told: Told,
 }
 
 impl Work<'_> {
@@ -245,12 +272,7 @@ impl Work<'_> {
             glance.links(self.seq, sha256, Some(&self.event_id))?;
         }
         self.seq = glance.seq;
-        if let Some(state) = glance.moves_to() {
-            match self.states.get_mut(glance.task_id()) {
-                Some(known) => *known = state,
-                None => drop(self.states.insert(glance.task_id().to_owned(), state)),
-            }
-        }
+        self.told.take_in(&glance);
         self.event_id.clear();
         match glance.into_event_id() {
             Cow::Borrowed(id) => self.event_id.push_str(id),
@@ -306,7 +328,7 @@ struct Joiner<'a> {
     signed: Vec<Checkpoint>,
     head: Head,
     tree: TreeRange,
-    states: States,
+    told: Told,
 }
 
 impl Joiner<'_> {
@@ -333,8 +355,9 @@ impl Joiner<'_> {
         if let Some(first) = &done.first {
             self.check_follows(first)?;
         }
-        let (head, tree, states) = done.outcome?;
-        self.states.extend(states);
+        let (head, tree, told) = done.outcome?;
+        self.told.states.extend(told.states);
+        self.told.stopped = told.stopped.or(self.told.stopped);
         if done.first.is_none() {
             return Ok(());
         }
@@ -412,7 +435,8 @@ impl Joiner<'_> {
             not_indexed: self.head.seq - self.indexed,
             head: self.head,
             checkpoint,
-            states: self.states,
+            states: self.told.states,
+            stopped: self.told.stopped == Some(true),
         })
     }
 }

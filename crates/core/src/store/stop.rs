@@ -11,6 +11,10 @@ use crate::problem::Problem;
 /// The kill switch's name in the queue.
 pub const STOP: &str = "STOP";
 
+/// Lies beside a STOP that was set by a command: that one is lifted by a person's command, and not by taking the
+/// file away.
+const SET: &str = "STOP.set";
+
 /// Whether the kill switch is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -39,11 +43,26 @@ impl Store {
             None => Ok(false),
         };
         match here.and_then(|here| Ok(here || self.queue.exists(STOP)?)) {
-            Ok(false) => Stop::Absent,
+            Ok(false) => self.was_taken_away(),
             Ok(true) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} is there")),
             Err(error) => {
                 Stop::Present(format!("{QUEUE_ROOT}/{STOP} cannot be looked at: {error}"))
             }
+        }
+    }
+
+    /// STOP is not there. One that was set by a command halts all the same until a person lifts it.
+    fn was_taken_away(&self) -> Stop {
+        let Directory::Disk(folder) = &self.queue else {
+            // A row of a database is taken away by nobody who only has a checkout.
+            return Stop::Absent;
+        };
+        match folder.exists(SET) {
+            Ok(false) => Stop::Absent,
+            Ok(true) => Stop::Present(format!(
+                "{QUEUE_ROOT}/{STOP} was taken away by hand, and nobody lifted it"
+            )),
+            Err(error) => Stop::Present(format!("{QUEUE_ROOT}/{SET} cannot be looked at: {error}")),
         }
     }
 
@@ -52,9 +71,9 @@ impl Store {
     /// # Errors
     /// `QUEUE_BROKEN`, `STORE_UNREACHABLE`.
     pub fn is_stopped_everywhere(&self) -> Result<bool, Problem> {
-        self.queue
-            .exists(STOP)
-            .map_err(|error| broken(STOP, &error))
+        let there = self.queue.exists(STOP);
+        let there = there.map_err(|error| broken(STOP, &error))?;
+        Ok(there || self.was_taken_away().is_present())
     }
 
     /// Whether the queue lies in a database, where other machines may share it.
@@ -79,7 +98,12 @@ impl Store {
     /// `IO_ERROR`.
     pub fn set_stop(&self, text: &str) -> Result<bool, Problem> {
         switch(match &self.queue {
-            Directory::Disk(folder) => halt(folder, text),
+            Directory::Disk(folder) => {
+                let halted = halt(folder, text);
+                // STOP itself halts; where there is no room for this, the log still tells of it.
+                let _ = folder.new_file(SET).and_then(|_| folder.sync());
+                halted
+            }
             queue => queue.write_new(STOP, text.as_bytes()),
         })
     }
@@ -96,10 +120,19 @@ impl Store {
                 .hint("look at what lies there under that name and remove it by hand")),
         };
         let here = match &self.database {
-            Some(_) => lifted(self.local.remove(STOP))?,
+            Some(_) => {
+                // Of the folders that the queue lay in before.
+                lifted(self.local.remove(SET))?;
+                lifted(self.local.remove(STOP))?
+            }
             None => false,
         };
-        Ok(lifted(self.queue.remove(STOP))? || here)
+        let there = lifted(self.queue.remove(STOP))?;
+        let set = match &self.queue {
+            Directory::Disk(folder) => lifted(folder.remove(SET))?,
+            Directory::Rows(_) => false,
+        };
+        Ok(there || set || here)
     }
 }
 
