@@ -1,5 +1,6 @@
 //! A queue on its way from one store to another.
 
+use baton_core::accepted;
 use baton_core::audit::{Action, Draft};
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
@@ -35,6 +36,7 @@ fn filled(place: &Place) -> Store {
             json!({"task_id": id, "idempotency_key": format!("key-of-{id}")}),
         );
     }
+    accepted::note(&store, &"a".repeat(64)).unwrap();
     store
 }
 
@@ -48,6 +50,12 @@ fn check(store: &Store, copy: &Store) {
     };
     assert_eq!(names(copy), ["T-1", "T-5", "T-9"]);
     assert_eq!(names(copy), names(store));
+    let counts = accepted::in_queue(copy).unwrap();
+    assert_eq!(
+        counts,
+        Some("a".repeat(64)),
+        "the accepted policy goes along"
+    );
     let heads = [store, copy].map(|store| store.log().unwrap().verify(|_, _| ()).unwrap());
     assert_eq!(heads[0], heads[1]);
     // The chain goes on, and so does the order of age.

@@ -17,6 +17,7 @@ mod databases_only {
     databases!(
         single_tools_hand_over_to_the_front_door,
         one_checkout_drafts_and_another_lands,
+        a_policy_that_one_checkout_accepted_counts_for_all,
         a_queue_moves_to_a_database_and_goes_on,
     );
 }
@@ -169,6 +170,27 @@ fn one_checkout_drafts_and_another_lands(place: &Place) {
     first.git(&["fetch", "--quiet", &second, "main"]);
     first.git(&["merge", "--quiet", "--ff-only", "FETCH_HEAD"]);
     first.baton(["verify", "T-1", "--strict"]).expect(0);
+}
+
+fn a_policy_that_one_checkout_accepted_counts_for_all(place: &Place) {
+    let first = bench(place);
+    let second = first.copy();
+    std::fs::remove_dir_all(second.queue()).unwrap();
+    second.baton(["init"]).expect(0);
+    let path = first.root().join(".autodev_ssot/POLICY.json");
+    let mut policy: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    policy["caps"]["lease_seconds"] = 901.into();
+    std::fs::write(&path, policy.to_string()).unwrap();
+    first.baton(["policy", "accept"]).expect(0);
+    first.commit("another policy");
+    first.submit("T-1", "src/**");
+    let behind = second.baton(["claim-lock", "--task", "T-1"]);
+    assert_eq!(behind.findings(), ["POLICY_NOT_ACCEPTED"]);
+    assert!(behind.stdout.contains("git pull"), "{}", behind.stdout);
+    let first = first.root().display().to_string();
+    second.git(&["fetch", "--quiet", &first, "main"]);
+    second.git(&["merge", "--quiet", "--ff-only", "FETCH_HEAD"]);
+    second.baton(["claim-lock", "--task", "T-1"]).expect(0);
 }
 
 fn a_queue_moves_to_a_database_and_goes_on(place: &Place) {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::signing::{
     BOB, approvals, code, does_not_land, key, lands, plant, plant_by, read, rule, waiting,
@@ -247,10 +247,10 @@ fn an_approval_is_withdrawn_in_the_middle_of_the_landing() {
     );
 }
 
-/// Approves on a terminal of its own and types this where the question comes.
-fn on_a_terminal(bench: &Bench, typed: &str) -> (i32, String) {
+/// Approves on a terminal of its own and types this where the question comes, once others did something.
+pub(crate) fn on_a_terminal(bench: &Bench, typed: &str, meanwhile: &str) -> (i32, String) {
     let script = r#"
-import os, pty, sys
+import os, pty, subprocess, sys
 pid, fd = pty.fork()
 if pid == 0:
     os.execv(sys.argv[1], [sys.argv[1], "approve", "T-1"])
@@ -265,6 +265,7 @@ while True:
         break
     seen += part
     if not typed and b"type the code" in seen and seen.endswith(b"\n"):
+        subprocess.run(["sh", "-c", sys.argv[3]], stdout=2, stdin=subprocess.DEVNULL)
         os.write(fd, sys.argv[2].encode() + b"\n")
         typed = True
 sys.stdout.write(seen.decode(errors="replace"))
@@ -273,9 +274,10 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     let output = Command::new("python3")
         .args(["-c", script])
         .arg(program())
-        .arg(typed)
+        .args([typed, meanwhile])
         .current_dir(bench.root())
         .env_clear()
+        .env("BATON", program())
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("HOME", bench.home())
         .stdin(std::process::Stdio::null())
@@ -287,7 +289,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     )
 }
 
-fn shown_code(text: &str) -> String {
+pub(crate) fn shown_code(text: &str) -> String {
     let after = text.split("code of this candidate: ").nth(1).unwrap();
     after.lines().next().unwrap().trim().to_owned()
 }
@@ -299,7 +301,7 @@ fn on_a_terminal_the_code_is_typed() {
     let right = shown_code(&text);
     assert_eq!(right.len(), 9, "{right}");
     for wrong in ["", "y", "yes", "aaaa-aaaa", &right[..8]] {
-        let (ended, seen) = on_a_terminal(&bench, wrong);
+        let (ended, seen) = on_a_terminal(&bench, wrong, "true");
         assert_eq!(ended, 3, "{seen}");
         assert!(
             seen.contains("nothing was approved") && shown_code(&seen) == right,
@@ -310,23 +312,23 @@ fn on_a_terminal_the_code_is_typed() {
     let log = std::fs::read_to_string(bench.queue().join("audit/events.ndjson")).unwrap();
     assert_eq!(log.matches("APPROVAL_REFUSED").count(), 5);
     assert!(!log.contains("APPROVAL_GRANTED"));
-    let (ended, seen) = on_a_terminal(&bench, &right.to_uppercase());
+    let (ended, seen) = on_a_terminal(&bench, &right.to_uppercase(), "true");
     assert_eq!(ended, 0, "{seen}");
     lands(&bench);
 }
 
+/// A change that waits under a policy that asks for the code so.
+fn asking(typed_code: &str) -> Bench {
+    let bench = Bench::new();
+    bench.policy(|policy| policy["approvals"] = json!({"typed_code": typed_code}));
+    bench.waiting("T-1");
+    bench
+}
+
 #[test]
 fn the_policy_says_when_a_code_is_needed() {
-    let bench = waiting(json!([]), |_| String::new());
+    let bench = asking("always");
     let right = shown_code(&bench.baton(["show", "T-1", "--diff"]).stderr);
-    // A code that is given is looked at, whatever the policy says.
-    let wrong = bench.baton(["approve", "T-1", "--code", "aaaa-aaaa"]);
-    assert_eq!((wrong.code, code(&wrong)), (3, "CODE_WRONG".to_owned()));
-    let path = bench.root().join(".autodev_ssot/POLICY.json");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let mut policy: Value = serde_json::from_str(&text).unwrap();
-    policy["approvals"]["typed_code"] = "always".into();
-    std::fs::write(&path, policy.to_string()).unwrap();
     let refused = bench.baton(["approve", "T-1"]);
     assert_eq!(
         (refused.code, code(&refused)),
@@ -343,9 +345,11 @@ fn the_policy_says_when_a_code_is_needed() {
         .unwrap());
     assert_eq!(code(&agent), "HUMAN_ONLY");
     bench.baton(["approve", "T-1", "--code", &right]).expect(0);
-    policy["approvals"]["typed_code"] = "never".into();
-    std::fs::write(&path, policy.to_string()).unwrap();
-    let (ended, seen) = on_a_terminal(&bench, "");
+    let bench = asking("never");
+    // A code that is given is looked at, whatever the policy says.
+    let wrong = bench.baton(["approve", "T-1", "--code", "aaaa-aaaa"]);
+    assert_eq!((wrong.code, code(&wrong)), (3, "CODE_WRONG".to_owned()));
+    let (ended, seen) = on_a_terminal(&bench, "", "true");
     assert_eq!(ended, 0, "{seen}");
     assert!(!seen.contains("type the code"));
 }

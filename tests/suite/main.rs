@@ -17,6 +17,7 @@ mod audit_reading;
 mod batch;
 mod before;
 mod bundles;
+mod by_hand;
 mod changes;
 mod checkouts;
 mod claims;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Bench, Ran, ran};
 
-const ADA: &str = "ada@baton.example";
+pub(crate) const ADA: &str = "ada@baton.example";
 pub(crate) const BOB: &str = "bob@baton.example";
 
 /// Makes a key, and gives the path of its private part.

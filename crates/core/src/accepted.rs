@@ -1,15 +1,19 @@
 //! Which policy counts: the one that `init` wrote, or that a person accepted after a rehearsal.
 //!
 //! The record lies beside the policy and names it by its SHA-256; a policy that was edited since decides
-//! nothing. Each accepted policy is kept in the queue under its own digest with its secret rules, so that
-//! a later one can be rehearsed against it and a decision can be checked under the policy of its time.
+//! nothing. Whoever can edit the checkout can edit both, so the queue notes the digest too, and the log has
+//! the line that it is held against. Each accepted policy is kept in the queue under its own digest with its
+//! secret rules, so that a later one can be rehearsed against it and a decision can be checked under the
+//! policy of its time.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::Decision;
+use crate::audit::Action;
+use crate::envelope::{Decision, QUEUE_ROOT};
 use crate::files::{self, Folder};
 use crate::manifest::SSOT;
 use crate::policy::{self, Policy};
@@ -19,8 +23,14 @@ use crate::{bounds, clock, wire};
 
 /// The record's file name, beside the policy.
 pub const FILE: &str = "POLICY_ACCEPTED.json";
+/// The queue's note: the digest of the policy that counts, and a newline.
+const NOTE: &str = "POLICY_ACCEPTED";
 const CODE: &str = "POLICY_NOT_ACCEPTED";
+const LOOK_AT_IT: &str =
+    "see what it would decide differently: baton policy rehearse; then: baton policy accept";
 const MAX_BYTES: usize = 1 << 20;
+/// The longest note that is read, in bytes.
+const MAX_NOTE: usize = 256;
 /// A kept policy's name in its folder.
 const POLICY: &str = "POLICY.json";
 /// The largest file of secret rules that is kept, in bytes.
@@ -126,23 +136,139 @@ impl Accepted {
     }
 }
 
-/// Demands that this policy is the accepted one.
+/// Demands that this policy is the accepted one: by the record beside it, and by the queue. Says whether the
+/// queue has its note; one from before there were notes goes by its log.
 ///
 /// # Errors
-/// `POLICY_NOT_ACCEPTED` naming both digests.
-pub fn check(root: &Path, policy: &Policy) -> Result<(), Problem> {
-    let accepted = Accepted::read(root)?;
-    if accepted.policy_sha256 == policy.sha256 {
+/// `POLICY_NOT_ACCEPTED` naming both digests, `LOG_…` where the log has to be asked.
+pub fn check(store: &Store, policy: &Policy) -> Result<bool, Problem> {
+    let accepted = Accepted::read(store.root())?;
+    if accepted.policy_sha256 != policy.sha256 {
+        return Err(Problem::fail(
+            CODE,
+            format!(
+                "{SSOT}/POLICY.json has SHA-256 {}, accepted is {}",
+                policy.sha256, accepted.policy_sha256
+            ),
+        )
+        .hint(LOOK_AT_IT));
+    }
+    let noted = noted(store)?;
+    let is_noted = noted.is_some();
+    match noted.map_or_else(|| in_log(store), |noted| Ok(Some(noted)))? {
+        Some(counts) if counts == policy.sha256 => Ok(is_noted),
+        counts => Err(other(store, policy, counts)),
+    }
+}
+
+/// The checkout agrees with itself, and the queue counts another policy.
+fn other(store: &Store, policy: &Policy, counts: Option<String>) -> Problem {
+    let Some(counts) = counts else {
+        let why = "neither the queue nor its log says which policy a person accepted";
+        return Problem::fail(CODE, why).hint(LOOK_AT_IT);
+    };
+    let why = format!(
+        "{SSOT}/POLICY.json and {FILE} have SHA-256 {}, and in this queue {counts} was accepted last",
+        policy.sha256
+    );
+    Problem::fail(CODE, why).hint(match folder(store, &policy.sha256) {
+        Ok(_) => "it counted before: bring .autodev_ssot up to date, such as by git pull; or go back to it: baton policy rehearse, then baton policy accept",
+        Err(_) => "it came with a commit, or was written by hand: see what it would decide differently: baton policy rehearse; then a person runs here: baton policy accept",
+    })
+}
+
+/// The digest of the policy that a person accepted last for this queue, by its note or, in a queue from before
+/// there were notes, by its log.
+///
+/// # Errors
+/// `POLICY_NOT_ACCEPTED` for a note that cannot be read, and those of the log.
+pub fn in_queue(store: &Store) -> Result<Option<String>, Problem> {
+    match noted(store)? {
+        Some(noted) => Ok(Some(noted)),
+        None => in_log(store),
+    }
+}
+
+/// The queue's note.
+pub(crate) fn noted(store: &Store) -> Result<Option<String>, Problem> {
+    let wrong = |why: String| {
+        Problem::fail(CODE, format!("{QUEUE_ROOT}/{NOTE}: {why}"))
+            .hint("it names the accepted policy: find out who wrote it; then a person runs: baton policy accept")
+    };
+    let bytes = match store.directory().read(NOTE, MAX_NOTE) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(wrong(error.to_string())),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    bounds::sha256("it", text).map_err(wrong)?;
+    Ok(Some(text.to_owned()))
+}
+
+/// The digest in the log's last line that says which policy a person let count.
+///
+/// # Errors
+/// Those of the log.
+pub fn in_log(store: &Store) -> Result<Option<String>, Problem> {
+    let mut named = None;
+    store.log()?.back(|seen| {
+        if let Action::QueueInitialized | Action::LogSealed | Action::PolicyAccepted = seen.action()
+        {
+            let event = seen.event()?;
+            let sha256 = event.meta.get("policy_sha256");
+            named = sha256.and_then(|one| one.as_str()).map(str::to_owned);
+        }
+        Ok(match named {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        })
+    })?;
+    Ok(named)
+}
+
+/// Holds the queue's note against the log, for whoever checks and has the time to read it.
+///
+/// # Errors
+/// `POLICY_NOT_ACCEPTED` naming both, and those of the log.
+pub fn check_recorded(store: &Store) -> Result<(), Problem> {
+    let (noted, recorded) = (noted(store)?, in_log(store)?);
+    if noted.is_none() || noted == recorded {
         return Ok(());
     }
-    Err(Problem::fail(
-        CODE,
-        format!(
-            "{SSOT}/POLICY.json has SHA-256 {}, accepted is {}",
-            policy.sha256, accepted.policy_sha256
-        ),
-    )
-    .hint("see what it would decide differently: baton policy rehearse; then: baton policy accept"))
+    let said = |one: Option<String>| one.unwrap_or_else(|| "none".to_owned());
+    let (noted, recorded) = (said(noted), said(recorded));
+    let why = format!(
+        "{QUEUE_ROOT}/{NOTE} says that {noted} is accepted, and the log that it is {recorded}"
+    );
+    Err(Problem::fail(CODE, why).hint(
+        "somebody wrote it by hand, or an acceptance was cut off: look at POLICY.json, then: baton policy accept",
+    ))
+}
+
+/// Notes in the queue which policy counts; the log has its line already.
+///
+/// # Errors
+/// `IO_ERROR`.
+pub fn note(store: &Store, sha256: &str) -> Result<(), Problem> {
+    let written = store.directory().replace(NOTE, line(sha256).as_bytes());
+    written.map_err(|error| Problem::io(NOTE, &error))
+}
+
+/// The same for a queue from before there were notes. A note that came meanwhile stays.
+///
+/// # Errors
+/// `IO_ERROR`.
+pub fn note_once(store: &Store, sha256: &str) -> Result<(), Problem> {
+    let written = store.directory().write_new(NOTE, line(sha256).as_bytes());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        written => written.map_err(|error| Problem::io(NOTE, &error)),
+    }
+}
+
+fn line(sha256: &str) -> String {
+    format!("{sha256}\n")
 }
 
 /// Keeps a policy in the queue in a folder named by its digest, with the secret rules that it pins, which

@@ -10,7 +10,7 @@ use crate::envelope::ToolClass;
 use crate::evidence::{Court, statements};
 use crate::policy::{Actor, ApprovalRule};
 use crate::problem::Problem;
-use crate::signers::{ALLOWED, Signer, Signers};
+use crate::signers::{ALLOWED, REVOKED, Signer, Signers};
 use crate::store::{Doer, Ledger, TaskFolder};
 
 /// What the approvals are asked for.
@@ -72,6 +72,8 @@ pub struct Quorum<'a> {
     pub candidate: &'a Candidate,
     /// The time it is judged at.
     pub now: SystemTime,
+    /// Where the branch would be pushed to, as the log names it; only where that is what is judged.
+    pub push_to: Option<&'a str>,
 }
 
 impl Quorum<'_> {
@@ -155,7 +157,10 @@ impl Quorum<'_> {
                 "was given over other evidence; the gates ran again".to_owned()
             ));
         }
-        let signer = match self.signer(&root)? {
+        if let Some(why) = self.goes_elsewhere(&root, ledger) {
+            return Ok(Err(why));
+        }
+        let signer = match self.signer(&root, ledger)? {
             Ok(signer) => signer,
             Err(why) => return Ok(Err(why)),
         };
@@ -166,14 +171,37 @@ impl Quorum<'_> {
         }))
     }
 
+    /// Says why the yes was not for a push to this place.
+    fn goes_elsewhere(&self, root: &Approval, ledger: &Ledger) -> Option<String> {
+        let push_to = self.push_to?;
+        match ledger.push_to.get(&root.approval_id) {
+            Some(shown) if shown == push_to => None,
+            Some(shown) => Some(format!(
+                "was given for a push to {shown}, and the remote is at {push_to} now"
+            )),
+            None => Some(format!(
+                "does not say where the branch goes, and the remote is at {push_to}"
+            )),
+        }
+    }
+
     /// A signature that is there must hold, whether a rule asks for one or not.
-    fn signer(&self, root: &Approval) -> Result<Result<Option<Signer>, String>, Problem> {
+    fn signer(
+        &self,
+        root: &Approval,
+        ledger: &Ledger,
+    ) -> Result<Result<Option<Signer>, String>, Problem> {
         if root.way != Way::Signed {
             return Ok(Ok(None));
         }
         let Some(signers) = self.signers else {
             return Ok(Err(format!("is signed, and there is no {ALLOWED}")));
         };
+        if ledger.had_revoked && signers.revoked_sha256().is_none() {
+            return Ok(Err(format!(
+                "is signed, and {REVOKED} is gone, which was there when an approval was signed last: put it back, or an empty one where no key is revoked any more"
+            )));
+        }
         let signer = signers.verify(root, self.now)?;
         Ok(signer
             .map(Some)

@@ -17,11 +17,10 @@ use std::rc::Rc;
 use crate::caller::Caller;
 use crate::candidate::Candidate;
 use crate::envelope::{ApprovalEntry, ArtifactKind, Envelope, NO_TASK};
-use crate::git::Repository;
+use crate::git::{RemoteUrl, Repository};
 use crate::manifest::{Manifest, SSOT};
 use crate::policy::{Actor, Mode, Policy};
 use crate::problem::Problem;
-use crate::signers::Signers;
 use crate::state::State;
 use crate::store::{Held, MergeLock, Picking, Stop, Store, TaskFolder};
 use crate::task::TaskId;
@@ -95,6 +94,7 @@ pub struct Session {
     store: OnceCell<Store>,
     task: OnceCell<OpenTask>,
     merge_lock: OnceCell<MergeLock>,
+    remote: OnceCell<RemoteUrl>,
     approvals: RefCell<Vec<ApprovalEntry>>,
     /// The task kept from everybody else until this run is recorded.
     held: RefCell<Option<Held>>,
@@ -117,6 +117,7 @@ impl Session {
             store: OnceCell::new(),
             task: OnceCell::new(),
             merge_lock: OnceCell::new(),
+            remote: OnceCell::new(),
             approvals: RefCell::new(Vec::new()),
             held: RefCell::new(None),
             picking: RefCell::new(None),
@@ -242,14 +243,6 @@ impl Session {
         self.policy()?
             .secret_rules
             .read(&self.policy_folder(), most)
-    }
-
-    /// The keys that may sign approvals; they lie beside the policy. None where nobody may.
-    ///
-    /// # Errors
-    /// `SIGNERS_INVALID`.
-    pub fn signers(&self) -> Result<Option<Signers>, Problem> {
-        Signers::read(&self.policy_folder())
     }
 
     /// Where the policy lies: the repository's own, or that of `--policy`.

@@ -4,6 +4,7 @@
 //! Both files are ssh's own: `ALLOWED_SIGNERS` as ssh-keygen(1) describes it under ALLOWED SIGNERS,
 //! and `REVOKED_KEYS`, public keys line by line or a revocation list that `ssh-keygen -k` wrote.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -22,7 +23,8 @@ pub const ALLOWED: &str = "ALLOWED_SIGNERS";
 /// The keys that do not count any more, beside the policy.
 pub const REVOKED: &str = "REVOKED_KEYS";
 
-const MAX_BYTES: usize = 1 << 20;
+/// The largest of both files that is read, in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
 /// A person has to find the token and touch it.
 const SIGN_TIMEOUT: Duration = Duration::from_secs(180);
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,6 +82,35 @@ impl Signers {
     pub fn sha256(&self) -> String {
         let revoked = digest::sha256(self.revoked.as_deref().unwrap_or_default());
         digest::sha256(format!("{} {revoked}", digest::sha256(&self.allowed)).as_bytes())
+    }
+
+    /// Demands that every key which the committed file revokes is revoked here too.
+    ///
+    /// # Errors
+    /// `SIGNERS_INVALID`.
+    pub(crate) fn check_revoked(
+        &self,
+        committed: Option<&[u8]>,
+        branch: &str,
+    ) -> Result<(), Problem> {
+        if revokes_all(self.revoked.as_deref(), committed) {
+            return Ok(());
+        }
+        let why = match &self.revoked {
+            None => format!("{REVOKED} is on {branch} and not in the checkout"),
+            Some(_) => format!(
+                "{REVOKED} revokes less than the one on {branch}, or is a list that cannot be compared with it"
+            ),
+        };
+        Err(Problem::fail("SIGNERS_INVALID", why).hint(format!(
+            "put it back: git restore --source {branch} {SSOT}/{REVOKED}; one that is meant so is committed to {branch} first"
+        )))
+    }
+
+    /// SHA-256 of the file of revoked keys, for the log; none where there is no such file.
+    #[must_use]
+    pub fn revoked_sha256(&self) -> Option<String> {
+        self.revoked.as_deref().map(digest::sha256)
     }
 
     /// Checks the signature of an approval. The key must be allowed to its name when the approval was
@@ -150,6 +181,29 @@ impl Signers {
             fingerprint,
         }))
     }
+}
+
+/// Whether one file of revoked keys revokes whatever another one does. Lists that `ssh-keygen -k` wrote do so
+/// when they are the same.
+#[must_use]
+pub fn revokes_all(here: Option<&[u8]>, other: Option<&[u8]>) -> bool {
+    let (here, other) = (here.unwrap_or_default(), other.unwrap_or_default());
+    let keys = |bytes| std::str::from_utf8(bytes).ok().map(keys_of);
+    here == other
+        || other.is_empty()
+        || match (keys(here), keys(other)) {
+            (Some(here), Some(other)) => other.is_subset(&here),
+            _ => false,
+        }
+}
+
+/// The keys of a file that names them line by line, each by its kind and itself, without the comment.
+fn keys_of(text: &str) -> HashSet<Vec<&str>> {
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| line.split_whitespace().take(2).collect())
+        .collect()
 }
 
 /// `Good "NAMESPACE" signature for NAME with ED25519 key SHA256:…`
@@ -319,4 +373,26 @@ fn check_names(allowed: &[u8]) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_revoked_stays_so_unless_every_key_is_there() {
+        let (one, two) = ("ssh-ed25519 AAAA1 bob\n", "ssh-ed25519 AAAA2\n");
+        let both = format!("# lost\n{two}\nssh-ed25519 AAAA1 in another hand\n");
+        let holds =
+            |here: &str, other: &str| revokes_all(Some(here.as_bytes()), Some(other.as_bytes()));
+        assert!(holds(one, one) && holds(&both, one) && holds(&both, two));
+        assert!(!holds(one, two) && !holds(one, &both) && !holds("", one));
+        assert!(revokes_all(Some(one.as_bytes()), None) && revokes_all(None, Some(b"")));
+        assert!(!revokes_all(None, Some(one.as_bytes())));
+        // A list of ssh-keygen's own is no text.
+        let list = b"SSHKRL\n\0\xff";
+        assert!(revokes_all(Some(list), Some(list)) && revokes_all(Some(list), None));
+        assert!(!revokes_all(Some(list), Some(one.as_bytes())));
+        assert!(!revokes_all(Some(one.as_bytes()), Some(list)));
+    }
 }

@@ -107,6 +107,8 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         return Err(Problem::fail("INTERNAL_ERROR", "a landing does nothing"));
     };
     if acts {
+        // Of a host that nobody named it is said first, whoever approved what.
+        review::may_leave(&landing)?;
         require(approval, approval.tool_class, task.id().as_str())?;
         return landing.execute(&standing, approval);
     }

@@ -24,7 +24,7 @@ pub(crate) fn may_leave(landing: &Landing<'_>) -> Result<(), Problem> {
     if landing.mode == LandingMode::AutoMerge || !landing.policy.push {
         return Ok(());
     }
-    let mut hosts = vec![remote(landing)?.host];
+    let mut hosts = vec![remote(landing)?.host.clone()];
     if let Some(forge) = &landing.policy.forge {
         hosts.push(host_of(forge));
     }
@@ -43,9 +43,9 @@ fn host_of(forge: &Forge) -> String {
     host.to_ascii_lowercase()
 }
 
-fn remote(landing: &Landing<'_>) -> Result<RemoteUrl, Problem> {
-    let name = landing.policy.remote.as_deref().unwrap_or_default();
-    landing.repository.remote_url(name)
+fn remote<'a>(landing: &Landing<'a>) -> Result<&'a RemoteUrl, Problem> {
+    let none = || Problem::fail("REMOTE_MISSING", "the policy names no remote");
+    landing.session.remote()?.ok_or_else(none)
 }
 
 /// Writes the description, and takes the branch as far as the policy lets it.
@@ -72,7 +72,7 @@ pub(crate) fn publish(landing: &Landing<'_>, commit: &Oid) -> Result<Out, Proble
     landing.session.check_stop()?;
     let sent = landing
         .objects
-        .push(&url, &credentials, &landing.branch, commit)?;
+        .push(url, &credentials, &landing.branch, commit)?;
     let said = if sent { "pushed to" } else { "is at" };
     out.did
         .push(format!("done: {} {said} {}", landing.branch, url.host));

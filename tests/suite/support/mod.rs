@@ -118,6 +118,7 @@ impl Bench {
         let draft = Draft::new(Actor::Human, Action::PolicyAccepted, "baton").unwrap();
         let draft = draft.meta("policy_sha256", sha256.clone());
         store.log().unwrap().append(draft).unwrap();
+        baton_core::accepted::note(&store, &sha256).unwrap();
         record["policy_sha256"] = sha256.into();
         std::fs::write(path, record.to_string()).unwrap();
     }

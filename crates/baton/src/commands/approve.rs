@@ -8,12 +8,10 @@ use baton_core::approval::{Approval, Verdict, Way};
 use baton_core::audit::{Action, Draft};
 use baton_core::candidate::{self, Candidate};
 use baton_core::envelope::{Decision, ToolClass};
-use baton_core::evidence::statements;
 use baton_core::problem::Problem;
 use baton_core::quorum::Purpose;
 use baton_core::session::Session;
 use baton_core::signers::{self, ALLOWED, Key, Signer};
-use baton_core::state::State;
 use baton_core::store::Doer;
 use baton_core::task::TaskId;
 use baton_core::{clock, ids, terminal};
@@ -21,7 +19,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
 use super::demands::{Demands, check_code};
-use super::{Shared, named_task, operator, reason, require_human, show, task_argument};
+use super::shown::Shown;
+use super::{Shared, named_task, operator, reason, require_person, show, task_argument};
 use crate::reply::Reply;
 
 /// How long an approval counts unless --for says otherwise.
@@ -33,7 +32,7 @@ pub(super) fn arguments(command: Command) -> Command {
         Arg::new("for")
             .long("for")
             .value_name("DUR")
-            .value_parser(clock::parse_duration)
+            .value_parser(clock::parse_length)
             .help("Let it count this long (default: 24h, or what the policy allows)"),
     )
 }
@@ -101,37 +100,44 @@ fn reason_argument() -> Arg {
 /// Says yes.
 pub(super) fn approve(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let session = shared.session(Some(named_task(matches)?))?;
-    require_human(&session, "approving")?;
+    require_person(&session, "approving")?;
     session.check_stop()?;
-    let (candidate, decision) = decided(&session)?;
-    let (classes, allowed) = classes(&session, decision)?;
-    session.check_not_denied(&candidate)?;
-    check_candidate(&session, &candidate)?;
+    let shown = Shown::of(&session)?;
+    let candidate = &shown.candidate;
+    let (classes, allowed) = classes(&session, &shown)?;
+    check_candidate(&session, candidate)?;
     let demands = Demands::of(&session, &classes)?;
     demands.check_agent()?;
     demands.check_signing(matches)?;
     let length = demands.length(matches)?;
-    demands.check_proposer(&session, &candidate)?;
+    demands.check_proposer(&session, candidate)?;
     let unfold = matches.get_flag("unfold");
-    for line in show::review(&session, &candidate, unfold)? {
+    for line in show::review(&session, candidate, unfold)? {
         terminal::say(&line);
     }
-    check_code(&session, matches, &candidate, demands.typed_code)?;
+    check_code(&session, matches, candidate, demands.typed_code)?;
     let mut approval = draft(
         &session,
         matches,
-        &candidate,
+        candidate,
         Verdict::Approved,
         classes,
         length,
     )?;
+    approval.evidence_sha256.clone_from(&shown.evidence_sha256);
     let signer = match matches.get_flag("sign") {
         true => Some(sign(&session, matches, &mut approval)?),
         false => None,
     };
     demands.check_people(&approval)?;
-    write(&session, &candidate, &approval, signer.as_ref())?;
-    answer(&session, &candidate, &approval, signer.as_ref(), &allowed)
+    write(
+        &session,
+        candidate,
+        &approval,
+        signer.as_ref(),
+        Some(&shown),
+    )?;
+    answer(&session, candidate, &approval, signer.as_ref(), &allowed)
 }
 
 fn answer(
@@ -173,17 +179,17 @@ fn answer(
 }
 
 /// What the approval is for: in classes, and in words.
-fn classes(session: &Session, decision: Decision) -> Result<(Vec<ToolClass>, String), Problem> {
+fn classes(session: &Session, shown: &Shown) -> Result<(Vec<ToolClass>, String), Problem> {
     let landing = &session.policy()?.landing;
-    let mut classes = match decision {
+    let mut classes = match shown.decision {
         // What may land may also become a branch for review, should it conflict by then.
         Decision::AutoMerge => vec![ToolClass::Merge, ToolClass::Pr],
         _ => vec![ToolClass::Pr],
     };
     let mut allowed = classes.first().map_or(String::new(), ToString::to_string);
-    if let Some(remote) = landing.remote.as_ref().filter(|_| landing.push) {
+    if let (Some(remote), Some(address)) = (&landing.remote, &shown.push_to) {
         classes.push(ToolClass::External);
-        allowed = format!("{allowed} (a branch for review is pushed to {remote})");
+        allowed = format!("{allowed} (a branch for review is pushed to {remote}, {address})");
     }
     Ok((classes, allowed))
 }
@@ -223,32 +229,6 @@ fn sign(
             "{ALLOWED} says which key is whose; --as NAME and --key FILE choose"
         ))
     })
-}
-
-/// The candidate and what was decided on it; only a decided candidate can be approved.
-fn decided(session: &Session) -> Result<(Candidate, Decision), Problem> {
-    let task = session.task()?;
-    if task.state() != State::Pr {
-        return Err(Problem::fail(
-            "STATE_RULE",
-            format!(
-                "task {} is in {}, approvals are given in pr",
-                task.id(),
-                task.state()
-            ),
-        )
-        .hint(format!("baton show {}", task.id())));
-    }
-    let candidate = session.candidate()?;
-    let decision = task.recorded_decision()?;
-    match decision {
-        Some(decision @ (Decision::AutoMerge | Decision::PrOnly)) => Ok((candidate, decision)),
-        _ => Err(Problem::fail(
-            "DECISION_MISSING",
-            format!("task {} has no decision that could be approved", task.id()),
-        )
-        .hint(format!("baton run {}", task.id()))),
-    }
 }
 
 /// What is shown must be what is approved: everything is derived again first.
@@ -292,22 +272,21 @@ pub(super) fn draft(
         reason: reason(session, matches),
         queue: Some(session.store()?.name()?),
         nonce: Some(format!("{}{}", ids::random_hex()?, ids::random_hex()?)),
-        evidence_sha256: match verdict {
-            Verdict::Approved => statements::manifest_sha256(session.task()?)?,
-            Verdict::Denied => None,
-        },
+        evidence_sha256: None,
         principal: None,
         carried_from: None,
         signature: None,
     })
 }
 
-/// Keeps an approval or a denial; the log line holds its digest, and its signature if it has one.
+/// Keeps an approval or a denial; the log line holds its digest, and its signature if it has one. What was
+/// shown is looked at once more, while no landing takes its last look.
 pub(super) fn write(
     session: &Session,
     candidate: &Candidate,
     approval: &Approval,
     signer: Option<&Signer>,
+    shown: Option<&Shown>,
 ) -> Result<(), Problem> {
     let action = match approval.verdict {
         Verdict::Approved => Action::ApprovalGranted,
@@ -321,6 +300,7 @@ pub(super) fn write(
                 // A landing moves the branch before it is recorded, and nothing denies it any more.
                 session.check_not_landed("APPROVAL_USED")?;
             }
+            shown.map_or(Ok(()), |shown| shown.check(session))?;
             let mut draft = Draft::new(session.actor, action, "baton")?
                 .task(&candidate.task_id, Some(state), Some(state))
                 .meta("approval_id", approval.approval_id.clone())
@@ -329,18 +309,36 @@ pub(super) fn write(
             for (key, text) in Doer::here(session.repository()?).meta() {
                 draft = draft.meta(key, text);
             }
-            if let (Some(signer), Some(signature)) = (signer, &approval.signature) {
-                draft = draft
-                    .meta("signature", signature.clone())
-                    .meta("key", signer.fingerprint.clone());
-                if let Some(signers) = session.signers()? {
-                    draft = draft.meta("signers_sha256", signers.sha256());
-                }
+            if let Some(push_to) = shown.and_then(|shown| shown.push_to.clone()) {
+                draft = draft.meta("push_to", push_to);
             }
+            draft = signed(session, draft, approval, signer)?;
             draft.repo_ref.clone_from(&candidate.base);
             draft.inputs_sha256.clone_from(&candidate.patch_sha256);
             sha256.clone_into(&mut draft.outputs_sha256);
             store.log()?.append(draft)
         })
         .map(drop)
+}
+
+/// What the log says of a signature: itself, the key, and the files that said whose key it is.
+fn signed(
+    session: &Session,
+    mut draft: Draft,
+    approval: &Approval,
+    signer: Option<&Signer>,
+) -> Result<Draft, Problem> {
+    let (Some(signer), Some(signature)) = (signer, &approval.signature) else {
+        return Ok(draft);
+    };
+    draft = draft
+        .meta("signature", signature.clone())
+        .meta("key", signer.fingerprint.clone());
+    if let Some(signers) = session.signers()? {
+        draft = draft.meta("signers_sha256", signers.sha256());
+        if let Some(revoked) = signers.revoked_sha256() {
+            draft = draft.meta("revoked_sha256", revoked);
+        }
+    }
+    Ok(draft)
 }

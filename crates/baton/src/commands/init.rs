@@ -81,8 +81,11 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     }
     ignore_queue(&store)?;
     accepted::keep(&store, &policy, &bytes, &folder)?;
-    record(&session, &store, &policy, made, by)?;
-    let missing = missing(&session, &policy)?;
+    record(&session, &store, made, by)?;
+    if let Some(sha256) = accepted::in_queue(&store)? {
+        accepted::note_once(&store, &sha256)?;
+    }
+    let missing = missing(&session, &store, &policy)?;
     Ok(answer(&policy, &written, missing.as_deref()))
 }
 
@@ -150,19 +153,23 @@ fn take_back(root: &Path, written: &[String]) {
     }
 }
 
-/// The log's line of a new queue, or of a log that got its key only now.
-fn record(
-    session: &Session,
-    store: &Store,
-    policy: &Policy,
-    made: bool,
-    by: String,
-) -> Result<(), Problem> {
+/// The log's line of a new queue, or of a log that got its key only now. It names the policy that a person
+/// accepted, which one that was edited since is not.
+fn record(session: &Session, store: &Store, made: bool, by: String) -> Result<(), Problem> {
     let log = store.log()?;
     let is_new = log.head()?.seq == 0;
     if !is_new && !made {
         return Ok(());
     }
+    let known = if is_new {
+        None
+    } else {
+        accepted::in_queue(store)?
+    };
+    let counts = match known {
+        Some(known) => known,
+        None => Accepted::read(store.root())?.policy_sha256,
+    };
     let action = if is_new {
         Action::QueueInitialized
     } else {
@@ -171,20 +178,19 @@ fn record(
     };
     let mut draft = Draft::new(session.actor, action, "baton")?
         .meta("by", by)
-        .meta("policy_sha256", policy.sha256.clone());
+        .meta("policy_sha256", counts.clone());
     if !is_new {
         draft.level = Level::Warn;
     }
-    draft.outputs_sha256 = digest::sha256(policy.sha256.as_bytes());
+    draft.outputs_sha256 = digest::sha256(counts.as_bytes());
     log.append(draft).map(drop)
 }
 
 /// What keeps changes from landing here all the same, if anything does, and what to do about it.
-fn missing(session: &Session, policy: &Policy) -> Result<Option<String>, Problem> {
-    if accepted::check(session.root()?, policy).is_err() {
-        return Ok(Some(format!(
-            "{SSOT}/POLICY.json was edited since a person accepted it; run: baton policy rehearse, then baton policy accept"
-        )));
+fn missing(session: &Session, store: &Store, policy: &Policy) -> Result<Option<String>, Problem> {
+    if let Err(problem) = accepted::check(store, policy) {
+        let next = problem.hints.join("; ");
+        return Ok(Some(format!("{}; {next}", problem.message)));
     }
     no_target(session, policy)
 }

@@ -23,6 +23,7 @@ mod rollback;
 mod rounds;
 mod run;
 mod show;
+mod shown;
 mod signals;
 mod skills;
 mod status;
@@ -343,4 +344,10 @@ fn require_human(session: &Session, what: &str) -> Result<(), Problem> {
         ),
     )
     .hint("a person runs it, without --actor and BATON_ACTOR"))
+}
+
+/// Only a person may let something through, and only under a policy that a person accepted.
+fn require_person(session: &Session, what: &str) -> Result<(), Problem> {
+    require_human(session, what)?;
+    session.check_accepted()
 }

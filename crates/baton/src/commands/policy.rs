@@ -13,6 +13,7 @@ use baton_core::manifest::SSOT;
 use baton_core::policy::{self, Policy};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
+use baton_core::store::Store;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 
@@ -94,7 +95,7 @@ impl Rehearsal {
             problem
         })?;
         let store = session.store()?;
-        let before = accepted::of(store, &Accepted::read(store.root())?.policy_sha256)?;
+        let before = accepted::of(store, &counting(store)?)?;
         let kept = accepted::folder(store, &before.sha256)?;
         let old = Rules::of(&before, kept.path())?;
         let new = Rules::of(&after, &folder)?;
@@ -161,7 +162,16 @@ impl Rehearsal {
     }
 }
 
-/// Records the acceptance first, then puts the policy and its record in place.
+/// The policy that a changed one is held against: the one that a person accepted last, as the log says, whatever
+/// a commit or somebody's hand put into checkout and queue.
+fn counting(store: &Store) -> Result<String, Problem> {
+    match accepted::in_log(store)? {
+        Some(sha256) => Ok(sha256),
+        None => Ok(Accepted::read(store.root())?.policy_sha256),
+    }
+}
+
+/// Records the acceptance first, then puts the policy and its record in place, and notes it in the queue.
 fn accept(session: &Session, matches: &ArgMatches) -> Result<Reply, Problem> {
     require_human(session, "accepting a policy")?;
     let rehearsal = Rehearsal::of(session, matches)?;
@@ -194,6 +204,7 @@ fn accept(session: &Session, matches: &ArgMatches) -> Result<Reply, Problem> {
     ] {
         put(&folder, name, &bytes)?;
     }
+    accepted::note(store, after)?;
     let reply = rehearsal.reply("policy accept", "OK").code(0);
     Ok(reply.line(format!(
         "the policy {after} counts from now on; commit {SSOT}"

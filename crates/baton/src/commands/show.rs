@@ -153,6 +153,9 @@ pub(super) fn review(
         let all = view.not_shown.into_iter().chain(unchecked);
         lines.extend(all.map(|what| format!("  - {what}")));
     }
+    if let Some(push_to) = session.push_to()? {
+        lines.push(format!("a branch for review is pushed to {push_to}"));
+    }
     lines.push(format!("code of this candidate: {}", code::of(candidate)));
     Ok(view::wrapped(lines, view::width()))
 }

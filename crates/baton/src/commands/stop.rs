@@ -9,7 +9,7 @@ use baton_core::{clock, exit};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
-use super::{Shared, operator, reason, require_human};
+use super::{Shared, operator, reason, require_person};
 use crate::reply::Reply;
 
 /// Adds the flags.
@@ -107,7 +107,7 @@ fn record(
 /// Lifts STOP: recorded first, then done.
 pub(super) fn resume(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Problem> {
     let session = shared.session(None)?;
-    require_human(&session, "lifting STOP")?;
+    require_person(&session, "lifting STOP")?;
     let store = session.store()?;
     if !store.stop().is_present() {
         return Ok(Reply::ok(

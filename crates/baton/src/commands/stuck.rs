@@ -29,7 +29,7 @@ pub(super) fn find(
     let store = session.store()?;
     let mut found = Vec::new();
     let policy = session.policy().and_then(|policy| {
-        accepted::check(store.root(), policy)?;
+        accepted::check(store, policy)?;
         Ok(policy.caps.max_attempts)
     });
     if let Err(problem) = &policy {

@@ -31,7 +31,7 @@ pub(super) fn reject(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Pro
     let length = matches.get_one::<Duration>("for").copied();
     let length = length.unwrap_or(DEFAULT_LENGTH);
     let approval = draft(&session, matches, &candidate, Verdict::Denied, all, length)?;
-    write(&session, &candidate, &approval, None)?;
+    write(&session, &candidate, &approval, None, None)?;
     // A denied task waits for nobody any more.
     let said = match &approval.reason {
         reason if reason.is_empty() => approval.approved_by.clone(),

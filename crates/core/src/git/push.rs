@@ -38,6 +38,12 @@ pub struct Credentials {
 }
 
 impl RemoteUrl {
+    /// The address as git has it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     fn failed(&self, branch: &str, done: &Finished) -> Problem {
         let words = last_words(&done.stderr.bytes);
         let host = &self.host;

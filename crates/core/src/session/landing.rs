@@ -9,7 +9,8 @@ use crate::clock::{self, Moment};
 use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::environment;
 use crate::evidence::Court;
-use crate::git::Alone;
+use crate::git::{Alone, RemoteUrl};
+use crate::masking;
 use crate::problem::Problem;
 use crate::quorum::{Answer, Purpose, Quorum};
 use crate::store::{Conflict, MergeLock, TaskFolder, Unrecorded};
@@ -20,6 +21,32 @@ const LANDING_WAIT: Duration = Duration::from_secs(120);
 const LANDING_POLL: Duration = Duration::from_millis(20);
 
 impl Session {
+    /// Where branches for review are pushed to; none where the policy pushes none. It is read once, so that
+    /// what is judged is what is pushed to.
+    ///
+    /// # Errors
+    /// `REMOTE_MISSING`, `REMOTE_REFUSED`.
+    pub fn remote(&self) -> Result<Option<&RemoteUrl>, Problem> {
+        let landing = &self.policy()?.landing;
+        let Some(name) = landing.remote.as_deref().filter(|_| landing.push) else {
+            return Ok(None);
+        };
+        if let Some(remote) = self.remote.get() {
+            return Ok(Some(remote));
+        }
+        let remote = self.repository()?.remote_url(name)?;
+        Ok(Some(self.remote.get_or_init(|| remote)))
+    }
+
+    /// The same as the log has it, in the line of an approval.
+    ///
+    /// # Errors
+    /// As [`Self::remote`].
+    pub fn push_to(&self) -> Result<Option<String>, Problem> {
+        let remote = self.remote()?;
+        Ok(remote.map(|remote| masking::text(remote.as_str()).into_owned()))
+    }
+
     /// Takes the merge lock and holds it until this run is recorded; waits while another landing has
     /// it.
     ///
@@ -188,7 +215,12 @@ impl Session {
             policy: self.policy()?,
         };
         let signers = self.signers()?;
+        let push_to = match class {
+            ToolClass::External => self.push_to()?,
+            _ => None,
+        };
         let quorum = Quorum {
+            push_to: push_to.as_deref(),
             court: &court,
             signers: signers.as_ref(),
             task,

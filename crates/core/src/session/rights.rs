@@ -5,6 +5,7 @@ use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::manifest::SSOT;
 use crate::policy::Actor;
 use crate::problem::Problem;
+use crate::signers::{self, REVOKED, Signers};
 use crate::{accepted, clock};
 
 impl Session {
@@ -41,6 +42,27 @@ impl Session {
         Ok(policy.authorize_by(self.actor, class, clock::now(), only.as_deref()))
     }
 
+    /// The keys that may sign approvals; they lie beside the policy. None where nobody may. What the branch
+    /// that changes land on revokes is revoked, whatever was done to the checkout.
+    ///
+    /// # Errors
+    /// `SIGNERS_INVALID`.
+    pub fn signers(&self) -> Result<Option<Signers>, Problem> {
+        let Some(signers) = Signers::read(&self.policy_folder())? else {
+            return Ok(None);
+        };
+        let target = &self.policy()?.landing.target;
+        let Ok(repository) = self.repository() else {
+            return Ok(Some(signers));
+        };
+        if let Some(tip) = repository.tip(target)? {
+            let path = format!("{SSOT}/{REVOKED}");
+            let committed = repository.file_at(&tip, &path, signers::MAX_BYTES)?;
+            signers.check_revoked(committed.as_deref(), target)?;
+        }
+        Ok(Some(signers))
+    }
+
     /// A policy that cannot be used, with the file that it is in.
     pub(super) fn in_its_file(&self, mut problem: Problem) -> Problem {
         let path = match &self.common.policy {
@@ -54,15 +76,22 @@ impl Session {
         problem
     }
 
-    /// Refuses a policy that nobody accepted in this repository.
+    /// Refuses, beside a queue, a policy that no person accepted. Whatever lets something through asks this
+    /// first; what only holds back does not.
     ///
     /// # Errors
-    /// `POLICY_NOT_ACCEPTED`, those of the policy.
+    /// `POLICY_NOT_ACCEPTED`, and as [`Self::policy`].
     pub fn check_accepted(&self) -> Result<(), Problem> {
-        match self.store_if_any()? {
-            Some(store) => accepted::check(store.root(), self.policy()?),
-            None => Ok(()),
+        let Some(store) = self.store_if_any()? else {
+            return Ok(());
+        };
+        let policy = self.policy()?;
+        let is_noted = accepted::check(store, policy)?;
+        if is_noted || self.is_plan() {
+            return Ok(());
         }
+        // The log was read for it once; from here on the note will do.
+        accepted::note_once(store, &policy.sha256)
     }
 }
 

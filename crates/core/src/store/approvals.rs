@@ -78,6 +78,10 @@ pub struct Ledger {
     pub used: HashSet<String>,
     /// Who gave an approval, by its name.
     pub givers: HashMap<String, Doer>,
+    /// Where an approval lets a branch be pushed to, by its name.
+    pub push_to: HashMap<String, String>,
+    /// Whether there was a file of revoked keys when an approval was signed last.
+    pub had_revoked: bool,
     /// Who submitted the task, and who drafted what stands.
     pub proposers: Vec<(Actor, Doer)>,
 }
@@ -127,6 +131,12 @@ impl Recorded {
             self.twice = Some(id.to_owned());
         }
         self.ledger.givers.insert(id.to_owned(), Doer::of(event));
+        let push_to = event.meta.get("push_to").and_then(|one| one.as_str());
+        let push_to = push_to.map(|one| (id.to_owned(), one.to_owned()));
+        self.ledger.push_to.extend(push_to);
+        if event.meta.contains_key("signers_sha256") {
+            self.ledger.had_revoked = event.meta.contains_key("revoked_sha256");
+        }
         let is_ours =
             event.inputs_sha256 == candidate.patch_sha256 && event.repo_ref == candidate.base;
         if event.action == Action::ApprovalDenied && is_ours {

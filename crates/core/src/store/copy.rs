@@ -9,7 +9,7 @@ use crate::files::Folder;
 use crate::manifest::FOLDERS;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::{envelope, manifest};
+use crate::{accepted, envelope, manifest};
 
 /// The largest file of a queue, in bytes: what evidence may be.
 const LARGEST: usize = 256 << 20;
@@ -72,6 +72,9 @@ impl Store {
             self.log()?.give_lines(database.as_ref())?;
         }
         let copied = self.copy_folders(&target, head.seq)?;
+        if let Some(sha256) = accepted::noted(self)? {
+            accepted::note(&target, &sha256)?;
+        }
         if target.log()?.head()? != head {
             return Err(differs("the log"));
         }

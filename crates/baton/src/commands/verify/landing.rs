@@ -10,7 +10,7 @@ use baton_core::git::{ObjectStore, Oid, Repository};
 use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_core::quorum::{Purpose, Quorum};
-use baton_core::signers::{ALLOWED, REVOKED, Signers};
+use baton_core::signers::{ALLOWED, REVOKED, Signers, revokes_all};
 use baton_core::store::{Ledger, Store};
 
 use super::case::Case;
@@ -121,6 +121,7 @@ fn enough(
         task: case.task,
         candidate,
         now: instant(&ending.ts).unwrap_or(std::time::SystemTime::UNIX_EPOCH),
+        push_to: None,
     };
     let answer = quorum.judge(class, Purpose::Finish)?;
     Ok(if answer.is_enough() {
@@ -167,7 +168,7 @@ fn derive(
     Ok(())
 }
 
-/// The file that says whose keys are whose is the committed one. In a bundle it came along with all the
+/// The file that says whose keys are whose is the committed one, and what that revokes is revoked. In a bundle it came along with all the
 /// rest, and the caller's own clone has what was committed in the base.
 pub(super) fn signers(case: &Case<'_>, candidate: &Candidate) -> Result<Found, Problem> {
     let ledger = case.session.store()?.whole_ledger(candidate)?;
@@ -175,8 +176,12 @@ pub(super) fn signers(case: &Case<'_>, candidate: &Candidate) -> Result<Found, P
         return Ok(Found::Nothing);
     }
     let path = format!("{SSOT}/{ALLOWED}");
-    let used = files::read_placed(&case.session.root()?.join(&path), MAX_SIGNERS);
+    let revoked = format!("{SSOT}/{REVOKED}");
+    let root = case.session.root()?;
+    let used = files::read_placed(&root.join(&path), MAX_SIGNERS);
     let used = used.map_err(|error| Problem::io(&path, &error))?;
+    // None is what a clone without one has too.
+    let used_revoked = files::read_placed(&root.join(&revoked), MAX_SIGNERS).ok();
     let (repository, at) = match (case.trust.is_bundle, &case.trust.clone) {
         (false, _) => (case.session.repository()?, "HEAD"),
         (true, Some(clone)) => (clone, candidate.base.as_str()),
@@ -187,15 +192,20 @@ pub(super) fn signers(case: &Case<'_>, candidate: &Candidate) -> Result<Found, P
     };
     let commit = repository.commit(at)?;
     let committed = repository.file_at(&commit, &path, MAX_SIGNERS)?;
+    let taken_back = repository.file_at(&commit, &revoked, MAX_SIGNERS)?;
+    let is_committed = committed == Some(used);
+    let revokes = revokes_all(used_revoked.as_deref(), taken_back.as_deref());
     // What let it land was signed by keys that its base has, and the candidate names its base.
     let by_base = || match signers_then(case, candidate)? {
         Some(then) => Ok(enough(case, candidate, Some(&then))? == Found::Holds),
         None => Ok::<_, Problem>(false),
     };
-    Ok(if committed == Some(used) || by_base()? {
+    Ok(if (is_committed && revokes) || by_base()? {
         Found::Holds
-    } else {
+    } else if !is_committed {
         Found::Unknown(format!("{path} is not the one that {at} has"))
+    } else {
+        Found::Unknown(format!("{revoked} revokes less than the one that {at} has"))
     })
 }
 

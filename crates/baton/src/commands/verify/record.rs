@@ -76,7 +76,9 @@ pub(super) fn place(case: &Case<'_>, checked: &Checked) -> Result<Found, Problem
 /// The policy that lies there is the accepted one, and what still waits was decided under it.
 pub(super) fn in_force(case: &Case<'_>) -> Result<Found, Problem> {
     let policy = case.session.policy()?;
-    accepted::check(case.session.root()?, policy)?;
+    let store = case.session.store()?;
+    accepted::check(store, policy)?;
+    accepted::check_recorded(store)?;
     let then = &case.policy()?.sha256;
     let waits = !matches!(case.task.state(), State::Done | State::Blocked);
     Ok(if waits && *then != policy.sha256 {
