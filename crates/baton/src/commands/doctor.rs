@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use baton_core::accepted;
 use baton_core::audit::{self, States};
 use baton_core::clock;
 use baton_core::git::Repository;
@@ -16,7 +17,7 @@ use baton_sandbox::Sandbox;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::{Shared, init, models, store, stuck};
+use super::{Shared, audit as audit_commands, init, models, store, stuck};
 use crate::reply::Reply;
 
 /// git releases that hold the fixes of CVE-2025-48384 and 48385 and everything before them: the
@@ -133,6 +134,9 @@ fn check_policy(session: &Session) -> Result<String, Problem> {
         Mode::Enforce => "",
         Mode::Shadow => "; SHADOW MODE: every change goes to a person",
     };
+    if let Some(store) = session.store_if_any()? {
+        accepted::check_recorded(store)?;
+    }
     Ok(format!(
         "{rules} risk rules and {secrets} secret rules, every example holds{mode}"
     ))
@@ -180,6 +184,11 @@ fn check_log(session: &Session, checks: &mut Checks) -> Result<States, Problem> 
         .store()
         .and_then(|store| store.log())
         .and_then(|log| log.check(0));
+    if let Ok(checked) = &checked
+        && let Err(problem) = audit_commands::check_stop(session, checked)
+    {
+        checks.of("STOP", Err(problem));
+    }
     let text = checked.as_ref().map(|checked| {
         let (lines, signed) = (checked.head.seq, &checked.checkpoint);
         let by = format!("{} of them signed by {}", signed.size, signed.origin);
@@ -219,7 +228,8 @@ fn check_queue(
     {
         found.insert(0, stuck::of_problem("LOG_BROKEN", &problem));
     }
-    if !found.iter().any(|one| one.code == "STOP_ON") {
+    let told = checks.0.iter().any(|(name, ..)| name == "STOP");
+    if !told && !found.iter().any(|one| one.code == "STOP_ON") {
         checks.add("STOP", Health::Good, "is off");
     }
     let now = clock::now();

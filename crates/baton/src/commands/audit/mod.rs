@@ -78,6 +78,21 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
         Verb::Witness(verb) => witness::run(&session, verb),
     }
 }
+
+/// STOP is on as long as the log says so.
+///
+/// # Errors
+/// `STOP_TAKEN_AWAY`.
+pub(super) fn check_stop(session: &Session, checked: &Checked) -> Result<(), Problem> {
+    if !checked.stopped || session.store()?.stop().is_present() {
+        return Ok(());
+    }
+    let why = "the log says that STOP was set and not lifted, and it is not there: somebody took it away by hand";
+    Err(Problem::fail("STOP_TAKEN_AWAY", why).hint(
+        "set it again: baton stop; find out who did it; then a person lifts it: baton resume",
+    ))
+}
+
 fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
     let store = session.store()?;
     let log = store.log()?;
@@ -90,12 +105,14 @@ fn verify(session: &Session, against: &[PathBuf]) -> Result<Reply, Problem> {
     if !differs.is_empty() {
         return Err(queue_differs(&differs));
     }
+    check_stop(session, &checked)?;
     let Checked {
         head,
         root,
         checkpoint,
         not_indexed,
         states,
+        ..
     } = checked;
     let mut reply = Reply::ok(json!({
         "command": "audit verify", "status": "OK", "lines": head.seq, "head_event_id": head.event_id, "head_sha256": head.sha256,

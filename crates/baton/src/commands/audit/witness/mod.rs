@@ -6,6 +6,7 @@ mod folder;
 mod http;
 mod places;
 mod push;
+mod recorded;
 mod serve;
 
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::named;
-use crate::commands::{operator, require_human};
+use crate::commands::{operator, require_person};
 use crate::reply::Reply;
 use places::{Place, Places};
 
@@ -115,7 +116,7 @@ pub(super) fn run(session: &Session, verb: &Verb) -> Result<Reply, Problem> {
 }
 
 fn add(session: &Session, arguments: &Add) -> Result<Reply, Problem> {
-    require_human(session, "naming a witness")?;
+    require_person(session, "naming a witness")?;
     let place = match (&arguments.place, &arguments.git) {
         (_, Some(remote)) => Place::branch(remote, &arguments.branch)?,
         (Some(place), None) => Place::of(place, arguments.key.as_deref())?,
@@ -129,6 +130,7 @@ fn add(session: &Session, arguments: &Add) -> Result<Reply, Problem> {
     places.add(place.clone())?;
     let draft = Draft::new(session.actor, Action::WitnessAdded, "baton")?;
     let draft = draft.meta("by", operator(session)?);
+    let draft = recorded::with_mark(draft, session, &place)?;
     log.append(draft.meta("place", place.to_string()))?;
     places.write(log)?;
     Ok(Reply::ok(
@@ -143,10 +145,21 @@ fn list(session: &Session) -> Result<Reply, Problem> {
     let places = Places::read(log)?;
     let seen = log.witnessed()?.map(|(_, head)| head.size);
     let names: Vec<String> = places.all().iter().map(Place::to_string).collect();
+    let differs = recorded::differences(session, log, &places)?;
+    let status = if differs.is_empty() { "OK" } else { "FAIL" };
+    let differ: Vec<_> = differs.iter().map(|(name, _)| name).collect();
     let json = json!({
-        "command": "audit witness list", "status": "OK", "places": names, "handed_out": seen,
+        "command": "audit witness list", "status": status, "places": names, "handed_out": seen,
+        "differ": differ,
     });
-    let mut reply = names.iter().fold(Reply::ok(json), Reply::line);
+    let reply = Reply::ok(json).code(u8::from(!differs.is_empty()));
+    let mut reply = names.iter().fold(reply, Reply::line);
+    for (_, problem) in &differs {
+        reply = reply.line(format!("  DIFFERS: {}", problem.message));
+        for hint in &problem.hints {
+            reply = reply.line(format!("    {hint}"));
+        }
+    }
     if names.is_empty() {
         reply = reply
             .line("no witness: who holds the log's key can rewrite the whole log unseen")
@@ -159,10 +172,15 @@ fn list(session: &Session) -> Result<Reply, Problem> {
 }
 
 fn remove(session: &Session, name: &str) -> Result<Reply, Problem> {
-    require_human(session, "letting a witness go")?;
+    require_person(session, "letting a witness go")?;
     let log = session.store()?.log()?;
     let mut places = Places::read(log)?;
-    places.remove(name)?;
+    // One that somebody took out of the list is let go in the log.
+    if !places.remove(name) && !recorded::knows(log, name)? {
+        let why = format!("checkpoints do not go to {name}");
+        return Err(Problem::fail("WITNESS_UNKNOWN", why)
+            .hint("see where they go: baton audit witness list"));
+    }
     let draft = Draft::new(session.actor, Action::WitnessRemoved, "baton")?;
     let draft = draft.meta("by", operator(session)?).meta("place", name);
     log.append(draft)?;

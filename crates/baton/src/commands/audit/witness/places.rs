@@ -110,6 +110,18 @@ impl Place {
         }
     }
 
+    /// What the name alone does not say of it: a witness's key, a remote's address.
+    pub(super) fn mark(&self, session: &Session) -> Result<Option<String>, Problem> {
+        Ok(match self {
+            Self::File { .. } | Self::Folder { .. } => None,
+            Self::Branch { remote, .. } => {
+                let url = session.repository()?.remote_url(remote)?;
+                Some(url.as_str().to_owned())
+            }
+            Self::Http { key, .. } => Some(key.clone()),
+        })
+    }
+
     /// The host that is spoken to, where it is another than this file system.
     pub(super) fn host(&self, session: &Session) -> Result<Option<String>, Problem> {
         match self {
@@ -197,17 +209,11 @@ impl Places {
         Ok(())
     }
 
-    pub(super) fn remove(&mut self, name: &str) -> Result<(), Problem> {
+    /// Says whether it was there.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
         let before = self.places.len();
         self.places.retain(|place| place.to_string() != name);
-        if self.places.len() < before {
-            return Ok(());
-        }
-        Err(Problem::fail(
-            "WITNESS_UNKNOWN",
-            format!("checkpoints do not go to {name}"),
-        )
-        .hint("see where they go: baton audit witness list"))
+        self.places.len() < before
     }
 
     pub(super) fn write(&self, log: &Log) -> Result<(), Problem> {

@@ -12,7 +12,7 @@ use baton_transparency::{
 use serde_json::{Value, json};
 
 use super::places::{Place, Places, cosigner};
-use super::{Accept, branch, folder, http, may_leave};
+use super::{Accept, branch, folder, http, may_leave, recorded};
 use crate::commands::audit::named::{self, MAX_PROOF_BYTES, refused};
 use crate::commands::audit::prove::{begins_with, holds};
 use crate::reply::Reply;
@@ -103,7 +103,8 @@ impl<'a> Handover<'a> {
 pub(super) fn run(session: &Session) -> Result<Reply, Problem> {
     let log = session.store()?.log()?;
     let places = Places::read(log)?;
-    if places.all().is_empty() {
+    let differs = recorded::differences(session, log, &places)?;
+    if places.all().is_empty() && differs.is_empty() {
         return Err(Problem::fail(
             "WITNESS_UNKNOWN",
             "no place is named that checkpoints go to",
@@ -111,6 +112,7 @@ pub(super) fn run(session: &Session) -> Result<Reply, Problem> {
         .hint("name one: baton audit witness add FILE|DIR|URL"));
     }
     session.check_stop()?;
+    session.check_accepted()?;
     for place in places.all() {
         may_leave(session, place)?;
     }
@@ -119,14 +121,7 @@ pub(super) fn run(session: &Session) -> Result<Reply, Problem> {
     log.append(draft.meta("places", names))?;
     let handover = Handover::new(log)?;
     let mut note = handover.note.clone();
-    let outcomes: Vec<_> = places
-        .all()
-        .iter()
-        .map(|place| {
-            let taken = hand(session, place, &handover, &mut note);
-            (place, taken)
-        })
-        .collect();
+    let outcomes = hand_all(session, &places, differs, &handover, &mut note);
     if outcomes.iter().any(|(_, taken)| taken.is_ok()) {
         log.set_witnessed(&note)?;
     }
@@ -134,7 +129,31 @@ pub(super) fn run(session: &Session) -> Result<Reply, Problem> {
     Ok(answer(&handover.head, &outcomes))
 }
 
-type Outcome<'a> = (&'a Place, Result<Taken, Problem>);
+type Outcome = (String, Result<Taken, Problem>);
+
+/// Hands it to all of them. What nobody named gets no say, but what it holds may tell of a log that was cut.
+fn hand_all(
+    session: &Session,
+    places: &Places,
+    mut differs: Vec<(String, Problem)>,
+    handover: &Handover<'_>,
+    note: &mut SignedNote,
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for place in places.all() {
+        let name = place.to_string();
+        let at = differs.iter().position(|(other, _)| *other == name);
+        let taken = match at.map(|at| differs.remove(at).1) {
+            None => hand(session, place, handover, note),
+            Some(problem) if matches!(place, Place::Http { .. }) => Err(problem),
+            Some(problem) => hand(session, place, handover, note).and(Err(problem)),
+        };
+        outcomes.push((name, taken));
+    }
+    let gone = differs.into_iter();
+    outcomes.extend(gone.map(|(name, problem)| (name, Err(problem))));
+    outcomes
+}
 
 fn hand(
     session: &Session,
@@ -165,11 +184,11 @@ fn signed_last(log: &Log, key: &VerifyingKey) -> Result<u64, Problem> {
     Ok(if by.is_ok() { head.size } else { 0 })
 }
 
-fn record_failures(session: &Session, log: &Log, outcomes: &[Outcome<'_>]) -> Result<(), Problem> {
+fn record_failures(session: &Session, log: &Log, outcomes: &[Outcome]) -> Result<(), Problem> {
     for (place, taken) in outcomes {
         if let Err(problem) = taken {
             let mut draft = Draft::new(session.actor, Action::Error, "baton")?
-                .meta("place", place.to_string())
+                .meta("place", place.clone())
                 .meta("code", problem.code.clone());
             draft.level = Level::Error;
             draft.findings.push(problem.finding());
@@ -179,7 +198,7 @@ fn record_failures(session: &Session, log: &Log, outcomes: &[Outcome<'_>]) -> Re
     Ok(())
 }
 
-fn answer(head: &Checkpoint, outcomes: &[Outcome<'_>]) -> Reply {
+fn answer(head: &Checkpoint, outcomes: &[Outcome]) -> Reply {
     let failed = outcomes.iter().filter(|(_, taken)| taken.is_err()).count();
     let (status, code) = match failed {
         0 => ("OK", 0),
@@ -197,7 +216,7 @@ fn answer(head: &Checkpoint, outcomes: &[Outcome<'_>]) -> Reply {
         .map(|(place, taken)| {
             let problem = taken.as_ref().err();
             json!({
-                "place": place.to_string(), "said": said(taken), "code": problem.map(|one| &one.code),
+                "place": place, "said": said(taken), "code": problem.map(|one| &one.code),
                 "message": problem.map(|one| &one.message),
             })
         })
@@ -226,6 +245,7 @@ pub(super) fn request(session: &Session, old: u64) -> Result<Reply, Problem> {
 
 /// Takes in what that witness answered.
 pub(super) fn accept(session: &Session, arguments: &Accept) -> Result<Reply, Problem> {
+    session.check_accepted()?;
     let key = cosigner(&arguments.key)?;
     let log = session.store()?.log()?;
     let text = named::text(&arguments.answer, MAX_PROOF_BYTES)?;
