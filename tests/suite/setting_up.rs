@@ -72,6 +72,11 @@ fn a_path_that_is_no_text_is_a_path() {
     use std::os::unix::ffi::OsStrExt;
 
     let bench = Bench::new();
+    bench.policy(|policy| {
+        policy["gates"][4]["borrow"] = serde_json::json!(["node_modules"]);
+        policy["gates"][4]["required"] = false.into();
+    });
+    std::fs::create_dir(bench.root().join("node_modules")).unwrap();
     let folder = bench.scratch("odd");
     let root = folder.join(std::ffi::OsStr::from_bytes(b"r\xff:\"x"));
     std::fs::create_dir(&folder).unwrap();
@@ -92,6 +97,10 @@ fn a_path_that_is_no_text_is_a_path() {
     let said = baton(&["run", "T-1"]);
     assert!(said.contains("landed"), "{said}");
     baton(&["verify", "T-1"]);
+    // What a gate would be shown is told to it as text.
+    let gate = root.join(".autodev_queue/done/T-1/evidence/G4.json");
+    let gate = std::fs::read_to_string(gate).unwrap();
+    assert!(gate.contains("the checkout is not UTF-8"), "{gate}");
     let app = std::fs::read_to_string(root.join("src/app.sh")).unwrap();
     assert_eq!(app, "echo 2\n");
 }
