@@ -96,6 +96,20 @@ fn an_acceptance_that_was_written_by_hand_is_none() {
             .contains("and the log that it is"),
         "{refused}"
     );
+    for command in [
+        &["approve", "T-1"][..],
+        &["pr-merge-orchestrator", "--task", "T-1", "--execute"],
+    ] {
+        let refused = bench.copy();
+        std::fs::remove_file(refused.queue().join("STOP.set")).unwrap();
+        std::fs::remove_file(refused.queue().join("STOP")).unwrap();
+        let refused = refused.baton(command);
+        assert!(
+            refused.stdout.contains("and the log that it is"),
+            "{}",
+            said(&refused)
+        );
+    }
     let unwell = bench.baton(["doctor"]).expect(1);
     assert!(
         unwell["checks"]

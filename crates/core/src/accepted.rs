@@ -211,29 +211,37 @@ pub(crate) fn noted(store: &Store) -> Result<Option<String>, Problem> {
 /// # Errors
 /// Those of the log.
 pub fn in_log(store: &Store) -> Result<Option<String>, Problem> {
-    let mut named = None;
+    in_lines(store, u64::MAX)
+}
+
+fn in_lines(store: &Store, most: u64) -> Result<Option<String>, Problem> {
+    let (mut named, mut walked) = (None, 0);
     store.log()?.back(|seen| {
+        walked += 1;
         if let Action::QueueInitialized | Action::LogSealed | Action::PolicyAccepted = seen.action()
         {
             let event = seen.event()?;
             let sha256 = event.meta.get("policy_sha256");
             named = sha256.and_then(|one| one.as_str()).map(str::to_owned);
         }
-        Ok(match named {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
+        Ok(if named.is_some() || walked >= most {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         })
     })?;
     Ok(named)
 }
 
-/// Holds the queue's note against the log, for whoever checks and has the time to read it.
+/// Holds the queue's note against the last lines of the log, as many as whoever asks has the time to read.
+/// An acceptance that lies further back is not looked for.
 ///
 /// # Errors
 /// `POLICY_NOT_ACCEPTED` naming both, and those of the log.
-pub fn check_recorded(store: &Store) -> Result<(), Problem> {
-    let (noted, recorded) = (noted(store)?, in_log(store)?);
-    if noted.is_none() || noted == recorded {
+pub fn check_recorded(store: &Store, most: u64) -> Result<(), Problem> {
+    let (noted, recorded) = (noted(store)?, in_lines(store, most)?);
+    let is_too_far = recorded.is_none() && most != u64::MAX;
+    if noted.is_none() || noted == recorded || is_too_far {
         return Ok(());
     }
     let said = |one: Option<String>| one.unwrap_or_else(|| "none".to_owned());

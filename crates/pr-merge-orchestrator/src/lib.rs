@@ -80,6 +80,9 @@ fn run(session: &Session, matches: &ArgMatches) -> Result<Outcome, Problem> {
         }));
     }
     let acts = arguments.execute && !session.is_plan();
+    if acts {
+        session.check_acceptance()?;
+    }
     if !session.is_plan() {
         hold(session)?;
     }

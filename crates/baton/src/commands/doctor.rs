@@ -135,7 +135,7 @@ fn check_policy(session: &Session) -> Result<String, Problem> {
         Mode::Shadow => "; SHADOW MODE: every change goes to a person",
     };
     if let Some(store) = session.store_if_any()? {
-        accepted::check_recorded(store)?;
+        accepted::check_recorded(store, u64::MAX)?;
     }
     Ok(format!(
         "{rules} risk rules and {secrets} secret rules, every example holds{mode}"

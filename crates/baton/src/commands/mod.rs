@@ -349,5 +349,5 @@ fn require_human(session: &Session, what: &str) -> Result<(), Problem> {
 /// Only a person may let something through, and only under a policy that a person accepted.
 fn require_person(session: &Session, what: &str) -> Result<(), Problem> {
     require_human(session, what)?;
-    session.check_accepted()
+    session.check_acceptance()
 }

@@ -6,6 +6,7 @@ use crate::manifest::SSOT;
 use crate::policy::Actor;
 use crate::problem::Problem;
 use crate::signers::{self, REVOKED, Signers};
+use crate::store::RECENT;
 use crate::{accepted, clock};
 
 impl Session {
@@ -40,6 +41,18 @@ impl Session {
         let only = grant.filter(|_| class == ToolClass::Move);
         let policy = self.policy()?;
         Ok(policy.authorize_by(self.actor, class, clock::now(), only.as_deref()))
+    }
+
+    /// The same before a yes is given or acted on: the queue's note is held against the log's last lines too.
+    ///
+    /// # Errors
+    /// As [`Self::check_accepted`], and those of the log.
+    pub fn check_acceptance(&self) -> Result<(), Problem> {
+        self.check_accepted()?;
+        match self.store_if_any()? {
+            Some(store) => accepted::check_recorded(store, RECENT),
+            None => Ok(()),
+        }
     }
 
     /// The keys that may sign approvals; they lie beside the policy. None where nobody may. What the branch
