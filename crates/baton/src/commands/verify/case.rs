@@ -92,31 +92,34 @@ impl<'s> Case<'s> {
                 record::policy(self, self.policy.as_ref().ok()),
             ),
         ];
-        match &self.candidate {
-            Err(problem) => points.push(Point::of("candidate", Err(problem.clone()))),
-            Ok(None) if kept::must_have_candidate(self) => {
-                let why = "the log says that there was one, and candidate.json is gone";
-                points.push(Point::of("candidate", Ok(Found::Differs(why.to_owned()))));
-            }
-            Ok(_) => {}
-        }
-        if let Ok(Some(candidate)) = &self.candidate {
-            points.push(Point::of("candidate", self.check_candidate(candidate)));
-            points.push(Point::of("risk, scanned again", self.check_risk(candidate)));
-            points.push(Point::of("gates as defined then", self.check_gates()));
-            points.push(Point::of("evidence", self.check_evidence()));
-            points.push(Point::of("decision", self.check_decision()));
-            let statements = self.check_statements(candidate);
-            points.push(Point::of("evidence manifest and statements", statements));
-            let approvals = landing::approvals(self, candidate);
-            points.push(Point::of("approvals", approvals));
-            let signers = landing::signers(self, candidate);
-            points.push(Point::of("keys of the signers", signers));
-            let landed = landing::landed(self, candidate);
-            points.push(Point::of("landed commit", landed));
-        }
+        points.extend(self.points_of_candidate());
         points.retain(|point| point.found != Found::Nothing);
         points
+    }
+
+    /// Those that need the candidate, or say that it is gone.
+    fn points_of_candidate(&self) -> Vec<Point> {
+        let candidate = match &self.candidate {
+            Ok(Some(candidate)) => candidate,
+            Ok(None) if kept::must_have_candidate(self) => {
+                let why = "the log says that there was one, and candidate.json is gone";
+                return vec![Point::of("candidate", Ok(Found::Differs(why.to_owned())))];
+            }
+            Ok(None) => return Vec::new(),
+            Err(problem) => return vec![Point::of("candidate", Err(problem.clone()))],
+        };
+        let statements = self.check_statements(candidate);
+        vec![
+            Point::of("candidate", self.check_candidate(candidate)),
+            Point::of("risk, scanned again", self.check_risk(candidate)),
+            Point::of("gates as defined then", self.check_gates()),
+            Point::of("evidence", self.check_evidence()),
+            Point::of("decision", self.check_decision()),
+            Point::of("evidence manifest and statements", statements),
+            Point::of("approvals", landing::approvals(self, candidate)),
+            Point::of("keys of the signers", landing::signers(self, candidate)),
+            Point::of("landed commit", landing::landed(self, candidate)),
+        ]
     }
 
     /// The policy of the time.

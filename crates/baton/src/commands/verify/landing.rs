@@ -98,10 +98,9 @@ fn enough(
     let Some(ending) = ending(case) else {
         return Ok(Found::Nothing);
     };
-    let class = if ending.action == Action::ChangeLanded {
-        ToolClass::Merge
-    } else {
-        ToolClass::Pr
+    let class = match ending.action {
+        Action::ChangeLanded => ToolClass::Merge,
+        _ => ToolClass::Pr,
     };
     let repository = case.session.repository()?;
     let (_folder, objects) = ObjectStore::temporary(repository)?;
