@@ -331,3 +331,30 @@ fn a_checkout_that_git_gives_up_half_way_is_taken_back() {
     assert_eq!(bench.git(&["status", "--porcelain"]), "");
     assert_eq!(bench.git(&["show", "HEAD:new.sh"]), "echo new");
 }
+
+#[test]
+fn a_checkout_that_a_killed_landing_left_behind_keeps_no_other_up() {
+    let bench = approved();
+    let line = ["pr-merge-orchestrator", "--task", "T-1", "--execute"];
+    let kill = "case \"$*\" in *create-reflog*refs/heads/main*) kill -9 $PPID; exit 1 ;; esac";
+    assert_eq!(with_front(&bench, &line, "", kill).code, -1);
+    let base = bench.git(&["rev-parse", "main^"]);
+    // Somebody goes on there before anybody looks.
+    bench.write("src/app.sh", "echo mine\n");
+    let text = "diff --git a/README.md b/README.md\n--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# demo\n+# other\n";
+    let path = bench.patch_file("x.patch", text);
+    bench.submit("T-2", "**");
+    bench
+        .baton(["run", "T-2", "--from", path.to_str().unwrap()])
+        .expect(0);
+    bench.baton(["approve", "T-2"]).expect(0);
+    let ran = bench.baton(["run", "T-2"]);
+    ran.expect(0);
+    assert!(left(&ran), "{}", ran.stdout);
+    assert!(bench.task("done", "T-2").is_dir(), "{}", ran.stderr);
+    assert_eq!(bench.git(&["rev-parse", "HEAD"]), base);
+    assert_eq!(bench.git(&["rev-parse", "--abbrev-ref", "HEAD"]), "HEAD");
+    assert_eq!(bench.git(&["status", "--porcelain"]), " M src/app.sh");
+    bench.baton(["run", "T-1"]).expect(0);
+    assert!(bench.task("done", "T-1").is_dir());
+}

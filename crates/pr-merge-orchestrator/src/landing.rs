@@ -79,8 +79,8 @@ impl<'a> Landing<'a> {
         };
     }
 
-    /// Says how a landing stands that has not happened. A change that cannot be merged with what its target holds by now
-    /// is for people: it becomes a branch for review, on its own base.
+    /// Says how a landing stands that has not happened. A change that cannot be merged with what its
+    /// target holds by now is for people: it becomes a branch for review, on its own base.
     pub(crate) fn standing(&mut self) -> Result<Standing, Problem> {
         let is_there = match self.mode {
             LandingMode::AutoMerge => None,
@@ -260,6 +260,8 @@ impl<'a> Landing<'a> {
         if self.base_is_a_landing_cut_off()? {
             let left = Checkouts::heal(repository, &self.branch, &self.base)?;
             self.findings.extend(left);
+            // Some of them may be off the branch by now.
+            worktrees = repository.worktrees()?;
         }
         let mut checkouts = Checkouts::of(worktrees, &self.branch);
         checkouts.step_aside(repository, &self.base, commit)?;
