@@ -105,7 +105,7 @@ fn a_proof_goes_to_standard_output_or_to_a_new_file() {
     assert_eq!((said.code, said.stdout.as_bytes()), (0, &proof[..]));
     let path = kept(&bench, "2.tlog-proof", &proof);
     let again = bench.baton(["audit", "prove", "2", "--out", path.to_str().unwrap()]);
-    assert_eq!(again.expect(1)["code"], "IO_ERROR");
+    assert_eq!(again.expect(1)["code"], "FILE_EXISTS");
     assert_eq!(std::fs::read(&path).unwrap(), proof);
     let piped = bench.pipe(&proof, ["audit", "check-proof", "-", "--key", &key]);
     piped.expect(0);
