@@ -212,10 +212,7 @@ fn what_was_decided_under_another_policy_is_not_approved() {
     );
     assert!(approvals(&bench).is_empty());
     bench.baton(["retry", "T-1"]).expect(0);
-    let patch = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-1", "--from", patch.to_str().unwrap()])
-        .expect(0);
+    bench.run_with("T-1", "T-1").expect(0);
     bench.baton(["approve", "T-1"]).expect(0);
     lands(&bench);
 }
@@ -341,10 +338,7 @@ fn revoked_keys_stay_revoked_whatever_is_done_to_the_checkout() {
     std::fs::write(&list, &both[1]).unwrap();
     bench.commit("ada's key was found again");
     bench.baton(["retry", "T-1"]).expect(0);
-    let patch = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-1", "--from", patch.to_str().unwrap()])
-        .expect(0);
+    bench.run_with("T-1", "T-1").expect(0);
     sign(&bench, ADA, "ada").expect(0);
     let gone = bench.copy();
     std::fs::remove_file(ssot(&gone, "REVOKED_KEYS")).unwrap();

@@ -303,10 +303,7 @@ fn retry_keeps_the_last_attempt_and_has_an_end() {
     for name in ["candidate.json", "draft.patch", "envelopes", "evidence"] {
         assert!(kept.join(name).exists(), "{name}");
     }
-    let path = bench.scratch("T-1.patch");
-    let again = bench
-        .baton(["run", "T-1", "--from", path.to_str().unwrap()])
-        .expect(0);
+    let again = bench.run_with("T-1", "T-1").expect(0);
     assert_eq!(again["task"]["state_after"], "pr");
     bench.baton(["retry", "T-1"]).expect(0);
     let last = bench.baton(["retry", "T-1"]);

@@ -211,10 +211,7 @@ fn an_approval_is_withdrawn_in_the_middle_of_the_landing() {
     });
     bench.policy(|policy| policy["landing"]["sign"] = "ssh".into());
     bench.baton(["retry", "T-1"]).expect(0);
-    let patch = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-1", "--from", patch.to_str().unwrap()])
-        .expect(0);
+    bench.run_with("T-1", "T-1").expect(0);
     // The commit is signed between the first look at the approvals and the last one.
     let script = bench.scratch("signer");
     let text = format!(

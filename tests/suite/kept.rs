@@ -22,10 +22,7 @@ fn tried_twice() -> Bench {
     bench
         .baton(["ops", "replan", "--id", "T-1", "--notes", "once more"])
         .expect(0);
-    let patch = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-1", "--from", patch.to_str().unwrap()])
-        .expect(0);
+    bench.run_with("T-1", "T-1").expect(0);
     bench.baton(["approve", "T-1"]).expect(0);
     lands(&bench);
     bench

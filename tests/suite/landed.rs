@@ -149,10 +149,7 @@ fn a_run_that_fails_after_the_move_says_that_it_landed() {
 fn the_same_change_of_another_is_not_taken_for_it() {
     let bench = approved();
     bench.submit("T-2", "src/**");
-    let patch = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-2", "--from", patch.to_str().unwrap()])
-        .expect(0);
+    bench.run_with("T-2", "T-1").expect(0);
     bench.baton(["approve", "T-2"]).expect(0);
     bench.baton(["run", "T-1"]).expect(0);
     let main = bench.git(&["rev-parse", "main"]);

@@ -38,6 +38,7 @@ mod landed;
 mod landing;
 mod late;
 mod left_behind;
+mod model_keys;
 mod models;
 mod moved;
 mod orch;

@@ -374,10 +374,7 @@ fn an_approval_counts_for_its_own_task_and_queue_only() {
     assert!(said.contains("another queue"), "{said}");
     // The same bytes under another task of the same queue.
     bench.submit("T-2", "src/**");
-    let patch = bench.scratch("T-1.patch");
-    bench
-        .baton(["run", "T-2", "--from", patch.to_str().unwrap()])
-        .expect(0);
+    bench.run_with("T-2", "T-1").expect(0);
     let before = head(&bench);
     let ran = bench.baton(["run", "T-2"]);
     assert_eq!(head(&bench), before, "{}", ran.stdout);

@@ -220,8 +220,7 @@ fn denied_stays_denied() {
     bench.baton(["reject", "T-1", "--reason", "no"]).expect(0);
     assert!(bench.task("blocked", "T-1").is_dir());
     bench.baton(["retry", "T-1"]).expect(0);
-    let path = bench.scratch("T-1.patch");
-    let again = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
+    let again = bench.run_with("T-1", "T-1");
     assert_eq!(again.code, 3, "{}", again.stdout);
     assert!(
         again.findings().contains(&"DENIED_DIGEST".to_owned()),
@@ -230,12 +229,7 @@ fn denied_stays_denied() {
     );
     // Another task with the same bytes is the same candidate.
     bench.submit("T-2", "src/**");
-    assert_eq!(
-        bench
-            .baton(["run", "T-2", "--from", path.to_str().unwrap()])
-            .code,
-        3
-    );
+    assert_eq!(bench.run_with("T-2", "T-1").code, 3);
 }
 
 #[test]
@@ -423,8 +417,7 @@ fn a_later_result_or_a_denial_that_is_taken_away_is_missed() {
         .unwrap();
     std::fs::remove_file(denial.unwrap().path()).unwrap();
     bench.baton(["retry", "T-1"]).expect(0);
-    let path = bench.scratch("T-1.patch");
-    let again = bench.baton(["run", "T-1", "--from", path.to_str().unwrap()]);
+    let again = bench.run_with("T-1", "T-1");
     assert_eq!(again.code, 4, "{}", again.stdout);
     assert!(
         again.findings().contains(&"APPROVAL_CHANGED".to_owned()),

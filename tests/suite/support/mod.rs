@@ -271,16 +271,15 @@ impl Bench {
         self.submit(id, "src/**");
         let text = self
             .patch(|root| std::fs::write(root.join("src/app.sh"), format!("echo {id}\n")).unwrap());
-        let path = self.patch_file(&format!("{id}.patch"), &text);
-        let done = self
-            .baton([
-                "run".as_ref(),
-                id.as_ref(),
-                "--from".as_ref(),
-                path.as_os_str(),
-            ])
-            .expect(0);
+        self.patch_file(&format!("{id}.patch"), &text);
+        let done = self.run_with(id, id).expect(0);
         assert_eq!(done["task"]["state_after"], "pr", "{done}");
+    }
+
+    /// Runs a task with the patch that [`Self::waiting`] made for one.
+    pub(crate) fn run_with(&self, id: &str, patch_of: &str) -> Ran {
+        let path = self.scratch(&format!("{patch_of}.patch"));
+        self.baton(["run", id, "--from", path.to_str().unwrap()])
     }
 
     /// The folder of a task in a state.
