@@ -19,7 +19,7 @@ fn in_front(bench: &Bench, before: &str, after: &str) -> PathBuf {
     let path = std::env::var("PATH").unwrap();
     let count = bench.scratch("count");
     let script = format!(
-        "#!/bin/sh\nPATH='{path}'\nCOUNT='{}'\nN=1\nuntil mkdir \"$COUNT/$N\" 2>/dev/null; do N=$((N + 1)); done\n{before}\ngit \"$@\"\nCODE=$?\n{after}\nexit $CODE\n",
+        "#!/bin/sh\nPATH='{path}'\nCOUNT='{}'\nN=$(($(ls \"$COUNT\" | wc -l) + 1))\nuntil mkdir \"$COUNT/$N\" 2>/dev/null; do N=$((N + 1)); done\n{before}\ngit \"$@\"\nCODE=$?\n{after}\nexit $CODE\n",
         count.display()
     );
     // A test may have put one there before, and its count.

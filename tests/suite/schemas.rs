@@ -216,7 +216,7 @@ fn the_defaults_are_valid_and_true_to_their_examples() {
         .read(&top().join("ssot"), 1 << 20)
         .unwrap();
     let book = baton_risk::RuleBook::new(&policy, &files).unwrap();
-    book.check_all().unwrap();
+    book.check_others().unwrap();
     manifest::Manifest::parse(&read("MANIFEST.json")).unwrap();
     assert_eq!(
         String::from_utf8(read("AUDIT_SCHEMA.json")).unwrap(),

@@ -1,7 +1,6 @@
 //! The gates that baton carries out itself.
 
 use baton_core::decision::SECRET_FOUND;
-use baton_core::digest;
 use baton_core::envelope::Finding;
 use baton_core::outputs::CheckStatus;
 use baton_core::policy::Gate;
@@ -9,9 +8,7 @@ use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::store::{Stop, Store};
 use baton_risk::{RiskReport, RuleBook};
-use serde_json::json;
 
-use crate::cache::Cache;
 use crate::subject::Subject;
 use crate::{Ran, keep};
 
@@ -24,16 +21,14 @@ pub(crate) fn run(
     subject: &Subject,
     gate: &Gate,
     (book, scan): (&RuleBook<'_>, &RiskReport),
-    (done, cache): (&[Ran], &Cache),
+    done: &[Ran],
 ) -> Result<Ran, Problem> {
-    let examples = examples_key(session)?;
-    let known = cache.vouches(&examples);
     let found = match gate.id.as_str() {
         "G0" => no_stop(session)?,
         "G1" => well_formed(subject),
         "G2" => places(scan),
         "G3" => contents(scan),
-        "G6" => complete(session, subject, (!known).then_some(book), done),
+        "G6" => complete(session, subject, book, done),
         other => vec![format!("there is no built-in gate {other}")],
     };
     let (status, note) = match found.first() {
@@ -41,23 +36,8 @@ pub(crate) fn run(
         Some(first) => (CheckStatus::Fail, format!("{} found: {first}", found.len())),
     };
     let mut ran = Ran::new(gate, status, note);
-    if gate.id == LAST && status == CheckStatus::Pass && subject.task.is_some() {
-        ran.results.insert(examples, HOLDS.into());
-    }
     keep::builtin(session, subject, gate, &mut ran, &found)?;
     Ok(ran)
-}
-
-/// What the log says of a policy whose examples were all tried.
-const HOLDS: &str = "examples hold";
-
-/// Names the policy, with the secret rules that it pins, and the program that tried its examples.
-fn examples_key(session: &Session) -> Result<String, Problem> {
-    let policy = &session.policy()?.sha256;
-    let version = env!("CARGO_PKG_VERSION");
-    Ok(digest::sha256_canonical(
-        &json!({"examples_of": policy, "by": version}),
-    ))
 }
 
 fn no_stop(session: &Session) -> Result<Vec<String>, Problem> {
@@ -97,7 +77,7 @@ fn messages(scan: &RiskReport, codes: &[&str]) -> Vec<String> {
 fn complete(
     session: &Session,
     subject: &Subject,
-    untried: Option<&RuleBook<'_>>,
+    book: &RuleBook<'_>,
     done: &[Ran],
 ) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -105,7 +85,7 @@ fn complete(
     let Some(candidate) = &subject.task else {
         return wrong;
     };
-    if let Some(Err(problem)) = untried.map(RuleBook::check_all) {
+    if let Err(problem) = book.check_others() {
         wrong.push(problem.message);
     }
     let check = || -> Result<Vec<String>, Problem> {

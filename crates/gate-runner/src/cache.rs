@@ -88,11 +88,6 @@ impl Cache {
         })
     }
 
-    /// Whether the log says of something that it was tried and holds.
-    pub(crate) fn vouches(&self, key: &str) -> bool {
-        self.recorded.contains_key(key)
-    }
-
     /// The name of a result: everything that it depends on.
     pub(crate) fn key(ground: &Ground<'_>, gate: &Gate, tree: &Oid, tools: &Value) -> String {
         let mut definition = serde_json::to_value(gate).unwrap_or_default();

@@ -44,7 +44,7 @@ pub(crate) fn run(
     for gate in first {
         let ran = match skipped(session, gate, only, &done)? {
             Some(ran) => ran,
-            None => builtin::run(session, subject, gate, (book, &scan), (&done, cache))?,
+            None => builtin::run(session, subject, gate, (book, &scan), &done)?,
         };
         done.push(ran);
     }
@@ -53,7 +53,7 @@ pub(crate) fn run(
     for gate in last {
         let ran = match skipped(session, gate, only, &done)? {
             Some(ran) => ran,
-            None => builtin::run(session, subject, gate, (book, &scan), (&done, cache))?,
+            None => builtin::run(session, subject, gate, (book, &scan), &done)?,
         };
         done.push(ran);
     }

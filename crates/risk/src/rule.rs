@@ -230,6 +230,14 @@ impl<'p> Rule<'p> {
         Ok(self.compiled.get_or_init(|| Box::new(compiled)))
     }
 
+    /// Whether it is one that baton comes with, letter for letter.
+    pub(crate) fn is_shipped(&self) -> bool {
+        match &self.source {
+            Source::Policy(rule) => rule.is_shipped(),
+            Source::Secret(rule) => rule.is_shipped,
+        }
+    }
+
     /// Compiles the pattern, which checks the rule's examples.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ pub(crate) struct SecretRule {
     pub(crate) allowlists: Vec<Allowlist>,
     /// The name of its file, for messages.
     pub(crate) file: Rc<str>,
+    /// Whether it is of the file that baton comes with.
+    pub(crate) is_shipped: bool,
 }
 
 /// What one rule, or every rule, leaves alone.

@@ -121,7 +121,9 @@ pub(crate) fn read(name: &str, bytes: &[u8]) -> Result<SecretFile, Problem> {
         )));
     }
     let name: Rc<str> = name.into();
+    let is_shipped = bytes == OWN;
     let rules = file.rules.into_iter().map(|rule| rule.check(&name));
+    let rules = rules.map(|rule| rule.map(|rule| SecretRule { is_shipped, ..rule }));
     let lists = file.allowlist.into_iter().chain(file.allowlists);
     let lists = lists.map(|list| list.check(name.to_string()));
     Ok(SecretFile {
@@ -186,6 +188,7 @@ impl FileRule {
             allowlists: lists.collect::<Result<_, _>>()?,
             id: self.id,
             file: Rc::clone(file),
+            is_shipped: false,
         })
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use baton_core::audit::{Action, Draft};
-use baton_core::policy::Actor;
+use baton_core::policy::{Actor, Policy};
 use serde_json::Value;
 
 /// The program that holds every skill.
@@ -97,7 +97,11 @@ impl Bench {
         let path = self.root().join(".autodev_ssot/POLICY.json");
         let mut policy = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         edit(&mut policy);
-        std::fs::write(&path, policy.to_string()).unwrap();
+        let text = policy.to_string();
+        // In the form that baton writes, in which the rules that it comes with are known. A test may also
+        // want what nobody would write.
+        let written = Policy::parse(text.as_bytes()).and_then(|policy| policy.to_json());
+        std::fs::write(&path, written.unwrap_or(text)).unwrap();
         self.accepted();
         self.commit("another policy");
     }
@@ -216,6 +220,7 @@ impl Bench {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.home())
             .env("USER", "tester")
+            .env("TMPDIR", std::env::temp_dir())
             .stdin(std::process::Stdio::null());
         command
     }

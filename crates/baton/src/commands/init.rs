@@ -64,7 +64,6 @@ pub(super) fn run(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Proble
     let mut written = Vec::new();
     if !folder.join("POLICY.json").exists() {
         let policy = fresh_policy(&session, &arguments)?;
-        default_rules(&policy)?.check_all()?;
         write_new(&folder, "POLICY.json", &policy.to_json()?, &mut written)?;
     }
     let bytes =

@@ -34,6 +34,13 @@ include!(concat!(env!("OUT_DIR"), "/known.rs"));
 /// How many there are.
 pub(super) const COUNT: usize = ROWS.len();
 
+/// Whether a rule is one of the shipped ones, in every field.
+pub(super) fn has(rule: &RiskRule) -> bool {
+    let same_id = |row: &&Known| row.text(0) == rule.id;
+    let shipped = ROWS.iter().find(same_id).map(Known::rule);
+    shipped.is_some_and(|shipped| shipped == *rule)
+}
+
 /// The rule of the shipped ones that a text begins with, and how long it is there; `next` is the one that
 /// is likely, the one behind the last.
 pub(super) fn at(text: &str, next: usize) -> Option<(usize, usize)> {

@@ -82,6 +82,11 @@ fn a_rule_that_baton_comes_with_is_known_and_is_what_it_says() {
     assert_eq!(risk_rules::list(text).unwrap(), (parsed.clone(), ""));
     let known = (0..).map_while(known::rule).collect::<Vec<_>>();
     assert_eq!(known, parsed);
+    assert!(parsed.iter().all(RiskRule::is_shipped));
+    for mut rule in parsed.clone() {
+        rule.reason = "another".into();
+        assert!(!rule.is_shipped(), "{}", rule.id);
+    }
     // Each is found from wherever the last one stood, and none by a part of it.
     let inner = text.trim_matches(['[', ']', '\n', ' ']);
     for (number, rule) in inner.split(",\n    {").enumerate() {
