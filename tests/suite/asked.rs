@@ -100,8 +100,7 @@ fn a_task_that_was_changed_in_the_inbox_is_stopped_at_its_decision() {
 
 #[test]
 fn what_is_approved_lands_under_the_title_that_was_shown() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let shown = bench.baton(["approve", "T-1"]);
     shown.expect(0);
     assert!(

@@ -20,8 +20,7 @@ fn submit(bench: &Bench, id: &str, title: &str) -> Ran {
 
 #[test]
 fn a_task_of_a_rollbacks_name_is_not_taken_for_the_rollback() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     landed(&bench, "T-1");
     submit(&bench, "T-1-rollback", "Roll back: A change").expect(0);
     let evil = bench.patch(write("src/app.sh", "echo planted\n"));
@@ -47,8 +46,7 @@ fn a_task_of_a_rollbacks_name_is_not_taken_for_the_rollback() {
 
 #[test]
 fn a_revert_that_somebody_else_drafted_is_not_taken_for_the_revert() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     landed(&bench, "T-1");
     bench.baton(["rollback", "T-1"]).expect(0);
     let evil = bench.patch(write("src/app.sh", "echo planted\n"));
@@ -65,9 +63,7 @@ fn a_revert_that_somebody_else_drafted_is_not_taken_for_the_revert() {
 
 #[test]
 fn a_target_that_is_another_name_for_a_branch_is_refused() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     bench.git(&["branch", "trunk", "main"]);
     bench.git(&["symbolic-ref", "refs/heads/main", "refs/heads/trunk"]);
     let before = bench.git(&["rev-parse", "trunk"]);
@@ -88,9 +84,7 @@ fn a_target_that_is_another_name_for_a_branch_is_refused() {
 
 #[test]
 fn a_target_that_is_gone_is_waited_for() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     let base = bench.git(&["rev-parse", "main"]);
     bench.git(&["checkout", "-q", "--detach"]);
     bench.git(&["branch", "-q", "-D", "main"]);
@@ -104,8 +98,7 @@ fn a_target_that_is_gone_is_waited_for() {
 
 #[test]
 fn grafts_do_not_hide_what_landed_from_a_rollback() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let commit = landed(&bench, "T-1");
     bench.write("README.md", "# since\n");
     let tip = bench.commit("since");

@@ -176,8 +176,7 @@ fn a_small_patch_does_not_fill_the_memory() {
 
 #[test]
 fn nobody_else_can_hold_the_locks_of_a_queue() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let mut locks = 0;
     for (path, _) in files(&bench.queue()) {
         let name = path.file_name().unwrap().to_str().unwrap();

@@ -17,8 +17,7 @@ fn said(json: &Value, field: &str) -> String {
 
 #[test]
 fn what_is_decided_on_is_not_looked_at_again() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let tools = ["diff-risk-scan", "gate-runner"];
     for tool in tools {
         let refused = bench.baton([tool, "--task", "T-1"]).expect(1);
@@ -116,8 +115,7 @@ fn a_plan_looks_first() {
 
 #[test]
 fn a_no_says_who_and_why_and_undoes_no_landing() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.waiting("T-2");
     bench.baton(["approve", "T-1"]).expect(0);
     bench.baton(["run", "T-1"]).expect(0);
@@ -160,8 +158,7 @@ fn a_stop_says_who_and_why() {
 
 #[test]
 fn an_agent_is_never_told_to_act_as_somebody_else() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     for line in [
         &["claim-lock", "--next"][..],
         &["gate-runner", "--task", "T-1"],

@@ -7,7 +7,7 @@ use baton_core::git::{ObjectStore, Oid, Repository};
 use serde_json::Value;
 
 use crate::signing::lands;
-use crate::strangers::{bundle, git, key, landed, line, verify};
+use crate::strangers::{bundle, git, key, line, verify};
 use crate::support::Bench;
 
 /// The text that a bundle begins with, the tree that it names, and the pack.
@@ -71,7 +71,7 @@ fn flip(files: &mut [(String, Vec<u8>)], name: &str) {
 
 #[test]
 fn whatever_a_forger_changes_in_a_bundle_is_found() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let file = bundle(&bench, "t1.bundle");
     let nowhere = tempfile::tempdir().unwrap();
     let key = key(&bench);
@@ -254,7 +254,7 @@ fn with_record(bench: &Bench, id: &str) -> PathBuf {
 
 #[test]
 fn a_hostile_bundle_writes_nothing_anywhere() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let nowhere = tempfile::tempdir().unwrap();
     for (mode, path) in [
         ("120000", ".autodev_ssot/POLICY.json"),
@@ -285,7 +285,7 @@ fn a_hostile_bundle_writes_nothing_anywhere() {
 
 #[test]
 fn what_is_no_bundle_is_refused_with_a_reason() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let file = bundle(&bench, "t1.bundle");
     let bytes = std::fs::read(&file).unwrap();
     let (header, _, pack) = apart(&bytes);
@@ -337,7 +337,7 @@ fn what_is_no_bundle_is_refused_with_a_reason() {
 
 #[test]
 fn a_bundle_holds_no_secret_of_the_queue() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let file = bundle(&bench, "t1.bundle");
     let secret = std::fs::read_to_string(bench.queue().join("audit/signing.key")).unwrap();
     let mut names = Vec::new();
@@ -362,7 +362,7 @@ fn a_bundle_holds_no_secret_of_the_queue() {
 /// The page's own lines: git alone opens a bundle.
 #[test]
 fn git_alone_opens_a_bundle_as_the_page_says() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let file = bundle(&bench, "t1.bundle");
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verifying.md");
     let text = std::fs::read_to_string(page).unwrap();
@@ -395,7 +395,7 @@ fn git_alone_opens_a_bundle_as_the_page_says() {
 /// Ten names for the same tree, nine times over: some hundred bytes, and a billion files.
 #[test]
 fn a_tree_of_a_billion_files_is_not_unfolded() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let root = bench.root();
     let names: Vec<_> = (0..10).map(|digit| digit.to_string()).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();

@@ -200,8 +200,7 @@ fn a_policy_that_came_with_a_commit_counts_once_it_is_accepted_here() {
 
 #[test]
 fn what_was_decided_under_another_policy_is_not_approved() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.policy(shorter);
     let refused = bench.baton(["approve", "T-1"]);
     assert_eq!(code(&refused), "DECISION_MISSING");
@@ -413,8 +412,7 @@ fn a_remote_that_checkpoints_go_to_is_known_by_its_address() {
 
 #[test]
 fn an_approval_counts_for_some_time_and_not_for_ever() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     for length in ["9000000d", "99999999999d", "18446744073709551615s", "0s"] {
         let refused = bench.baton(["approve", "T-1", "--for", length]);
         assert_eq!(refused.code, 2, "{length}: {}", refused.stderr);

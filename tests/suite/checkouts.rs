@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::races::{approved, with_front};
+use crate::races::with_front;
 use crate::support::{Bench, Ran};
 
 fn left(ran: &Ran) -> bool {
@@ -33,7 +33,7 @@ fn head_of_other(bench: &Bench) -> String {
 #[test]
 fn the_checkout_follows_wherever_its_git_folder_lies() {
     for layout in ["file", "link"] {
-        let bench = approved();
+        let bench = Bench::with_approved();
         let away = bench.scratch("git-folder");
         let dot_git = bench.root().join(".git");
         std::fs::rename(&dot_git, &away).unwrap();
@@ -54,7 +54,7 @@ fn the_checkout_follows_wherever_its_git_folder_lies() {
 
 #[test]
 fn a_submodule_on_its_branch_follows() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     // As git lays a submodule out: its folder is kept by the repository around it.
     let around = bench.scratch("modules/repo");
     std::fs::create_dir_all(around.parent().unwrap()).unwrap();
@@ -72,7 +72,7 @@ fn a_submodule_on_its_branch_follows() {
 #[test]
 fn a_worktree_of_another_repository_is_not_touched() {
     for how in ["copied", "cloned", "renamed"] {
-        let bench = approved();
+        let bench = Bench::with_approved();
         let other = beside(&bench);
         let base = bench.git(&["rev-parse", "main"]);
         std::fs::write(other.join("README.md"), "mine\n").unwrap();
@@ -139,7 +139,7 @@ fn a_worktree_of_another_repository_is_not_touched() {
 #[test]
 fn a_worktree_that_is_away_is_set_aside_until_it_is_back() {
     for locked in [true, false] {
-        let bench = approved();
+        let bench = Bench::with_approved();
         let other = beside(&bench);
         if locked {
             bench.git(&["worktree", "lock", other.to_str().unwrap()]);
@@ -158,7 +158,7 @@ fn a_worktree_that_is_away_is_set_aside_until_it_is_back() {
 
 #[test]
 fn a_step_that_fails_takes_those_before_it_back() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let other = bench.scratch("other");
     let path = other.to_str().unwrap();
     bench.git(&["worktree", "add", "-q", "-f", path, "main"]);
@@ -179,7 +179,7 @@ fn a_step_that_fails_takes_those_before_it_back() {
 
 #[test]
 fn a_head_is_not_put_back_on_a_branch_that_somebody_else_moved() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     bench.write("README.md", "mine\n");
     let base = bench.git(&["rev-parse", "main"]);
     let theirs = bench.git(&["commit-tree", "-p", "main", "-m", "theirs", "main^{tree}"]);
@@ -197,7 +197,7 @@ fn a_head_is_not_put_back_on_a_branch_that_somebody_else_moved() {
 
 #[test]
 fn a_landing_of_another_queue_of_the_repository_waits() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let store = baton_core::git::Repository::open(&bench.root()).unwrap();
     let alone = store.alone().unwrap().unwrap();
     let mut command = bench.command(["run", "T-1"]);
@@ -214,7 +214,7 @@ fn a_landing_of_another_queue_of_the_repository_waits() {
 #[test]
 fn a_run_that_is_killed_before_the_move_leaves_nobody_without_a_branch() {
     for next in [&["run", "T-1"][..], &["reject", "T-1"], &["retry", "T-1"]] {
-        let bench = approved();
+        let bench = Bench::with_approved();
         let base = bench.git(&["rev-parse", "main"]);
         bench.write("README.md", "mine\n");
         let kill = "case \"$*\" in *create-reflog*refs/heads/main*) kill -9 $PPID; exit 1 ;; esac";
@@ -239,7 +239,7 @@ fn a_run_that_is_killed_before_the_move_leaves_nobody_without_a_branch() {
 #[test]
 fn a_rebase_or_a_bisect_of_the_target_is_not_pulled_away_from_under() {
     for what in ["rebase", "bisect"] {
-        let bench = approved();
+        let bench = Bench::with_approved();
         let main = bench.git(&["rev-parse", "main"]);
         if what == "rebase" {
             bench.git(&[
@@ -272,7 +272,7 @@ fn a_rebase_or_a_bisect_of_the_target_is_not_pulled_away_from_under() {
 
 #[test]
 fn a_folder_that_cannot_be_written_to_leaves_every_file_as_it_is() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     bench.submit("T-2", "**");
     let text = bench.patch(|root| {
         std::fs::write(root.join("README.md"), "# other\n").unwrap();
@@ -306,7 +306,7 @@ fn a_folder_that_cannot_be_written_to_leaves_every_file_as_it_is() {
 
 #[test]
 fn a_checkout_that_git_gives_up_half_way_is_taken_back() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     // git changes one file and makes another, and cannot go on.
     bench.submit("T-2", "**");
     let text = bench.patch(|root| {
@@ -334,7 +334,7 @@ fn a_checkout_that_git_gives_up_half_way_is_taken_back() {
 
 #[test]
 fn a_checkout_that_a_killed_landing_left_behind_keeps_no_other_up() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let line = ["pr-merge-orchestrator", "--task", "T-1", "--execute"];
     let kill = "case \"$*\" in *create-reflog*refs/heads/main*) kill -9 $PPID; exit 1 ;; esac";
     assert_eq!(with_front(&bench, &line, "", kill).code, -1);

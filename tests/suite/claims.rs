@@ -235,8 +235,7 @@ fn an_id_is_used_once_in_any_case_and_any_state() {
 
 #[test]
 fn stop_is_recorded_refuses_work_and_is_lifted_by_a_person() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.submit("T-2", "src/**");
     bench.baton(["stop", "--reason", "look first"]).expect(0);
     for line in [
@@ -296,8 +295,7 @@ fn no_lease_is_longer_than_a_policy_can_give_and_nobody_looks_all_the_time() {
 
 #[test]
 fn retry_keeps_the_last_attempt_and_has_an_end() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.baton(["retry", "T-1"]).expect(0);
     let kept = bench.task("inbox", "T-1").join("attempts/1");
     for name in ["candidate.json", "draft.patch", "envelopes", "evidence"] {
@@ -317,8 +315,7 @@ fn retry_keeps_the_last_attempt_and_has_an_end() {
 
 #[test]
 fn status_says_for_every_task_what_it_waits_for() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.submit("T-2", "src/**");
     bench.submit("T-3", "src/**");
     bench

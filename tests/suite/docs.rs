@@ -184,8 +184,7 @@ fn the_page_names_every_repair_and_every_refusal() {
 
 #[test]
 fn the_evidence_is_checked_by_hand_as_the_page_says() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.baton(["verify", "T-1"]).expect(0);
     let text = std::fs::read_to_string(top().join("docs/evidence.md")).unwrap();
     let section = text.split("## Checking by hand").nth(1).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::changes::{take, write};
 use crate::signing::{BOB, approvals, lands, sign, waiting};
-use crate::strangers::{landed, verify_wrong};
+use crate::strangers::verify_wrong;
 use crate::support::Bench;
 use serde_json::json;
 
@@ -17,8 +17,7 @@ fn remove(path: &Path) {
 
 /// T-1, landed by its second attempt.
 fn tried_twice() -> Bench {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench
         .baton(["ops", "replan", "--id", "T-1", "--notes", "once more"])
         .expect(0);
@@ -87,12 +86,10 @@ fn what_is_told_of_an_incident_is_what_was_told() {
 
 #[test]
 fn an_approval_that_is_gone_is_missed() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     remove(&approvals(&bench)[0]);
     assert!(verify_wrong(&bench).contains("its file is gone"));
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     remove(&approvals(&bench)[0]);
     let said = bench.baton(["verify", "T-1", "--strict"]).expect(1);
     assert_eq!(said["status"], "UNPROVEN");

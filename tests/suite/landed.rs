@@ -2,14 +2,14 @@
 //! but finishing it.
 
 use crate::moved::actions;
-use crate::races::{approved, at, with_front};
+use crate::races::{at, with_front};
 use crate::support::{Bench, Ran};
 
 const EXECUTE: [&str; 4] = ["pr-merge-orchestrator", "--task", "T-1", "--execute"];
 
 /// T-1, killed right after main moved to its commit.
 fn cut_off() -> (Bench, String) {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let kill = at("update-ref", "kill -9 $PPID; exit 1");
     let run = with_front(&bench, &EXECUTE, "", &kill);
     assert_eq!(run.code, -1, "{}", run.stderr);
@@ -118,7 +118,7 @@ fn failing(bench: &Bench, call: &str) -> Ran {
 
 #[test]
 fn what_fails_after_the_move_does_not_undo_it() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let ran = failing(&bench, "diff-tree");
     ran.expect(0);
     assert_eq!(ran.findings(), ["CHECKOUT_LEFT_ALONE"], "{}", ran.stdout);
@@ -133,7 +133,7 @@ fn what_fails_after_the_move_does_not_undo_it() {
 
 #[test]
 fn a_run_that_fails_after_the_move_says_that_it_landed() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let before = bench.git(&["rev-parse", "main"]);
     // The tree of what landed cannot be read, so that nothing can be compared.
     let ran = failing(&bench, "rev-parse --verify --end-of-options");
@@ -147,7 +147,7 @@ fn a_run_that_fails_after_the_move_says_that_it_landed() {
 
 #[test]
 fn the_same_change_of_another_is_not_taken_for_it() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     bench.submit("T-2", "src/**");
     bench.run_with("T-2", "T-1").expect(0);
     bench.baton(["approve", "T-2"]).expect(0);
@@ -162,7 +162,7 @@ fn the_same_change_of_another_is_not_taken_for_it() {
 
 #[test]
 fn a_branch_that_git_cannot_write_is_no_target_that_moved() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let main = bench.git(&["rev-parse", "main"]);
     let lock = bench.root().join(".git/refs/heads/main.lock");
     std::fs::write(&lock, "").unwrap();

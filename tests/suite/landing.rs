@@ -5,8 +5,7 @@ use crate::support::Bench;
 
 #[test]
 fn an_approved_candidate_lands_and_the_clean_checkout_follows() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let before = bench.git(&["rev-parse", "HEAD"]);
     bench.baton(["approve", "T-1"]).expect(0);
     let done = bench.baton(["run", "T-1"]).expect(0);
@@ -33,8 +32,7 @@ fn an_approved_candidate_lands_and_the_clean_checkout_follows() {
 
 #[test]
 fn without_an_approval_nothing_lands() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let before = bench.git(&["rev-parse", "main"]);
     bench.baton(["run", "T-1"]).expect(0);
     let refused = bench.baton(["pr-merge-orchestrator", "--task", "T-1", "--execute"]);
@@ -101,9 +99,7 @@ fn deleting_and_emptying_are_stopped_and_a_protected_zone_is_for_people() {
 
 #[test]
 fn a_dirty_checkout_is_left_alone_and_said_so() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     let before = bench.git(&["rev-parse", "main"]);
     bench.write("README.md", "my own words\n");
     let ran = bench.baton(["run", "T-1"]);
@@ -164,9 +160,7 @@ fn a_worktree_of_the_target_follows_when_clean_and_is_left_alone_when_not() {
 
 #[test]
 fn another_branch_that_is_checked_out_is_not_touched() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     bench.git(&["checkout", "-q", "-b", "mine"]);
     bench.write("README.md", "my own words\n");
     bench.baton(["run", "T-1"]).expect(0);

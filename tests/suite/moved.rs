@@ -28,9 +28,7 @@ pub(crate) fn actions(bench: &Bench, id: &str) -> Vec<String> {
 
 #[test]
 fn a_change_is_made_anew_and_approved_anew() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     bench.write("README.md", "# meanwhile\n");
     let moved = bench.commit("meanwhile");
     let ran = bench.baton(["run", "T-1"]);
@@ -176,8 +174,7 @@ fn a_conflict_becomes_a_branch_for_review_and_names_the_files() {
 
 #[test]
 fn a_run_that_was_killed_while_making_anew_is_gone_on_with() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.write("README.md", "# meanwhile\n");
     bench.commit("meanwhile");
     let mut child = bench

@@ -127,8 +127,7 @@ fn a_task_is_added_picked_and_closed_as_the_brief_says() {
 
 #[test]
 fn done_is_a_person_s_word_and_never_in_place_of_a_landing() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let refuse = |words: &[&str], code: i32, what: &str| {
         let ran = orch(&bench, words);
         assert_eq!(

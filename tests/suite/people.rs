@@ -20,8 +20,7 @@ fn landed(landing: &Value) -> Bench {
 
 #[test]
 fn the_operator_is_whom_git_would_name() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     // Of several names git takes the last one, and an empty one is none.
     bench.git(&["config", "--replace-all", "user.name", "First"]);
     bench.git(&["config", "--add", "user.name", "  Last  "]);

@@ -7,7 +7,6 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::changes::gate;
 use crate::moved::actions;
 use crate::support::{Bench, Ran, program, ran};
 
@@ -46,18 +45,9 @@ pub(crate) fn at(step: &str, what: &str) -> String {
     )
 }
 
-pub(crate) fn approved() -> Bench {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    let (status, note) = gate(&bench, "T-1", "G5");
-    assert_eq!(status, "PASS", "{note}");
-    bench.baton(["approve", "T-1"]).expect(0);
-    bench
-}
-
 #[test]
 fn a_target_that_moves_between_decision_and_merge_is_never_overwritten() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let real = format!(
         "cd '{}' && git -c user.name=N -c user.email=e@x commit -q --allow-empty -m meanwhile",
         bench.root().display()
@@ -81,7 +71,7 @@ fn a_target_that_moves_between_decision_and_merge_is_never_overwritten() {
 
 #[test]
 fn an_approval_that_is_withdrawn_in_the_middle_stops_the_landing() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let main = bench.git(&["rev-parse", "main"]);
     // It waits for the denial to be there, and not for the task to be blocked: the landing holds that.
     let deny = format!(
@@ -108,7 +98,7 @@ fn an_approval_that_is_withdrawn_in_the_middle_stops_the_landing() {
 
 #[test]
 fn stop_in_the_middle_stops_the_landing() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let main = bench.git(&["rev-parse", "main"]);
     let stop = format!(": > '{}/STOP'", bench.queue().display());
     let run = with_front(&bench, &["run", "T-1"], &at("unpack-objects", &stop), "");
@@ -161,7 +151,7 @@ fn objects_that_are_swapped_land_nowhere() {
 
 #[test]
 fn a_branch_that_is_taken_away_at_once_stops_the_queue() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let other = bench.git(&["commit-tree", "-m", "other", "main^{tree}"]);
     let away = format!(
         "git --git-dir '{}/.git' update-ref refs/heads/main {other}",
@@ -176,7 +166,7 @@ fn a_branch_that_is_taken_away_at_once_stops_the_queue() {
 
 #[test]
 fn a_landing_that_was_overtaken_moves_nothing() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     let main = bench.git(&["rev-parse", "main"]);
     let lock = bench.queue().join("landing.lock");
     // As if its lease had ended, and another landing had taken the lock over.
@@ -300,7 +290,7 @@ fn killed_at(start: &Bench, call: usize) -> bool {
 /// What comes after the last call of git, in `kills.rs`, is killed at moments of chance.
 #[test]
 fn a_landing_that_is_killed_at_any_call_of_git_is_finished_exactly_once() {
-    let start = approved();
+    let start = Bench::with_approved();
     let mut call = 1;
     while killed_at(&start, call) {
         call += 1;
@@ -313,7 +303,7 @@ fn a_landing_that_is_killed_at_any_call_of_git_is_finished_exactly_once() {
 
 #[test]
 fn a_killed_landing_leaves_no_checkout_that_would_undo_it() {
-    let bench = approved();
+    let bench = Bench::with_approved();
     // Killed right after the reference moved: the files are still those of before.
     let run = with_front(
         &bench,

@@ -59,8 +59,7 @@ fn an_edited_policy_decides_nothing_until_it_is_accepted() {
 
 #[test]
 fn every_decision_that_flips_is_listed_and_accepted_by_its_digest() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let stricter = changed(&bench, "stricter.json", with_zone);
     let listed = bench.baton(["policy", "rehearse", &stricter]).expect(1);
     let flip = &listed["flips"][0];

@@ -166,8 +166,7 @@ fn the_words_of_a_task_and_of_a_draft() {
 
 #[test]
 fn what_people_and_tools_say() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     let all = lines("");
     let why = all.as_str();
     let mut said = vec![bench.baton(["approve", "T-1", "--reason", why])];

@@ -369,8 +369,7 @@ const LINES: [&str; 32] = [
 
 #[test]
 fn flags_and_variables() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.submit("T-2", "src/**");
     let mut said = Vec::new();
     let tokens = tokens();

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::signing::lands;
 use crate::support::{Bench, Ran, program, ran};
 
-/// T-1, landed.
-pub(crate) fn landed() -> Bench {
+/// A queue of its own with T-1, landed.
+fn another() -> Bench {
     let bench = Bench::new();
     bench.waiting("T-1");
     bench.baton(["approve", "T-1"]).expect(0);
@@ -100,7 +100,7 @@ const POINTS: [&str; 16] = [
 
 #[test]
 fn a_landed_change_is_proven_strictly_and_in_a_clone_from_one_file() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let said = bench.baton(["verify", "T-1", "--strict"]).expect(0);
     assert_eq!(said["checked"], json!(POINTS));
     assert_eq!((&said["unknown"], &said["wrong"]), (&json!([]), &json!([])));
@@ -129,7 +129,7 @@ fn a_landed_change_is_proven_strictly_and_in_a_clone_from_one_file() {
         (&"UNPROVEN".into(), &json!([]))
     );
     assert!(list(&said, "unknown").contains("pass the one that you trust with --key"));
-    let other = landed();
+    let other = another();
     let said = verify(&clone, &file, &["--key", &self::key(&other)]).expect(1);
     assert!(list(&said, "wrong").contains("key of the log"), "{said}");
     // The branch went back to before the landing.
@@ -140,7 +140,7 @@ fn a_landed_change_is_proven_strictly_and_in_a_clone_from_one_file() {
 
 #[test]
 fn a_kept_checkpoint_is_held_against_the_log_in_a_bundle() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let kept = bench.queue().join("audit/checkpoint");
     let old = bench.scratch("old-checkpoint");
     std::fs::copy(&kept, &old).unwrap();
@@ -149,7 +149,7 @@ fn a_kept_checkpoint_is_held_against_the_log_in_a_bundle() {
     let nowhere = tempfile::tempdir().unwrap();
     let (key, old) = (key(&bench), old.to_str().unwrap());
     verify(nowhere.path(), &file, &["--key", &key, "--against", old]).expect(0);
-    let other = landed();
+    let other = another();
     let foreign = other.queue().join("audit/checkpoint");
     let said = verify(
         nowhere.path(),
@@ -162,7 +162,7 @@ fn a_kept_checkpoint_is_held_against_the_log_in_a_bundle() {
 
 #[test]
 fn folders_that_the_log_does_not_tell_of_are_found() {
-    let start = landed();
+    let start = Bench::with_landed();
     start.submit("T-2", "src/**");
     start.baton(["audit", "verify"]).expect(0);
     let changes: [(&str, fn(&Bench)); 5] = [
@@ -207,7 +207,7 @@ fn folders_that_the_log_does_not_tell_of_are_found() {
 
 #[test]
 fn a_decision_is_checked_under_the_policy_of_its_time() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     // Under this one it would not have landed.
     bench.policy(|policy| {
         let gates = policy["gates"].as_array_mut().unwrap();
@@ -233,7 +233,7 @@ fn a_decision_is_checked_under_the_policy_of_its_time() {
 
 #[test]
 fn what_is_not_committed_is_not_proven() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     bench.git(&["rm", "-q", "--cached", ".autodev_ssot/LOG_KEY.pub"]);
     bench.git(&["commit", "-q", "-m", "without the key"]);
     bench.baton(["verify", "T-1"]).expect(0);
@@ -255,7 +255,7 @@ fn steps_in_another_order_are_found_though_the_log_holds() {
     use baton_core::audit::{Action, Draft};
     use baton_core::policy::Actor;
     use baton_core::state::State;
-    let start = landed();
+    let start = Bench::with_landed();
     let write = |bench: &Bench, action, from, to| {
         let store = Store::open(&bench.root()).unwrap();
         let draft = Draft::new(Actor::Human, action, "baton").unwrap();
@@ -287,11 +287,11 @@ fn steps_in_another_order_are_found_though_the_log_holds() {
 /// The index counts for nothing: what it would say is made from the lines.
 #[test]
 fn a_kept_checkpoint_holds_without_the_index() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let kept = bench.scratch("kept");
     std::fs::copy(bench.queue().join("audit/checkpoint"), &kept).unwrap();
     let kept = kept.to_str().unwrap();
-    let other = landed();
+    let other = another();
     let foreign = other.queue().join("audit/checkpoint");
     let hashes = bench.queue().join("audit/tree/hashes");
     let whole = std::fs::read(&hashes).unwrap();
@@ -314,7 +314,7 @@ fn a_kept_checkpoint_holds_without_the_index() {
 /// The signature on a statement, with openssl alone.
 #[test]
 fn a_statement_is_checked_with_openssl() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let path = bench
         .task("done", "T-1")
         .join("evidence/test-result.dsse.json");
@@ -353,7 +353,7 @@ fn a_statement_is_checked_with_openssl() {
 
 #[test]
 fn verify_writes_nothing() {
-    let bench = landed();
+    let bench = Bench::with_landed();
     let state = || {
         let list = "find . -type f -not -path './.git/*' | sort | xargs -d '\\n' sha256sum";
         let mut shell = Command::new("sh");

@@ -91,9 +91,7 @@ fn a_changed_byte_after_the_approval_keeps_it_from_landing() {
         ("the log", |bench| bench.queue().join("audit/events.ndjson")),
     ];
     for (what, file) in changes {
-        let bench = Bench::new();
-        bench.waiting("T-1");
-        bench.baton(["approve", "T-1"]).expect(0);
+        let bench = Bench::with_approved();
         flip(&file(&bench));
         must_not_land(&bench, what);
     }
@@ -101,8 +99,7 @@ fn a_changed_byte_after_the_approval_keeps_it_from_landing() {
 
 #[test]
 fn evidence_that_is_gone_or_planted_does_not_verify() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.baton(["verify", "T-1"]).expect(0);
     let folder = bench.task("pr", "T-1").join("evidence");
     let wrong = || {
@@ -124,9 +121,7 @@ fn evidence_that_is_gone_or_planted_does_not_verify() {
 
 #[test]
 fn a_changed_or_forged_approval_does_not_count() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     let folder = bench.queue().join("approved");
     let path = std::fs::read_dir(&folder)
         .unwrap()
@@ -152,9 +147,7 @@ fn a_changed_or_forged_approval_does_not_count() {
 
 #[test]
 fn missing_or_exchanged_results_are_no_evidence() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     let gates = kept(&bench, "gate-runner");
     let text = std::fs::read(&gates).unwrap();
     std::fs::remove_file(&gates).unwrap();
@@ -171,9 +164,7 @@ fn missing_or_exchanged_results_are_no_evidence() {
 
 #[test]
 fn a_policy_changed_in_between_voids_the_evidence() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
-    bench.baton(["approve", "T-1"]).expect(0);
+    let bench = Bench::with_approved();
     let path = bench.root().join(".autodev_ssot/POLICY.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(
@@ -215,8 +206,7 @@ fn tampering_before_the_decision_is_d4() {
 
 #[test]
 fn denied_stays_denied() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.baton(["reject", "T-1", "--reason", "no"]).expect(0);
     assert!(bench.task("blocked", "T-1").is_dir());
     bench.baton(["retry", "T-1"]).expect(0);
@@ -234,8 +224,7 @@ fn denied_stays_denied() {
 
 #[test]
 fn an_approval_that_is_over_does_not_count() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.baton(["approve", "T-1", "--for", "1ms"]).expect(0);
     std::thread::sleep(std::time::Duration::from_millis(5));
     let ran = bench.baton(["pr-merge-orchestrator", "--task", "T-1", "--execute"]);
@@ -247,8 +236,7 @@ fn an_approval_that_is_over_does_not_count() {
 
 #[test]
 fn only_a_person_approves_rejects_and_resumes() {
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     for actor in ["openclaw", "cursor", "claude_code", "system"] {
         for line in [
             &["approve", "T-1"][..],
@@ -408,8 +396,7 @@ fn a_later_result_or_a_denial_that_is_taken_away_is_missed() {
         "{decided}"
     );
 
-    let bench = Bench::new();
-    bench.waiting("T-1");
+    let bench = Bench::with_waiting();
     bench.baton(["reject", "T-1"]).expect(0);
     let denial = std::fs::read_dir(bench.queue().join("approved"))
         .unwrap()

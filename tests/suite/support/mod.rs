@@ -3,10 +3,13 @@
 pub(crate) mod model;
 pub(crate) mod remote;
 pub(crate) mod server;
+mod stages;
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use baton_core::audit::{Action, Draft};
 use baton_core::policy::{Actor, Policy};
@@ -20,6 +23,8 @@ pub(crate) fn program() -> PathBuf {
 /// A repository in a temporary folder; HOME is empty and no configuration of the user is read.
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
+    /// What this is a copy of, for the next test that begins so.
+    original: Option<Arc<Self>>,
 }
 
 /// What a run gave.
@@ -71,12 +76,18 @@ impl Bench {
     pub(crate) fn bare() -> Self {
         let bench = Self {
             folder: tempfile::tempdir().unwrap(),
+            original: None,
         };
         std::fs::create_dir(bench.root()).unwrap();
         std::fs::create_dir(bench.home()).unwrap();
         bench.git(&["init", "-q", "-b", "main"]);
-        bench.git(&["config", "user.name", "Op"]);
-        bench.git(&["config", "user.email", "op@baton.example"]);
+        let person = "[user]\n\tname = Op\n\temail = op@baton.example\n";
+        let mut config = std::fs::OpenOptions::new();
+        let mut config = config
+            .append(true)
+            .open(bench.root().join(".git/config"))
+            .unwrap();
+        config.write_all(person.as_bytes()).unwrap();
         bench.write("README.md", "# demo\n");
         bench.write("src/app.sh", "echo 1\n");
         bench.write("Makefile", "check:\n\t@sh -n src/app.sh\ntest:\n\t@test \"$$(sh src/app.sh)\" != broken && echo '1 passed, 0 failed' || { echo '0 passed, 1 failed'; exit 1; }\n");
@@ -137,7 +148,10 @@ impl Bench {
             .status()
             .unwrap();
         assert!(copied.success());
-        Self { folder }
+        Self {
+            folder,
+            original: None,
+        }
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -235,7 +249,6 @@ impl Bench {
         input: &[u8],
         arguments: I,
     ) -> Ran {
-        use std::io::Write;
         let mut child = self
             .command(arguments)
             .stdin(std::process::Stdio::piped())

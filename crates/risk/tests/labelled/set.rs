@@ -107,23 +107,22 @@ pub(crate) fn judge(cases: &[Case], book: &RuleBook<'_>) -> Vec<Judged> {
         .collect()
 }
 
-fn one(case: &Case, book: &RuleBook<'_>, store: &ObjectStore, base: &Oid, new: &Oid) -> Judged {
+fn one(case: &Case, book: &RuleBook<'_>, store: &ObjectStore, base: &Made, new: &Made) -> Judged {
     let scope = (!case.scope.is_empty()).then(|| Scope {
         target_files: Vec::new(),
         allow_patch_on_files: case.scope.clone(),
         deny_paths_glob: Vec::new(),
     });
     let scan = || {
-        let (base_tree, tree) = (store.tree_of(base)?, store.tree_of(new)?);
-        let patch = store.patch_between(&base_tree, &tree)?;
+        let patch = store.patch_between(&base.tree, &new.tree)?;
         let limits = candidate::limits(book_policy(book));
-        let listing = store.raw_between(&base_tree, &tree)?;
+        let listing = store.raw_between(&base.tree, &new.tree)?;
         candidate::check_reading(&patch, &listing, &limits)?;
         let subject = Subject {
             store,
-            base,
-            base_tree: &base_tree,
-            tree: &tree,
+            base: &base.commit,
+            base_tree: &base.tree,
+            tree: &new.tree,
             patch: &patch,
             checkout: None,
             matched: candidate::Match::Clean,
@@ -153,8 +152,14 @@ fn book_policy<'b>(book: &'b RuleBook<'_>) -> &'b Policy {
     book.policy()
 }
 
+/// A commit of the repository.
+struct Made {
+    commit: Oid,
+    tree: Oid,
+}
+
 /// Makes the repository in one go.
-fn build(folder: &Path, cases: &[Case]) -> Vec<(Oid, Oid)> {
+fn build(folder: &Path, cases: &[Case]) -> Vec<(Made, Made)> {
     git(folder, &["init", "-q"], b"");
     let mut stream = Vec::new();
     let mut mark = 0_usize;
@@ -185,23 +190,26 @@ fn build(folder: &Path, cases: &[Case]) -> Vec<(Oid, Oid)> {
     git(folder, &["fast-import", "--quiet"], &stream);
     let listing = git(
         folder,
-        &["for-each-ref", "--format=%(refname) %(objectname)"],
+        &["for-each-ref", "--format=%(refname) %(objectname) %(tree)"],
         b"",
     );
-    let ids: BTreeMap<String, Oid> = String::from_utf8(listing)
+    let mut made: BTreeMap<String, Made> = String::from_utf8(listing)
         .unwrap()
         .lines()
         .map(|line| {
-            let (name, id) = line.split_once(' ').unwrap();
-            (name.to_owned(), Oid::parse(id).unwrap())
+            let mut words = line.split(' ');
+            let name = words.next().unwrap().to_owned();
+            let mut id = || Oid::parse(words.next().unwrap()).unwrap();
+            let (commit, tree) = (id(), id());
+            (name, Made { commit, tree })
         })
         .collect();
-    let id = |name: String| ids[&name].clone();
+    let mut of = |name: String| made.remove(&name).unwrap();
     (0..cases.len())
         .map(|at| {
             (
-                id(format!("refs/heads/base{at}")),
-                id(format!("refs/heads/new{at}")),
+                of(format!("refs/heads/base{at}")),
+                of(format!("refs/heads/new{at}")),
             )
         })
         .collect()
