@@ -60,6 +60,7 @@ mod signing_keys;
 mod skill_docs;
 mod skill_install;
 mod skill_pack;
+mod stages;
 mod strangers;
 mod streams;
 mod support;

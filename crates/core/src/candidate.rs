@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use baton_patch::{Limits, raw};
 
-use crate::git::{ObjectStore, Oid, Repository, at_one_time};
+use crate::git::{ObjectStore, Oid, Repository, TemporaryIndex, at_one_time};
 use crate::policy::{Actor, Policy};
 use crate::problem::Problem;
 use crate::task::TaskId;
@@ -201,6 +201,18 @@ pub fn propose(
     patch: &[u8],
     limits: &Limits,
 ) -> Result<Proposal, Problem> {
+    is_text(patch, limits)?;
+    let start = start(store, base)?;
+    applied(store, base, start, patch, limits)
+}
+
+/// An index that holds the base, and the base's tree.
+fn start(store: &ObjectStore, base: &Oid) -> Result<(TemporaryIndex, Oid), Problem> {
+    at_one_time(|| store.index_of(base), || store.tree_of(base))
+}
+
+/// Refuses what is too much or nothing at all.
+fn is_text(patch: &[u8], limits: &Limits) -> Result<(), Problem> {
     if patch.len() > limits.bytes {
         return Err(too_large(patch.len(), limits));
     }
@@ -208,10 +220,20 @@ pub fn propose(
         return Err(Problem::fail("PATCH_EMPTY", "the patch is empty")
             .hint("make one with `git diff --binary`, against the task's base commit"));
     }
+    Ok(())
+}
+
+/// What comes of a patch upon an index that holds the base.
+fn applied(
+    store: &ObjectStore,
+    base: &Oid,
+    (index, base_tree): (TemporaryIndex, Oid),
+    patch: &[u8],
+    limits: &Limits,
+) -> Result<Proposal, Problem> {
     let normalized = baton_patch::parse(patch, limits)
         .err()
         .map(|refusal| refusal.to_string());
-    let (index, base_tree) = at_one_time(|| store.index_of(base), || store.tree_of(base))?;
     store
         .apply(&index, patch)
         .map_err(|problem| match &normalized {
@@ -245,7 +267,7 @@ pub fn propose_files(
     files: &[NewFile<'_>],
     limits: &Limits,
 ) -> Result<Proposal, Problem> {
-    let (index, base_tree) = at_one_time(|| store.index_of(base), || store.tree_of(base))?;
+    let (index, base_tree) = start(store, base)?;
     let entries = files.iter().map(|file| {
         let mode = if file.is_executable {
             "100755"
@@ -396,16 +418,21 @@ pub fn verify(
             &candidate.patch_sha256,
         ));
     }
-    let base = repository.commit(&candidate.base)?;
-    let base_tree = repository.tree_of(&base)?;
-    if base_tree.as_str() != candidate.base_tree {
+    is_text(patch, limits)?;
+    let base = Oid::parse(&candidate.base)?;
+    let start = match start(store, &base) {
+        Ok(start) => start,
+        // That the base is gone is told better than by what git says of it there.
+        Err(problem) => return Err(repository.commit(&candidate.base).err().unwrap_or(problem)),
+    };
+    if start.1.as_str() != candidate.base_tree {
         return Err(changed(
             "the base's tree",
-            base_tree.as_str(),
+            start.1.as_str(),
             &candidate.base_tree,
         ));
     }
-    let again = propose(store, &base, patch, limits)?;
+    let again = applied(store, &base, start, patch, limits)?;
     if again.tree.as_str() != candidate.tree {
         return Err(changed(
             "the tree that the patch makes",

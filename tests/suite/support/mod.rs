@@ -3,7 +3,6 @@
 pub(crate) mod model;
 pub(crate) mod remote;
 pub(crate) mod server;
-mod stages;
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -24,7 +23,7 @@ pub(crate) fn program() -> PathBuf {
 pub(crate) struct Bench {
     folder: tempfile::TempDir,
     /// What this is a copy of, for the next test that begins so.
-    original: Option<Arc<Self>>,
+    pub(crate) original: Option<Arc<Self>>,
 }
 
 /// What a run gave.

@@ -1,6 +1,7 @@
 //! The user's repository: finding it and reading from it.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::{Call, place};
 use crate::masking;
@@ -49,6 +50,8 @@ pub struct Repository {
     /// The top folder of the checkout.
     pub root: PathBuf,
     pub(super) git_dir: PathBuf,
+    /// Where its objects lie and how they are named, once somebody asked.
+    objects: OnceLock<(PathBuf, String)>,
 }
 
 /// Why nothing can be done at a place: there is no repository, or one without a checkout.
@@ -98,10 +101,16 @@ impl Repository {
                 .output("finding the repository")?;
             place(&line)
         };
-        Ok(Self {
-            root: root.to_owned(),
+        Ok(Self::at(root.to_owned(), git_dir))
+    }
+
+    /// The repository of a checkout whose git folder is known.
+    pub(super) fn at(root: PathBuf, git_dir: PathBuf) -> Self {
+        Self {
+            root,
             git_dir,
-        })
+            objects: OnceLock::new(),
+        }
     }
 
     pub(super) fn call(&self) -> Call {
@@ -113,6 +122,9 @@ impl Repository {
     /// # Errors
     /// `GIT_FAILED`.
     pub fn objects(&self) -> Result<(PathBuf, String), Problem> {
+        if let Some(known) = self.objects.get() {
+            return Ok(known.clone());
+        }
         let answer = self
             .call()
             .args(["rev-parse", "--show-object-format"])
@@ -129,7 +141,8 @@ impl Repository {
                 )
             })?;
         let folder = place(folder.strip_prefix(b"\n").unwrap_or(folder));
-        Ok((folder, String::from_utf8_lossy(format).into_owned()))
+        let found = (folder, String::from_utf8_lossy(format).into_owned());
+        Ok(self.objects.get_or_init(|| found).clone())
     }
 
     /// Resolves a revision to a commit. A branch of that name goes before a tag: a tag called `main`

@@ -151,10 +151,7 @@ impl Repository {
     /// The worktree that belongs to the shared folder itself; none in a bare repository. git does not
     /// keep where it is, unless `core.worktree` says so.
     fn main_worktree(&self, common: &Path) -> Result<Option<Worktree>, Problem> {
-        let main = Self {
-            root: common.to_owned(),
-            git_dir: common.to_owned(),
-        };
+        let main = Self::at(common.to_owned(), common.to_owned());
         let settings = main
             .call()
             .args(["config", "-z", "--get-regexp", "^core\\.(bare|worktree)$"])
@@ -248,10 +245,7 @@ fn worktree(git_dir: &Path, common: &Path, folder: PathBuf, place: Place) -> Wor
         Place::Away | Place::Foreign => common.to_owned(),
     };
     Worktree {
-        checkout: Repository {
-            root,
-            git_dir: git_dir.to_owned(),
-        },
+        checkout: Repository::at(root, git_dir.to_owned()),
         folder,
         place,
         branch: None,

@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use super::Bench;
+use crate::changes::gate;
+use crate::signing::lands;
+use crate::support::Bench;
 
 /// A bench that is there as long as a copy of it is used.
 type Shared = Mutex<Weak<Bench>>;
@@ -18,7 +20,7 @@ impl Bench {
         copied(&WAITING, || {
             let bench = Self::new();
             bench.waiting("T-1");
-            let (status, note) = crate::changes::gate(&bench, "T-1", "G5");
+            let (status, note) = gate(&bench, "T-1", "G5");
             assert_eq!(status, "PASS", "{note}");
             bench
         })
@@ -37,7 +39,7 @@ impl Bench {
     pub(crate) fn with_landed() -> Self {
         copied(&LANDED, || {
             let bench = Self::with_approved();
-            crate::signing::lands(&bench);
+            lands(&bench);
             bench
         })
     }
