@@ -261,6 +261,28 @@ fn what_is_signed_by_another_key_or_for_something_else_is_refused() {
 }
 
 #[test]
+fn a_signer_that_was_written_into_the_checkout_by_hand_is_none() {
+    let bench = waiting(json!([rule(json!({}))]), two);
+    let file = ".autodev_ssot/ALLOWED_SIGNERS";
+    let text = std::fs::read_to_string(bench.root().join(file)).unwrap();
+    let own = format!("{text}{ADA} {}\n", public(&key(&bench, "own")));
+    bench.write(file, &own);
+    assert_eq!(code(&sign(&bench, ADA, "own")), "SIGNERS_DIFFER");
+    assert_eq!(code(&sign(&bench, ADA, "ada")), "SIGNERS_DIFFER");
+    bench.write(file, &text);
+    sign(&bench, ADA, "ada").expect(0);
+    bench.write(file, &own);
+    let said = does_not_land(&bench);
+    assert!(said.contains("is not the one on main"), "{said}");
+    assert!(said.contains("git restore --source main"), "{said}");
+    // On the branch somebody answers for it.
+    bench.commit("a new key");
+    sign(&bench, ADA, "own").expect(0);
+    bench.write(file, &text);
+    assert_eq!(code(&sign(&bench, ADA, "ada")), "SIGNERS_DIFFER");
+}
+
+#[test]
 fn a_key_that_is_revoked_takes_its_approvals_with_it() {
     let bench = waiting(json!([rule(json!({}))]), two);
     sign(&bench, ADA, "ada").expect(0);

@@ -84,6 +84,25 @@ impl Signers {
         digest::sha256(format!("{} {revoked}", digest::sha256(&self.allowed)).as_bytes())
     }
 
+    /// Demands the committed file of keys that count, where there is one: whoever can write in the checkout
+    /// could let a key of their own speak for somebody.
+    ///
+    /// # Errors
+    /// `SIGNERS_DIFFER`.
+    pub(crate) fn check_allowed(
+        &self,
+        committed: Option<&[u8]>,
+        branch: &str,
+    ) -> Result<(), Problem> {
+        if committed.is_none_or(|committed| committed == self.allowed) {
+            return Ok(());
+        }
+        let why = format!("{ALLOWED} in the checkout is not the one on {branch}");
+        Err(Problem::fail("SIGNERS_DIFFER", why).hint(format!(
+            "look at what differs: git diff {branch} -- {SSOT}/{ALLOWED}; put it back: git restore --source {branch} {SSOT}/{ALLOWED}; one that is meant so is committed to {branch} first"
+        )))
+    }
+
     /// Demands that every key which the committed file revokes is revoked here too.
     ///
     /// # Errors

@@ -375,9 +375,9 @@ impl<'a> Way<'a> {
     }
 
     /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
-    /// (a moved base, a forge that does not answer, another holder) is no incident and stays where it is.
+    /// (a moved base, a forge that does not answer, another holder, a file for an operator to mend) is no incident and stays where it is.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 22] = [
+        const WAITS: [&str; 24] = [
             "FILE_EXISTS",
             "BASE_MOVED",
             "BRANCH_EXISTS",
@@ -393,6 +393,8 @@ impl<'a> Way<'a> {
             "PUSH_FAILED",
             "REMOTE_MISSING",
             "REMOTE_REFUSED",
+            "SIGNERS_DIFFER",
+            "SIGNERS_INVALID",
             "SIGNING_FAILED",
             "TARGET_MISSING",
             "TOKEN_MISSING",

@@ -5,7 +5,7 @@ use crate::envelope::{ApprovalEntry, ApprovalState, ToolClass};
 use crate::manifest::SSOT;
 use crate::policy::Actor;
 use crate::problem::Problem;
-use crate::signers::{self, REVOKED, Signers};
+use crate::signers::{self, ALLOWED, REVOKED, Signers};
 use crate::store::RECENT;
 use crate::{accepted, clock};
 
@@ -55,11 +55,12 @@ impl Session {
         }
     }
 
-    /// The keys that may sign approvals; they lie beside the policy. None where nobody may. What the branch
-    /// that changes land on revokes is revoked, whatever was done to the checkout.
+    /// The keys that may sign approvals; they lie beside the policy. None where nobody may. Where the branch
+    /// that changes land on has them they are its keys, and what it revokes is revoked, whatever was done to
+    /// the checkout.
     ///
     /// # Errors
-    /// `SIGNERS_INVALID`.
+    /// `SIGNERS_DIFFER`, `SIGNERS_INVALID`.
     pub fn signers(&self) -> Result<Option<Signers>, Problem> {
         let Some(signers) = Signers::read(&self.policy_folder())? else {
             return Ok(None);
@@ -69,9 +70,11 @@ impl Session {
             return Ok(Some(signers));
         };
         if let Some(tip) = repository.tip(target)? {
-            let path = format!("{SSOT}/{REVOKED}");
-            let committed = repository.file_at(&tip, &path, signers::MAX_BYTES)?;
-            signers.check_revoked(committed.as_deref(), target)?;
+            let committed = |name: &str| {
+                repository.file_at(&tip, &format!("{SSOT}/{name}"), signers::MAX_BYTES)
+            };
+            signers.check_allowed(committed(ALLOWED)?.as_deref(), target)?;
+            signers.check_revoked(committed(REVOKED)?.as_deref(), target)?;
         }
         Ok(Some(signers))
     }
