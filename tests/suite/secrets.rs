@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::changes::{rules, take, write};
+use crate::signing::lands;
 use crate::support::{Bench, Ran};
 
 /// Made-up secrets of fifty kinds, each as a line of code, and what of it must not be found anywhere.
@@ -205,4 +207,42 @@ fn a_secret_in_a_line_that_is_refused_is_masked() {
     assert!(!found.stdout.contains(&key) && !found.stderr.contains(&key));
     let log = std::fs::read(bench.queue().join("audit/events.ndjson")).unwrap();
     assert!(!String::from_utf8_lossy(&log).contains(&key));
+}
+
+#[test]
+fn a_rule_that_fits_what_baton_writes_blinds_no_decision() {
+    let start = Bench::new();
+    let key = format!("key = 'AKIA{}'\n", "QYLPMN5HFIQR7XYA");
+    for regex in [
+        "(?i)secret_\\w+",
+        "\\b[0-9a-f]{40}\\b",
+        "\\b[0-9a-f]{64}\\b",
+        "EVT-[0-9a-f-]+",
+        "(?i)\\w+_attempt\\b",
+    ] {
+        let bench = start.copy();
+        let own = format!("[[rules]]\nid = 'ours'\nregex = '''{regex}'''\n");
+        bench.write(".autodev_ssot/OWN.toml", &own);
+        let sha256 = baton_core::digest::sha256(own.as_bytes());
+        bench.policy(|policy| {
+            let files = policy["secret_rules"]["files"].as_array_mut().unwrap();
+            files.push(json!({"path": "OWN.toml", "sha256": sha256}));
+        });
+        let honest = take(&bench, "T-1", write("src/app.sh", "echo 2\n"));
+        assert!(bench.task("pr", "T-1").exists(), "{regex}: {honest:?}");
+        assert_eq!(
+            take(&bench, "T-2", write("src/a.py", &key)).code,
+            4,
+            "{regex}"
+        );
+        assert!(rules(&bench, "T-2").contains(&"D3".to_owned()), "{regex}");
+        bench.baton(["approve", "T-1"]).expect(0);
+        lands(&bench);
+        bench.baton(["audit", "verify"]).expect(0);
+        assert_eq!(
+            bench.baton(["verify", "T-1"]).json()["status"],
+            "VERIFIED",
+            "{regex}"
+        );
+    }
 }

@@ -19,6 +19,18 @@ pub fn fresh(prefix: &str, now: SystemTime) -> Result<String, Problem> {
     Ok(format!("{prefix}-{millis:012x}-{}", random_hex()?))
 }
 
+/// Whether a text is such an id of a line of the log.
+#[must_use]
+pub fn is_event(text: &str) -> bool {
+    let is_hex = |part: &str, most: usize| {
+        part.len() == most && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let parts = text
+        .strip_prefix("EVT-")
+        .and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(millis, random)| is_hex(millis, 12) && is_hex(random, 16))
+}
+
 /// 64 random bits in hex.
 ///
 /// # Errors

@@ -126,8 +126,11 @@ impl Bench {
         let kept = self.queue().join("policies").join(&sha256);
         std::fs::create_dir_all(&kept).unwrap();
         std::fs::write(kept.join("POLICY.json"), policy).unwrap();
-        let rules = "SECRET_RULES.toml";
-        std::fs::copy(folder.join(rules), kept.join(rules)).unwrap();
+        for rules in ["SECRET_RULES.toml", "OWN.toml"] {
+            if folder.join(rules).exists() {
+                std::fs::copy(folder.join(rules), kept.join(rules)).unwrap();
+            }
+        }
         let store = baton_core::store::Store::open(&self.root()).unwrap();
         let draft = Draft::new(Actor::Human, Action::PolicyAccepted, "baton").unwrap();
         let draft = draft.meta("policy_sha256", sha256.clone());
