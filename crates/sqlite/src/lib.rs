@@ -17,7 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use baton_core::store::Driver;
 use baton_core::store::database::{Database, DatabaseLock, Row};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension, TransactionBehavior, params,
+};
 
 use locks::Locks;
 
@@ -44,22 +46,13 @@ struct Sqlite {
 fn connect(address: &str, root: &Path, make: bool) -> io::Result<Arc<dyn Database>> {
     let path = root.join(address.strip_prefix(SCHEME).unwrap_or(address));
     let path = resolved(&path)?;
-    // Whoever may read it may read the log's key.
-    let opened = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(make)
-        .mode(0o600)
-        .open(&path)?;
-    let mode = opened.metadata()?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let why = format!(
-            "{} has mode {mode:03o}, expected 600: chmod 600 it",
-            path.display()
-        );
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    prepare(&path, make)?;
+    // SQLite opens the file by itself, and makes none.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+    if connection.is_readonly(MAIN_DB).map_err(failed)? {
+        return Err(refused(&path, "cannot be written to by this account"));
     }
-    let connection = Connection::open(&path).map_err(failed)?;
     let set = |connection: &Connection| {
         connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -72,6 +65,40 @@ fn connect(address: &str, root: &Path, make: bool) -> io::Result<Arc<dyn Databas
         locks: Locks::beside(&path)?,
         seen: Mutex::new(None),
     }))
+}
+
+/// Makes the file where there is none, and refuses one that others may read: whoever may, may read the log's
+/// key.
+///
+/// A file that is there is never opened here. Closing any descriptor of a file takes all locks of this process
+/// off it, those of its connections too; the next client would then take the log of writes away under them.
+fn prepare(path: &Path, make: bool) -> io::Result<()> {
+    // Of two threads the second one must not have its connection before the first one's descriptor is closed.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if make {
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
+        match made {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    match path.symlink_metadata()?.mode() & 0o777 {
+        mode if mode & 0o077 != 0 => {
+            let why = format!("has mode {mode:03o}, expected 600: chmod 600 it");
+            Err(refused(path, &why))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(path: &Path, why: &str) -> io::Error {
+    let why = format!("{} {why}", path.display());
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
 /// The file's folder with no link left in it, so that every process finds the same locks beside the file.
@@ -281,10 +308,75 @@ fn failed(error: rusqlite::Error) -> io::Error {
             (SQLITE_CONSTRAINT_FOREIGNKEY, _) => NotFound,
             (_, ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => TimedOut,
             (_, ErrorCode::DiskFull) => StorageFull,
-            (_, ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => PermissionDenied,
+            (_, ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                PermissionDenied
+            }
             _ => Other,
         },
         None => Other,
     };
     io::Error::new(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may")]
+
+    use super::*;
+    use std::process::Command;
+
+    const OTHER: &str = "BATON_TEST_OTHER_CLIENT";
+
+    /// What another process does: reads, and closes the file as the last one would.
+    #[test]
+    #[ignore = "run by the test below, in a process of its own"]
+    fn other_client() {
+        let Some(path) = std::env::var_os(OTHER) else {
+            return;
+        };
+        let connection = Connection::open(path).unwrap();
+        let count = connection.query_row("SELECT count(*) FROM entry", [], |row| row.get(0));
+        assert!(count.unwrap_or(0i64) > 0);
+        connection.close().unwrap();
+    }
+
+    #[test]
+    fn another_client_that_ends_takes_no_write_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("{SCHEME}{}", folder.path().join("queue.db").display());
+        let database = connect(&address, folder.path(), true).unwrap();
+        database.migrate().unwrap();
+        // The same process may open it again, as `baton init` and a copy do.
+        drop(connect(&address, folder.path(), true).unwrap());
+        let wal = folder.path().join("queue.db-wal");
+        let before = wal.symlink_metadata().unwrap();
+        let other = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "tests::other_client"])
+            .env(OTHER, folder.path().join("queue.db"))
+            .output()
+            .unwrap();
+        assert!(other.status.success(), "{other:?}");
+        let after = wal.symlink_metadata().unwrap();
+        assert_eq!(before.ino(), after.ino(), "the log of writes was replaced");
+        database.put(1, "STOP", b"", false).unwrap();
+        let again = Connection::open(folder.path().join("queue.db")).unwrap();
+        let count = again.query_row("SELECT count(*) FROM entry", [], |row| row.get(0));
+        assert_eq!(count, Ok(2i64));
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused_and_none_is_made_unasked() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.db");
+        let address = format!("{SCHEME}{}", path.display());
+        let missing = connect(&address, folder.path(), false).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        drop(connect(&address, folder.path(), true).unwrap());
+        let made = path.symlink_metadata().unwrap().mode() & 0o777;
+        assert_eq!(made, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let open = connect(&address, folder.path(), false).unwrap_err();
+        assert!(open.to_string().contains("has mode 644"), "{open}");
+    }
 }
