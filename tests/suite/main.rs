@@ -16,6 +16,7 @@ mod audit_proofs;
 mod audit_reading;
 mod batch;
 mod before;
+mod beside;
 mod bundles;
 mod by_hand;
 mod changes;

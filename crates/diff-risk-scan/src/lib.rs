@@ -112,7 +112,7 @@ fn scan_task(session: &Session) -> Result<(RiskReport, Vec<Artifact>), Problem> 
         patch: &bytes,
         checkout: Some(session.root()?),
         matched: candidate.matched,
-        said: b"",
+        given: b"",
     };
     let report = baton_risk::scan_candidate(&subject, &book, Some(&scope))?;
     book.leave();
@@ -142,25 +142,11 @@ fn scan_file(
         patch: &proposal.patch,
         checkout: Some(session.root()?),
         matched: Match::Clean,
-        said: before_files(&bytes),
+        given: &bytes,
     };
     let report = baton_risk::scan_candidate(&subject, &book, None)?;
     book.leave();
     Ok((report, vec![named(path, &proposal)]))
-}
-
-/// The text before the first file of a patch, such as the words of a mail.
-fn before_files(patch: &[u8]) -> &[u8] {
-    const BEGINS: [&[u8]; 3] = [b"diff --git ", b"--- ", b"Index: "];
-    let mut at = 0;
-    while let Some(rest) = patch.get(at..).filter(|rest| !rest.is_empty()) {
-        if BEGINS.iter().any(|begin| rest.starts_with(begin)) {
-            break;
-        }
-        let feed = rest.iter().position(|byte| *byte == b'\n');
-        at += feed.map_or(rest.len(), |feed| feed + 1);
-    }
-    patch.get(..at).unwrap_or_default()
 }
 
 /// Names the candidate of a patch that lies in no queue, so that a decision can tell whether scan

@@ -25,6 +25,8 @@ pub(crate) struct Subject {
     scope: Option<Scope>,
     /// The task that it would be of, where it is gated ahead.
     ahead: Option<String>,
+    /// The bare patch as it was given; a task's was judged when it was drafted.
+    given: Vec<u8>,
     /// What the bare patch was called.
     called: String,
     /// Keeps a throw-away object store until the gates are done.
@@ -80,6 +82,7 @@ impl Subject {
             called: "draft.patch".to_owned(),
             objects,
             patch,
+            given: Vec::new(),
             _folder: None,
         };
         Ok((book, subject))
@@ -106,6 +109,7 @@ impl Subject {
             shown => shown.to_owned(),
         };
         let subject = Self {
+            given: bytes,
             _folder: Some(folder),
             ..Self::proposed(objects, proposal, called)
         };
@@ -137,6 +141,7 @@ impl Subject {
             task: None,
             called,
             objects,
+            given: Vec::new(),
             _folder: None,
         }
     }
@@ -176,7 +181,7 @@ impl Subject {
             tree: &self.tree,
             patch: &self.patch,
             checkout: Some(session.root()?),
-            said: b"",
+            given: &self.given,
             matched: self
                 .task
                 .as_ref()

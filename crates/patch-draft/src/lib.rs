@@ -172,6 +172,7 @@ fn plan(session: &Session, arguments: &Arguments, task: &TaskFolder) -> Result<O
             }
             let (_folder, objects) = ObjectStore::temporary(ground.repository)?;
             let (proposal, _) = proposal(session, &drafted, &ground, &objects)?;
+            drop(check_sources(session, task, &drafted, &proposal)?);
             session.check_not_denied(&candidate(session, task, &drafted, &proposal)?)?;
         }
     }
@@ -230,6 +231,32 @@ fn proposal<'d>(
     Ok((proposal, notes.as_deref()))
 }
 
+/// Refuses a patch that takes content out of a file that the task may not touch: the candidate would hold the
+/// content, and no word of where it is from. In shadow mode that is said, and nothing is refused.
+fn check_sources(
+    session: &Session,
+    task: &TaskFolder,
+    drafted: &Drafted,
+    proposal: &Proposal,
+) -> Result<Vec<Finding>, Problem> {
+    let Some(Said::Patch { patch, .. }) = &drafted.said else {
+        return Ok(Vec::new());
+    };
+    let scope = session.store()?.asked(task)?.scope;
+    let mut findings = baton_risk::judge_sources(patch, &proposal.changed, session, &scope)?;
+    if findings.is_empty() || session.is_shadow()? {
+        return Ok(findings);
+    }
+    let first = findings.remove(0);
+    let message = format!(
+        "the patch copies from a file that the task may not touch: {}",
+        first.message
+    );
+    Err(Problem::zero_stop(first.code, message)
+        .hint("where everybody may read that file, give the copy as a new file: git diff --no-renames")
+        .with_findings(findings))
+}
+
 fn candidate(
     session: &Session,
     task: &TaskFolder,
@@ -256,6 +283,7 @@ fn propose(
     let objects = session.store()?.objects(ground.repository)?;
     let kept = |problem| keep::refused(task, &drafted.text, problem);
     let (proposal, notes) = proposal(session, drafted, ground, &objects).map_err(kept)?;
+    let spared = check_sources(session, task, drafted, &proposal).map_err(kept)?;
     let notes = notes.map(|notes| plain(session, notes)).transpose()?;
     let candidate = candidate(session, task, drafted, &proposal)?;
     session.check_not_denied(&candidate).map_err(kept)?;
@@ -291,7 +319,8 @@ fn propose(
         .artifacts(artifacts)
         .findings(normalized(&proposal))
         .findings(keep::repaired(drafted.repairs()))
-        .findings(drafted.findings.clone());
+        .findings(drafted.findings.clone())
+        .findings(spared);
     let opinion = opinion::read(notes.as_deref().unwrap_or_default());
     outcome = outcome.findings(opinion.findings);
     for (name, value) in producer::meta(&drafted.attempts) {

@@ -17,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beside;
 mod binary;
 mod conflict;
 mod cursor;
@@ -32,6 +33,7 @@ pub mod raw;
 mod refusal;
 mod section;
 
+pub use beside::{Beside, beside};
 pub use hunk::{Hunk, HunkLine, LineKind, SideText};
 pub use limits::Limits;
 pub use model::{Body, Change, Mode, Op, Patch, Section};

@@ -229,7 +229,7 @@ fn scan(
             patch: &patch,
             checkout: None,
             matched: candidate::Match::Clean,
-            said: b"",
+            given: b"",
         };
         baton_risk::scan_candidate(&subject, book, None).map(Some)
     };

@@ -24,6 +24,8 @@ pub struct ScanFile<'p> {
     /// Where the base holds what a new file holds, byte for byte, where a repository could be asked: a copy is
     /// one however the patch writes it.
     pub origins: Vec<Vec<u8>>,
+    /// Denied files of the base of which a new file holds the most, where a repository could be asked.
+    pub near: Vec<Vec<u8>>,
     /// The whole old file, where a repository could be asked.
     pub old: Option<Vec<u8>>,
     /// The size of the old file, where a repository could be asked, in bytes.
@@ -39,6 +41,8 @@ pub struct ScanInput<'p> {
     pub files: Vec<ScanFile<'p>>,
     /// The text around the sections.
     pub around: Vec<&'p [u8]>,
+    /// The files that the text, as it was given, takes content from; a candidate's own patch names none.
+    pub sources: Vec<Vec<u8>>,
     /// What the repository holds besides, where one could be asked.
     pub surroundings: Option<Surroundings>,
 }
@@ -64,6 +68,7 @@ impl<'p> ScanInput<'p> {
         Self {
             files,
             around: vec![patch.prologue, patch.trailer],
+            sources: Vec::new(),
             surroundings: None,
         }
     }
@@ -137,6 +142,7 @@ fn file<'p>(section: &'p Section<'p>) -> ScanFile<'p> {
     };
     ScanFile {
         origins: Vec::new(),
+        near: Vec::new(),
         section,
         op: section.op,
         replaced: None,

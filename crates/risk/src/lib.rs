@@ -81,6 +81,7 @@ pub use explain::{Explained, explain, names};
 pub use input::{ScanFile, ScanInput};
 pub use look_alike::drawn_like;
 pub use masking::{MASKER, masked};
+pub use places::judge_sources;
 pub use summary::{DiffSummary, FileSummary, RuleHit, SummarySource};
 
 use hit::Hit;
@@ -170,8 +171,9 @@ pub struct Subject<'a> {
     pub checkout: Option<&'a Path>,
     /// How near the proposer's text was to the change.
     pub matched: Match,
-    /// What the given text says before its first file, of which the canonical patch holds nothing.
-    pub said: &'a [u8],
+    /// The text that was given, where it is at hand: of the words around its files and of the sources of its
+    /// copies the canonical patch holds nothing.
+    pub given: &'a [u8],
 }
 
 /// Scans a candidate: its canonical patch, and from its trees and the checkout what the text does
@@ -188,7 +190,9 @@ pub fn scan_candidate(
     let patch = baton_patch::parse(subject.patch, &limits)
         .map_err(|refusal| candidate::refused(&refusal))?;
     let mut input = ScanInput::from_patch(&patch);
-    input.around.push(subject.said);
+    let beside = baton_patch::beside(subject.given);
+    input.around.extend(beside.around);
+    input.sources = beside.sources;
     surroundings::ask(
         &mut input,
         subject.store,

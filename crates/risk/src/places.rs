@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use baton_core::envelope::{QUEUE_ROOT, Severity};
+use baton_core::envelope::{Finding, QUEUE_ROOT, Severity};
 use baton_core::manifest::SSOT;
 use baton_core::policy::{PathRule, Policy};
 use baton_core::problem::Problem;
 use baton_core::rules::{Case, Globs, PathRules, ScopeRules, check_examples};
+use baton_core::session::Session;
 use baton_core::spelling;
 use baton_core::task::Scope;
 use baton_patch::{Body, Mode, Op, path};
@@ -116,7 +117,7 @@ impl<'p> Places<'p> {
     }
 
     /// Whether a path is denied.
-    fn denies(&self, path: &[u8]) -> bool {
+    pub(crate) fn denies(&self, path: &[u8]) -> bool {
         let forbidden = self.matched(path).forbidden;
         forbidden
             .iter()
@@ -149,10 +150,69 @@ pub(crate) fn scan<'p>(
         link_target(file, &book.places, scope.as_ref(), &mut hits);
         generated(file, &mut hits);
     }
+    for source in unlisted(&input.sources, |path| is_of(input, path)) {
+        let named = book.named(source)?;
+        by_path(
+            book,
+            scope.as_ref(),
+            source,
+            (&shown(source), &named),
+            &mut hits,
+        );
+    }
     naming::collisions(input, &mut hits);
     links_on_the_way(input, &mut hits);
     sizes(input, book.policy, &mut hits);
     Ok(hits)
+}
+
+/// Whether a change has a file of this path.
+fn is_of(input: &ScanInput<'_>, path: &[u8]) -> bool {
+    let mut files = input.files.iter();
+    files.any(|file| file.section.path() == path)
+}
+
+/// The sources of a text that its change does not name: what goes away from such a place is judged there.
+fn unlisted(sources: &[Vec<u8>], is_listed: impl Fn(&[u8]) -> bool) -> Vec<&[u8]> {
+    let mut sources: Vec<&[u8]> = sources.iter().map(Vec::as_slice).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources.retain(|source| !is_listed(source));
+    sources
+}
+
+/// Finds what a text takes out of files that may not be touched, before its change is made, which keeps no
+/// word of it. `changed` are the paths of that change.
+///
+/// # Errors
+/// What a rule is refused for, `TASK_INVALID`.
+pub fn judge_sources(
+    given: &[u8],
+    changed: &[Vec<u8>],
+    session: &Session,
+    scope: &Scope,
+) -> Result<Vec<Finding>, Problem> {
+    let sources = baton_patch::beside(given).sources;
+    let sources = unlisted(&sources, |path| changed.iter().any(|other| other == path));
+    if sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let book = RuleBook::of_session(session)?;
+    let scope = ScopeRules::compile(scope)?;
+    let mut hits = Vec::new();
+    for source in sources {
+        let named = book.named(source)?;
+        by_path(
+            &book,
+            Some(&scope),
+            source,
+            (&shown(source), &named),
+            &mut hits,
+        );
+    }
+    book.leave();
+    hits.retain(|hit| hit.kind == HitKind::Allowlist);
+    Ok(hits.iter().map(Hit::finding).collect())
 }
 
 /// Folders that no policy opens: a change to them would reach into the running pipeline, or into the
@@ -234,8 +294,16 @@ fn copied<'p>(book: &RuleBook<'p>, file: &ScanFile<'_>) -> Result<Option<Hit>, P
         };
         first.get_or_insert((shown(origin), hit));
     }
+    let mut how = "holds what";
+    if let (None, Some(near)) = (&first, file.near.first()) {
+        let (mut hits, named) = (Vec::new(), book.named(near)?);
+        by_path(book, None, near, (&shown(near), &named), &mut hits);
+        let hit = hits.into_iter().find(|hit| hit.kind == HitKind::Allowlist);
+        first = hit.map(|hit| (shown(near), hit));
+        how = "holds most of what";
+    }
     Ok(first.map(|(from, hit)| {
-        let message = format!("holds what {from} holds, which {}", hit.message);
+        let message = format!("{how} {from} holds, which {}", hit.message);
         let path = file.path.clone();
         Hit {
             message,

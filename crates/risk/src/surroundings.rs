@@ -22,6 +22,13 @@ const MOST_IN_ALL: u64 = 64 << 20;
 /// A trusted file larger than this is a document, not a configuration, in bytes.
 const MOST_OF_A_TRUSTED_FILE: u64 = 256 << 10;
 
+/// So many denied files are looked for in new ones.
+const MOST_DENIED: usize = 300;
+/// A shorter line stands in many files, in bytes.
+const SHORTEST_LINE: usize = 8;
+/// What has less in common is not near, in bytes.
+const LEAST_COPIED: usize = 40;
+
 /// So many scripts are followed; a repository with more has them all over.
 const MOST_SCRIPTS: usize = 300;
 
@@ -89,6 +96,7 @@ pub(crate) fn ask(
         }
     }
     find_origins(input, &entries);
+    find_near(input, &entries, store, book)?;
     let content = |entry: &TreeEntry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone()));
     let trusted = trusted.iter().filter_map(content);
     let trusted = trusted.map(|(path, text)| Trusted::of(&path, &text));
@@ -127,6 +135,54 @@ fn find_origins(input: &mut ScanInput<'_>, entries: &[TreeEntry]) {
         let origins = new_id(file).and_then(|id| found.get(&id).cloned());
         file.origins = origins.unwrap_or_default();
     }
+}
+
+/// Looks up which denied files of the base come back in the change's new files with a line more or less. What
+/// lies in an open place too is no secret of theirs.
+fn find_near(
+    input: &mut ScanInput<'_>,
+    entries: &[TreeEntry],
+    store: &ObjectStore,
+    book: &RuleBook<'_>,
+) -> Result<(), Problem> {
+    let is_new = |file: &&mut ScanFile<'_>| file.op == Op::Add && file.origins.is_empty();
+    let new = input.files.iter_mut().filter(is_new);
+    let mut new: Vec<_> = new.filter(|file| file.new.is_some()).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let files = entries.iter().filter(|entry| entry.is_file());
+    let (denied, open): (Vec<_>, Vec<_>) = files.partition(|entry| book.places.denies(&entry.path));
+    let denied_ids: HashSet<&Oid> = denied.iter().map(|entry| &entry.id).collect();
+    let open: HashSet<&Oid> = open.into_iter().map(|entry| &entry.id).collect();
+    let open: HashSet<&Oid> = open.intersection(&denied_ids).copied().collect();
+    let closed = denied.into_iter().filter(|entry| !open.contains(&entry.id));
+    let closed: Vec<_> = closed.take(MOST_DENIED).collect();
+    let ids: Vec<_> = closed.iter().map(|entry| Some(&entry.id)).collect();
+    let texts = small_texts(store, &ids)?;
+    for file in &mut new {
+        let own = file.new.as_deref().unwrap_or_default();
+        let own: HashSet<&[u8]> = telling(own).collect();
+        let closed = closed.iter().zip(&texts);
+        let near = closed.filter(|(_, text)| text.as_ref().is_some_and(|text| is_in(text, &own)));
+        file.near = near.map(|(entry, _)| entry.path.clone()).collect();
+    }
+    Ok(())
+}
+
+/// The lines that say enough to know them again.
+fn telling(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.filter(|line| line.len() >= SHORTEST_LINE)
+}
+
+/// Whether half of what a text says stands in these lines.
+fn is_in(text: &[u8], lines: &HashSet<&[u8]>) -> bool {
+    let size = |line: &[u8]| line.len();
+    let all: usize = telling(text).map(size).sum();
+    let back = telling(text).filter(|line| lines.contains(line));
+    let back: usize = back.map(size).sum();
+    back >= LEAST_COPIED && back * 2 >= all
 }
 
 /// Trusted files with the scripts that they name, and those that these name.

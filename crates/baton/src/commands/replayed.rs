@@ -81,7 +81,7 @@ impl Replayed {
             patch: &self.patch,
             checkout: None,
             matched: self.matched,
-            said: b"",
+            given: b"",
         };
         baton_risk::scan_candidate(&subject, &rules.book, Some(&self.scope))
     }

@@ -102,11 +102,13 @@ fn refusal(skill: &Skill, session: &Session, problem: &Problem) -> Outcome {
     } else {
         Action::Error
     });
-    if problem.code == "STOP_PRESENT" {
-        outcome.signals = Some(Signals {
-            stop_detected: true,
-            ..Signals::default()
-        });
+    let signals = Signals {
+        stop_detected: problem.code == "STOP_PRESENT",
+        allowlist_violation: problem.code == "ALLOWLIST_VIOLATION",
+        ..Signals::default()
+    };
+    if signals != Signals::default() {
+        outcome.signals = Some(signals);
     }
     outcome
 }

@@ -126,7 +126,7 @@ fn one(case: &Case, book: &RuleBook<'_>, store: &ObjectStore, base: &Made, new: 
             patch: &patch,
             checkout: None,
             matched: candidate::Match::Clean,
-            said: b"",
+            given: b"",
         };
         baton_risk::scan_candidate(&subject, book, scope.as_ref())
     };
