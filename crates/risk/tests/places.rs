@@ -56,6 +56,22 @@ fn what_agents_pipelines_and_git_obey_is_a_zone() {
         ".git_hooks/pre-commit",
         "gradlew",
         ".pnp.cjs",
+        ".kilocode/rules/a.md",
+        ".continuerules",
+        ".lingma/rules/a.md",
+        ".tabnine/guidelines/a.md",
+        ".factory/droids/a.md",
+        ".idx/airules.md",
+        "replit.md",
+        ".rovodev/a.md",
+        "codefresh.yml",
+        ".vela.yml",
+        ".prow.yaml",
+        ".space.kts",
+        "garnix.yaml",
+        "x.code-workspace",
+        ".gitpod.yml",
+        ".dir-locals.el",
     ] {
         let report = scanned_with(&policy, &added(path, "100644", &["x", "y"]));
         assert!(report.flags.protected_zone_touched, "{path}");
@@ -66,6 +82,8 @@ fn what_agents_pipelines_and_git_obey_is_a_zone() {
         "src/pre_commit.rs",
         "udev/a.rules",
         "site/warp.md",
+        "docs/replit.md",
+        "src/factory/a.rs",
     ] {
         let report = scanned_with(&policy, &added(path, "100644", &["x", "y"]));
         assert!(!report.flags.protected_zone_touched, "{path}");
@@ -76,6 +94,10 @@ fn what_agents_pipelines_and_git_obey_is_a_zone() {
 fn a_lockfile_is_one_by_its_ending() {
     for path in [
         "gemfiles/rails_7.gemfile.lock",
+        "nix/sources.json",
+        "dune.lock/fmt.pkg",
+        "esy.lock/index.json",
+        "Godeps/Godeps.json",
         "Brewfile.lock.json",
         "script.py.lock",
         "Scarb.lock",
