@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 52] = [
+pub const BUILT_IN: [BuiltIn; 53] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -190,6 +190,12 @@ pub const BUILT_IN: [BuiltIn; 52] = [
         K::Protected,
         S::High,
         "A file of a protected zone runs or reads this one, so trust is handed on to it.",
+    ),
+    check(
+        "GIT_FOLDER",
+        K::Protected,
+        S::High,
+        "Plain folders make a repository, whatever they are called: git runs what its settings and hooks say for whoever enters it.",
     ),
     check(
         "GATE_SCRIPT",

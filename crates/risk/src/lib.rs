@@ -19,6 +19,7 @@ mod edited;
 mod expected;
 mod explain;
 mod flowed;
+mod git_folder;
 mod given;
 mod glimpse;
 mod glue;
@@ -149,6 +150,7 @@ fn hits_of(
         .map(|path| book.named(path))
         .collect::<Result<_, _>>()?;
     let mut hits = places::scan(input, &named, book, scope)?;
+    git_folder::scan(input, &mut hits);
     trust::scan(input, book.policy, &mut hits);
     hits.extend(content::scan(input, &named, book)?);
     Ok(hits)
