@@ -388,7 +388,7 @@ fn who_approves_is_told_of_shadow_mode_and_is_shown_no_secret() {
 }
 
 /// What a scan on the base says of a change.
-fn scan_on_base(bench: &Bench, change: impl FnOnce(&std::path::Path)) -> Value {
+pub(crate) fn scan_on_base(bench: &Bench, change: impl FnOnce(&std::path::Path)) -> Value {
     let patch = bench.patch(change);
     bench
         .pipe(

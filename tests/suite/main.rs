@@ -66,6 +66,7 @@ mod strangers;
 mod streams;
 mod support;
 mod tamper;
+mod trusted;
 mod walls;
 mod watchdog;
 mod wedges;

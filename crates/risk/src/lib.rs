@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod aliases;
 mod book;
 mod called;
 mod checks;
@@ -43,6 +44,7 @@ mod mocked;
 mod named;
 mod naming;
 mod needs;
+mod neighbours;
 mod part;
 mod pattern;
 mod places;
@@ -57,6 +59,7 @@ mod secret_file;
 mod settings;
 mod shadowed;
 mod shape;
+mod sorts;
 mod spelled;
 mod stubbed;
 mod summary;
@@ -64,6 +67,7 @@ mod surroundings;
 mod text;
 mod trust;
 mod turned;
+mod word;
 
 use std::collections::BTreeSet;
 use std::path::Path;

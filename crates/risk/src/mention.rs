@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use crate::word::{Kind, Seen, Words, name_of, of_windows, pieces, plain};
+
 /// Programs after which a bare word is a file.
 const INTERPRETERS: [&str; 22] = [
     "sh",
@@ -82,6 +84,8 @@ const RUNNERS: [(&str, &[&str]); 18] = [
     ("vitest", &["vitest.config.ts", "vitest.config.js"]),
     ("xtask", &["xtask/src/main.rs"]),
 ];
+/// What a folder with an action of its own says of it.
+const ACTIONS: [&str; 2] = ["action.yml", "action.yaml"];
 
 /// One word that could be a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,6 +96,8 @@ struct Word {
     is_path: bool,
     /// Whether an interpreter stands before it.
     is_run: bool,
+    /// Whether it brings the file into the text: a part of the pipeline, or more for an agent to read.
+    is_part: bool,
 }
 
 /// The words of one text by their last part.
@@ -104,72 +110,82 @@ pub(crate) struct Mentions {
     stars: Vec<(Vec<u8>, Vec<u8>)>,
     /// Files that the programs of the text take their work from.
     taken: Vec<&'static str>,
-    is_prose: bool,
+    kind: Kind,
 }
 
 impl Mentions {
     /// Reads a text. Prose mentions many names; there only whole paths count.
-    pub(crate) fn of(text: &[u8], is_prose: bool) -> Self {
+    pub(crate) fn of(text: &[u8], kind: Kind) -> Self {
         let mut mentions = Self {
-            is_prose,
+            kind,
             ..Self::default()
         };
-        let mut before: &[u8] = b"";
-        let mut at = 0;
-        while let Some(start) = text
-            .get(at..)
-            .and_then(|rest| rest.iter().position(is_inner))
-        {
-            let start = at + start;
-            let rest = text.get(start..).unwrap_or_default();
-            let word = rest.get(
-                ..rest
-                    .iter()
-                    .position(|byte| !is_inner(byte))
-                    .unwrap_or(rest.len()),
-            );
-            let word = word.unwrap_or(rest);
-            at = start + word.len();
-            let is_variable = text
-                .get(..start)
-                .is_some_and(|before| before.ends_with(b"$"));
-            mentions.take(word, before, is_variable);
-            before = word;
-        }
+        let words = Words::of(text, kind).chain(of_windows(text));
+        words.for_each(|seen| mentions.take(&seen));
         mentions
     }
 
-    fn take(&mut self, word: &[u8], before: &[u8], is_variable: bool) {
-        let last = name_of(word);
+    fn take(&mut self, seen: &Seen<'_>) {
+        let last = name_of(&seen.text);
         if let Some((_, files)) = RUNNERS.iter().find(|(name, _)| name.as_bytes() == last) {
             self.taken.extend(*files);
         }
-        let is_module = before == b"-m";
-        let is_run = is_module || INTERPRETERS.iter().any(|name| name.as_bytes() == before);
-        let is_path = is_run || word.contains(&b'/');
-        if !is_path && !word.contains(&b'.') {
+        if seen.before == b"-m" {
+            let slash = |byte: &u8| if *byte == b'.' { b'/' } else { *byte };
+            let path = seen.text.iter().map(slash).collect();
+            self.keep(path, (true, true), seen);
             return;
         }
-        let path: Vec<u8> = if is_module {
-            let slash = |byte: &u8| if *byte == b'.' { b'/' } else { *byte };
-            word.iter().map(slash).collect()
-        } else {
-            plain(word, is_variable)
-        };
+        if seen.is_action && seen.text.starts_with(b".") {
+            self.take_action(seen);
+        }
+        let is_run = INTERPRETERS
+            .iter()
+            .any(|name| name.as_bytes() == seen.before);
+        for (at, piece) in pieces(&seen.text).enumerate() {
+            // An import of a guide is surely a path: `@docs/rules.md`, `@README`.
+            let import = piece
+                .strip_prefix(b"@")
+                .filter(|_| self.kind == Kind::Prose);
+            let piece = import.unwrap_or(piece);
+            // A template of the same repository: `steps.yml@self`.
+            let piece = piece.strip_suffix(b"@self").unwrap_or(piece);
+            let is_path = is_run || import.is_some() || piece.contains(&b'/');
+            if is_path || piece.contains(&b'.') {
+                let path = plain(piece, seen.is_variable && at == 0);
+                self.keep(path, (is_path, is_run), seen);
+            }
+        }
+    }
+
+    /// Takes an action of the repository itself: the files of its folder. At the root these are all, so there
+    /// only the file counts that says what is run.
+    fn take_action(&mut self, seen: &Seen<'_>) {
+        let folder = plain(&seen.text, false);
+        if !folder.is_empty() {
+            self.folders.push(folder);
+            return;
+        }
+        for name in ACTIONS {
+            self.keep(name.into(), (false, false), seen);
+        }
+    }
+
+    fn keep(&mut self, path: Vec<u8>, (is_path, is_run): (bool, bool), seen: &Seen<'_>) {
         if path.is_empty() {
             return;
         }
         if path.contains(&b'*') {
-            self.stars.extend(around_star(&path).filter(|_| is_run));
+            let is_listed = seen.is_part && self.kind == Kind::Settings;
+            self.stars
+                .extend(around_star(&path).filter(|_| is_run || is_listed));
             return;
-        }
-        if before == b"uses:" || before == b"uses" {
-            self.folders.push(path.clone());
         }
         let word = Word {
             path,
             is_path,
             is_run,
+            is_part: seen.is_part,
         };
         match self.by_name.get_mut(name_of(&word.path)) {
             Some(words) if words.contains(&word) => {}
@@ -186,25 +202,46 @@ impl Mentions {
         self.any_word(path, |word, meant| word.is_run && ends_with(path, meant))
     }
 
+    /// Whether the text, which lies in this folder, makes this path a part of itself: what the path says counts
+    /// as if it stood in the text.
+    pub(crate) fn take_in(&self, folder: &[u8], path: &[u8]) -> bool {
+        let is_action = ACTIONS.iter().any(|name| name.as_bytes() == name_of(path));
+        (is_action && self.is_of_action(path))
+            || self.any_word(path, |word, meant| {
+                word.is_part && self.means(folder, word, meant, path)
+            })
+    }
+
+    fn is_of_action(&self, path: &[u8]) -> bool {
+        self.folders.iter().any(|folder| is_below(path, folder))
+    }
+
+    fn means(&self, folder: &[u8], word: &Word, meant: &[u8], path: &[u8]) -> bool {
+        match self.kind {
+            Kind::Prose => has_ending(word) && is_from(folder, (word, meant), path),
+            Kind::Script | Kind::Settings => {
+                (word.is_path || meant == path) && has_ending(word) && ends_with(path, meant)
+            }
+        }
+    }
+
     /// Whether a word that could mean this path does. Also what an interpreter adds to it is asked for.
     fn any_word(&self, path: &[u8], means: impl Fn(&Word, &[u8]) -> bool) -> bool {
         let words = |path: &[u8]| self.by_name.get(name_of(path)).into_iter().flatten();
         words(path).any(|word| means(word, &word.path))
             || ADDED.iter().any(|ending| {
                 let stem = path.strip_suffix(ending.as_bytes()).unwrap_or_default();
-                let mut words = words(stem).filter(|word| word.is_path);
+                // An import of a guide is the whole name.
+                let is_import = |word: &Word| word.is_part && self.kind == Kind::Prose;
+                let mut words = words(stem).filter(|word| word.is_path && !is_import(word));
                 words.any(|word| means(word, &[&word.path, ending.as_bytes()].concat()))
             })
     }
 
     /// Whether the text, which lies in this folder, names this path.
     pub(crate) fn name(&self, folder: &[u8], path: &[u8]) -> bool {
-        let means = |word: &Word, meant: &[u8]| match self.is_prose {
-            false => (word.is_path || meant == path) && has_ending(word) && ends_with(path, meant),
-            true => has_ending(word) && is_from(folder, meant, path),
-        };
-        self.any_word(path, means)
-            || self.folders.iter().any(|folder| is_below(path, folder))
+        self.any_word(path, |word, meant| self.means(folder, word, meant, path))
+            || self.is_of_action(path)
             || self.stars.iter().any(|(head, tail)| {
                 let at = memchr::memmem::find(path, head);
                 let starts = at.is_some_and(|at| at == 0 || path.get(at - 1) == Some(&b'/'));
@@ -214,13 +251,15 @@ impl Mentions {
 
     /// The last parts of all words; [`names_for`] says under which of them a path is to be asked for.
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.by_name.keys().map(Vec::as_slice)
+        let actions = ACTIONS.iter().map(|name| name.as_bytes());
+        let actions = actions.filter(|_| !self.folders.is_empty());
+        self.by_name.keys().map(Vec::as_slice).chain(actions)
     }
 
     /// Whether a program of the text takes its work from this file, though nobody names it.
     pub(crate) fn take_from(&self, path: &[u8]) -> bool {
         let mut files = self.taken.iter().map(|file| file.as_bytes());
-        !self.is_prose && files.any(|file| ends_with(path, file))
+        self.kind != Kind::Prose && files.any(|file| ends_with(path, file))
     }
 }
 
@@ -259,7 +298,7 @@ fn has_ending(word: &Word) -> bool {
 }
 
 /// Whether a word means a path as seen from a folder, or from one above it.
-fn is_from(folder: &[u8], word: &[u8], path: &[u8]) -> bool {
+fn is_from(folder: &[u8], (word, meant): (&Word, &[u8]), path: &[u8]) -> bool {
     let mut folder = folder;
     loop {
         let below = if folder.is_empty() {
@@ -268,47 +307,22 @@ fn is_from(folder: &[u8], word: &[u8], path: &[u8]) -> bool {
             path.strip_prefix(folder)
                 .and_then(|rest| rest.strip_prefix(b"/"))
         };
-        // A bare name within a folder says little.
-        let is_whole = |rest: &[u8]| rest == word && (folder.is_empty() || word.contains(&b'/'));
+        // A bare name within a folder says little, unless it is an import.
+        let is_sure = word.is_part || meant.contains(&b'/');
+        let is_whole = |rest: &[u8]| rest == meant && (folder.is_empty() || is_sure);
         if below.is_some_and(is_whole) {
             return true;
         }
         let Some(slash) = folder.iter().rposition(|byte| *byte == b'/') else {
-            return !folder.is_empty() && path == word;
+            return !folder.is_empty() && path == meant;
         };
         folder = folder.get(..slash).unwrap_or_default();
     }
 }
 
 fn is_below(path: &[u8], folder: &[u8]) -> bool {
-    let folder = folder.strip_suffix(b"/").unwrap_or(folder);
     let rest = path.strip_prefix(folder);
-    folder.contains(&b'/') && rest.is_some_and(|rest| rest.starts_with(b"/"))
-}
-
-fn name_of(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
-}
-
-/// Bytes of a path that a text names without quotes.
-fn is_inner(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_-./@+*:".contains(byte) || !byte.is_ascii()
-}
-
-/// A word as a path from the root, as far as it tells.
-fn plain(word: &[u8], is_variable: bool) -> Vec<u8> {
-    let word = word.strip_suffix(b":").unwrap_or(word);
-    let word = word.rsplit(|byte| *byte == b':').next().unwrap_or(word);
-    let mut parts: Vec<&[u8]> = word.split(|byte| *byte == b'/').collect();
-    if is_variable && parts.len() > 1 {
-        parts.remove(0);
-    }
-    parts.retain(|part| !matches!(*part, b"" | b"." | b".."));
-    parts
-        .join(&b'/')
-        .trim_ascii_end()
-        .strip_suffix(b".")
-        .map_or_else(|| parts.join(&b'/'), <[u8]>::to_vec)
+    rest.is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 #[cfg(test)]
@@ -316,7 +330,7 @@ mod tests {
     use super::*;
 
     fn names(text: &str, path: &str) -> bool {
-        let mentions = Mentions::of(text.as_bytes(), false);
+        let mentions = Mentions::of(text.as_bytes(), Kind::Script);
         mentions.name(b"", path.as_bytes()) || mentions.take_from(path.as_bytes())
     }
 
@@ -361,6 +375,18 @@ mod tests {
             ("npx eslint .", "eslint.config.js"),
             ("cargo xtask ci", "xtask/src/main.rs"),
             (". scripts/lib.sh", "scripts/lib.sh"),
+            ("- uses: ./act", "act/dist/index.js"),
+            ("\"uses\": \"./act\"", "act/action.yml"),
+            ("- uses: >-\n    ./act", "act/action.yml"),
+            ("- uses: ./", "action.yml"),
+            ("run: .\\tools\\x.ps1", "tools/x.ps1"),
+            ("pwsh -File tools\\x.ps1", "tools/x.ps1"),
+            ("%CD%\\ci\\build.bat", "ci/build.bat"),
+            ("call \"ci\\build.bat\"", "ci/build.bat"),
+            ("\"$PWD/ci/run.sh:/entry.sh\"", "ci/run.sh"),
+            ("pytest checks/smoke.py::test_x", "checks/smoke.py"),
+            ("see ci/run.sh:12", "ci/run.sh"),
+            ("-v /x/data:/y/ci/run.sh", "y/ci/run.sh"),
         ] {
             assert!(names(text, path), "{text}: {path}");
         }
@@ -373,6 +399,11 @@ mod tests {
             ("name: check.sh", "scripts/check.sh"),
             ("uses: actions/checkout@v4", "src/actions/checkout.rs"),
             ("cargo test", "src/lib.rs"),
+            ("- uses: ./", "src/action.yml"),
+            ("- uses: ./", "src/main.js"),
+            ("- uses: docker://x/act", "act/main.js"),
+            ("- uses: act@v1", "act/main.js"),
+            ("grep 'a\\|b'", "b"),
         ] {
             assert!(!names(text, path), "{text}: {path}");
         }
@@ -381,7 +412,7 @@ mod tests {
     #[test]
     fn prose_names_whole_paths_only() {
         let names = |text: &str, folder: &str, path: &str| {
-            Mentions::of(text.as_bytes(), true).name(folder.as_bytes(), path.as_bytes())
+            Mentions::of(text.as_bytes(), Kind::Prose).name(folder.as_bytes(), path.as_bytes())
         };
         assert!(names("see `docs/rules.md`.", "", "docs/rules.md"));
         assert!(names("Run setup.py first", "", "setup.py"));
@@ -389,5 +420,74 @@ mod tests {
         assert!(!names("python tools/a.py", "pkg", "lib/tools/a.py"));
         assert!(!names("make the tests pass", "", "Makefile"));
         assert!(!names("edit lib.rs", "", "src/lib.rs"));
+        assert!(names("see docs/rules.md:12.", "", "docs/rules.md"));
+    }
+
+    #[test]
+    fn what_a_text_takes_in_is_told_from_what_it_names() {
+        let takes = |kind: Kind, text: &str, folder: &str, path: &str| {
+            Mentions::of(text.as_bytes(), kind).take_in(folder.as_bytes(), path.as_bytes())
+        };
+        for (kind, text, folder, path) in [
+            (Kind::Prose, "@docs/rules.md", "", "docs/rules.md"),
+            (Kind::Prose, "- See @./rules.md.", "pkg", "pkg/rules.md"),
+            (Kind::Prose, "See @README for more", "", "README"),
+            (
+                Kind::Script,
+                "include:\n  - local: /ci/x.yml",
+                "",
+                "ci/x.yml",
+            ),
+            (
+                Kind::Script,
+                "include:\n  - a.yml\n  - 'ci/x.yml'",
+                "",
+                "ci/x.yml",
+            ),
+            (Kind::Script, "include: ci/x.yml", "", "ci/x.yml"),
+            (Kind::Script, "- template: ci/x.yml@self", "", "ci/x.yml"),
+            (Kind::Script, "- uses: ./act/a", "", "act/a/action.yml"),
+            (
+                Kind::Settings,
+                "{\"instructions\":[\"a.md\", \"b/*.md\"]}",
+                "",
+                "a.md",
+            ),
+            (
+                Kind::Settings,
+                "read: [a.md, CONTRIBUTING.md]",
+                "",
+                "CONTRIBUTING.md",
+            ),
+            (
+                Kind::Settings,
+                "read:\n  - a.md\n  - b/c.md\n",
+                "",
+                "b/c.md",
+            ),
+            (Kind::Settings, "x_y = 1\nread = [\"a.md\"]", "", "a.md"),
+        ] {
+            assert!(takes(kind, text, folder, path), "{text}: {path}");
+        }
+        for (kind, text, path) in [
+            (Kind::Prose, "See docs/rules.md", "docs/rules.md"),
+            (Kind::Prose, "Ask @someone", "src/someone.js"),
+            (Kind::Prose, "Use @click and @main", "click/__init__.py"),
+            (Kind::Prose, "Use @click and @main", "main.py"),
+            (Kind::Script, "- file: mkdocs.yml", "mkdocs.yml"),
+            (
+                Kind::Script,
+                "include:\n - a.yml\nx:\n - b/c.yml",
+                "b/c.yml",
+            ),
+            (Kind::Script, "- uses: ./act/a", "act/a/other.yml"),
+            (
+                Kind::Settings,
+                "allow: [\"Edit(CHANGELOG.md)\"]",
+                "CHANGELOG.md",
+            ),
+        ] {
+            assert!(!takes(kind, text, "", path), "{text}: {path}");
+        }
     }
 }

@@ -9,11 +9,10 @@ use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_patch::{Mode, Op};
 
+use crate::aliases::Links;
 use crate::book::RuleBook;
 use crate::input::{ScanFile, ScanInput};
-use crate::language::Languages;
-use crate::mention::is_work_file;
-use crate::trust::{self, Trusted};
+use crate::trust::{self, ByName, Trusted};
 
 /// A file larger than this is judged by its hunks alone, in bytes.
 const MOST_OF_A_FILE: u64 = 4 << 20;
@@ -31,6 +30,8 @@ const LEAST_COPIED: usize = 40;
 
 /// So many scripts are followed; a repository with more has them all over.
 const MOST_SCRIPTS: usize = 300;
+/// So many links are followed; a repository with more holds a forest of somebody's packages.
+const MOST_LINKS: usize = 5000;
 
 /// A path, and what lies or leads there.
 pub(crate) type Named = (Vec<u8>, Vec<u8>);
@@ -42,8 +43,10 @@ pub struct Surroundings {
     pub(crate) paths: Vec<Vec<u8>>,
     /// The files of protected zones at the base, and the scripts that they run, each with what it names.
     pub(crate) trusted: Vec<Trusted>,
-    /// Links of the base that have a protected name, and where they lead.
+    /// Changed files that a link of the base gives a protected name, and that name.
     pub(crate) aliases: Vec<Named>,
+    /// The links of the base.
+    pub(crate) by_target: Links,
     /// Folders on the way to a changed file that are links in the checkout.
     pub(crate) links: Vec<Named>,
 }
@@ -61,10 +64,11 @@ pub(crate) fn ask(
 ) -> Result<(), Problem> {
     let entries = store.entries(base_tree)?;
     let mut trusted = trusted_entries(&entries, book);
-    let named = linked_entries(&entries, book);
+    let links = entries.iter().filter(|entry| entry.is_link());
+    let links: Vec<TreeEntry> = links.take(MOST_LINKS).cloned().collect();
     let changed: Vec<Oid> = wanted_ids(input).collect();
     let with = |entries: &[TreeEntry]| -> Vec<Oid> {
-        let others = entries.iter().chain(&named).map(|entry| entry.id.clone());
+        let others = entries.iter().chain(&links).map(|entry| entry.id.clone());
         let mut all: Vec<_> = changed.iter().cloned().chain(others).collect();
         all.sort();
         all.dedup();
@@ -82,6 +86,31 @@ pub(crate) fn ask(
     trusted.retain(|entry| is_small(&entry.id));
     let wanted = with(&trusted);
     let blobs = read(store, &wanted, &sizes)?;
+    fill(input, &sizes, &blobs);
+    find_origins(input, &entries);
+    find_near(input, &entries, store, book)?;
+    let content = |entry: &TreeEntry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone()));
+    let trusted = trusted.iter().filter_map(content);
+    let trusted = trusted.map(|(path, text)| Trusted::of(&path, &text));
+    let mut trusted: Vec<Trusted> = trusted.collect();
+    let by_target = Links::of(links.iter().filter_map(content));
+    trusted.extend(behind_links(&entries, &by_target, store, book)?);
+    let trusted = with_scripts(&entries, &by_target, trusted, store)?;
+    let surroundings = Surroundings {
+        trusted,
+        aliases: aliases(input, &by_target, book),
+        by_target,
+        links: checkout
+            .map(|root| on_the_way(input, root))
+            .unwrap_or_default(),
+        paths: entries.into_iter().map(|entry| entry.path).collect(),
+    };
+    input.surroundings = Some(surroundings);
+    Ok(())
+}
+
+/// Puts in what the repository holds of each file.
+fn fill(input: &mut ScanInput<'_>, sizes: &HashMap<Oid, u64>, blobs: &HashMap<Oid, Vec<u8>>) {
     for file in &mut input.files {
         if let Some((old, new)) = ids(file.section) {
             let is_file = |mode: Option<Mode>| mode != Some(Mode::Submodule);
@@ -95,24 +124,6 @@ pub(crate) fn ask(
             }
         }
     }
-    find_origins(input, &entries);
-    find_near(input, &entries, store, book)?;
-    let content = |entry: &TreeEntry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone()));
-    let trusted = trusted.iter().filter_map(content);
-    let trusted = trusted.map(|(path, text)| Trusted::of(&path, &text));
-    let trusted = trusted.collect();
-    let aliases = named.iter().filter_map(content);
-    let aliases = aliases.map(|(path, target)| (target_of(&path, &target), path));
-    let aliases = aliases.map(|(target, path)| (path, target)).collect();
-    let trusted = with_scripts(&entries, trusted, store)?;
-    let surroundings = Surroundings {
-        trusted,
-        aliases,
-        links: checkout.map(|root| links(input, root)).unwrap_or_default(),
-        paths: entries.into_iter().map(|entry| entry.path).collect(),
-    };
-    input.surroundings = Some(surroundings);
-    Ok(())
 }
 
 /// Looks up where the base holds what the change's new files hold.
@@ -188,6 +199,7 @@ fn is_in(text: &[u8], lines: &HashSet<&[u8]>) -> bool {
 /// Trusted files with the scripts that they name, and those that these name.
 fn with_scripts(
     entries: &[TreeEntry],
+    links: &Links,
     trusted: Vec<Trusted>,
     store: &ObjectStore,
 ) -> Result<Vec<Trusted>, Problem> {
@@ -197,17 +209,11 @@ fn with_scripts(
     let files = entries.iter().filter(|entry| entry.is_file());
     let by_path: HashMap<&[u8], &Oid> = files.map(|file| (&*file.path, &file.id)).collect();
     let paths: Vec<&[u8]> = by_path.keys().copied().collect();
-    trust::handed_on(trusted, &paths, MOST_SCRIPTS, |paths| {
-        let can_run = paths.iter().map(|path| may_run(path));
-        let ids = paths.iter().zip(can_run);
-        let ids = ids.map(|(path, can_run)| by_path.get(path).copied().filter(|_| can_run));
+    let index = ByName::of(&paths, links);
+    trust::handed_on(trusted, &index, MOST_SCRIPTS, |paths| {
+        let ids = paths.iter().map(|path| by_path.get(path).copied());
         small_texts(store, &ids.collect::<Vec<_>>())
     })
-}
-
-/// Whether a file of this name can be a script.
-fn may_run(path: &[u8]) -> bool {
-    Languages::of(path, None).is_code() || !name_of(path).contains(&b'.') || is_work_file(path)
 }
 
 /// The texts of those blobs that are named and are not too large for a trusted file.
@@ -223,35 +229,45 @@ fn small_texts(store: &ObjectStore, ids: &[Option<&Oid>]) -> Result<Vec<Option<V
     Ok(ids.iter().map(text).collect())
 }
 
-fn name_of(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+/// The protected name that a link gives a path: who writes the file writes what is protected.
+fn protected_name(path: &[u8], links: &Links, book: &RuleBook<'_>) -> Option<Vec<u8>> {
+    let mut names = links.names_of(path).into_iter();
+    names.find(|name| book.places.protects(name))
 }
 
-/// Links with a protected name: who writes where they lead writes the protected file.
-fn linked_entries(entries: &[TreeEntry], book: &RuleBook<'_>) -> Vec<TreeEntry> {
-    let is_protected = |path: &[u8]| {
-        // A zone may be a folder, and the link stands for it.
-        book.places.protects(path) || book.places.protects(&[path, b"/x"].concat())
-    };
-    let links = entries.iter().filter(|entry| entry.is_link());
-    links
-        .filter(|entry| is_protected(&entry.path))
-        .cloned()
-        .collect()
+fn aliases(input: &ScanInput<'_>, links: &Links, book: &RuleBook<'_>) -> Vec<Named> {
+    let sections = input.files.iter().map(|file| file.section);
+    let paths = sections.flat_map(|section| {
+        let old = section.old_path.as_deref();
+        std::iter::once(section.path()).chain(old)
+    });
+    let named = paths.filter_map(|path| Some((path.to_vec(), protected_name(path, links, book)?)));
+    named.collect()
 }
 
-/// Where a link leads, from the root; links that leave it are found elsewhere.
-fn target_of(link: &[u8], target: &[u8]) -> Vec<u8> {
-    let mut parts: Vec<&[u8]> = link.split(|byte| *byte == b'/').collect();
-    parts.pop();
-    for part in target.split(|byte| *byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
+/// The files of the base that are trusted under the name of a link. Text that agents read names files from
+/// where it lies as well as from where the link does.
+fn behind_links(
+    entries: &[TreeEntry],
+    links: &Links,
+    store: &ObjectStore,
+    book: &RuleBook<'_>,
+) -> Result<Vec<Trusted>, Problem> {
+    if links.is_empty() {
+        return Ok(Vec::new());
     }
-    parts.join(&b'/')
+    let files = entries.iter().filter(|entry| entry.is_file());
+    let named = files.filter_map(|file| Some((file, protected_name(&file.path, links, book)?)));
+    let named: Vec<_> = named.take(MOST_SCRIPTS).collect();
+    let ids: Vec<_> = named.iter().map(|(file, _)| Some(&file.id)).collect();
+    let texts = small_texts(store, &ids)?;
+    let mut found = Vec::new();
+    for ((file, name), text) in named.iter().zip(texts) {
+        let Some(text) = text else { continue };
+        found.push(Trusted::of(name, &text));
+        found.extend(Some(Trusted::of(&file.path, &text)).filter(Trusted::is_prose));
+    }
+    Ok(found)
 }
 
 /// The files of the base to which the policy gives trust, as far as they can name scripts.
@@ -302,7 +318,7 @@ fn read(
 }
 
 /// Folders on the way to a written file that are links in the checkout, tracked or not.
-fn links(input: &ScanInput<'_>, root: &Path) -> Vec<Named> {
+fn on_the_way(input: &ScanInput<'_>, root: &Path) -> Vec<Named> {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let mut found = Vec::new();

@@ -7,81 +7,42 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use baton_core::policy::{Gate, Policy};
 use baton_patch::Op;
 
+use crate::aliases::Links;
+use crate::beside;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
 use crate::mention::{Mentions, is_work_file, names_for};
+use crate::sorts::{
+    hands_nothing_on, is_compiled, is_for_people, kind_of, may_run, name_and_ending,
+};
+use crate::word::{Kind, name_of};
 
 /// Parts of a package file that say what is run.
 const RUN_BY_A_PACKAGE: [&str; 5] = ["scripts", "bin", "husky", "lint-staged", "pre-commit"];
-/// Protected files that list paths, for git or for the forge, and run none of them.
-const LISTS: [&[u8]; 10] = [
-    b"codeowners",
-    b"owners",
-    b"owners_aliases",
-    b".gitattributes",
-    b".mailmap",
-    b"labeler.yml",
-    b"labeler.yaml",
-    b"dependabot.yml",
-    b"dependabot.yaml",
-    b"funding.yml",
-];
-/// How the forms begin that the forge shows to people, and how their names end.
-const FORMS: [&[u8]; 2] = [b"pull_request_template", b"issue_template"];
-const OF_FORMS: [&[u8]; 4] = [b"md", b"txt", b"yml", b"yaml"];
-/// A folder of files that run whatever they are called.
-const WORKFLOWS: &[u8] = b"workflows";
-/// Endings of sources that a script can only hand to a compiler, as it does with all of them.
-const COMPILED: [&[u8]; 8] = [b"c", b"h", b"cc", b"cpp", b"cxx", b"hh", b"hpp", b"hxx"];
-/// Endings of documents.
-const DOCUMENTS: [&[u8]; 6] = [b"md", b"mdx", b"rst", b"txt", b"adoc", b"org"];
-/// What documents for people are called: a script packs them up, and runs none.
-const FOR_PEOPLE: [&[u8]; 20] = [
-    b"authors",
-    b"changelog",
-    b"changes",
-    b"code_of_conduct",
-    b"contributing",
-    b"contributors",
-    b"copying",
-    b"credits",
-    b"faq",
-    b"guide",
-    b"history",
-    b"install",
-    b"licence",
-    b"license",
-    b"news",
-    b"notice",
-    b"readme",
-    b"release-notes",
-    b"security",
-    b"thanks",
-];
 
 /// One trusted file, with the paths that it names.
 #[derive(Debug)]
 pub(crate) struct Trusted {
     path: Vec<u8>,
-    /// Whether it is text that agents read; what that names is text that they are to read as well.
-    is_prose: bool,
+    kind: Kind,
     mentions: Mentions,
+    /// Neighbours that it takes in without their endings.
+    beside: Vec<Vec<u8>>,
 }
 
 impl Trusted {
     pub(crate) fn of(path: &[u8], text: &[u8]) -> Self {
         let name = path.to_ascii_lowercase();
-        let is_prose = [&b".md"[..], b".mdc", b".rst", b".txt", b"rules"]
-            .iter()
-            .any(|end| name.ends_with(end));
+        let kind = kind_of(&name);
         let text = match hands_nothing_on(&name) {
             true => Cow::Borrowed(&b""[..]),
             false => what_runs(&name, text),
         };
         Self {
             path: path.to_vec(),
-            is_prose,
-            mentions: Mentions::of(&text, is_prose),
+            kind,
+            mentions: Mentions::of(&text, kind),
+            beside: neighbours::of(path, &text),
         }
     }
 
@@ -92,10 +53,29 @@ impl Trusted {
 
     fn names(&self, path: &[u8]) -> bool {
         let can_be_run = || {
-            let is_text = is_compiled(path) || (is_for_people(path) && !self.is_prose);
+            let is_listed =
+                || self.kind == Kind::Settings && self.mentions.take_in(self.folder(), path);
+            let is_for_people = || is_for_people(path) && self.kind != Kind::Prose && !is_listed();
+            let is_text = is_compiled(path) || is_for_people();
             !is_text || self.mentions.run(path)
         };
-        self.path != path && can_be_run() && self.mentions.name(self.folder(), path)
+        let is_beside = || self.beside.iter().any(|one| one == path);
+        let is_named = || can_be_run() && self.mentions.name(self.folder(), path);
+        self.path != path && (is_beside() || is_named())
+    }
+
+    /// Whether what a path that it names says in turn is trusted too.
+    fn is_followed_to(&self, path: &[u8]) -> bool {
+        may_run(path) || self.mentions.take_in(self.folder(), path)
+    }
+
+    pub(crate) fn is_prose(&self) -> bool {
+        self.kind == Kind::Prose
+    }
+
+    fn words(&self) -> impl Iterator<Item = &[u8]> {
+        let beside = self.beside.iter().map(|path| name_of(path));
+        self.mentions.names().chain(beside)
     }
 }
 
@@ -111,42 +91,6 @@ fn what_runs<'t>(path: &[u8], text: &'t [u8]) -> Cow<'t, [u8]> {
     let parts = RUN_BY_A_PACKAGE.iter().filter_map(|part| package.get(part));
     let parts: Vec<String> = parts.map(ToString::to_string).collect();
     Cow::Owned(parts.join("\n").into_bytes())
-}
-
-/// Whether a protected file, its path in lower case, trusts nothing that it names.
-fn hands_nothing_on(path: &[u8]) -> bool {
-    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
-    let is_list = parts.last().is_some_and(|name| LISTS.contains(name));
-    let is_form = |part: &&[u8]| FORMS.iter().any(|form| part.starts_with(form));
-    let is_form = OF_FORMS.contains(&name_and_ending(path).1) && parts.iter().any(is_form);
-    (is_list || is_form) && !parts.contains(&WORKFLOWS)
-}
-
-/// The name of a file without its last ending, and that ending.
-fn name_and_ending(path: &[u8]) -> (&[u8], &[u8]) {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    let dot = name.iter().rposition(|byte| *byte == b'.');
-    match dot.and_then(|dot| name.split_at_checked(dot)) {
-        Some((stem, ending)) => (stem, ending.get(1..).unwrap_or_default()),
-        None => (name, b""),
-    }
-}
-
-fn is_compiled(path: &[u8]) -> bool {
-    let ending = name_and_ending(path).1.to_ascii_lowercase();
-    COMPILED.contains(&ending.as_slice())
-}
-
-/// Whether a file is a document for people by its name. Without an ending it is one only where it is
-/// written in capitals: `INSTALL` is, `install` is a script.
-fn is_for_people(path: &[u8]) -> bool {
-    let (stem, ending) = name_and_ending(path);
-    let is_document = match ending {
-        b"" => !stem.iter().any(u8::is_ascii_lowercase),
-        _ => DOCUMENTS.contains(&ending.to_ascii_lowercase().as_slice()),
-    };
-    let stem = stem.to_ascii_lowercase();
-    is_document && FOR_PEOPLE.contains(&stem.as_slice())
 }
 
 /// Finds changed files that a gate of the policy, or a trusted file of the base, runs or reads.
@@ -167,20 +111,22 @@ pub(crate) fn scan(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) 
     for file in &input.files {
         let old = file.section.old_path.as_deref();
         for path in [Some(file.section.path()), old].into_iter().flatten() {
+            let names = names_of(input, path);
             for (gate, commands) in &gates {
-                if runs(gate, commands, path) && is_run(file) {
-                    let message = format!("gate {} runs it", gate.id);
+                let run = names.iter().find(|name| runs(gate, commands, name));
+                if let Some(name) = run.filter(|_| is_run(file)) {
+                    let message = match **name == *path {
+                        true => format!("gate {} runs it", gate.id),
+                        false => format!("gate {} runs it as {}", gate.id, shown(name)),
+                    };
                     hits.push(Hit::in_file("GATE_SCRIPT", file, message));
                 }
             }
-            let alias = aliases
-                .iter()
-                .find(|(_, target)| is_at_or_below(path, target));
-            if let Some((link, _)) = alias {
-                let message = format!("it is read through the link {}", shown(link));
+            if let Some((_, alias)) = aliases.iter().find(|(real, _)| real == path) {
+                let message = format!("it is read through a link as {}", shown(alias));
                 hits.push(Hit::in_file("TRUSTED_SCRIPT", file, message));
             }
-            by_trusted(file, path, &trusted, hits);
+            by_trusted(file, &names, &trusted, hits);
             if old.is_none_or(|old| old == file.section.path()) {
                 break;
             }
@@ -188,11 +134,28 @@ pub(crate) fn scan(input: &ScanInput<'_>, policy: &Policy, hits: &mut Vec<Hit>) 
     }
 }
 
-fn by_trusted(file: &ScanFile<'_>, path: &[u8], trusted: &[&Trusted], hits: &mut Vec<Hit>) {
+/// A path and the names that links give it.
+fn names_of<'p>(input: &ScanInput<'_>, path: &'p [u8]) -> Vec<Cow<'p, [u8]>> {
+    let links = input.surroundings.iter().map(|all| &all.by_target);
+    let others = links.flat_map(|links| links.names_of(path));
+    let others = others.map(Cow::Owned);
+    std::iter::once(Cow::Borrowed(path)).chain(others).collect()
+}
+
+fn by_trusted(
+    file: &ScanFile<'_>,
+    names: &[Cow<'_, [u8]>],
+    trusted: &[&Trusted],
+    hits: &mut Vec<Hit>,
+) {
+    let find = |does: &dyn Fn(&Trusted, &[u8]) -> bool| {
+        let mut trusted = trusted.iter();
+        trusted.find(|one| names.iter().any(|name| does(one, name)))
+    };
     // What is new was named by nobody before, unless the name waited for it.
-    let named = trusted.iter().find(|one| one.names(path));
+    let named = find(&Trusted::names);
     let taken = || {
-        let one = trusted.iter().find(|one| one.mentions.take_from(path));
+        let one = find(&|one, name| one.mentions.take_from(name));
         one.filter(|_| is_run(file))
     };
     if let Some(one) = named.or_else(taken) {
@@ -226,11 +189,10 @@ fn is_run(file: &ScanFile<'_>) -> bool {
 /// are any: a workflow runs a script, which reads another.
 pub(crate) fn handed_on<E>(
     mut trusted: Vec<Trusted>,
-    paths: &[&[u8]],
+    index: &ByName<'_>,
     most: usize,
     mut read: impl FnMut(&[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, E>,
 ) -> Result<Vec<Trusted>, E> {
-    let index = ByName::of(paths);
     let mut known: HashSet<Vec<u8>> = trusted.iter().map(|one| one.path.clone()).collect();
     let most = trusted.len() + most;
     let mut waiting: VecDeque<&[u8]> = trusted.iter().flat_map(|one| index.named(one)).collect();
@@ -256,35 +218,69 @@ pub(crate) fn handed_on<E>(
     Ok(trusted)
 }
 
+/// A file of the base under one of its names.
+struct Place<'p> {
+    real: &'p [u8],
+    alias: Option<Vec<u8>>,
+}
+
+impl Place<'_> {
+    fn name(&self) -> &[u8] {
+        self.alias.as_deref().unwrap_or(self.real)
+    }
+}
+
 /// The files of the base by the last parts of the words that can mean them, and those that programs take their
 /// work from.
-struct ByName<'p> {
-    index: HashMap<&'p [u8], Vec<&'p [u8]>>,
-    work: Vec<&'p [u8]>,
+pub(crate) struct ByName<'p> {
+    places: Vec<Place<'p>>,
+    index: HashMap<Cow<'p, [u8]>, Vec<usize>>,
+    work: Vec<usize>,
 }
 
 impl<'p> ByName<'p> {
-    fn of(paths: &[&'p [u8]]) -> Self {
-        let mut index: HashMap<&[u8], Vec<&[u8]>> = HashMap::new();
-        for path in paths {
-            for name in names_for(path) {
-                index.entry(name).or_default().push(path);
+    pub(crate) fn of(paths: &[&'p [u8]], links: &Links) -> Self {
+        let mut all = Self {
+            places: Vec::with_capacity(paths.len()),
+            index: HashMap::new(),
+            work: Vec::new(),
+        };
+        for real in paths {
+            for name in names_for(real) {
+                all.add(Cow::Borrowed(name), is_work_file(real));
+            }
+            all.places.push(Place { real, alias: None });
+            for alias in links.names_of(real) {
+                for name in names_for(&alias) {
+                    all.add(Cow::Owned(name.to_vec()), is_work_file(&alias));
+                }
+                let alias = Some(alias);
+                all.places.push(Place { real, alias });
             }
         }
-        let work = paths.iter().filter(|path| is_work_file(path));
-        Self {
-            index,
-            work: work.copied().collect(),
+        all
+    }
+
+    /// Puts the place that is pushed next under a name.
+    fn add(&mut self, name: Cow<'p, [u8]>, is_work: bool) {
+        let number = self.places.len();
+        self.index.entry(name).or_default().push(number);
+        if is_work && self.work.last() != Some(&number) {
+            self.work.push(number);
         }
     }
 
+    /// The files that a trusted one names and whose text says what else is trusted.
     fn named(&self, trusted: &Trusted) -> Vec<&'p [u8]> {
-        let names = trusted.mentions.names();
-        let names = names.filter_map(|name| self.index.get(name));
-        let named = names.flatten().filter(|path| trusted.names(path));
-        let taken = self.work.iter();
-        let taken = taken.filter(|path| trusted.mentions.take_from(path));
-        let mut paths: Vec<_> = named.chain(taken).copied().collect();
+        let words = trusted.words().filter_map(|name| self.index.get(name));
+        let words = words.flatten().filter_map(|at| self.places.get(*at));
+        let named = words.filter(|place| {
+            let name = place.name();
+            trusted.names(name) && (trusted.is_followed_to(name) || may_run(place.real))
+        });
+        let taken = self.work.iter().filter_map(|at| self.places.get(*at));
+        let taken = taken.filter(|place| trusted.mentions.take_from(place.name()));
+        let mut paths: Vec<_> = named.chain(taken).map(|place| place.real).collect();
         paths.sort_unstable();
         paths.dedup();
         paths
@@ -293,7 +289,7 @@ impl<'p> ByName<'p> {
 
 /// What the words of a gate's command name; a shell's script is one word that holds many.
 fn commands(gate: &Gate) -> Mentions {
-    Mentions::of(gate.argv.join(" ").as_bytes(), false)
+    Mentions::of(gate.argv.join(" ").as_bytes(), Kind::Script)
 }
 
 /// Whether a gate's command takes its work from this file.
@@ -307,14 +303,13 @@ fn runs(gate: &Gate, commands: &Mentions, path: &[u8]) -> bool {
     inside.is_some_and(|path| commands.name(b"", path) || commands.take_from(path))
 }
 
-fn is_at_or_below(path: &[u8], target: &[u8]) -> bool {
-    let rest = path.strip_prefix(target);
-    !target.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn index<'p>(paths: &[&'p [u8]]) -> ByName<'p> {
+        ByName::of(paths, &Links::default())
+    }
 
     #[test]
     fn a_trusted_file_names_what_lies_beside_it() {
@@ -403,13 +398,16 @@ mod tests {
             file.map(|(_, text)| text.as_bytes().to_vec())
         };
         let read = |paths: &[&[u8]]| Ok::<_, ()>(paths.iter().map(text).collect());
-        let found = handed_on(trusted(), &paths, 10, read).unwrap();
+        let found = handed_on(trusted(), &index(&paths), 10, read).unwrap();
         let found: Vec<_> = found.iter().map(|one| one.path.as_slice()).collect();
         assert_eq!(
             found,
             [&b"a.yml"[..], b"one.sh", b"lib/two.sh", b"lib/three.sh"]
         );
-        assert_eq!(handed_on(trusted(), &paths, 1, read).unwrap().len(), 2);
+        assert_eq!(
+            handed_on(trusted(), &index(&paths), 1, read).unwrap().len(),
+            2
+        );
     }
 
     #[test]
@@ -434,7 +432,7 @@ mod tests {
         };
         let read = |paths: &[&[u8]]| Ok::<_, ()>(paths.iter().map(text).collect());
         let follow = |first: Trusted| {
-            let found = handed_on(vec![first], &paths, 10, read).unwrap();
+            let found = handed_on(vec![first], &index(&paths), 10, read).unwrap();
             let mut found: Vec<_> = found
                 .into_iter()
                 .map(|one| String::from_utf8(one.path).unwrap())
