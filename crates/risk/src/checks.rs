@@ -231,7 +231,7 @@ pub const BUILT_IN: [BuiltIn; 53] = [
         "FILE_SHRUNK",
         K::Delete,
         S::Critical,
-        "More of the file is gone than caps.delete_share_percent of the policy allows.",
+        "More of the file is gone than caps.delete_share_percent of the policy allows: of its lines, of its bytes, or of its code that stands in no comment.",
     ),
     check(
         "PATH_CONTROL_CHARACTER",

@@ -15,6 +15,7 @@ mod book;
 mod called;
 mod checks;
 mod comment;
+mod commented;
 mod content;
 mod edited;
 mod expected;

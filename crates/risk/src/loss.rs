@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use baton_core::policy::Policy;
 use baton_patch::{Body, HunkLine, LineKind, Mode, Op};
 
-use crate::comment::comment_in;
+use crate::commented::lines_of_code;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput};
 use crate::language::Languages;
@@ -15,6 +15,8 @@ use crate::language::Languages;
 const CONTEXT: usize = 3;
 /// A file with fewer lines of code is not asked how many are left.
 const FEWEST_LINES: u64 = 10;
+/// Nor is a smaller one asked how many bytes are.
+const FEWEST_BYTES: u64 = 256;
 /// The ids of nothing, in both of git's hash functions.
 const EMPTY_BLOBS: [&str; 2] = [
     "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
@@ -79,33 +81,56 @@ fn by_bytes(file: &ScanFile<'_>, size: u64, share: u64, hits: &mut Vec<Hit>) {
     hits.push(Hit::in_file("FILE_NOT_READ", file, message));
 }
 
-/// Code that gives way to comments and blanks is gone, however many lines stay.
+/// All of a file.
+type Whole<'f> = Cow<'f, [u8]>;
+
+/// What is gone although lines stay: the most of the bytes, or code that gives way to comments and blanks.
 fn hollowed(file: &ScanFile<'_>, share: u64) -> Option<String> {
-    let (old, new) = (file.old.as_deref()?, file.new.as_deref()?);
+    let (old, new) = whole(file)?;
+    let line = format!("the policy draws the line at {share} percent");
+    let is_gone = |old: u64, new: u64| new * 100 <= old * 100u64.saturating_sub(share);
+    let (was, is) = (weight(file, &old), weight(file, &new));
+    if was >= FEWEST_BYTES && is_gone(was, is) {
+        return Some(format!("{} of {was} bytes are gone, {line}", was - is));
+    }
     let languages = file.languages(Languages::of(file.section.path(), None));
     if !languages.is_code() {
         return None;
     }
-    let (old, new) = (
-        says_something(old, languages),
-        says_something(new, languages),
+    let (was, is) = (
+        lines_of_code(&old, languages),
+        lines_of_code(&new, languages),
     );
-    (old >= FEWEST_LINES && new * 100 <= old * 100u64.saturating_sub(share)).then(|| {
-        format!(
-            "{new} of {old} lines of code are left, the policy draws the line at {share} percent"
-        )
-    })
+    (was >= FEWEST_LINES && is_gone(was, is))
+        .then(|| format!("{is} of {was} lines of code are left, {line}"))
 }
 
-/// How many lines hold a letter or a digit outside of comments.
-fn says_something(text: &[u8], languages: Languages) -> u64 {
-    let lines = text.split(|byte| *byte == b'\n');
-    let speaks = |line: &&[u8]| {
-        let comment = comment_in(line, languages, || Cow::Borrowed(&[]));
-        let code = line.get(..comment.start).filter(|_| !comment.is_empty());
-        code.unwrap_or(line).iter().any(u8::is_ascii_alphanumeric)
-    };
-    lines.filter(speaks).count() as u64
+/// The whole file before and after, from the repository, or from a hunk that holds all of it.
+fn whole<'f>(file: &'f ScanFile<'_>) -> Option<(Whole<'f>, Whole<'f>)> {
+    if let (Some(old), Some(new)) = (&file.old, &file.new) {
+        return Some((Cow::Borrowed(old), Cow::Borrowed(new)));
+    }
+    match &file.section.body {
+        Body::Binary { new, old } => Some((Cow::Borrowed(old.as_ref()?), Cow::Borrowed(new))),
+        Body::Text(hunks) => {
+            let [hunk] = hunks.as_slice() else {
+                return None;
+            };
+            let is_whole = whole_length(file) == Some(hunk.old_count as u64);
+            is_whole.then(|| {
+                let (old, new) = (hunk.old_text().text, hunk.new_text().text);
+                (Cow::Owned(old), Cow::Owned(new))
+            })
+        }
+        Body::BinaryDelta(_) | Body::None => None,
+    }
+}
+
+/// How many bytes a file has; blanks say nothing in a text, and who takes them out loses nothing.
+fn weight(file: &ScanFile<'_>, content: &[u8]) -> u64 {
+    let is_binary = file.section.is_binary();
+    let counts = |byte: &&u8| is_binary || !byte.is_ascii_whitespace();
+    content.iter().filter(counts).count() as u64
 }
 
 /// Says of a deleted file whether the same content comes back under another name.

@@ -389,6 +389,9 @@ fn the_text_alone_tells_that_a_file_is_nearly_gone() {
             report.findings
         );
     }
+    let long = format!("-{}\n+{{}}\n", "{\"a\": 1}, ".repeat(90));
+    let one = hunk("data.json", "@@ -1 +1 @@", &long);
+    assert!(scanned(&one, None).flags.delete_detected);
     let empty = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
     let two = hunk("a.txt", "@@ -1,2 +0,0 @@", "-a\n-b\n@@ -3 +0,0 @@\n-c\n")
         .replace(&"2".repeat(40), empty);
