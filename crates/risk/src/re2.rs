@@ -45,7 +45,12 @@ impl Reader<'_> {
             Some(border @ ('b' | 'B')) => self.out.extend(['\\', border]),
             Some(digit @ '0'..='7') => self.octal(digit),
             Some(letter) if letter.is_ascii_punctuation() => self.letter(letter),
-            Some(letter) => self.out.extend(['\\', letter]),
+            Some('x') => match self.hex() {
+                Some(letter) => self.letter(letter),
+                // No number at all, which is refused.
+                None => self.out += "\\x{}",
+            },
+            Some(letter) => self.kind(letter),
             None => self.out.push('\\'),
         }
     }
@@ -149,18 +154,28 @@ impl Reader<'_> {
         if letter == 'x' {
             return self.hex();
         }
-        self.out.extend(['\\', letter]);
-        // `\p{…}` goes on.
-        if matches!(letter, 'p' | 'P') && self.rest.next_if_eq(&'{').is_some() {
-            self.out.push('{');
-            for inner in self.rest.by_ref() {
-                self.out.push(inner);
-                if inner == '}' {
-                    break;
-                }
+        self.kind(letter);
+        None
+    }
+
+    /// A letter that stands for many behind a backslash. `\p{…}` goes on, and `\p{^…}` is what it is not.
+    fn kind(&mut self, letter: char) {
+        let is_named = matches!(letter, 'p' | 'P') && self.rest.next_if_eq(&'{').is_some();
+        if !is_named {
+            return self.out.extend(['\\', letter]);
+        }
+        let is_other = self.rest.next_if_eq(&'^').is_some();
+        let letter = match (letter, is_other) {
+            ('p', true) | ('P', false) => 'P',
+            _ => 'p',
+        };
+        self.out.extend(['\\', letter, '{']);
+        for inner in self.rest.by_ref() {
+            self.out.push(inner);
+            if inner == '}' {
+                break;
             }
         }
-        None
     }
 
     /// A letter by its number in two digits, or in braces.
@@ -243,6 +258,10 @@ mod tests {
             (r"^[\]\d\x{41}-C]+$", "]7B", "D"),
             (r"^\101\n$", "A\n", "B\n"),
             (r"^[+--]$", ",", "."),
+            (r"^tok\x{5f}\x2B[a-z]{2}$", "tok_+ab", "tok+ab"),
+            (r"^\x{1F600}{2}$", "\u{1F600}\u{1F600}", "\u{1F600}"),
+            (r"^\p{L}+_\pN{2}$", "key_12", "k1y_12"),
+            (r"^\P{Lu}\p{^Lu}[\p{^Lu}]$", "abc", "aBc"),
             (r"(?i)\bkey\b['\x22]?=", "KEY\"=", "key="),
         ] {
             assert!(finds(pattern, matches), "{pattern} misses {matches}");
