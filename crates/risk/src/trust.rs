@@ -8,10 +8,10 @@ use baton_core::policy::{Gate, Policy};
 use baton_patch::Op;
 
 use crate::aliases::Links;
-use crate::beside;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
 use crate::mention::{Mentions, is_work_file, names_for};
+use crate::neighbours;
 use crate::sorts::{
     hands_nothing_on, is_compiled, is_for_people, kind_of, may_run, name_and_ending,
 };
