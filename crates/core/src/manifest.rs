@@ -255,7 +255,7 @@ fn check_store(address: &str) -> bounds::Checked {
     if address != FOLDERS && !after("sqlite:") && !after("postgres://") {
         return Err(format!(
             "store is \"{}\", expected folder, sqlite:PATH or postgres://USER@HOST/DATABASE",
-            address.escape_debug()
+            database::shown(address).escape_debug()
         ));
     }
     // No such file is meant, and SQLite's own addresses are not read.
@@ -268,8 +268,7 @@ fn check_store(address: &str) -> bounds::Checked {
     if address.starts_with("sqlite:") {
         return Ok(());
     }
-    let is_shown = database::shown(address) == address.split('?').next().unwrap_or(address);
-    if !is_shown || address.contains("password=") {
+    if database::has_password(address) {
         return Err(
             "store holds a password, and is committed: expected it in PGPASSWORD or in a \
                     password file"

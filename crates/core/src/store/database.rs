@@ -133,6 +133,9 @@ pub struct Driver {
     pub connect: Connect,
 }
 
+/// What the address of a file begins with.
+const FILE: &str = "sqlite:";
+
 static DRIVERS: OnceLock<&'static [Driver]> = OnceLock::new();
 /// One connection for each address: a lock belongs to the connection that took it.
 static OPEN: Mutex<Option<Opened>> = Mutex::new(None);
@@ -255,20 +258,85 @@ pub(super) fn lost(what: &str, error: &io::Error) -> Problem {
     .hint("what was done is kept; see that the database is there, then run it again")
 }
 
-/// An address for people and for the log: without a password, should one stand in it.
+/// An address for people and for the log: without a password, should one stand in it, in whatever way it is
+/// written. Of what stands after `?` only what says where it leads is kept.
 #[must_use]
 pub fn shown(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return address.to_owned();
+    let Some((scheme, rest)) = apart(address) else {
+        // A file, or what is no address at all.
+        return match address.rsplit_once('@') {
+            Some((_, after)) if !address.starts_with(FILE) => format!("...@{after}"),
+            _ => address.to_owned(),
+        };
     };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, host, query) = parts(rest);
+    let leads = |pair: &&str| {
+        let key = decoded(pair.split('=').next().unwrap_or_default());
+        ["host", "hostaddr", "port"].contains(&key.as_str())
+    };
+    let query: Vec<_> = query.split('&').filter(leads).collect();
+    let query = match query.is_empty() {
+        true => String::new(),
+        false => format!("?{}", query.join("&")),
+    };
     match user.split(':').next().unwrap_or_default() {
-        "" => format!("{scheme}://{host}{path}"),
-        user => format!("{scheme}://{user}@{host}{path}"),
+        "" => format!("{scheme}://{host}{query}"),
+        user => format!("{scheme}://{user}@{host}{query}"),
     }
+}
+/// Whether a password stands in an address.
+#[must_use]
+pub(crate) fn has_password(address: &str) -> bool {
+    apart(address).is_some_and(|(_, rest)| {
+        let (user, _, query) = parts(rest);
+        user.contains(':') || decoded(query).contains("password=")
+    })
+}
+
+/// The scheme of an address with a host, and what comes after it.
+fn apart(address: &str) -> Option<(&str, &str)> {
+    let file = address.starts_with(FILE);
+    address.split_once("://").filter(|_| !file)
+}
+
+/// Who, where, and what stands after `?`. The driver takes all before the first `@` as a name and a password,
+/// whatever is in it.
+fn parts(rest: &str) -> (&str, &str, &str) {
+    let named = rest.find('@').unwrap_or_default();
+    let (_, after) = rest.split_at(named);
+    let end = after.find(['/', '?']).map_or(rest.len(), |at| named + at);
+    let (authority, path) = rest.split_at(end);
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let from = authority.len() - host.len();
+    let place = rest.get(from..).unwrap_or_default();
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let length = match path.contains('?') {
+        true => place.len() - query.len() - 1,
+        false => place.len(),
+    };
+    (user, place.get(..length).unwrap_or_default(), query)
+}
+
+/// A text with its `%..` resolved, as the driver does.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let byte = after.get(..2).map(|digits| u8::from_str_radix(digits, 16));
+        match (byte, after.get(2..)) {
+            (Some(Ok(byte)), Some(left)) => {
+                bytes.push(byte);
+                rest = left;
+            }
+            _ => {
+                bytes.push(b'%');
+                rest = after;
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -283,9 +351,41 @@ mod tests {
             ("postgres://u:p@h:5432/d", "postgres://u@h:5432/d"),
             ("postgres://u:p@a@h/d?password=x", "postgres://u@h/d"),
             ("postgres://h?password=x", "postgres://h"),
+            ("postgresql://u:p@h/d", "postgresql://u@h/d"),
+            (" POSTGRES://u:p@h/d", " POSTGRES://u@h/d"),
+            ("postgres://u:p/w@h/d", "postgres://u@h/d"),
+            ("postgres://u:p?w@h/d?port=1", "postgres://u@h/d?port=1"),
+            ("postgres:u:p@h/d", "...@h/d"),
+            ("sqlite:/a@b/queue.db", "sqlite:/a@b/queue.db"),
+            (
+                "postgres://u@h/d?sslmode=x&hostaddr=192.0.2.2&pass%77ord=x",
+                "postgres://u@h/d?hostaddr=192.0.2.2",
+            ),
         ];
         for (address, expected) in cases {
             assert_eq!(shown(address), expected);
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_refused_and_not_repeated() {
+        for address in [
+            "postgresql://u:secret@h/d",
+            " postgres://u:secret@h/d",
+            "POSTGRES://u:secret@h/d",
+            "postgres:u:secret@h/d",
+            "postgres://u:secret@h/d",
+            "postgres://u:secret/1@h/d",
+            "postgres://u:secret?1@h/d",
+            "postgres://u@h/d?password=secret",
+            "postgres://u@h/d?pass%77ord=secret",
+        ] {
+            let refused = crate::manifest::check_address(address).unwrap_err();
+            assert_eq!(refused.code, "MANIFEST_INVALID", "{address}");
+            assert!(!format!("{refused:?}").contains("secret"), "{refused:?}");
+        }
+        for address in ["postgres://u@h/d", "postgres://h:1/d?sslmode=require"] {
+            crate::manifest::check_address(address).unwrap();
         }
     }
 

@@ -36,10 +36,16 @@ pub(super) fn check(root: &Path, address: Option<&str>) -> Result<(), Problem> {
     if pinned.as_deref().unwrap_or(FOLDERS) == address.unwrap_or(FOLDERS) {
         return Ok(());
     }
-    let before = pinned.map_or("no database".to_owned(), |pinned| shown(&pinned));
+    let (now, before) = (
+        shown(address.unwrap_or(FOLDERS)),
+        pinned.map_or("no database".to_owned(), |pinned| shown(&pinned)),
+    );
+    let before = match before == now {
+        true => "the same place, and with other words after the ? of its address".to_owned(),
+        false => before,
+    };
     let why = format!(
-        "the manifest keeps the queue at {}, and this checkout was set up with {before}",
-        shown(address.unwrap_or(FOLDERS))
+        "the manifest keeps the queue at {now}, and this checkout was set up with {before}"
     );
     Err(Problem::fail("STORE_UNTRUSTED", why)
         .hint("nothing was done; if the manifest is right, a person runs here: baton init"))
@@ -88,6 +94,21 @@ mod tests {
         let other = check(root.path(), Some("postgres://u@elsewhere/d")).unwrap_err();
         assert!(other.message.contains("sqlite:a"), "{other:?}");
         assert!(other.message.contains("postgres://u@elsewhere/d"));
+    }
+
+    #[test]
+    fn addresses_that_differ_in_their_query_alone_are_told_apart() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(".git")).unwrap();
+        pin(root.path(), Some("postgres://u@h/d")).unwrap();
+        for (query, said) in [
+            ("?hostaddr=192.0.2.2", "d?hostaddr=192.0.2.2, and"),
+            ("?sslmode=disable", "other words after the ?"),
+        ] {
+            let other = format!("postgres://u@h/d{query}");
+            let refused = check(root.path(), Some(&other)).unwrap_err();
+            assert!(refused.message.contains(said), "{refused:?}");
+        }
     }
 
     #[test]
