@@ -1,7 +1,7 @@
 //! Two machines, each with its own checkout, over one database.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baton_core::clock::Moment;
 use baton_core::lease::Holder;
@@ -12,7 +12,7 @@ use baton_core::store::Store;
 use baton_core::task::TaskId;
 use serde_json::json;
 
-use crate::place::{Place, databases, sql};
+use crate::place::{Place, databases, silence, sql};
 use crate::tasks::submit;
 
 databases!(
@@ -84,6 +84,39 @@ fn stop_on_one_halts_both_and_a_file_halts_one(place: &Place) {
     assert!(two.stop().is_present() && !one.stop().is_present());
     assert!(two.lift_stop().unwrap());
     assert!(!two.stop().is_present());
+}
+
+/// A server that takes the question and does not answer it.
+#[test]
+#[ignore = "needs a server: make test-postgres"]
+fn a_server_that_is_silent_keeps_nobody_from_a_stop_that_lies_here() {
+    let place = Place::postgres();
+    let store = place.store("one");
+    assert!(!store.stop().is_present());
+    let silent = silence(&place);
+    let began = Instant::now();
+    thread::scope(|scope| {
+        let seen = scope.spawn(|| store.stop());
+        thread::sleep(Duration::from_millis(300));
+        std::fs::write(store.root().join(".autodev_queue/STOP"), "").unwrap();
+        assert!(seen.join().unwrap().is_present());
+    });
+    assert!(began.elapsed() < Duration::from_secs(5));
+    drop(silent);
+}
+
+/// Nobody waits for ever for a table that somebody else locked.
+#[test]
+#[ignore = "needs a server: make test-postgres"]
+fn a_wait_for_a_lock_ends() {
+    let place = Place::postgres();
+    let store = place.store("one");
+    let silent = silence(&place);
+    let began = Instant::now();
+    store.scan(&State::ALL).unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(60));
+    drop(silent);
+    store.scan(&State::ALL).unwrap();
 }
 
 fn both_have_one_key(place: &Place) {

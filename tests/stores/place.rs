@@ -145,3 +145,17 @@ pub(crate) fn sql(place: &Place, sql: &str) {
     let mut client = postgres::Client::connect(&place.address, postgres::NoTls).unwrap();
     client.batch_execute(sql).unwrap();
 }
+
+/// Keeps the place's database from answering whoever writes, and PostgreSQL from answering at all, until what
+/// is given is dropped.
+pub(crate) fn silence(place: &Place) -> Box<dyn std::any::Any> {
+    if let Some(path) = place.address.strip_prefix("sqlite:") {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        return Box::new(connection);
+    }
+    let mut client = postgres::Client::connect(&place.address, postgres::NoTls).unwrap();
+    let lock = "BEGIN; LOCK TABLE baton_entry IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).unwrap();
+    Box::new(client)
+}

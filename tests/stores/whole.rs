@@ -1,11 +1,11 @@
 //! Whole programs over each store: the way of a task, single tools in a pipe, two checkouts, kills.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::place::{Place, databases, everywhere};
+use crate::place::{Place, databases, everywhere, silence};
 use crate::support::{Bench, program, ran};
 
 mod all {
@@ -19,6 +19,7 @@ mod databases_only {
         one_checkout_drafts_and_another_lands,
         a_policy_that_one_checkout_accepted_counts_for_all,
         a_queue_moves_to_a_database_and_goes_on,
+        a_store_that_does_not_answer_halts_this_machine,
     );
 }
 
@@ -226,4 +227,18 @@ fn a_queue_moves_to_a_database_and_goes_on(place: &Place) {
         bench.queue().join("pr/T-1").exists(),
         "the old queue is as it was"
     );
+}
+
+fn a_store_that_does_not_answer_halts_this_machine(place: &Place) {
+    let bench = bench(place);
+    let silent = silence(place);
+    let began = Instant::now();
+    let said = bench.baton(["stop"]).expect(5);
+    assert!(began.elapsed() < Duration::from_secs(15), "{said}");
+    assert_eq!(said["everywhere"], false, "{said}");
+    assert!(bench.queue().join("STOP").exists());
+    drop(silent);
+    bench.baton(["stop"]).expect(0);
+    bench.baton(["resume"]).expect(0);
+    bench.baton(["stop-check"]).expect(0);
 }

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, BufReader};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,14 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub(crate) const SCHEME: &str = "postgres://";
 /// How long a server may take to answer the first word.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what was sent may stay unanswered by the other machine's system: longer, and it is gone.
+const SILENCE: Duration = Duration::from_secs(30);
+/// What holds on every connection. The server's default may have been changed, and an answered write must be on
+/// its disk. A machine that is gone gives its locks up within a minute. Nobody waits for ever: not for a lock
+/// that somebody else took on a table, nor for a statement, each of which is whole or was never made.
+const SETTINGS: &str = "SET synchronous_commit = on; SET tcp_keepalives_idle = 30; \
+     SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
+     SET lock_timeout = '20s'; SET statement_timeout = '120s'";
 /// The largest file of passwords or certificates that is read, in bytes.
 const MOST: usize = 1 << 20;
 
@@ -50,8 +59,12 @@ impl Address {
         config
             .application_name("baton")
             .connect_timeout(PATIENCE)
-            .keepalives_idle(Duration::from_secs(30));
-        if !config.get_hosts().iter().all(is_here) {
+            .tcp_user_timeout(SILENCE)
+            .keepalives_idle(Duration::from_secs(30))
+            .keepalives_interval(Duration::from_secs(10))
+            .keepalives_retries(3);
+        let elsewhere = |ip: &IpAddr| !ip.is_loopback();
+        if !config.get_hosts().iter().all(is_here) || config.get_hostaddrs().iter().any(elsewhere) {
             config.ssl_mode(SslMode::Require);
         }
         Ok(Self(config))
@@ -63,14 +76,7 @@ impl Address {
             _ => self.0.connect(NoTls),
         }
         .map_err(|error| self.refused(super::failed(error)))?;
-        // The server's default may have been changed, and an answered write must be on its disk. A machine
-        // that is gone gives its locks up within a minute.
-        client
-            .batch_execute(
-                "SET synchronous_commit = on; SET tcp_keepalives_idle = 30; \
-                 SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3",
-            )
-            .map_err(super::failed)?;
+        client.batch_execute(SETTINGS).map_err(super::failed)?;
         Ok(client)
     }
 
@@ -89,10 +95,7 @@ impl Address {
 fn is_here(host: &Host) -> bool {
     match host {
         Host::Tcp(name) => {
-            name == "localhost"
-                || name
-                    .parse()
-                    .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
         }
         Host::Unix(_) => true,
     }
@@ -220,6 +223,20 @@ mod tests {
             ),
             ("postgres://u@10.0.0.2/d", SslMode::Require),
             ("postgres://u@127.0.0.1/d?sslmode=require", SslMode::Require),
+            // The name is not what is connected to.
+            (
+                "postgres://u@localhost/d?hostaddr=192.0.2.2",
+                SslMode::Require,
+            ),
+            ("postgres://u@localhost/d?host=db.example", SslMode::Require),
+            (
+                "postgres://u@localhost,localhost/d?hostaddr=127.0.0.1,192.0.2.2",
+                SslMode::Require,
+            ),
+            (
+                "postgres://u@localhost/d?hostaddr=127.0.0.1",
+                SslMode::Prefer,
+            ),
         ] {
             let config = Address::parse(address).unwrap().0;
             assert_eq!(config.get_ssl_mode(), wanted, "{address}");

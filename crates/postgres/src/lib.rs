@@ -356,6 +356,10 @@ fn failed(error: postgres::Error) -> io::Error {
         Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => io::ErrorKind::NotFound,
         Some(code) if *code == SqlState::DISK_FULL => io::ErrorKind::StorageFull,
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => io::ErrorKind::PermissionDenied,
+        // Nothing was changed.
+        Some(code) if [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED].contains(code) => {
+            io::ErrorKind::TimedOut
+        }
         Some(code) if is_going(code) => io::ErrorKind::ConnectionAborted,
         None if is_cut_off => io::ErrorKind::ConnectionAborted,
         _ => io::ErrorKind::Other,

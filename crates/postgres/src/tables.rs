@@ -68,6 +68,8 @@ pub(crate) fn version(client: &mut Client) -> Result<u32, postgres::Error> {
 /// Takes the steps that are missing, all or none.
 pub(crate) fn migrate(client: &mut Client) -> Result<(), postgres::Error> {
     let mut transaction = client.transaction()?;
+    // A step over a large table may take its time, and so may another program's, which this one waits for.
+    transaction.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])?;
     transaction
         .batch_execute("CREATE TABLE IF NOT EXISTS baton_version (version integer NOT NULL)")?;

@@ -1,5 +1,10 @@
 //! `baton stop` and `baton resume`: the kill switch.
 
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use baton_core::audit::{Action, Draft, Level};
 use baton_core::envelope::Status;
 use baton_core::problem::Problem;
@@ -11,6 +16,9 @@ use serde_json::json;
 
 use super::{Shared, operator, reason, require_person};
 use crate::reply::Reply;
+
+/// How long the store may take until this machine is halted alone.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Adds the flags.
 pub(super) fn arguments(command: Command) -> Command {
@@ -29,16 +37,13 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
     let session = shared.session(None)?;
     let reason = reason(&session, matches);
     let by = operator(&session).unwrap_or_else(|_| session.actor.name().to_owned());
-    let store = match session.store() {
-        Err(problem) if problem.code.starts_with("STORE_") => {
+    let fresh = match everywhere(session.root()?, text(&by, &reason)) {
+        Err(problem) if problem.code.starts_with("STORE_") || is_shared(&session) => {
             return here(&session, &by, &reason, &problem);
         }
-        store => store?,
-    };
-    let fresh = match store.set_stop(&text(&by, &reason)) {
-        Err(problem) if store.is_shared() => return here(&session, &by, &reason, &problem),
         set => set?,
     };
+    let store = session.store()?;
     let said = if fresh {
         "STOP is on: everything halts"
     } else {
@@ -58,6 +63,26 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
             .line(said)
             .line("  lift it with: baton resume"),
     )
+}
+
+fn is_shared(session: &Session) -> bool {
+    let address = session.root().and_then(Store::address);
+    matches!(address, Ok(Some(_)))
+}
+
+/// Switches STOP on where the queue is; says whether it was off before. A store that takes the question and does
+/// not answer is waited for no longer than [`PATIENCE`]; should it get to it later, all halt, which is safe.
+fn everywhere(root: &Path, text: String) -> Result<bool, Problem> {
+    let (root, (say, said)) = (root.to_owned(), mpsc::channel());
+    thread::spawn(move || {
+        let set = Store::open(&root).and_then(|store| store.set_stop(&text));
+        // Nobody waits any more: then this machine was halted.
+        let _ = say.send(set);
+    });
+    said.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let why = format!("the store has not answered for {} s", PATIENCE.as_secs());
+        Err(Problem::fail("STORE_UNREACHABLE", why))
+    })
 }
 
 /// The database cannot be reached: this machine at least halts, and the exit code says that others do not.

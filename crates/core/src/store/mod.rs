@@ -23,6 +23,7 @@ mod keys;
 mod landed;
 mod let_go;
 mod liveness;
+mod lookout;
 mod making;
 mod mending;
 mod merge_lock;
@@ -89,6 +90,7 @@ pub struct Store {
     queue: Directory,
     database: Option<Arc<dyn Database>>,
     log: OnceLock<Log>,
+    lookout: OnceLock<lookout::Lookout>,
     audit: Mutex<AuditRules>,
 }
 
@@ -134,6 +136,7 @@ impl Store {
             queue,
             database,
             log: OnceLock::new(),
+            lookout: OnceLock::new(),
             audit: Mutex::default(),
         })
     }

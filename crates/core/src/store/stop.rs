@@ -2,7 +2,11 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::database::ROOT;
+use super::lookout::Lookout;
 use super::{Directory, Store, broken, missing};
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
@@ -14,6 +18,9 @@ pub const STOP: &str = "STOP";
 /// Lies beside a STOP that was set by a command: that one is lifted by a person's command, and not by taking the
 /// file away.
 const SET: &str = "STOP.set";
+
+/// How long a database may be silent. Longer, and nobody knows whether STOP is in it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether the kill switch is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,17 +45,25 @@ impl Store {
     #[must_use]
     pub fn stop(&self) -> Stop {
         // Where the queue is shared, one that lies here halts this machine alone, whatever can be reached.
-        let here = match &self.database {
-            Some(_) => self.local.exists(STOP),
-            None => Ok(false),
+        let found = match self.lookout() {
+            Some(lookout) => lookout.ask(PATIENCE, || self.local.exists(STOP)),
+            None => self.queue.exists(STOP),
         };
-        match here.and_then(|here| Ok(here || self.queue.exists(STOP)?)) {
+        match found {
             Ok(false) => self.was_taken_away(),
             Ok(true) => Stop::Present(format!("{QUEUE_ROOT}/{STOP} is there")),
             Err(error) => {
                 Stop::Present(format!("{QUEUE_ROOT}/{STOP} cannot be looked at: {error}"))
             }
         }
+    }
+
+    fn lookout(&self) -> Option<&Lookout> {
+        let database = self.database.as_ref()?;
+        Some(self.lookout.get_or_init(|| {
+            let database = Arc::clone(database);
+            Lookout::new(move || Ok(database.entry(ROOT, STOP)?.is_some()))
+        }))
     }
 
     /// STOP is not there. One that was set by a command halts all the same until a person lifts it.
