@@ -1,5 +1,9 @@
 //! A queue on its way from one store to another.
 
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use baton_core::accepted;
 use baton_core::audit::{Action, Draft};
 use baton_core::policy::Actor;
@@ -22,7 +26,10 @@ mod all {
 }
 mod from_databases {
     use super::*;
-    databases!(a_copy_to_folders_is_whole);
+    databases!(
+        a_copy_to_folders_is_whole,
+        what_is_copied_while_somebody_works_is_no_copy,
+    );
 }
 
 /// A queue of three tasks, of which one is in hand, and a log.
@@ -37,6 +44,7 @@ fn filled(place: &Place) -> Store {
         );
     }
     accepted::note(&store, &"a".repeat(64)).unwrap();
+    store.set_stop("moving").unwrap();
     store
 }
 
@@ -102,6 +110,36 @@ fn a_copy_to_folders_is_whole(place: &Place) {
             .join(".autodev_queue/inbox/T-9/task.json")
             .exists()
     );
+}
+
+/// Another machine writes a line all the while, or lifts STOP.
+fn what_is_copied_while_somebody_works_is_no_copy(place: &Place) {
+    let (store, other) = (filled(place), place.store("two"));
+    for number in 100..200 {
+        submit(&store, json!({"task_id": format!("T-{number}")}));
+    }
+    let address = |name: &str| format!("sqlite:.autodev_queue/{name}.db");
+    let is_over = AtomicBool::new(false);
+    let begun = Barrier::new(2);
+    let copied = thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.wait();
+            while !is_over.load(Ordering::SeqCst) {
+                let draft = Draft::new(Actor::Human, Action::EventRecorded, "baton").unwrap();
+                other.log().unwrap().append(draft).unwrap();
+            }
+        });
+        let record = || {
+            begun.wait();
+            Ok(())
+        };
+        let copied = store.copy_to(&address("written"), record);
+        is_over.store(true, Ordering::SeqCst);
+        copied
+    });
+    assert_eq!(copied.unwrap_err().code, "STORE_DIFFERS");
+    let lifted = store.copy_to(&address("lifted"), || other.lift_stop().map(drop));
+    assert_eq!(lifted.unwrap_err().code, "STORE_DIFFERS");
 }
 
 fn where_a_queue_is_nothing_is_copied(place: &Place) {

@@ -78,6 +78,10 @@ impl Store {
         if target.log()?.head()? != head {
             return Err(differs("the log"));
         }
+        // Whoever works on the queue writes a line, from another machine too.
+        if self.log()?.head()? != head || !self.is_stopped_everywhere()? {
+            return Err(differs("the log of the store that was copied"));
+        }
         let ended = target.queue.remove(UNFINISHED);
         ended.map_err(|error| broken(UNFINISHED, &error))?;
         Ok(copied)
