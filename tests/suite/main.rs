@@ -49,6 +49,7 @@ mod red_base;
 mod rehearsal;
 mod replies;
 mod reviews;
+mod rights;
 mod rollback;
 mod schemas;
 mod secrets;

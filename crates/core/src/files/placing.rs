@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 use super::{FILE_MODE, FOLDER, Folder, component};
 use crate::ids;
@@ -106,6 +107,14 @@ impl Folder {
         let fd = rustix::fs::openat(&self.fd, ".", FOLDER, Mode::empty())?;
         rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
         Ok(fd)
+    }
+
+    /// Whether this account has no right to put anything into the folder, or to move the folder itself. A disk
+    /// that is full, or takes no writes at all, is another matter.
+    pub(crate) fn is_denied(&self) -> bool {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        let may = rustix::fs::accessat(&self.fd, ".", wanted, AtFlags::EACCESS);
+        may.is_err_and(|error| error == Errno::ACCESS || error == Errno::PERM)
     }
 
     /// Gives a file another name in the same folder, in place of what has that name; nothing is synced.

@@ -62,9 +62,9 @@ impl Store {
             })
         })?;
         for id in waiting.into_iter().filter(|id| !begun.contains(id)) {
-            // One that cannot be read is named among what is stuck, and nobody waits for it.
+            // One that cannot be read or written to is named among what is stuck, and nobody waits for it.
             let is_free = |task: &TaskFolder| {
-                task.lease().is_ok_and(|lease| lease.is_none()) && task.task_bytes().is_ok()
+                task.lease().is_ok_and(|lease| lease.is_none()) && task.is_usable()
             };
             let Some(task) = self.task(&id).ok().filter(is_free) else {
                 continue;

@@ -72,8 +72,8 @@ impl Store {
         self.lock_held(task, &held, holder, length, now)
     }
 
-    /// The same, but passes a task by that somebody is in the middle of changing, or that cannot be read: it is
-    /// named among what is stuck, and the others must not wait for it.
+    /// The same, but passes a task by that somebody is in the middle of changing, or that this account cannot read
+    /// or write to: it is named among what is stuck, and the others must not wait for it.
     fn lock_if_free(
         &self,
         id: &TaskId,
@@ -82,7 +82,7 @@ impl Store {
         now: Moment,
     ) -> Result<Result<Claim, Conflict>, Problem> {
         let task = match self.task(id) {
-            Ok(task) if task.state() == State::Inbox && task.task_bytes().is_ok() => task,
+            Ok(task) if task.state() == State::Inbox && task.is_usable() => task,
             Ok(_) => return Ok(Err(Conflict::NotFound)),
             Err(problem) if ["TASK_NOT_FOUND", "QUEUE_BROKEN"].contains(&problem.code.as_str()) => {
                 return Ok(Err(Conflict::NotFound));
@@ -217,7 +217,8 @@ impl Store {
     /// `QUEUE_BROKEN`.
     pub fn has_next(&self, now: Moment) -> Result<bool, Problem> {
         let found = self.in_order(now, None, |(id, _)| {
-            Ok(match self.is_wanted(&id)? {
+            let is_usable = self.task(&id).is_ok_and(|task| task.is_usable());
+            Ok(match is_usable && self.is_wanted(&id)? {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             })

@@ -155,11 +155,7 @@ impl Store {
             let since = self.queue.modified(super::STOP).ok().map(clock::rfc3339);
             found.push(wedge("STOP_ON", None, why, "baton resume").since(since));
         }
-        if self.is_mutex_kept() {
-            let why = "a process sits on the queue's lock and does not go on";
-            let next = self.who_sits_on("keys/.mutex");
-            found.push(wedge("QUEUE_BUSY", None, why, next).broken());
-        }
+        found.extend(self.of_mutex());
         match self.merge_lease() {
             Err(problem) => found.push(of_problem("LOCK_BROKEN", None, &problem)),
             Ok(Some(lease)) if lease.is_over(now) || lease.is_claimant_gone() => {
@@ -172,7 +168,7 @@ impl Store {
     }
 
     /// How to find the process that has a lock. In a database no file is locked that lies in the queue.
-    fn who_sits_on(&self, what: &str) -> String {
+    pub(super) fn who_sits_on(&self, what: &str) -> String {
         match self.database.is_none() {
             true => format!("fuser -v .autodev_queue/{what}"),
             false => {
@@ -180,17 +176,6 @@ impl Store {
                     .to_owned()
             }
         }
-    }
-
-    fn is_mutex_kept(&self) -> bool {
-        let Ok(keys) = self.folder("keys") else {
-            return false;
-        };
-        let is_free = || match keys.lock_if_free(super::claim::MUTEX) {
-            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
-            Ok(_) => true,
-        };
-        !asked(is_free)
     }
 
     fn of_task(
@@ -221,6 +206,7 @@ impl Store {
             .of_lock(&task, since.as_ref(), now)
             .into_iter()
             .collect();
+        found.extend(self.of_rights(&task).map(|one| one.since(since.clone())));
         found.extend(self.of_key(&task).map(|one| one.since(since.clone())));
         let Some(histories) = histories else {
             return found;
@@ -343,7 +329,7 @@ impl Store {
 }
 
 /// Whether something asked for comes within half a second.
-fn asked(mut is_free: impl FnMut() -> bool) -> bool {
+pub(super) fn asked(mut is_free: impl FnMut() -> bool) -> bool {
     (0..ASKS).any(|at| {
         if at > 0 {
             std::thread::sleep(BETWEEN);

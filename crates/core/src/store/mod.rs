@@ -33,6 +33,7 @@ mod order;
 mod parts;
 mod pinned;
 mod placed;
+mod rights;
 mod second_names;
 mod set_aside;
 mod stall;
