@@ -57,6 +57,7 @@ fn every_command_in_the_documents_parses() {
         "docs/approvals.md",
         "docs/audit.md",
         "docs/operating.md",
+        "docs/codes.md",
         "docs/orchestrating.md",
         "docs/evidence.md",
         "docs/verifying.md",

@@ -63,10 +63,14 @@ pub fn names(book: &RuleBook<'_>) -> Vec<String> {
     let recovery = policy.recovery.iter().map(|one| one.id.clone());
     let codes = Code::ALL.iter().map(|code| code.as_str().to_owned());
     let table = decisions.chain(gates).chain(recovery);
+    let rules = book.rules().iter().map(|rule| HitKind::from(rule.kind()));
+    let kinds = rules.chain(BUILT_IN.iter().map(|check| check.kind));
+    let kinds: std::collections::BTreeSet<_> = kinds.map(HitKind::code).collect();
     content
         .chain(paths)
         .chain(checks)
         .chain(table)
+        .chain(kinds.into_iter().map(str::to_owned))
         .chain(codes)
         .collect()
 }

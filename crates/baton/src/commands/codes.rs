@@ -1,41 +1,62 @@
-//! The codes that a run may end with, as the page for operators has them: one table, for readers of the page
-//! and for `baton explain`.
+//! The codes that findings and errors have, as two pages list them: for readers of the pages and for
+//! `baton explain`.
 
 use baton_risk::Explained;
 
-const PAGE: &str = include_str!("../../../../docs/operating.md");
+/// What somebody has to act on stands on the first, everything else on the second.
+const PAGES: [(&str, &str); 2] = [
+    (
+        "docs/operating.md",
+        include_str!("../../../../docs/operating.md"),
+    ),
+    ("docs/codes.md", include_str!("../../../../docs/codes.md")),
+];
 const HEAD: &str = "| you see | it means | do |";
 
-/// The rows of the table: codes, meaning, next step.
-fn rows() -> impl Iterator<Item = (Vec<&'static str>, &'static str, &'static str)> {
-    let lines = PAGE.lines().skip_while(|line| *line != HEAD).skip(2);
-    lines.map_while(|line| {
-        let mut cells = line.strip_prefix('|')?.strip_suffix('|')?.split(" | ");
-        let codes = cells.next()?.split(',').map(str::trim).collect();
-        Some((codes, cells.next()?.trim(), cells.next()?.trim()))
+/// A row of a table.
+struct Row {
+    page: &'static str,
+    codes: Vec<&'static str>,
+    means: &'static str,
+    next: &'static str,
+}
+
+/// The rows of the tables.
+fn rows() -> impl Iterator<Item = Row> {
+    PAGES.iter().flat_map(|(page, text)| {
+        let lines = text.lines().skip_while(|line| *line != HEAD).skip(2);
+        lines.map_while(|line| {
+            let mut cells = line.strip_prefix('|')?.strip_suffix('|')?.split(" | ");
+            Some(Row {
+                page,
+                codes: cells.next()?.split(',').map(str::trim).collect(),
+                means: cells.next()?.trim(),
+                next: cells.next()?.trim(),
+            })
+        })
     })
 }
 
-/// Every code of the page.
+/// Every code of the pages.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    rows().flat_map(|(codes, ..)| codes)
+    rows().flat_map(|row| row.codes)
 }
 
-/// What a code of the page means.
+/// What a code of the pages means.
 pub(super) fn explain(id: &str) -> Option<Explained> {
     let is_asked = |code: &&str| code.eq_ignore_ascii_case(id);
-    let found = rows().find_map(|(codes, means, next)| {
-        let code = codes.into_iter().find(is_asked)?;
-        Some((code, means, next))
+    let found = rows().find_map(|row| {
+        let code = row.codes.iter().copied().find(is_asked)?;
+        Some((code, row))
     });
-    let (code, means, next) = found?;
+    let (code, row) = found?;
     Some(Explained {
         id: code.to_owned(),
         source: "baton",
-        raises: "a run that ends without what it was asked for".to_owned(),
-        reason: plain(means),
-        looks_at: "see docs/operating.md".to_owned(),
-        next: vec![plain(next)],
+        raises: "a finding or an error of this name".to_owned(),
+        reason: plain(row.means),
+        looks_at: format!("see {}", row.page),
+        next: vec![plain(row.next)],
         ..Explained::default()
     })
 }
@@ -61,18 +82,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_has_its_table() {
+    fn the_pages_have_their_tables_and_each_code_stands_once() {
         let rows: Vec<_> = rows().collect();
-        assert!(rows.len() > 30, "{}", rows.len());
+        assert!(rows.len() > 120, "{}", rows.len());
+        let mut seen = std::collections::HashSet::new();
         let is_code = |code: &str| {
             code.len() > 3
                 && code
                     .bytes()
                     .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
         };
-        for (codes, means, next) in rows {
+        for row in rows {
+            let codes = row.codes;
             assert!(codes.iter().all(|code| is_code(code)), "{codes:?}");
-            assert!(!means.is_empty() && !next.is_empty(), "{codes:?}");
+            assert!(codes.iter().all(|code| seen.insert(*code)), "{codes:?}");
+            assert!(!row.means.is_empty() && !row.next.is_empty(), "{codes:?}");
         }
     }
 

@@ -133,3 +133,101 @@ fn unknown(book: &RuleBook<'_>, id: &str) -> Problem {
         close => problem.hint(format!("did you mean {}?", close.join(", "))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// What stands before a code in the source: a refusal, a finding, a check of a task.
+    const MAKERS: [&str; 7] = [
+        "Problem::fail(",
+        "Problem::deny(",
+        "Problem::zero_stop(",
+        "Finding::new(",
+        "checked.add(",
+        "checked.skip(",
+        "checked\n            .add(",
+    ];
+
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            match path.is_dir() {
+                true if name != "tests" && name != "target" => sources(&path, found),
+                false if name.ends_with(".rs") && name != "tests.rs" => found.push(path),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_code(word: &str) -> bool {
+        let is_part = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        word.len() > 3 && word.bytes().all(is_part)
+    }
+
+    /// The first argument of a maker, behind a severity: a text, or the name of one.
+    fn first(rest: &str) -> Option<&str> {
+        let rest = rest.trim_start();
+        let rest = match rest.strip_prefix("Severity::") {
+            Some(severity) => severity.split_once(',')?.1.trim_start(),
+            None => rest,
+        };
+        let end = rest.find(',')?;
+        let word = rest.get(..end)?.trim();
+        word.rsplit("::").next()
+    }
+
+    #[test]
+    fn every_code_that_the_source_says_is_explained() {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut paths = Vec::new();
+        for part in std::fs::read_dir(top).unwrap() {
+            sources(&part.unwrap().path().join("src"), &mut paths);
+        }
+        let texts = paths
+            .iter()
+            .map(|path| std::fs::read_to_string(path).unwrap());
+        let texts: Vec<String> = texts
+            .map(|text| text.split("#[cfg(test)]").next().unwrap().to_owned())
+            .collect();
+        let mut constants: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            if let Some((_, rest)) = line.split_once("const ")
+                && let Some((name, value)) = rest.split_once(": &str = \"")
+                && let Some((value, _)) = value.split_once('"')
+            {
+                constants.entry(name).or_default().insert(value);
+            }
+        }
+        let mut codes = BTreeSet::new();
+        for (text, maker) in texts
+            .iter()
+            .flat_map(|text| MAKERS.map(|maker| (text, maker)))
+        {
+            for word in text.split(maker).skip(1).filter_map(first) {
+                match word
+                    .strip_prefix('"')
+                    .and_then(|word| word.strip_suffix('"'))
+                {
+                    Some(code) => drop(codes.insert(code)),
+                    // Of several of one name each is a code, or none.
+                    None => codes.extend(constants.get(word).into_iter().flatten()),
+                }
+            }
+        }
+        codes.retain(|code| is_code(code));
+        assert!(codes.len() > 150, "{}", codes.len());
+        let policy = init::default_policy().unwrap();
+        let book = init::default_rules(&policy).unwrap();
+        let names: BTreeSet<String> = names(&book).into_iter().collect();
+        codes.retain(|code| !names.contains(*code));
+        assert!(
+            codes.is_empty(),
+            "in neither docs/operating.md nor docs/codes.md: {codes:?}"
+        );
+    }
+}
