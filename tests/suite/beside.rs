@@ -91,6 +91,35 @@ fn a_copy_of_a_denied_file_is_known_with_a_line_more() {
 }
 
 #[test]
+fn a_patch_above_the_cap_is_told_its_size_and_the_cap() {
+    let bench = with_a_plan(PLAN);
+    bench.policy(|policy| policy["caps"]["max_patch_bytes"] = json!(1024));
+    let patch = bench.patch(write("src/b.txt", &"b\n".repeat(1000)));
+    let path = bench.patch_file("large.patch", &patch);
+    let path = path.to_str().unwrap();
+    bench.submit("T-1", "src/**");
+    for arguments in [
+        &["diff-risk-scan", "--patch", path][..],
+        &["gate-runner", "--patch", path],
+        &["patch-draft", "--task", "T-1", "--from", path],
+    ] {
+        if arguments.contains(&"T-1") {
+            bench.baton(["claim-lock", "--task", "T-1"]).expect(0);
+        }
+        let said = bench.baton(arguments).expect(1);
+        let first = &said["findings"][0];
+        assert_eq!(first["code"], "PATCH_TOO_LARGE", "{said}");
+        let message = first["message"].as_str().unwrap();
+        let length = patch.len().to_string();
+        for part in [length.as_str(), "1024", "caps.max_patch_bytes"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+    let piped = bench.pipe(patch.as_bytes(), ["diff-risk-scan", "--patch", "-"]);
+    assert_eq!(piped.json()["findings"][0]["code"], "PATCH_TOO_LARGE");
+}
+
+#[test]
 fn words_around_a_patch_are_judged_wherever_they_stand() {
     let bench = with_a_plan(PLAN);
     let change = bench.patch(write("src/a.txt", "b\n"));
@@ -107,5 +136,55 @@ fn words_around_a_patch_are_judged_wherever_they_stand() {
         format!("{change}-- \n2.47\n\nSubject: two: {order}\n\n---\n{other}"),
     ] {
         assert_eq!(level(&text), "HIGH", "{text}");
+    }
+}
+
+#[test]
+fn what_is_gone_is_counted_in_bytes_and_in_code_too() {
+    let bench = Bench::bare();
+    let items: Vec<_> = (0..300).map(|id| json!({"id": id, "name": "n"})).collect();
+    let data = json!({"items": items});
+    let code: String = (0..40)
+        .map(|number| format!("call(\"{number}\");\n"))
+        .collect();
+    let image = [
+        b"\x89PNG\0".to_vec(),
+        (0..5000_u16).map(|n| (n % 251) as u8).collect(),
+    ]
+    .concat();
+    bench.write("data.json", &format!("{data}\n"));
+    bench.write("pretty.json", &serde_json::to_string_pretty(&data).unwrap());
+    bench.write("src/a.js", &code);
+    bench.write("src/b.py", &code.replace(';', ""));
+    std::fs::write(bench.root().join("a.png"), &image).unwrap();
+    bench.baton(["init", "--minimum-isolation", "I1"]).expect(0);
+    bench.commit("ssot");
+    let bare = code.replace(';', "");
+    for (path, text, is_gone) in [
+        ("data.json", "{}\n".to_owned(), true),
+        ("data.json", "null\n".to_owned(), true),
+        ("a.png", "x".to_owned(), true),
+        ("src/a.js", format!("/*\n{code}*/\n"), true),
+        ("src/b.py", format!("'''\n{bare}'''\n"), true),
+        (
+            "data.json",
+            format!("{}\n", json!({"items": items[..150]})),
+            false,
+        ),
+        (
+            "pretty.json",
+            format!("{data}\n").replace("},{", "},\n{"),
+            false,
+        ),
+        ("src/a.js", format!("/* one */\n{code}/* two */\n"), false),
+    ] {
+        let patch = bench.patch(write(path, &text));
+        let found = scan(&bench, &patch);
+        assert_eq!(
+            found.json()["signals"]["delete_detected"],
+            is_gone,
+            "{path}: {}",
+            found.stdout
+        );
     }
 }

@@ -214,7 +214,7 @@ fn start(store: &ObjectStore, base: &Oid) -> Result<(TemporaryIndex, Oid), Probl
 /// Refuses what is too much or nothing at all.
 fn is_text(patch: &[u8], limits: &Limits) -> Result<(), Problem> {
     if patch.len() > limits.bytes {
-        return Err(too_large(patch.len(), limits));
+        return Err(too_large(&patch.len().to_string(), limits.bytes));
     }
     if patch.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::fail("PATCH_EMPTY", "the patch is empty")
@@ -295,20 +295,18 @@ pub fn propose_files(
         ));
     }
     if proposal.patch.len() > limits.bytes {
-        return Err(too_large(proposal.patch.len(), limits));
+        return Err(too_large(&proposal.patch.len().to_string(), limits.bytes));
     }
     Ok(proposal)
 }
 
-fn too_large(bytes: usize, limits: &Limits) -> Problem {
+/// What is said of a patch above the policy's cap.
+pub(crate) fn too_large(got: &str, most: usize) -> Problem {
     Problem::fail(
         "PATCH_TOO_LARGE",
-        format!(
-            "the patch has {bytes} bytes, the policy allows {}",
-            limits.bytes
-        ),
+        format!("the patch has {got} bytes, the policy allows {most} (caps.max_patch_bytes)"),
     )
-    .hint("split the change into smaller tasks")
+    .hint("split the change into smaller tasks, or let a person raise caps.max_patch_bytes")
 }
 
 /// What git says of the difference between the base and a tree.

@@ -4,13 +4,14 @@
 
 mod calling;
 mod landing;
+mod named;
 mod rights;
 
 pub use calling::wrong_state;
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -400,27 +401,6 @@ impl Session {
     /// Puts an approval's state into the envelope.
     pub fn add_approval(&self, entry: ApprovalEntry) {
         self.approvals.borrow_mut().push(entry);
-    }
-
-    /// Reads a file that a flag names, or standard input for `-`.
-    ///
-    /// # Errors
-    /// `FILE_UNREADABLE`; a usage error when standard input is a terminal.
-    pub fn read_named(&self, path: &Path, limit: usize) -> Result<Vec<u8>, Problem> {
-        let outcome = if path.as_os_str() == "-" {
-            if io::stdin().is_terminal() {
-                return Err(Problem::usage(
-                    "- means standard input, and that is a terminal: pipe the file in",
-                ));
-            }
-            files::read_bounded(io::stdin().lock(), limit)
-        } else {
-            files::read_named(path, limit)
-        };
-        outcome.map_err(|error| {
-            Problem::fail("FILE_UNREADABLE", format!("{}: {error}", path.display()))
-                .hint("name a readable file, or - for standard input")
-        })
     }
 
     /// Leaves the policy's memory to the end of the process, which frees it at once and not text by text.

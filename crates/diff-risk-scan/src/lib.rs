@@ -125,7 +125,7 @@ fn scan_file(
     base: Option<&str>,
 ) -> Result<(RiskReport, Vec<Artifact>), Problem> {
     let limits = candidate::limits(session.policy()?);
-    let bytes = session.read_named(path, limits.bytes)?;
+    let bytes = session.read_patch(path)?;
     let Some(base) = base else {
         return Ok((scan_text(session, &bytes)?, Vec::new()));
     };

@@ -94,7 +94,7 @@ impl Subject {
         base: &str,
     ) -> Result<(RuleBook<'s>, Self), Problem> {
         let limits = candidate::limits(session.policy()?);
-        let bytes = session.read_named(path, limits.bytes)?;
+        let bytes = session.read_patch(path)?;
         let repository = session.repository()?;
         let (book, (folder, objects, proposal)) = RuleBook::meanwhile(session, || {
             let (folder, objects) = ObjectStore::temporary(repository)?;

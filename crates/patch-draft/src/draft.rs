@@ -305,8 +305,7 @@ pub(crate) fn from_file(
     path: &Path,
     reading: Reading,
 ) -> Result<Drafted, Problem> {
-    let limit = usize::try_from(session.policy()?.caps.max_patch_bytes).unwrap_or(usize::MAX);
-    let text = session.read_named(path, limit)?;
+    let text = session.read_patch(path)?;
     let is_stdin = path.as_os_str() == "-";
     let mut drafted = Drafted {
         said: None,
