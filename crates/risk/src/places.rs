@@ -117,12 +117,26 @@ impl<'p> Places<'p> {
     }
 
     /// Whether a path is denied.
-    pub(crate) fn denies(&self, path: &[u8]) -> bool {
+    fn denies(&self, path: &[u8]) -> bool {
         let forbidden = self.matched(path).forbidden;
         forbidden
             .iter()
             .any(|(kind, _)| *kind == HitKind::Allowlist)
     }
+}
+
+/// What tells of each of many paths whether it is denied, and nothing else of it.
+///
+/// # Errors
+/// `POLICY_INVALID`.
+pub(crate) fn denying(policy: &Policy) -> Result<impl Fn(&[u8]) -> bool + use<>, Problem> {
+    let globs = policy.deny_paths.iter().map(|rule| (0, rule.glob.as_str()));
+    let invalid = |why| Problem::fail("POLICY_INVALID", format!("policy: {why}"));
+    let globs = Globs::compile(globs, Case::Folded).map_err(invalid)?;
+    Ok(move |path: &[u8]| {
+        let mut others = spelling::others(path).into_iter();
+        !globs.owners(path).is_empty() || others.any(|name| !globs.owners(&name).is_empty())
+    })
 }
 
 /// Finds everything that paths and modes tell.

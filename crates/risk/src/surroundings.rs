@@ -12,6 +12,7 @@ use baton_patch::{Mode, Op};
 use crate::aliases::Links;
 use crate::book::RuleBook;
 use crate::input::{ScanFile, ScanInput};
+use crate::places;
 use crate::trust::{self, ByName, Trusted};
 
 /// A file larger than this is judged by its hunks alone, in bytes.
@@ -157,13 +158,18 @@ fn find_near(
     book: &RuleBook<'_>,
 ) -> Result<(), Problem> {
     let is_new = |file: &&mut ScanFile<'_>| file.op == Op::Add && file.origins.is_empty();
-    let new = input.files.iter_mut().filter(is_new);
-    let mut new: Vec<_> = new.filter(|file| file.new.is_some()).collect();
+    let mut new: Vec<_> = input.files.iter_mut().filter(is_new).collect();
+    new.retain(|file| {
+        file.new
+            .as_ref()
+            .is_some_and(|text| text.len() >= LEAST_COPIED)
+    });
     if new.is_empty() {
         return Ok(());
     }
     let files = entries.iter().filter(|entry| entry.is_file());
-    let (denied, open): (Vec<_>, Vec<_>) = files.partition(|entry| book.places.denies(&entry.path));
+    let is_denied = places::denying(book.policy)?;
+    let (denied, open): (Vec<_>, Vec<_>) = files.partition(|entry| is_denied(&entry.path));
     let denied_ids: HashSet<&Oid> = denied.iter().map(|entry| &entry.id).collect();
     let open: HashSet<&Oid> = open.into_iter().map(|entry| &entry.id).collect();
     let open: HashSet<&Oid> = open.intersection(&denied_ids).copied().collect();

@@ -35,18 +35,18 @@ impl Judge<'_, '_> {
         let mut run: Vec<(usize, &[u8])> = Vec::new();
         let lines = hunk.lines().filter(|line| line.kind != LineKind::Removed);
         for line in lines {
-            if line.kind == LineKind::Added && is_said(line.text) {
-                run.push((line.new_number, line.text));
-                continue;
+            let is_part = line.kind == LineKind::Added && is_said(line.text);
+            // A part at a time, for a run may be all of a large change; a sentence over the end of a part is
+            // heard in neither.
+            if !is_part || run.len() == MOST {
+                self.sentences(&run)?;
+                run.clear();
             }
-            self.run_on(&std::mem::take(&mut run))?;
+            if is_part {
+                run.push((line.new_number, line.text));
+            }
         }
-        self.run_on(&run)
-    }
-
-    /// A part at a time; a sentence over the end of one is heard in neither.
-    fn run_on(&mut self, run: &[(usize, &[u8])]) -> Result<(), Problem> {
-        run.chunks(MOST).try_for_each(|part| self.sentences(part))
+        self.sentences(&run)
     }
 
     fn sentences(&mut self, run: &[(usize, &[u8])]) -> Result<(), Problem> {
