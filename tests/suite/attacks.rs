@@ -175,6 +175,35 @@ fn a_small_patch_does_not_fill_the_memory() {
 }
 
 #[test]
+fn many_short_lines_take_little_more_memory_than_their_bytes() {
+    let bench = Bench::new();
+    bench.policy(|policy| {
+        for cap in ["max_patch_bytes", "max_file_bytes"] {
+            policy["caps"][cap] = json!(64 << 20);
+        }
+    });
+    let lines = 5 << 20;
+    let (zero, one) = ("0".repeat(40), "1".repeat(40));
+    let patch = format!(
+        "diff --git a/a.sh b/a.sh\nnew file mode 100644\nindex {zero}..{one}\n--- /dev/null\n\
+         +++ b/a.sh\n@@ -0,0 +1,{lines} @@\n{}",
+        "+#\n".repeat(lines)
+    );
+    let path = bench.patch_file("long.patch", &patch);
+    let scan = bench.command(["diff-risk-scan", "--patch", path.to_str().unwrap()]);
+    let mut command = std::process::Command::new("sh");
+    // 16 MB of lines in 100 MB, with the program and its rules.
+    command.args(["-c", "ulimit -v 100000; exec \"$@\"", "sh"]);
+    command.arg(scan.get_program()).args(scan.get_args());
+    let named = scan.get_envs();
+    command.envs(named.filter_map(|(name, value)| Some((name, value?))));
+    let output = command.current_dir(bench.root()).output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(said["status"], "OK", "{said}");
+}
+
+#[test]
 fn nobody_else_can_hold_the_locks_of_a_queue() {
     let bench = Bench::with_waiting();
     let mut locks = 0;

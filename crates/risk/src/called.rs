@@ -85,7 +85,13 @@ impl Called {
             each_line(raw, |start| {
                 line.go_to(raw, start);
                 for number in table.always.numbers() {
-                    if let Some(rule) = book.rule(number) {
+                    // Such a rule looks at every line, and to remember each would take more than the change.
+                    let is_idle = |rule: &Rule<'_>| {
+                        line.marker == b'+'
+                            && rule.stays_in_line()
+                            && !rule.may_match(line_at(raw, start))
+                    };
+                    if let Some(rule) = book.rule(number).filter(|rule| !is_idle(rule)) {
                         called.add(book, (number, rule), &line);
                     }
                 }
