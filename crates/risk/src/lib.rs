@@ -55,6 +55,7 @@ mod re2;
 mod removed;
 mod rule;
 mod rule_set;
+mod runners;
 mod secret;
 mod secret_file;
 mod settings;

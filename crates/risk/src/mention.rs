@@ -6,86 +6,8 @@
 
 use std::collections::HashMap;
 
+use crate::runners::{ACTIONS, ADDED, INTERPRETERS, RUNNERS};
 use crate::word::{Kind, Seen, Words, name_of, of_windows, pieces, plain};
-
-/// Programs after which a bare word is a file.
-const INTERPRETERS: [&str; 22] = [
-    "sh",
-    "bash",
-    "zsh",
-    "dash",
-    "ksh",
-    "fish",
-    "source",
-    ".",
-    "python",
-    "python3",
-    "node",
-    "deno",
-    "bun",
-    "ruby",
-    "perl",
-    "php",
-    "pwsh",
-    "powershell",
-    "lua",
-    "Rscript",
-    "tsx",
-    "ts-node",
-];
-/// Endings that an interpreter adds by itself, and what it runs of a folder.
-const ADDED: [&str; 10] = [
-    ".js",
-    ".mjs",
-    ".cjs",
-    ".ts",
-    ".py",
-    "/index.js",
-    "/__main__.py",
-    "/__init__.py",
-    "/main.go",
-    "/main.rs",
-];
-/// Programs that take their work from files which nobody names.
-const RUNNERS: [(&str, &[&str]); 18] = [
-    ("make", &["Makefile", "makefile", "GNUmakefile"]),
-    ("gmake", &["Makefile", "makefile", "GNUmakefile"]),
-    ("just", &["justfile", "Justfile", ".justfile"]),
-    ("task", &["Taskfile.yml", "Taskfile.yaml"]),
-    ("npm", &["package.json"]),
-    ("pnpm", &["package.json"]),
-    ("yarn", &["package.json"]),
-    ("bun", &["package.json"]),
-    ("tox", &["tox.ini"]),
-    ("nox", &["noxfile.py"]),
-    ("pytest", &["pytest.ini", "conftest.py", "tox.ini"]),
-    ("rake", &["Rakefile"]),
-    ("composer", &["composer.json"]),
-    ("docker", &["Dockerfile"]),
-    (
-        "eslint",
-        &[
-            "eslint.config.js",
-            "eslint.config.mjs",
-            "eslint.config.cjs",
-            ".eslintrc.js",
-            ".eslintrc.cjs",
-        ],
-    ),
-    (
-        "jest",
-        &[
-            "jest.config.js",
-            "jest.config.ts",
-            "jest.config.cjs",
-            "jest.config.mjs",
-        ],
-    ),
-    ("vitest", &["vitest.config.ts", "vitest.config.js"]),
-    ("xtask", &["xtask/src/main.rs"]),
-];
-/// What a folder with an action of its own says of it.
-const ACTIONS: [&str; 2] = ["action.yml", "action.yaml"];
 
 /// One word that could be a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,14 +22,29 @@ struct Word {
     is_part: bool,
 }
 
+/// A word with a star: what stands before and after it, and whether its files are parts of the text.
+#[derive(Debug)]
+struct Star {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    is_part: bool,
+}
+
+impl Star {
+    fn means(&self, path: &[u8]) -> bool {
+        let at = memchr::memmem::find(path, &self.head);
+        let starts = at.is_some_and(|at| at == 0 || path.get(at - 1) == Some(&b'/'));
+        starts && path.ends_with(&self.tail)
+    }
+}
+
 /// The words of one text by their last part.
 #[derive(Debug, Default)]
 pub(crate) struct Mentions {
     by_name: HashMap<Vec<u8>, Vec<Word>>,
     /// Folders whose files are all meant: local actions.
     folders: Vec<Vec<u8>>,
-    /// What stands before and after the star of a word with one.
-    stars: Vec<(Vec<u8>, Vec<u8>)>,
+    stars: Vec<Star>,
     /// Files that the programs of the text take their work from.
     taken: Vec<&'static str>,
     kind: Kind,
@@ -143,6 +80,8 @@ impl Mentions {
             .iter()
             .any(|name| name.as_bytes() == seen.before);
         for (at, piece) in pieces(&seen.text).enumerate() {
+            // `$PWD/a:/b`, `$env:PWD/a`.
+            let is_first = at == 0 || (at == 1 && seen.text.starts_with(b"env:"));
             // An import of a guide is surely a path: `@docs/rules.md`, `@README`.
             let import = piece
                 .strip_prefix(b"@")
@@ -152,7 +91,7 @@ impl Mentions {
             let piece = piece.strip_suffix(b"@self").unwrap_or(piece);
             let is_path = is_run || import.is_some() || piece.contains(&b'/');
             if is_path || piece.contains(&b'.') {
-                let path = plain(piece, seen.is_variable && at == 0);
+                let path = plain(piece, seen.is_variable && is_first);
                 self.keep(path, (is_path, is_run), seen);
             }
         }
@@ -176,9 +115,12 @@ impl Mentions {
             return;
         }
         if path.contains(&b'*') {
-            let is_listed = seen.is_part && self.kind == Kind::Settings;
-            self.stars
-                .extend(around_star(&path).filter(|_| is_run || is_listed));
+            let around = around_star(&path).filter(|_| is_run || seen.is_part);
+            self.stars.extend(around.map(|(head, tail)| Star {
+                head,
+                tail,
+                is_part: seen.is_part,
+            }));
             return;
         }
         let word = Word {
@@ -206,7 +148,9 @@ impl Mentions {
     /// as if it stood in the text.
     pub(crate) fn take_in(&self, folder: &[u8], path: &[u8]) -> bool {
         let is_action = ACTIONS.iter().any(|name| name.as_bytes() == name_of(path));
+        let is_starred = |star: &Star| star.is_part && star.means(path);
         (is_action && self.is_of_action(path))
+            || self.stars.iter().any(is_starred)
             || self.any_word(path, |word, meant| {
                 word.is_part && self.means(folder, word, meant, path)
             })
@@ -220,7 +164,10 @@ impl Mentions {
         match self.kind {
             Kind::Prose => has_ending(word) && is_from(folder, (word, meant), path),
             Kind::Script | Kind::Settings => {
-                (word.is_path || meant == path) && has_ending(word) && ends_with(path, meant)
+                // A part of a pipeline may be named from where the pipeline lies.
+                let is_beside = || word.is_part && is_from(folder, (word, meant), path);
+                let is_meant = word.is_path || meant == path || is_beside();
+                is_meant && has_ending(word) && ends_with(path, meant)
             }
         }
     }
@@ -242,11 +189,12 @@ impl Mentions {
     pub(crate) fn name(&self, folder: &[u8], path: &[u8]) -> bool {
         self.any_word(path, |word, meant| self.means(folder, word, meant, path))
             || self.is_of_action(path)
-            || self.stars.iter().any(|(head, tail)| {
-                let at = memchr::memmem::find(path, head);
-                let starts = at.is_some_and(|at| at == 0 || path.get(at - 1) == Some(&b'/'));
-                starts && path.ends_with(tail)
-            })
+            || self.starred(path)
+    }
+
+    /// Whether the text names a path by a star, and so under no name.
+    pub(crate) fn starred(&self, path: &[u8]) -> bool {
+        self.stars.iter().any(|star| star.means(path))
     }
 
     /// The last parts of all words; [`names_for`] says under which of them a path is to be asked for.
@@ -261,13 +209,6 @@ impl Mentions {
         let mut files = self.taken.iter().map(|file| file.as_bytes());
         self.kind != Kind::Prose && files.any(|file| ends_with(path, file))
     }
-}
-
-/// Whether this is a file at the root that a program takes its work from though nobody names it. One deeper down
-/// is another one's, and of these there may be hundreds.
-pub(crate) fn is_work_file(path: &[u8]) -> bool {
-    let mut files = RUNNERS.iter().flat_map(|(_, files)| *files);
-    files.any(|file| file.as_bytes() == path)
 }
 
 /// The last parts of the words that can mean a path: its own, and those without what an interpreter adds.
@@ -386,6 +327,10 @@ mod tests {
             ("\"$PWD/ci/run.sh:/entry.sh\"", "ci/run.sh"),
             ("pytest checks/smoke.py::test_x", "checks/smoke.py"),
             ("see ci/run.sh:12", "ci/run.sh"),
+            ("$env:GITHUB_WORKSPACE/ci/x.ps1", "ci/x.ps1"),
+            ("$env:GITHUB_WORKSPACE\\ci\\x.ps1", "ci/x.ps1"),
+            ("call %~dp0tools\\x.bat", "tools/x.bat"),
+            ("include:\n  - local: /ci/*.yml", "ci/x.yml"),
             ("-v /x/data:/y/ci/run.sh", "y/ci/run.sh"),
         ] {
             assert!(names(text, path), "{text}: {path}");
@@ -445,6 +390,19 @@ mod tests {
                 "ci/x.yml",
             ),
             (Kind::Script, "include: ci/x.yml", "", "ci/x.yml"),
+            (
+                Kind::Script,
+                "include: ['ci/a.yml', 'ci/x.yml']",
+                "",
+                "ci/x.yml",
+            ),
+            (Kind::Script, "- template: x.yml", "ci", "ci/x.yml"),
+            (
+                Kind::Script,
+                "include:\n  - local: /ci/*.yml",
+                "",
+                "ci/x.yml",
+            ),
             (Kind::Script, "- template: ci/x.yml@self", "", "ci/x.yml"),
             (Kind::Script, "- uses: ./act/a", "", "act/a/action.yml"),
             (
@@ -475,6 +433,7 @@ mod tests {
             (Kind::Prose, "Use @click and @main", "click/__init__.py"),
             (Kind::Prose, "Use @click and @main", "main.py"),
             (Kind::Script, "- file: mkdocs.yml", "mkdocs.yml"),
+            (Kind::Script, "- template: x.yml", "ci/x.yml"),
             (
                 Kind::Script,
                 "include:\n - a.yml\nx:\n - b/c.yml",

@@ -3,8 +3,12 @@
 //! Only what lies beside the script counts, or is named from there. A package at the root is the product
 //! that the script works on.
 
+use crate::word::name_of;
+
 /// So many names of one import are taken.
 const MOST_NAMES: usize = 64;
+/// So many folders above a script its own package is looked for.
+const MOST_FOLDERS: usize = 8;
 
 /// The paths that a script may take in.
 pub(crate) fn of(path: &[u8], text: &[u8]) -> Vec<Vec<u8>> {
@@ -16,7 +20,11 @@ pub(crate) fn of(path: &[u8], text: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     if path.ends_with(b".py") || path.ends_with(b".pyw") || runs_in(b"python") {
         imported(folder, text, &mut found);
-    } else if path.ends_with(b".rb") || path.ends_with(b".rake") || runs_in(b"ruby") {
+    } else if path.ends_with(b".rb")
+        || path.ends_with(b".rake")
+        || path.ends_with(b"Rakefile")
+        || runs_in(b"ruby")
+    {
         required(folder, text, &mut found);
     }
     found.sort_unstable();
@@ -64,28 +72,42 @@ fn names_behind(from: &[u8]) -> Vec<&[u8]> {
     names.split(|byte| *byte == b',').map(first_word).collect()
 }
 
-/// The files that a module can be, with a name that is taken from it.
+/// The files that a module can be, with a name that is taken from it: beside the script, so many folders above
+/// as it has dots, or in the package that the script itself lies in.
 fn module_at(folder: &[u8], module: &[u8], name: &[u8], found: &mut Vec<Vec<u8>>) {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
     if module.is_empty() || ![module, name].concat().iter().all(is_name) {
         return;
     }
     let dots = module.iter().take_while(|byte| **byte == b'.').count();
-    let Some(start) = above(folder, dots.saturating_sub(1)) else {
-        return;
-    };
     let parts = module.split(|byte| *byte == b'.').chain([name]);
     let parts: Vec<&[u8]> = parts.filter(|part| !part.is_empty()).collect();
-    if start.is_empty() && parts.len() > 1 {
-        return;
+    let own = |at: &usize| {
+        let start = above(folder, at + 1)?;
+        let inner = above(folder, *at)?;
+        let is_own = dots == 0 && !inner.is_empty() && parts.first() == Some(&name_of(inner));
+        is_own.then_some(start)
+    };
+    let own = (0..MOST_FOLDERS).find_map(|at| own(&at));
+    if let Some(start) = above(folder, dots.saturating_sub(1)) {
+        // Of what lies at the root single modules count, and no package.
+        if !start.is_empty() || parts.len() == 1 {
+            files_of(start, &parts, !start.is_empty(), found);
+        }
     }
+    if let Some(start) = own {
+        files_of(start, &parts, true, found);
+    }
+}
+
+fn files_of(start: &[u8], parts: &[&[u8]], has_packages: bool, found: &mut Vec<Vec<u8>>) {
     let mut path = start.to_vec();
-    for part in &parts {
+    for part in parts {
         if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(part);
-        if !start.is_empty() {
+        if has_packages {
             found.push([&path[..], b"/__init__.py"].concat());
         }
     }
@@ -169,6 +191,9 @@ mod tests {
                 "ci/helper.py",
             ),
             ("run.py", "import helper", "helper.py"),
+            ("ci/run.py", "from ci import helper", "ci/helper.py"),
+            ("a/ci/x/run.py", "import ci.helper", "a/ci/helper.py"),
+            ("Rakefile", "require_relative 'ci/aid'", "ci/aid.rb"),
             ("ci/run.rb", "require_relative 'aid'", "ci/aid.rb"),
             (
                 "ci/run.rb",

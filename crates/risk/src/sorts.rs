@@ -2,7 +2,7 @@
 //! that lists what an agent is to read.
 
 use crate::language::Languages;
-use crate::mention::is_work_file;
+use crate::runners::is_work_file;
 use crate::word::Kind;
 
 /// Protected files that list paths, for git or for the forge, and run none of them.

@@ -10,8 +10,9 @@ use baton_patch::Op;
 use crate::aliases::Links;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
-use crate::mention::{Mentions, is_work_file, names_for};
+use crate::mention::{Mentions, names_for};
 use crate::neighbours;
+use crate::runners::is_work_file;
 use crate::sorts::{
     hands_nothing_on, is_compiled, is_for_people, kind_of, may_run, name_and_ending,
 };
@@ -274,7 +275,10 @@ impl<'p> ByName<'p> {
     fn named(&self, trusted: &Trusted) -> Vec<&'p [u8]> {
         let words = trusted.words().filter_map(|name| self.index.get(name));
         let words = words.flatten().filter_map(|at| self.places.get(*at));
-        let named = words.filter(|place| {
+        // A star may mean any file.
+        let any = self.places.iter();
+        let any = any.filter(|place| trusted.mentions.starred(place.name()));
+        let named = words.chain(any).filter(|place| {
             let name = place.name();
             trusted.names(name) && (trusted.is_followed_to(name) || may_run(place.real))
         });

@@ -76,7 +76,7 @@ impl<'t> Words<'t> {
             Kind::Settings => LISTS.contains(&self.key),
             Kind::Script => {
                 let is_value = self.is_value && PARTS.contains(&self.key);
-                is_value || (self.is_included && self.before == b"-")
+                is_value || self.is_included
             }
         }
     }
@@ -150,9 +150,12 @@ pub(crate) fn of_windows(text: &[u8]) -> impl Iterator<Item = Seen<'_>> {
         let length = tail.iter().position(|byte| !is_in(byte));
         done = at + length.unwrap_or(tail.len());
         let slash = |byte: &u8| if *byte == b'\\' { b'/' } else { *byte };
-        let word: Vec<u8> = text.get(start..done)?.iter().map(slash).collect();
-        let name = name_of(&word);
         let head = text.get(..start)?;
+        let word = text.get(start..done)?;
+        // `%~dp0` is the folder of the script itself.
+        let own = word.strip_prefix(b"dp0").filter(|_| head.ends_with(b"~"));
+        let word: Vec<u8> = own.unwrap_or(word).iter().map(slash).collect();
+        let name = name_of(&word);
         // A single letter behind a backslash is an escape, and the programs of Windows have endings.
         name.contains(&b'.').then(|| Seen {
             before: last_word(head),
