@@ -79,6 +79,11 @@ impl Mentions {
         let is_run = INTERPRETERS
             .iter()
             .any(|name| name.as_bytes() == seen.before);
+        // Most words are no paths.
+        let can_be = |byte: &u8| matches!(byte, b'/' | b'.' | b'@');
+        if !is_run && !seen.text.iter().any(can_be) {
+            return;
+        }
         for (at, piece) in pieces(&seen.text).enumerate() {
             // `$PWD/a:/b`, `$env:PWD/a`.
             let is_first = at == 0 || (at == 1 && seen.text.starts_with(b"env:"));
@@ -190,6 +195,11 @@ impl Mentions {
         self.any_word(path, |word, meant| self.means(folder, word, meant, path))
             || self.is_of_action(path)
             || self.starred(path)
+    }
+
+    /// Whether it names files by a star, and so under no name.
+    pub(crate) fn has_stars(&self) -> bool {
+        !self.stars.is_empty()
     }
 
     /// Whether the text names a path by a star, and so under no name.

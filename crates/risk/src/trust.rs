@@ -276,7 +276,11 @@ impl<'p> ByName<'p> {
         let words = trusted.words().filter_map(|name| self.index.get(name));
         let words = words.flatten().filter_map(|at| self.places.get(*at));
         // A star may mean any file.
-        let any = self.places.iter();
+        let any = match trusted.mentions.has_stars() {
+            true => self.places.as_slice(),
+            false => &[],
+        };
+        let any = any.iter();
         let any = any.filter(|place| trusted.mentions.starred(place.name()));
         let named = words.chain(any).filter(|place| {
             let name = place.name();
