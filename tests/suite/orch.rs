@@ -455,3 +455,24 @@ fn why_a_task_stopped_is_told_by_its_status() {
     assert!(notes("T-1").contains("DRAFT_FAILED"), "{rows:?}");
     assert!(notes("T-2").contains("allowlist violation"), "{rows:?}");
 }
+
+#[test]
+fn a_file_that_several_take_in_at_one_time_is_whole_for_each() {
+    let bench = Bench::new();
+    let mut text = "|id|status|priority|task|\n|-|-|-|-|\n".to_owned();
+    for number in 0..30 {
+        text.push_str(&format!("|T-{number}|PENDING|P1|say {number}|\n"));
+    }
+    let file = bench.patch_file("many.md", &text);
+    let words = ["import", file.to_str().unwrap()];
+    let said: Vec<Value> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| orch(&bench, &words).expect(0)))
+            .collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let count = |said: &Value, what: &str| said[what].as_array().unwrap().len();
+    let added: usize = said.iter().map(|said| count(said, "added")).sum();
+    let known: usize = said.iter().map(|said| count(said, "known")).sum();
+    assert_eq!((added, known), (30, 90), "{said:?}");
+}

@@ -84,21 +84,15 @@ impl Imported {
             self.skipped.push(json!({"task_id": id, "why": why}));
             return Ok(());
         }
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let add = Add {
-            id: Some(id),
-            priority: Some(format!("{:?}", row.priority)),
-            task: row.task.clone(),
-            success_criteria: text(&row.success_criteria),
-            due_at_kst: text(&row.due_at_kst)
-                .map(|due| table::from_kst(&due).map_err(Problem::usage))
-                .transpose()?,
-            allow: arguments.allow.clone(),
-            key: None,
-            notes: text(&row.notes),
-        };
-        match submit::put(session, &to_task(session, &add)?)? {
-            Submitted::New(id) | Submitted::Known(id) => self.added.push(id.to_string()),
+        let add = added(arguments, row)?;
+        match submit::put(session, &to_task(session, &add)?) {
+            Ok(Submitted::New(id) | Submitted::Known(id)) => self.added.push(id.to_string()),
+            // Somebody else may have taken it in since we looked, from the same file.
+            Err(problem) if problem.code == "TASK_EXISTS" => match current(session, &row.id)? {
+                Some(is) => return self.known(shared, arguments, row, &is),
+                None => return Err(problem),
+            },
+            Err(problem) => return Err(problem),
         }
         Ok(())
     }
@@ -163,6 +157,23 @@ impl Imported {
         }
         reply
     }
+}
+
+/// The task that a row asks for.
+fn added(arguments: &Arguments, row: &Row) -> Result<Add, Problem> {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Ok(Add {
+        id: Some(row.id.to_string()),
+        priority: Some(format!("{:?}", row.priority)),
+        task: row.task.clone(),
+        success_criteria: text(&row.success_criteria),
+        due_at_kst: text(&row.due_at_kst)
+            .map(|due| table::from_kst(&due).map_err(Problem::usage))
+            .transpose()?,
+        allow: arguments.allow.clone(),
+        key: None,
+        notes: text(&row.notes),
+    })
 }
 
 /// The row of a task that is in the queue already.
