@@ -113,7 +113,8 @@ fn a_wait_for_a_lock_ends() {
     let store = place.store("one");
     let silent = silence(&place);
     let began = Instant::now();
-    store.scan(&State::ALL).unwrap_err();
+    let waited = store.scan(&State::ALL).unwrap_err();
+    assert_eq!(waited.code, "STORE_UNREACHABLE", "{waited}");
     assert!(began.elapsed() < Duration::from_secs(60));
     drop(silent);
     store.scan(&State::ALL).unwrap();

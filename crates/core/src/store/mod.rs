@@ -439,7 +439,8 @@ fn missing(root: &Path, error: &io::Error) -> Problem {
 }
 
 fn broken(what: &str, error: &io::Error) -> Problem {
-    if error.kind() == io::ErrorKind::ConnectionAborted {
+    // Only a database waits for locks, and gives up: the queue in it is whole.
+    if [io::ErrorKind::ConnectionAborted, io::ErrorKind::TimedOut].contains(&error.kind()) {
         return database::lost(what, error);
     }
     let why = format!("the queue in {QUEUE_ROOT} cannot be used at {what}: {error}");
