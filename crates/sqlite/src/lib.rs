@@ -51,7 +51,7 @@ fn connect(address: &str, root: &Path, make: bool) -> io::Result<Arc<dyn Databas
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
     if connection.is_readonly(MAIN_DB).map_err(failed)? {
-        return Err(refused(&path, "cannot be written to by this account"));
+        return Err(unwritable(&path));
     }
     let set = |connection: &Connection| {
         connection.busy_timeout(PATIENCE)?;
@@ -94,6 +94,19 @@ fn prepare(path: &Path, make: bool) -> io::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Why a database cannot be written to: its file system, or the rights of this account.
+fn unwritable(path: &Path) -> io::Error {
+    let is_read_only = rustix::fs::statvfs(path)
+        .is_ok_and(|of| of.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    refused(
+        path,
+        match is_read_only {
+            true => "lies on a read-only file system",
+            false => "cannot be written to by this account",
+        },
+    )
 }
 
 fn refused(path: &Path, why: &str) -> io::Error {
