@@ -12,6 +12,7 @@ use baton_patch::{
 /// # Panics
 /// When one of the properties does not hold.
 pub fn reader(bytes: &[u8]) {
+    beside(bytes);
     let strict = Limits::default();
     let lenient = Limits {
         allow_delta: true,
@@ -27,6 +28,27 @@ pub fn reader(bytes: &[u8]) {
         Ok(patch) => accepted(bytes, &patch, &lenient),
         Err(refusal) => refused(bytes, &refusal),
     }
+}
+
+/// What stands beside the change is a part of the text, each once and in its order, whatever the text is.
+fn beside(bytes: &[u8]) {
+    let around = baton_patch::beside(bytes).around;
+    let starts = around
+        .iter()
+        .map(|part| part.as_ptr() as usize - bytes.as_ptr() as usize);
+    let ends: Vec<usize> = starts
+        .clone()
+        .zip(&around)
+        .map(|(start, part)| start + part.len())
+        .collect();
+    assert!(
+        starts.skip(1).zip(&ends).all(|(next, end)| next >= *end),
+        "parts overlap"
+    );
+    assert!(
+        ends.last().is_none_or(|end| *end <= bytes.len()),
+        "a part is of another text"
+    );
 }
 
 fn refused(bytes: &[u8], refusal: &Refusal) {

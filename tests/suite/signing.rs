@@ -275,6 +275,12 @@ fn a_signer_that_was_written_into_the_checkout_by_hand_is_none() {
     let said = does_not_land(&bench);
     assert!(said.contains("is not the one on main"), "{said}");
     assert!(said.contains("git restore --source main"), "{said}");
+    let stuck = bench.baton(["status"]).expect(0)["stuck"].to_string();
+    assert!(stuck.contains("git restore --source main"), "{stuck}");
+    // Lines that end in another way are the same lines.
+    bench.write(file, &text.replace('\n', "\r\n"));
+    sign(&bench, ADA, "ada").expect(0);
+    bench.write(file, &own);
     // On the branch somebody answers for it.
     bench.commit("a new key");
     sign(&bench, ADA, "own").expect(0);

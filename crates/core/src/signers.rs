@@ -94,7 +94,14 @@ impl Signers {
         committed: Option<&[u8]>,
         branch: &str,
     ) -> Result<(), Problem> {
-        if committed.is_none_or(|committed| committed == self.allowed) {
+        // A checkout may end its lines in another way, and ssh reads both.
+        let lines = |text: &[u8]| -> Vec<Vec<u8>> {
+            let lines = text.split(|byte| *byte == b'\n');
+            lines
+                .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+                .collect()
+        };
+        if committed.is_none_or(|committed| lines(committed) == lines(&self.allowed)) {
             return Ok(());
         }
         let why = format!("{ALLOWED} in the checkout is not the one on {branch}");

@@ -40,7 +40,7 @@ const HASH: [&str; 20] = [
     "hcl",
 ];
 /// Languages whose comments begin with `//` or stand between `/*` and `*/`.
-const SLASHES: [&str; 18] = [
+pub(crate) const SLASHES: [&str; 18] = [
     "javascript",
     "typescript",
     "go",

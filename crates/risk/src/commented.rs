@@ -6,35 +6,13 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 
-use crate::comment::comment_in;
+use crate::comment::{SLASHES, comment_in};
 use crate::language::Languages;
 
 /// What begins a comment over several lines, what ends it, and the languages that have it.
-const BLOCKS: [(&str, &str, &[&str]); 12] = [
-    (
-        "/*",
-        "*/",
-        &[
-            "javascript",
-            "typescript",
-            "go",
-            "rust",
-            "java",
-            "kotlin",
-            "scala",
-            "groovy",
-            "c",
-            "cpp",
-            "objc",
-            "csharp",
-            "swift",
-            "dart",
-            "php",
-            "css",
-            "sql",
-            "hcl",
-        ],
-    ),
+const BLOCKS: [(&str, &str, &[&str]); 13] = [
+    ("/*", "*/", &SLASHES),
+    ("/*", "*/", &["hcl", "sql"]),
     ("#if 0", "#endif", &["c", "cpp", "objc"]),
     ("\"\"\"", "\"\"\"", &["python"]),
     ("'''", "'''", &["python"]),

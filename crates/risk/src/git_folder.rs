@@ -21,15 +21,16 @@ const PARTS: [&[u8]; 7] = [
 /// Finds changes to a folder that is a repository afterwards, whatever it is called. One finding for each
 /// folder is enough.
 pub(crate) fn scan(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
+    let changed = input.files.iter().filter(|file| file.op != Op::Delete);
     let mut told = HashSet::new();
-    let mut known = HashMap::new();
-    for file in input.files.iter().filter(|file| file.op != Op::Delete) {
-        for folder in folders(file.section.path()) {
-            let state = *known.entry(folder).or_insert_with(|| state(input, folder));
-            let is_one = match state {
-                State::Whole => true,
-                State::Begun => is_settings(file, folder),
-                State::Plain => false,
+    let mut kept = None;
+    for file in changed {
+        for (folder, _) in folders(file.section.path()) {
+            let kept = kept.get_or_insert_with(|| kept_parts(input));
+            let is_one = match kept.get(folder).map(state) {
+                Some(State::Whole) => true,
+                Some(State::Begun) => is_settings(file, folder),
+                Some(State::Plain) | None => false,
             };
             if is_one && told.insert(folder) {
                 let why = format!("git takes the folder {} for a repository", shown(folder));
@@ -40,7 +41,6 @@ pub(crate) fn scan(input: &ScanInput<'_>, hits: &mut Vec<Hit>) {
 }
 
 /// How much of a repository a folder holds.
-#[derive(Clone, Copy)]
 enum State {
     Whole,
     /// HEAD alone: with settings beside it, somebody means it to be one.
@@ -48,47 +48,41 @@ enum State {
     Plain,
 }
 
-fn state(input: &ScanInput<'_>, folder: &[u8]) -> State {
-    let holds = |part: &str| holds(input, folder, part);
-    match holds("HEAD") {
-        true if (holds("objects") && holds("refs")) || holds("commondir") => State::Whole,
+fn state(parts: &HashSet<Vec<u8>>) -> State {
+    let holds = |part: &[u8]| parts.contains(part);
+    match holds(b"head") {
+        true if (holds(b"objects") && holds(b"refs")) || holds(b"commondir") => State::Whole,
         true => State::Begun,
         false => State::Plain,
     }
 }
 
-/// The folders of which a path is, or lies in, a part that repositories have. The folder itself is without
-/// its last slash, and the root is empty.
-fn folders(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    path.split(|byte| *byte == b'/').filter_map(move |part| {
-        let folder = path.get(..start.max(1) - 1);
-        start += part.len() + 1;
-        let part = part.to_ascii_lowercase();
-        folder.filter(|_| PARTS.contains(&part.as_slice()))
-    })
+/// Which parts the change leaves in each folder that has one.
+fn kept_parts<'i>(input: &'i ScanInput<'_>) -> HashMap<&'i [u8], HashSet<Vec<u8>>> {
+    let is_gone = |file: &&ScanFile<'_>| file.op == Op::Delete;
+    let (gone, there): (Vec<_>, Vec<_>) = input.files.iter().partition(is_gone);
+    let gone: HashSet<&[u8]> = gone.iter().map(|file| file.section.path()).collect();
+    let base = input.surroundings.iter().flat_map(|all| &all.paths);
+    let base = base.map(Vec::as_slice).filter(|path| !gone.contains(path));
+    let mut parts: HashMap<&[u8], HashSet<Vec<u8>>> = HashMap::new();
+    for path in there.iter().map(|file| file.section.path()).chain(base) {
+        for (folder, part) in folders(path) {
+            parts.entry(folder).or_default().insert(part);
+        }
+    }
+    parts
 }
 
-/// Whether the change leaves a folder with a part of this name.
-fn holds(input: &ScanInput<'_>, folder: &[u8], part: &str) -> bool {
-    let lies_in = |path: &[u8]| {
-        let rest = match folder {
-            b"" => Some(path),
-            _ => path
-                .strip_prefix(folder)
-                .and_then(|rest| rest.strip_prefix(b"/")),
-        };
-        let name = rest.and_then(|rest| rest.split(|byte| *byte == b'/').next());
-        name.is_some_and(|name| name.eq_ignore_ascii_case(part.as_bytes()))
-    };
-    let is_gone = |path: &[u8]| {
-        let mut gone = input.files.iter().filter(|file| file.op == Op::Delete);
-        gone.any(|file| file.section.path() == path)
-    };
-    let files = input.files.iter().filter(|file| file.op != Op::Delete);
-    let mut base = input.surroundings.iter().flat_map(|all| &all.paths);
-    files.map(|file| file.section.path()).any(lies_in)
-        || base.any(|path| lies_in(path) && !is_gone(path))
+/// The folders of which a path is, or lies in, a part that repositories have, and that part in lower case.
+/// The folder itself is without its last slash, and the root is empty.
+fn folders(path: &[u8]) -> impl Iterator<Item = (&[u8], Vec<u8>)> {
+    let mut start = 0;
+    path.split(|byte| *byte == b'/').filter_map(move |part| {
+        let folder = path.get(..start.max(1) - 1)?;
+        start += part.len() + 1;
+        let part = part.to_ascii_lowercase();
+        PARTS.contains(&part.as_slice()).then_some((folder, part))
+    })
 }
 
 /// Whether a file is the settings of a repository that lies in this folder.

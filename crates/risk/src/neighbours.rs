@@ -7,6 +7,8 @@ use crate::word::name_of;
 
 /// So many names of one import are taken.
 const MOST_NAMES: usize = 64;
+/// The longest import that is read, in bytes.
+const LONGEST_IMPORT: usize = 8 << 10;
 /// So many folders above a script its own package is looked for.
 const MOST_FOLDERS: usize = 8;
 
@@ -36,7 +38,8 @@ pub(crate) fn of(path: &[u8], text: &[u8]) -> Vec<Vec<u8>> {
 fn imported(folder: &[u8], text: &[u8], found: &mut Vec<Vec<u8>>) {
     let mut at = 0;
     for line in text.split_inclusive(|byte| *byte == b'\n') {
-        let rest = text.get(at..).unwrap_or_default();
+        let rest = text.get(at..(at + LONGEST_IMPORT).min(text.len()));
+        let rest = rest.unwrap_or_default();
         at += line.len();
         let line = line.trim_ascii();
         if let Some(modules) = line.strip_prefix(b"import ") {

@@ -177,12 +177,11 @@ fn find_near(
     let closed: Vec<_> = closed.take(MOST_DENIED).collect();
     let ids: Vec<_> = closed.iter().map(|entry| Some(&entry.id)).collect();
     let texts = small_texts(store, &ids)?;
+    let said = Said::by(&texts);
     for file in &mut new {
-        let own = file.new.as_deref().unwrap_or_default();
-        let own: HashSet<&[u8]> = telling(own).collect();
-        let closed = closed.iter().zip(&texts);
-        let near = closed.filter(|(_, text)| text.as_ref().is_some_and(|text| is_in(text, &own)));
-        file.near = near.map(|(entry, _)| entry.path.clone()).collect();
+        let near = said.copied_by(file.new.as_deref().unwrap_or_default());
+        let near = near.filter_map(|number| closed.get(number));
+        file.near = near.map(|entry| entry.path.clone()).collect();
     }
     Ok(())
 }
@@ -193,13 +192,52 @@ fn telling(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     lines.filter(|line| line.len() >= SHORTEST_LINE)
 }
 
-/// Whether half of what a text says stands in these lines.
-fn is_in(text: &[u8], lines: &HashSet<&[u8]>) -> bool {
-    let size = |line: &[u8]| line.len();
-    let all: usize = telling(text).map(size).sum();
-    let back = telling(text).filter(|line| lines.contains(line));
-    let back: usize = back.map(size).sum();
-    back >= LEAST_COPIED && back * 2 >= all
+/// What texts say, by line, so that a new file is held against all of them at once.
+struct Said<'t> {
+    /// The bytes of each text's lines.
+    all: Vec<usize>,
+    /// Which texts have a line, and how many of their bytes it makes.
+    by_line: HashMap<&'t [u8], Vec<(usize, usize)>>,
+}
+
+impl<'t> Said<'t> {
+    fn by(texts: &'t [Option<Vec<u8>>]) -> Self {
+        let mut said = Self {
+            all: vec![0; texts.len()],
+            by_line: HashMap::new(),
+        };
+        for ((number, text), all) in texts.iter().enumerate().zip(&mut said.all) {
+            for line in telling(text.as_deref().unwrap_or_default()) {
+                *all += line.len();
+                let those = said.by_line.entry(line).or_default();
+                match those.last_mut().filter(|(last, _)| *last == number) {
+                    Some((_, bytes)) => *bytes += line.len(),
+                    None => those.push((number, line.len())),
+                }
+            }
+        }
+        said
+    }
+
+    /// The texts of which a file has half of what they say.
+    fn copied_by(&self, file: &[u8]) -> impl Iterator<Item = usize> {
+        let lines: HashSet<&[u8]> = telling(file).collect();
+        let mut back = vec![0; self.all.len()];
+        for (number, bytes) in lines
+            .iter()
+            .filter_map(|line| self.by_line.get(line))
+            .flatten()
+        {
+            if let Some(back) = back.get_mut(*number) {
+                *back += bytes;
+            }
+        }
+        let all = self.all.iter().copied();
+        let is_copied = |(back, all): &(usize, usize)| *back >= LEAST_COPIED && back * 2 >= *all;
+        let counted: Vec<(usize, usize)> = back.into_iter().zip(all).collect();
+        let numbered = counted.into_iter().enumerate();
+        numbered.filter_map(move |(number, counts)| is_copied(&counts).then_some(number))
+    }
 }
 
 /// Trusted files with the scripts that they name, and those that these name.
@@ -339,4 +377,42 @@ fn on_the_way(input: &ScanInput<'_>, root: &Path) -> Vec<Named> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(start: usize, end: usize) -> String {
+        (start..end)
+            .map(|number| format!("line {number} of a file\n"))
+            .collect()
+    }
+
+    #[test]
+    fn half_of_what_a_text_says_is_a_copy_of_it() {
+        let texts = [lines(0, 10), lines(5, 40), "x\n".repeat(100), String::new()];
+        let texts: Vec<_> = texts
+            .into_iter()
+            .map(|text| Some(text.into_bytes()))
+            .collect();
+        let texts: Vec<_> = texts.into_iter().chain([None]).collect();
+        let said = Said::by(&texts);
+        let copied = |file: &str| said.copied_by(file.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(copied(&lines(0, 6)), [0]);
+        assert_eq!(copied(&format!("more\n  {}", lines(3, 30))), [0, 1]);
+        assert_eq!(copied(&lines(0, 2)), [0_usize; 0]);
+        assert_eq!(copied(&"x\n".repeat(100)), [0_usize; 0]);
+        // However much the texts say, a file costs what it says itself: read anew for each, this would take hours.
+        let much = [Some(lines(0, 200_000).into_bytes())];
+        let said = Said::by(&much);
+        assert!((0..50_000).all(|_| said.copied_by(b"line 7 of a file").next().is_none()));
+        // A line that a text has often counts as often.
+        let often = [Some(b"the same line again\n".repeat(9).to_vec())];
+        let said = Said::by(&often);
+        assert_eq!(
+            said.copied_by(b"the same line again").collect::<Vec<_>>(),
+            [0]
+        );
+    }
 }

@@ -205,7 +205,7 @@ fn sign(
             "SIGNERS_MISSING",
             format!("there is no .autodev_ssot/{ALLOWED}, so no signature could count"),
         )
-        .hint("docs/approvals.md shows its form; commit it as you commit the policy"));
+        .hint("put it back where it was there before, or write it: docs/approvals.md shows its form; commit it as you commit the policy"));
     };
     let repository = session.repository()?;
     let name = matches.get_one::<String>("as").cloned();

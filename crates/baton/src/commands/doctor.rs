@@ -11,7 +11,7 @@ use baton_core::policy::{Gate, Isolation, Mode, Policy};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::Wedge;
+use baton_core::store::{Wedge, of_problem};
 use baton_risk::RuleBook;
 use baton_sandbox::Sandbox;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -210,7 +210,7 @@ fn check_queue(
         if store.check_parts().is_ok()
             && let Err(problem) = store.try_writing()
         {
-            found.insert(0, stuck::of_problem("QUEUE_UNWRITABLE", &problem));
+            found.insert(0, of_problem("QUEUE_UNWRITABLE", None, &problem));
         }
         let count = store.scan(&State::ALL).map(|(_, tasks)| tasks.len());
         Ok((count.ok(), found))
@@ -226,7 +226,7 @@ fn check_queue(
     if let Err(problem) = said
         && !found.iter().any(|one| one.code == "LOG_BROKEN")
     {
-        found.insert(0, stuck::of_problem("LOG_BROKEN", &problem));
+        found.insert(0, of_problem("LOG_BROKEN", None, &problem));
     }
     let told = checks.0.iter().any(|(name, ..)| name == "STOP");
     if !told && !found.iter().any(|one| one.code == "STOP_ON") {

@@ -8,7 +8,7 @@ use baton_core::clock::Moment;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::state::State;
-use baton_core::store::{Wedge, wedge};
+use baton_core::store::{Wedge, of_problem};
 use baton_core::task::TaskId;
 
 use super::status;
@@ -33,7 +33,7 @@ pub(super) fn find(
         Ok(policy.caps.max_attempts)
     });
     if let Err(problem) = &policy {
-        found.push(of_problem("POLICY_STOPS", problem));
+        found.push(of_problem("POLICY_STOPS", None, problem));
     }
     let most = policy.unwrap_or(u64::MAX);
     found.extend(store.wedges(said, most, patience, Moment::now()));
@@ -62,18 +62,11 @@ fn waiting_for_people(session: &Session) -> Result<Vec<Wedge>, Problem> {
         let one = match status::in_pr(session, &task) {
             Ok(one) => one,
             Err(problem) => {
-                let next = format!("baton verify {}", entry.task_id);
-                wedge("TASK_BROKEN", Some(&entry.task_id), problem.message, next).broken()
+                let problem = problem.hint(format!("baton verify {}", entry.task_id));
+                of_problem("TASK_BROKEN", Some(&entry.task_id), &problem)
             }
         };
         found.push(one.since(entry.updated_at));
     }
     Ok(found)
-}
-
-/// A problem that stops the whole queue.
-pub(super) fn of_problem(code: &'static str, problem: &Problem) -> Wedge {
-    let next = problem.hints.first().cloned();
-    let next = next.unwrap_or_else(|| "baton doctor".to_owned());
-    wedge(code, None, problem.message.clone(), next).broken()
 }

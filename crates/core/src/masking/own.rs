@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::{ids, schemas};
 
-/// The longest code.
+/// The longest code, and the longest word in one.
 const MOST: usize = 40;
+const LONGEST_WORD: usize = 14;
 
 /// Whether a text, as a whole, has the form of a code or a word of state, is the name of a field that a schema
 /// of baton's describes, or the id of a line of the log.
@@ -16,10 +17,12 @@ pub(super) fn is_compared(text: &str) -> bool {
     is_code(text) || ids::is_event(text) || fields().contains(text)
 }
 
-/// Letters of one case, in words. No digit: many a token is of upper-case letters and digits.
+/// Letters of one case, in words. No digit and no long word: many a token is of upper-case letters and digits.
 fn is_code(text: &str) -> bool {
-    let is_word =
-        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_word = |word: &str| {
+        (1..=LONGEST_WORD).contains(&word.len())
+            && word.bytes().all(|byte| byte.is_ascii_uppercase())
+    };
     text.len() <= MOST && text.split('_').all(is_word)
 }
 
@@ -70,6 +73,7 @@ mod tests {
         ] {
             assert!(!is_compared(text), "{text}");
         }
-        assert!(!is_compared(&"A".repeat(MOST + 1)));
+        assert!(!is_compared("QWERTYUIOPASDFGH"));
+        assert!(!is_compared(&"A_".repeat(MOST)));
     }
 }

@@ -338,7 +338,9 @@ pub(super) fn asked(mut is_free: impl FnMut() -> bool) -> bool {
     })
 }
 
-fn of_problem(code: &'static str, task: Option<&str>, problem: &Problem) -> Wedge {
+/// What a problem keeps from moving, and the first thing to do about it.
+#[must_use]
+pub fn of_problem(code: &'static str, task: Option<&str>, problem: &Problem) -> Wedge {
     let next = problem.hints.first().cloned();
     let next = next.unwrap_or_else(|| "baton doctor".to_owned());
     wedge(code, task, problem.message.clone(), next).broken()

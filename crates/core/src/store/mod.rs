@@ -61,7 +61,7 @@ pub use directory::{Directory, Identity, Lock};
 pub use envelopes::KeptEnvelope;
 pub use hold::Held;
 pub use landed::Unrecorded;
-pub use liveness::{Wedge, wedge};
+pub use liveness::{Wedge, of_problem, wedge};
 pub use merge_lock::MergeLock;
 pub use started::Started;
 pub use stop::{STOP, Stop};
