@@ -16,17 +16,16 @@ use baton_core::policy::{Policy, RiskKind, Side, Texts};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 
-use crate::content::counts;
 use crate::keyword::{AROUND, Keywords, Table};
 use crate::language::{self, Languages};
-use crate::named::{Named, Names};
-use crate::needs::Needs;
 use crate::pattern::Pattern;
+use crate::pattern::needs::Needs;
+use crate::places::named::{Named, Names};
 use crate::places::{Matched, Places};
+use crate::rule::rule_set::RuleSet;
+use crate::rule::secret::Place;
+use crate::rule::secret::{self, Allowlist};
 use crate::rule::{Rule, Source};
-use crate::rule_set::RuleSet;
-use crate::secret::Place;
-use crate::secret::{self, Allowlist};
 
 /// The rules of one policy.
 #[derive(Debug)]
@@ -268,7 +267,7 @@ impl<'p> RuleBook<'p> {
         for at in self.paths.matching(path)? {
             let rule = self.rules.get(at).filter(|rule| !rule.reads_text());
             if let Some(rule) = rule
-                && counts(self, rule, &place)?
+                && rule.counts(&place, &self.allowlists)?
             {
                 alone.push(at);
             }

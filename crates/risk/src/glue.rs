@@ -4,15 +4,21 @@
 //! other, by a call that joins a list, letter by letter, or by quotes within a word of a shell. So are
 //! names that the same lines give a text, and letters in a wider form that Python takes for plain ones.
 
+mod edited;
+pub(crate) mod given;
+mod lists;
+mod spelled;
+mod turned;
+
 use baton_patch::{Hunk, LineKind};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::edited::{Edited, Pieces};
-use crate::given::Given;
+use crate::glue::edited::{Edited, Pieces};
+use crate::glue::given::Given;
+use crate::glue::lists::{calls_a_join, is_given_to, joined_names, joins_a_list};
+use crate::glue::spelled::{may_spell, spelled};
+use crate::glue::turned::{may_turn, turned};
 use crate::language::Languages;
-use crate::lists::{self, calls_a_join, is_given_to, joined_names, joins_a_list};
-use crate::spelled::{may_spell, spelled};
-use crate::turned::{may_turn, turned};
 
 /// Operators that join two texts in some language.
 const OPERATORS: [&[u8]; 6] = [b"+", b"..", b".", b"&", b"<>", b"||"];

@@ -1,13 +1,16 @@
 //! Text that does not look like what it is: characters that hide, letters that pass for others, code
 //! pushed out of sight, bytes that nobody can read.
 
+mod look_alike;
+
+pub use look_alike::drawn_like;
+
 use baton_patch::{LineKind, Section};
 
 use crate::hit::Hit;
 use crate::input::ScanFile;
 use crate::language::Languages;
-use crate::look_alike::drawn_like;
-use crate::secret::entropy;
+use crate::rule::secret::entropy;
 
 /// A run of blanks this long inside a line puts the rest out of sight; no layout needs it.
 const BLANKS: usize = 120;

@@ -6,6 +6,9 @@ use crate::checks::{self, HitKind};
 use crate::input::ScanFile;
 use crate::rule::Rule;
 
+/// The longest excerpt, in characters.
+const EXCERPT: usize = 120;
+
 /// One thing that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
@@ -114,4 +117,24 @@ impl Hit {
             ),
         )
     }
+}
+
+/// The text, short and safe to show.
+pub(crate) fn shorten(matched: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(matched);
+    let shown = shown.trim();
+    shown
+        .chars()
+        .flat_map(char::escape_debug)
+        .take(EXCERPT)
+        .collect()
+}
+
+/// The first four characters at the most, and how many there are.
+pub(crate) fn mask(secret: &[u8]) -> String {
+    let secret = String::from_utf8_lossy(secret);
+    let length = secret.chars().count();
+    let kept = secret.chars().take((length / 4).min(4));
+    let kept: String = kept.flat_map(char::escape_debug).collect();
+    format!("{kept}… ({length} characters)")
 }

@@ -1,5 +1,10 @@
 //! Judges one file: what a change adds to it.
 
+mod called;
+mod kept;
+mod removed;
+mod text;
+
 mod newcomer;
 mod prose;
 mod worth;
@@ -14,20 +19,21 @@ use baton_core::policy::{RiskKind, Side};
 use baton_core::problem::Problem;
 
 use crate::book::RuleBook;
-use crate::called::{Called, line_at, new_number};
-use crate::comment::{Comments, comment_in, word_of};
-use crate::content::{counts, in_loose_text, mask, shorten};
 use crate::glue::{self, Joined, Manner};
 use crate::hit::Hit;
+use crate::hit::{mask, shorten};
 use crate::input::ScanFile;
+use crate::judge::called::{Called, line_at, new_number};
+use crate::judge::removed::Losing;
+use crate::judge::text::ChangedText;
 use crate::keyword::{AROUND, Table};
 use crate::language::Languages;
-use crate::named::Named;
-use crate::removed::Losing;
+use crate::language::comment::{Comments, comment_in, word_of};
+use crate::loose::in_loose_text;
+use crate::places::named::Named;
+use crate::rule::rule_set::RuleSet;
+use crate::rule::secret::Place;
 use crate::rule::{Found, Rule, all};
-use crate::rule_set::RuleSet;
-use crate::secret::Place;
-use crate::text::ChangedText;
 use baton_patch::{Hunk, LineKind, SideText};
 use worth::{Grade, Spared};
 
@@ -348,7 +354,7 @@ impl<'j, 'p> Judge<'j, 'p> {
                         secret: found.secret,
                         line: matched,
                     };
-                    if !counts(self.book, rule, &place)? {
+                    if !rule.counts(&place, &self.book.allowlists)? {
                         return Ok(ControlFlow::Continue(()));
                     }
                     seen.insert(number);

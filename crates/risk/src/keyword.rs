@@ -3,15 +3,18 @@
 //! A rule runs only where one of its keywords stands, and a table of keywords is made for just the
 //! rules that read a file.
 
+mod gram;
+mod rare;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::gram::{Grams, Words};
+use crate::keyword::gram::{Grams, Words};
 use crate::rule::Rule;
-use crate::rule_set::RuleSet;
+use crate::rule::rule_set::RuleSet;
 
 /// How many tables are kept; a change with more kinds of files makes them again.
 const MOST_TABLES: usize = 128;

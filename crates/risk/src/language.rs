@@ -1,6 +1,11 @@
 //! Which language a file is written in, told by its name and its first line.
 
-use crate::program::{is_likely_script, made_from};
+pub(crate) mod comment;
+pub(crate) mod commented;
+pub(crate) mod flowed;
+mod program;
+
+use crate::language::program::{is_likely_script, made_from};
 
 /// One language: its name, file endings, whole file names, and interpreters of a first `#!` line.
 struct Language {

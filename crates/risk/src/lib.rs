@@ -10,66 +10,26 @@
 
 #![warn(missing_docs)]
 
-mod aliases;
 mod book;
-mod called;
 mod checks;
-mod comment;
-mod commented;
 mod content;
-mod edited;
-mod expected;
 mod explain;
-mod flowed;
-mod git_folder;
-mod given;
-mod glimpse;
 mod glue;
-mod gram;
-mod held;
 mod hidden;
 mod hit;
 mod input;
 mod judge;
-mod kept;
 mod keyword;
-mod known;
 mod language;
-mod limit;
-mod lists;
-mod look_alike;
-mod loss;
+mod loose;
 mod masking;
-mod mention;
-mod mocked;
-mod named;
-mod naming;
-mod needs;
-mod neighbours;
-mod part;
 mod pattern;
 mod places;
-mod program;
-mod rare;
-mod re2;
-mod removed;
 mod rule;
-mod rule_set;
-mod runners;
-mod secret;
-mod secret_file;
-mod settings;
-mod shadowed;
-mod shape;
-mod sorts;
-mod spelled;
-mod stubbed;
 mod summary;
 mod surroundings;
-mod text;
 mod trust;
-mod turned;
-mod word;
+mod weakened;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -83,10 +43,10 @@ use baton_core::task::Scope;
 
 pub use book::RuleBook;
 pub use checks::{BUILT_IN, BuiltIn, HitKind};
-pub use content::judge_text;
 pub use explain::{Explained, explain, names};
+pub use hidden::drawn_like;
 pub use input::{ScanFile, ScanInput};
-pub use look_alike::drawn_like;
+pub use loose::judge_text;
 pub use masking::{MASKER, masked};
 pub use places::judge_sources;
 pub use summary::{DiffSummary, FileSummary, RuleHit, SummarySource};
@@ -156,7 +116,6 @@ fn hits_of(
         .map(|path| book.named(path))
         .collect::<Result<_, _>>()?;
     let mut hits = places::scan(input, &named, book, scope)?;
-    git_folder::scan(input, &mut hits);
     trust::scan(input, book.policy, &mut hits);
     hits.extend(content::scan(input, &named, book)?);
     Ok(hits)

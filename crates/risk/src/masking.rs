@@ -1,5 +1,7 @@
 //! Texts as they may be said and kept: what the rules for secrets know is masked.
 
+mod glimpse;
+
 use std::cell::RefCell;
 use std::ops::{ControlFlow, Range};
 use std::rc::Rc;
@@ -10,11 +12,10 @@ use baton_core::problem::Problem;
 use baton_core::terminal;
 
 use crate::book::{RuleBook, windows};
-use crate::glimpse;
 use crate::keyword::{Keywords, Table};
+use crate::rule::rule_set::RuleSet;
+use crate::rule::secret::{self, Allowlist, Place, SecretRule};
 use crate::rule::{Rule, Source, all};
-use crate::rule_set::RuleSet;
-use crate::secret::{self, Allowlist, Place, SecretRule};
 
 /// The digest of [`secret::OWN`]; a test says when it has to be written anew. Those rules count before a
 /// policy is known, and where its own cannot be read: what is said of a broken policy must not hold a secret
@@ -124,20 +125,13 @@ impl<'b, 'p> Seeing<'b, 'p> {
                     secret: found.secret,
                     line: matched,
                 };
-                if self.counts(rule, &place)? {
+                if rule.counts(&place, self.allowlists)? {
                     places.push((found.range, number));
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
         }
         Ok(())
-    }
-
-    fn counts(&self, rule: &Rule<'_>, place: &Place<'_>) -> Result<bool, Problem> {
-        match &rule.source {
-            Source::Policy(_) => Ok(true),
-            Source::Secret(secret) => secret.counts(place, self.allowlists),
-        }
     }
 }
 

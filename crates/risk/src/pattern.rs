@@ -3,6 +3,13 @@
 //! Letters, digits, blanks and word borders are ASCII's, as in the rule files that teams already
 //! have; a pattern that asks for a class of Unicode is compiled with Unicode.
 
+mod held;
+mod known;
+pub(crate) mod needs;
+pub(crate) mod part;
+pub(crate) mod re2;
+pub(crate) mod shape;
+
 use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 use std::rc::Rc;
@@ -12,8 +19,6 @@ use regex_automata::meta;
 pub(crate) use regex_automata::util::captures::Captures as Groups;
 use regex_syntax::hir::Hir;
 use serde::Deserialize;
-
-use crate::shape;
 
 /// The largest compiled pattern, in bytes: a pattern is data and must not eat the memory.
 const PATTERN_LIMIT: usize = 8 << 20;

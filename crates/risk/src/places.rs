@@ -1,5 +1,10 @@
 //! What a change touches: paths, operations, modes, links, sizes.
 
+mod git_folder;
+mod loss;
+pub(crate) mod named;
+pub(crate) mod naming;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -17,9 +22,7 @@ use crate::book::RuleBook;
 use crate::checks::HitKind;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
-use crate::loss;
-use crate::named::Named;
-use crate::naming;
+use crate::places::named::Named;
 
 /// How much of a file is read for the words that say a program writes it, in bytes.
 const HEAD: usize = 2048;
@@ -177,6 +180,7 @@ pub(crate) fn scan<'p>(
     naming::collisions(input, &mut hits);
     links_on_the_way(input, &mut hits);
     sizes(input, book.policy, &mut hits);
+    git_folder::scan(input, &mut hits);
     Ok(hits)
 }
 

@@ -1,15 +1,20 @@
 //! One content rule, of the policy or of a secret rule file, and what it finds in a text.
 
+mod limit;
+pub(crate) mod rule_set;
+pub(crate) mod secret;
+mod secret_file;
+
 use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 
-use crate::comment::Comments;
 use crate::language::Languages;
-use crate::limit::Limit;
-use crate::part::Parts;
+use crate::language::comment::Comments;
+use crate::pattern::part::Parts;
+use crate::pattern::shape::{self, Told};
 use crate::pattern::{Groups, Regex};
-use crate::secret::SecretRule;
-use crate::shape::{self, Told};
+use crate::rule::limit::Limit;
+use crate::rule::secret::{Allowlist, Place, SecretRule};
 use baton_core::envelope::Severity;
 use baton_core::policy::{RiskKind, RiskRule, Side, Texts};
 use baton_core::problem::Problem;
@@ -92,6 +97,18 @@ impl<'p> Rule<'p> {
         match &self.source {
             Source::Policy(rule) => &rule.id,
             Source::Secret(rule) => &rule.id,
+        }
+    }
+
+    /// Whether a match stands: a secret must be random enough and on no allowlist.
+    pub(crate) fn counts(
+        &self,
+        place: &Place<'_>,
+        allowlists: &[Allowlist],
+    ) -> Result<bool, Problem> {
+        match &self.source {
+            Source::Policy(_) => Ok(true),
+            Source::Secret(secret) => secret.counts(place, allowlists),
         }
     }
 

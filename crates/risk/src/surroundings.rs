@@ -9,10 +9,10 @@ use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_patch::{Mode, Op};
 
-use crate::aliases::Links;
 use crate::book::RuleBook;
 use crate::input::{ScanFile, ScanInput};
 use crate::places;
+use crate::trust::aliases::Links;
 use crate::trust::{self, ByName, Trusted};
 
 /// A file larger than this is judged by its hunks alone, in bytes.

@@ -1,22 +1,28 @@
 //! Trust that is handed on: scripts that a hook, a workflow, an agent's guide or a gate of the policy
 //! runs, and those that they run in turn. Who changes them changes what the trusted file does.
 
+pub(crate) mod aliases;
+mod mention;
+mod neighbours;
+mod runners;
+mod sorts;
+mod word;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use baton_core::policy::{Gate, Policy};
 use baton_patch::Op;
 
-use crate::aliases::Links;
 use crate::hit::Hit;
 use crate::input::{ScanFile, ScanInput, shown};
-use crate::mention::{Mentions, names_for};
-use crate::neighbours;
-use crate::runners::is_work_file;
-use crate::sorts::{
+use crate::trust::aliases::Links;
+use crate::trust::mention::{Mentions, names_for};
+use crate::trust::runners::is_work_file;
+use crate::trust::sorts::{
     hands_nothing_on, is_compiled, is_for_people, kind_of, may_run, name_and_ending,
 };
-use crate::word::{Kind, name_of};
+use crate::trust::word::{Kind, name_of};
 
 /// Parts of a package file that say what is run.
 const RUN_BY_A_PACKAGE: [&str; 5] = ["scripts", "bin", "husky", "lint-staged", "pre-commit"];

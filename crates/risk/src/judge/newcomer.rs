@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use super::Judge;
 use super::worth::Grade;
-use crate::comment::{comment_in, is_noted};
 use crate::hit::Hit;
+use crate::language::comment::{comment_in, is_noted};
 use crate::rule::{Found, Rule, all};
 
 impl Judge<'_, '_> {

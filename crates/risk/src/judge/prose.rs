@@ -8,9 +8,9 @@ use baton_patch::{Hunk, LineKind};
 
 use super::Judge;
 use super::worth::Spared;
-use crate::content::shorten;
-use crate::flowed::flowed;
 use crate::hit::Hit;
+use crate::hit::shorten;
+use crate::language::flowed::flowed;
 use crate::rule::{Rule, all};
 
 /// What a line of code begins with that is words for readers.

@@ -6,12 +6,11 @@ use baton_core::policy::{LANDING_PURPOSE, MODEL_PURPOSE, RiskKind, WITNESS_PURPO
 use baton_core::problem::Problem;
 
 use super::Judge;
-use crate::content::counts;
-use crate::kept;
+use crate::judge::kept;
+use crate::judge::text;
+use crate::rule::secret::Place;
 use crate::rule::{Found, Rule};
-use crate::secret::Place;
-use crate::settings;
-use crate::text;
+use crate::weakened::settings;
 
 /// How many hits one rule may have in one file; more say nothing new.
 const MOST_PER_FILE: usize = 20;
@@ -54,7 +53,7 @@ impl<'p> Judge<'_, 'p> {
         if self.counted_of(number).0 >= MOST_PER_FILE {
             return Ok(ControlFlow::Break(()));
         }
-        if !counts(self.book, rule, place)? {
+        if !rule.counts(place, &self.book.allowlists)? {
             return Ok(ControlFlow::Continue(()));
         }
         let grade = self.grade(number, rule, (found, within), place, spared)?;
