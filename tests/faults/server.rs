@@ -121,7 +121,9 @@ fn a_restart_in_the_middle_loses_no_task_and_the_next_run_goes_on() {
         bench.baton(["watchdog", "--once"]).expect(0);
         is_whole(&bench).unwrap();
         if state(&bench, &id).as_deref() != Some("pr") {
-            bench.baton(run(&id)).expect(0);
+            let again = bench.baton(run(&id));
+            let seen = bench.baton(["show", &id]).stdout;
+            assert_eq!(again.code, 0, "{ended:?}\n{again:?}\n{seen}");
         }
         assert_eq!(state(&bench, &id).as_deref(), Some("pr"));
         bench.baton(["approve", &id]).expect(0);
