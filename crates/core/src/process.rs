@@ -157,7 +157,7 @@ pub struct Finished {
 /// Runs a child to its end.
 ///
 /// # Errors
-/// `TOOL_MISSING` when the program cannot be started.
+/// `TOOL_MISSING` when the program cannot be started, `PIPE_FAILED` when bytes were lost on the way to it or from it.
 pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Problem> {
     let started = Instant::now();
     let leash = spec.leash.then(Leash::new).transpose()?;
@@ -171,7 +171,7 @@ pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Probl
     let ended = supervise(&mut child, &mut streams, deadline, is_stopped);
     kill_group(&mut child);
     drop(leash);
-    Ok(streams.finish(ended, started))
+    streams.finish(ended, started)
 }
 
 fn spawn(spec: &Spec) -> Result<Child, Problem> {
@@ -258,6 +258,9 @@ fn supervise(
         let now = Instant::now();
         if now >= deadline {
             return Ended::Timeout;
+        }
+        if streams.is_broken() {
+            return Ended::Stopped;
         }
         if now.duration_since(last_poll) >= STOP_POLL {
             last_poll = now;

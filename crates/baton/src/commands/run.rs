@@ -4,6 +4,7 @@ mod after;
 mod arguments;
 mod before;
 mod dispatched;
+mod waiting;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -236,10 +237,10 @@ impl<'a> Way<'a> {
         if !self.step(&diff_risk_scan::SKILL, &[])? {
             return Ok(false);
         }
-        // A failed gate is for the router to judge, not the end of the way.
+        // A failed gate is for the router to judge, not the end of the way; gates that could not be run are not.
         let fresh = self.arguments.no_cache.then(|| "--no-cache".to_owned());
-        self.step(&gate_runner::SKILL, fresh.as_slice())?;
-        self.step(&decision_router::SKILL, &[])
+        let ran = self.step(&gate_runner::SKILL, fresh.as_slice())?;
+        Ok((ran || !self.waits()) && self.step(&decision_router::SKILL, &[])?)
     }
 
     /// After a landing, where the policy wants it, the gates run on the target's tip. When one does
@@ -374,42 +375,9 @@ impl<'a> Way<'a> {
         Ok(true)
     }
 
-    /// Every way that ends badly ends in an incident, and the incident in the log. What only waits
-    /// (a moved base, a forge that does not answer, another holder, a file for an operator to mend) is no incident and stays where it is.
+    /// Every way that ends badly ends in an incident, and the incident in the log. What only waits is none.
     fn converge(&mut self) -> Result<(), Problem> {
-        const WAITS: [&str; 24] = [
-            "FILE_EXISTS",
-            "BASE_MOVED",
-            "BRANCH_EXISTS",
-            "BRANCH_IN_USE",
-            "BRANCH_NOT_MOVED",
-            "BRANCH_SYMBOLIC",
-            "EXTERNAL_DENIED",
-            "FORGE_FAILED",
-            "LANDING_BUSY",
-            "LANDING_FENCED",
-            "LANDING_UNRECORDED",
-            "LEASE_LOST",
-            "PUSH_FAILED",
-            "REMOTE_MISSING",
-            "REMOTE_REFUSED",
-            "SIGNERS_DIFFER",
-            "SIGNERS_INVALID",
-            "SIGNING_FAILED",
-            "TARGET_MISSING",
-            "TOKEN_MISSING",
-            "LOCK_CONFLICT",
-            "TASK_NOT_FOUND",
-            "NEED_INPUT",
-            "APPROVAL_REQUIRED",
-        ];
-        let waits = self.last.as_ref().is_some_and(|done| {
-            done.envelope
-                .findings
-                .iter()
-                .any(|finding| WAITS.contains(&finding.code.as_str()))
-        });
-        if waits || self.task.is_none() || self.has_landed() {
+        if self.waits() || self.task.is_none() || self.has_landed() {
             return self.record();
         }
         let before = self.last.clone();

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 /// and what it says on standard error is seen at once where that is a terminal.
 ///
 /// # Errors
-/// `TOOL_MISSING` when the program cannot be started.
+/// `TOOL_MISSING` when the program cannot be started, and as [`super::run`].
 pub fn run_attended(spec: &Spec) -> Result<Finished, Problem> {
     let started = Instant::now();
     let mut command = command(spec)?;
@@ -22,10 +22,10 @@ pub fn run_attended(spec: &Spec) -> Result<Finished, Problem> {
     let mut streams = Streams::of(&mut child, spec);
     let deadline = started + spec.timeout;
     let ended = supervise(&mut child, &mut streams, deadline, &|| false);
-    if ended == Ended::Timeout {
+    if matches!(ended, Ended::Timeout | Ended::Stopped) {
         // One that ended just now is the good case.
         let _ = child.kill();
         let _ = child.wait();
     }
-    Ok(streams.finish(ended, started))
+    streams.finish(ended, started)
 }

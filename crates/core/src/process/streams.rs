@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Captured, Ended, Finished, Spec};
+use crate::problem::Problem;
 
 /// How long the pipes may stay open after the child ended; a leftover holding them is cut off.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -25,6 +26,8 @@ pub(super) struct Streams<'s> {
     /// Standard output and standard error; all in the first where they are merged.
     captured: [Captured; 2],
     buffer: Vec<u8>,
+    /// Why bytes could not be moved. What the child was told or what it said is not whole then.
+    broken: Option<std::io::Error>,
 }
 
 impl<'s> Streams<'s> {
@@ -45,7 +48,13 @@ impl<'s> Streams<'s> {
             open: stdout.into_iter().chain(stderr).collect(),
             captured: Default::default(),
             buffer: vec![0; BUFFER],
+            broken: None,
         }
+    }
+
+    /// Whether bytes were lost on the way. The child's input is still open, so that it takes no part for the whole.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// Whether nothing is left to write or to read.
@@ -88,9 +97,12 @@ impl<'s> Streams<'s> {
             Ok(count) => *written += count,
             Err(error) if is_passing(&error) => {}
             // A child that closed its input early is no error of ours.
-            Err(_) => *written = self.spec.input.len(),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                *written = self.spec.input.len();
+            }
+            Err(error) => self.broken = Some(error),
         }
-        if *written >= self.spec.input.len() {
+        if self.broken.is_none() && *written >= self.spec.input.len() {
             self.input = None;
         }
     }
@@ -103,7 +115,11 @@ impl<'s> Streams<'s> {
         let count = match pipe.read(&mut self.buffer) {
             Ok(0) => return false,
             Ok(count) => count,
-            Err(error) => return is_passing(&error),
+            Err(error) if is_passing(&error) => return true,
+            Err(error) => {
+                self.broken = Some(error);
+                return false;
+            }
         };
         let (bytes, captured) = (self.buffer.get(..count), self.captured.get_mut(*into));
         if let (Some(bytes), Some(captured)) = (bytes, captured) {
@@ -114,7 +130,10 @@ impl<'s> Streams<'s> {
     }
 
     /// Reads what is left once the child ended, for a while, and tells how it went.
-    pub(super) fn finish(mut self, ended: Ended, started: Instant) -> Finished {
+    ///
+    /// # Errors
+    /// `PIPE_FAILED` when bytes were lost on the way to the child or from it.
+    pub(super) fn finish(mut self, ended: Ended, started: Instant) -> Result<Finished, Problem> {
         self.input = None;
         let deadline = Instant::now() + DRAIN;
         while !self.open.is_empty() {
@@ -124,13 +143,19 @@ impl<'s> Streams<'s> {
             }
             self.pump(left);
         }
+        if let Some(error) = self.broken {
+            let name = self.spec.argv.first().map(|name| name.to_string_lossy());
+            let name = name.unwrap_or_default();
+            let why = format!("what goes to {name} or comes from it did not arrive whole: {error}");
+            return Err(Problem::fail("PIPE_FAILED", why).hint("run it again"));
+        }
         let [stdout, stderr] = self.captured;
-        Finished {
+        Ok(Finished {
             ended,
             stdout,
             stderr,
             duration: started.elapsed(),
-        }
+        })
     }
 }
 
