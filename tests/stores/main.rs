@@ -12,6 +12,7 @@
 
 mod copies;
 mod directories;
+mod frozen;
 mod lines;
 mod machines;
 mod moves;

@@ -4,28 +4,31 @@ use std::env;
 use std::io::{self, BufReader};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use baton_core::files;
-use postgres::config::{Config, Host, SslMode};
-use postgres::{Client, NoTls};
 use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::config::{Config, Host, SslMode};
+use tokio_postgres::{Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::connection::{Connection, SILENCE};
 
 pub(crate) const SCHEME: &str = "postgres://";
 /// How long a server may take to answer the first word.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long what was sent may stay unanswered by the other machine's system: longer, and it is gone.
-const SILENCE: Duration = Duration::from_secs(30);
 /// What holds on every connection. The server's default may have been changed, and an answered write must be on
 /// its disk. A machine that is gone gives its locks up within a minute. Nobody waits for ever: not for a lock
 /// that somebody else took on a table, nor for a statement, each of which is whole or was never made.
 const SETTINGS: &str = "SET synchronous_commit = on; SET tcp_keepalives_idle = 30; \
      SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
-     SET lock_timeout = '20s'; SET statement_timeout = '120s'";
+     SET lock_timeout = '20s'; SET statement_timeout = '25s'";
 /// The largest file of passwords or certificates that is read, in bytes.
 const MOST: usize = 1 << 20;
+
+/// The server that let this process wait in vain, and when: who asks soon after does not wait again.
+static SILENT: Mutex<Option<(Config, Instant)>> = Mutex::new(None);
 
 pub(crate) struct Address(Config);
 
@@ -34,7 +37,7 @@ impl Address {
     /// from `~/.pgpass`, as psql takes it.
     pub(crate) fn parse(address: &str) -> io::Result<Self> {
         let wrong = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
-        let mut config: Config = address.parse().map_err(|error: postgres::Error| {
+        let mut config: Config = address.parse().map_err(|error: Error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             wrong(format!(
                 "{error}{}; expected postgres://USER@HOST/DATABASE",
@@ -46,7 +49,7 @@ impl Address {
         }
         if config.get_user().is_none() {
             config.user(
-                &env::var("PGUSER")
+                env::var("PGUSER")
                     .or_else(|_| env::var("USER"))
                     .unwrap_or_default(),
             );
@@ -59,6 +62,7 @@ impl Address {
         config
             .application_name("baton")
             .connect_timeout(PATIENCE)
+            // The other machine's system answers sooner than its server, or is gone.
             .tcp_user_timeout(SILENCE)
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
@@ -70,14 +74,30 @@ impl Address {
         Ok(Self(config))
     }
 
-    pub(crate) fn open(&self) -> io::Result<Client> {
-        let mut client = match self.0.get_ssl_mode() {
-            SslMode::Require => self.0.connect(tls()?),
-            _ => self.0.connect(NoTls),
+    pub(crate) fn open(&self) -> io::Result<Connection> {
+        let mut silent = SILENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_silent =
+            |(server, since): &(Config, Instant)| *server == self.0 && since.elapsed() < PATIENCE;
+        if silent.as_ref().is_some_and(is_silent) {
+            let why = "the server does not answer";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
-        .map_err(|error| self.refused(super::failed(error)))?;
-        client.batch_execute(SETTINGS).map_err(super::failed)?;
-        Ok(client)
+        // One host after the other is tried.
+        let hosts = self.0.get_hosts().len().max(self.0.get_hostaddrs().len());
+        let patience = PATIENCE * u32::try_from(hosts).unwrap_or(1);
+        let opened = match self.0.get_ssl_mode() {
+            SslMode::Require => Connection::open(&self.0, tls()?, patience),
+            _ => Connection::open(&self.0, NoTls, patience),
+        };
+        let in_vain = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+        *silent = opened
+            .as_ref()
+            .is_err_and(in_vain)
+            .then(|| (self.0.clone(), Instant::now()));
+        drop(silent);
+        let connection = opened.map_err(|error| self.refused(error))?;
+        connection.batch_execute(SETTINGS)?;
+        Ok(connection)
     }
 
     /// Says where a password is looked for, when the server wants one and none was found.

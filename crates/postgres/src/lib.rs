@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod connection;
 mod tables;
 
 use std::collections::HashMap;
@@ -18,12 +19,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use baton_core::store::Driver;
 use baton_core::store::database::{Database, DatabaseLock, Row};
-use postgres::error::SqlState;
-use postgres::fallible_iterator::FallibleIterator as _;
-use postgres::types::ToSql;
-use postgres::{Client, Statement};
+use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
 
 use address::Address;
+use connection::{Connection, Values, answered};
 
 /// This kind of store, for a program that links it.
 pub const DRIVER: Driver = Driver {
@@ -38,13 +38,13 @@ struct Postgres {
     address: Address,
     link: Mutex<Link>,
     /// What waits for work listens on a connection of its own.
-    listener: Mutex<Option<Client>>,
+    listener: Mutex<Option<Connection>>,
 }
 
 /// The connection, and what is held over it.
 #[derive(Default)]
 struct Link {
-    client: Option<Client>,
+    client: Option<Connection>,
     statements: HashMap<&'static str, Statement>,
     /// Locks of this process: to the server all its threads are one.
     held: Vec<i64>,
@@ -60,8 +60,6 @@ struct Lock {
 /// A store that is handed out: [`Lock`] needs to share it.
 #[derive(Debug)]
 struct Shared(Arc<Postgres>);
-
-type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 fn connect(address: &str, _root: &Path, _make: bool) -> io::Result<Arc<dyn Database>> {
     let database = Postgres {
@@ -80,20 +78,24 @@ impl fmt::Debug for Postgres {
 }
 
 impl Link {
-    fn client(&mut self) -> io::Result<&mut Client> {
+    fn client(&mut self) -> io::Result<&mut Connection> {
         self.client
             .as_mut()
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn query(&mut self, sql: &'static str, values: Values<'_>) -> io::Result<Vec<postgres::Row>> {
+    fn query(
+        &mut self,
+        sql: &'static str,
+        values: Values<'_>,
+    ) -> io::Result<Vec<tokio_postgres::Row>> {
         let statement = self.statement(sql)?;
-        self.client()?.query(&statement, values).map_err(failed)
+        self.client()?.query(&statement, values)
     }
 
     fn execute(&mut self, sql: &'static str, values: Values<'_>) -> io::Result<u64> {
         let statement = self.statement(sql)?;
-        self.client()?.execute(&statement, values).map_err(failed)
+        self.client()?.execute(&statement, values)
     }
 
     /// Prepared once for each connection.
@@ -101,7 +103,7 @@ impl Link {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client()?.prepare(sql).map_err(failed)?;
+        let statement = self.client()?.prepare(sql)?;
         self.statements.insert(sql, statement.clone());
         Ok(statement)
     }
@@ -111,7 +113,7 @@ impl Postgres {
     /// Works with the connection; opens it when there is none and nothing was held over the last one.
     fn with<T>(&self, act: impl FnOnce(&mut Link) -> io::Result<T>) -> io::Result<T> {
         let mut link = self.link();
-        let is_lost = link.client.as_ref().is_none_or(Client::is_closed);
+        let is_lost = link.client.as_ref().is_none_or(Connection::is_closed);
         if is_lost {
             link.client = None;
             link.statements.clear();
@@ -138,7 +140,7 @@ impl Postgres {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn one(&self, sql: &'static str, values: Values<'_>) -> io::Result<postgres::Row> {
+    fn one(&self, sql: &'static str, values: Values<'_>) -> io::Result<tokio_postgres::Row> {
         let rows = self.with(|link| link.query(sql, values))?;
         rows.into_iter()
             .next()
@@ -271,14 +273,15 @@ impl Database for Shared {
         }
         self.0.with(|link| {
             let statement = link.statement(tables::ADD_LINE)?;
-            let mut transaction = link.client()?.transaction().map_err(failed)?;
-            for (seq, line) in (first..).zip(lines) {
-                let added = transaction.execute(&statement, &[&number(seq), line]);
-                if added.map_err(failed)? == 0 {
-                    return Err(missing(seq));
+            link.client()?.whole(async |transaction| {
+                for (seq, line) in (first..).zip(lines) {
+                    let values: Values<'_> = &[&number(seq), line];
+                    if answered(transaction.execute(&statement, values)).await? == 0 {
+                        return Err(missing(seq));
+                    }
                 }
-            }
-            transaction.commit().map_err(failed)
+                Ok(())
+            })
         })
     }
 
@@ -289,42 +292,30 @@ impl Database for Shared {
             .listener
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if listener.as_ref().is_none_or(Client::is_closed) {
-            let mut client = self.0.address.open()?;
-            client.batch_execute("LISTEN baton").map_err(failed)?;
-            *listener = Some(client);
+        if listener.as_ref().is_none_or(Connection::is_closed) {
+            let connection = self.0.address.open()?;
+            connection.batch_execute("LISTEN baton")?;
+            *listener = Some(connection);
             // What came before we listened is looked for at once.
             return Ok(true);
         }
-        let Some(client) = listener.as_mut() else {
-            return Ok(true);
-        };
         let left = longest.saturating_sub(began.elapsed());
-        let first = client.notifications().timeout_iter(left).next();
-        let came = first.map_err(failed)?.is_some();
-        if came {
-            // One look serves for all that came together.
-            let mut more = client.notifications();
-            let mut more = more.iter();
-            while more.next().map_err(failed)?.is_some() {}
-        }
-        Ok(came)
+        listener
+            .as_ref()
+            .map_or(Ok(true), |connection| connection.wait(left))
     }
 
     fn version(&self) -> io::Result<(u32, u32)> {
-        let has = self
-            .0
-            .with(|link| tables::version(link.client()?).map_err(failed))?;
+        let has = self.0.with(|link| tables::version(link.client()?))?;
         Ok((has, tables::newest()))
     }
 
     fn migrate(&self) -> io::Result<()> {
-        self.0
-            .with(|link| tables::migrate(link.client()?).map_err(failed))
+        self.0.with(|link| link.client()?.whole(tables::migrate))
     }
 }
 
-fn row_of(row: &postgres::Row, at: usize) -> Row {
+fn row_of(row: &tokio_postgres::Row, at: usize) -> Row {
     Row {
         id: row.get(at),
         is_folder: row.get(at + 1),
@@ -348,7 +339,7 @@ fn invalid(why: &str) -> io::Error {
 
 /// What a file system would say; `ConnectionAborted` when it is the server that is gone, and nothing in it. A
 /// folder that is gone breaks a foreign key.
-fn failed(error: postgres::Error) -> io::Error {
+fn failed(error: tokio_postgres::Error) -> io::Error {
     let cause = std::error::Error::source(&error);
     let is_cut_off = error.is_closed() || cause.is_some_and(|cause| cause.is::<io::Error>());
     let kind = match error.code() {

@@ -1,7 +1,12 @@
 //! The tables, step by step, and the statements over them. A step that was released never changes.
 
+use std::io;
+
 use baton_core::store::database::ROOT;
-use postgres::Client;
+use tokio_postgres::{Error, Transaction};
+
+use crate::connection::Connection;
+use crate::failed;
 
 /// Each step brings the tables to the version of its place in the list, beginning with 1.
 const STEPS: [&str; 1] = ["
@@ -54,37 +59,53 @@ pub(crate) fn newest() -> u32 {
 }
 
 /// The version of the tables, 0 where there are none.
-pub(crate) fn version(client: &mut Client) -> Result<u32, postgres::Error> {
-    let there = client.query_one("SELECT to_regclass('baton_version') IS NOT NULL", &[])?;
-    if !there.get::<_, bool>(0) {
+pub(crate) fn version(connection: &Connection) -> io::Result<u32> {
+    let there = connection.query("SELECT to_regclass('baton_version') IS NOT NULL", &[])?;
+    if !there.first().is_some_and(|row| row.get(0)) {
         return Ok(0);
     }
-    let row = client.query_opt("SELECT version FROM baton_version", &[])?;
-    Ok(row.map_or(0, |row| {
+    let rows = connection.query("SELECT version FROM baton_version", &[])?;
+    Ok(rows.first().map_or(0, |row| {
         u32::try_from(row.get::<_, i32>(0)).unwrap_or(u32::MAX)
     }))
 }
 
 /// Takes the steps that are missing, all or none.
-pub(crate) fn migrate(client: &mut Client) -> Result<(), postgres::Error> {
-    let mut transaction = client.transaction()?;
+pub(crate) async fn migrate(transaction: &Transaction<'_>) -> io::Result<()> {
+    steps(transaction).await.map_err(failed)
+}
+
+async fn steps(transaction: &Transaction<'_>) -> Result<(), Error> {
     // A step over a large table may take its time, and so may another program's, which this one waits for.
-    transaction.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")?;
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])?;
     transaction
-        .batch_execute("CREATE TABLE IF NOT EXISTS baton_version (version integer NOT NULL)")?;
-    let has = transaction.query_opt("SELECT version FROM baton_version", &[])?;
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        .await?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
+        .await?;
+    transaction
+        .batch_execute("CREATE TABLE IF NOT EXISTS baton_version (version integer NOT NULL)")
+        .await?;
+    let has = transaction
+        .query_opt("SELECT version FROM baton_version", &[])
+        .await?;
     let has = has.map_or(0, |row| row.get::<_, i32>(0));
     for step in STEPS.iter().skip(usize::try_from(has).unwrap_or(0)) {
-        transaction.batch_execute(step)?;
+        transaction.batch_execute(step).await?;
     }
-    transaction.execute(
-        "INSERT INTO baton_entry (id, parent, name, is_folder, modified)
+    transaction
+        .execute(
+            "INSERT INTO baton_entry (id, parent, name, is_folder, modified)
          VALUES ($1, NULL, '', true, 0) ON CONFLICT DO NOTHING",
-        &[&ROOT],
-    )?;
+            &[&ROOT],
+        )
+        .await?;
     let newest = i32::try_from(STEPS.len()).unwrap_or(i32::MAX).max(has);
-    transaction.execute("DELETE FROM baton_version", &[])?;
-    transaction.execute("INSERT INTO baton_version VALUES ($1)", &[&newest])?;
-    transaction.commit()
+    transaction
+        .execute("DELETE FROM baton_version", &[])
+        .await?;
+    transaction
+        .execute("INSERT INTO baton_version VALUES ($1)", &[&newest])
+        .await?;
+    Ok(())
 }

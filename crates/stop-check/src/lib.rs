@@ -7,7 +7,7 @@ use baton_core::outcome::Outcome;
 use baton_core::outputs::{StopAction, StopCheck, to_map};
 use baton_core::problem::Problem;
 use baton_core::session::Session;
-use baton_core::store::{STOP, Stop};
+use baton_core::store::{STOP, Stop, Store};
 use clap::ArgMatches;
 
 /// The skill.
@@ -35,7 +35,13 @@ pub const SKILL: Skill = Skill {
 
 fn run(session: &Session, _: &ArgMatches) -> Result<Outcome, Problem> {
     session.authorize(&[ToolClass::Read])?;
-    let stop = session.store()?.stop();
+    let stop = match session.store() {
+        Ok(store) => store.stop(),
+        Err(_) if Store::is_stopped_here(session.root()?) => {
+            Stop::Present(format!("{QUEUE_ROOT}/{STOP} is there"))
+        }
+        Err(problem) => return Err(problem),
+    };
     let has_task = session.has_task();
     if has_task {
         // Refuses a name that cannot be a task's, before anything is said about it.

@@ -97,6 +97,14 @@ impl Store {
         self.database.is_some()
     }
 
+    /// Whether STOP lies on this machine, whatever can be known of a database. A queue that cannot be opened is asked so.
+    #[must_use]
+    pub fn is_stopped_here(root: &Path) -> bool {
+        Folder::open(&root.join(QUEUE_ROOT))
+            .and_then(|local| local.exists(STOP))
+            .unwrap_or(false)
+    }
+
     /// Switches STOP on for this machine alone: the queue's database cannot be reached, and halting must not
     /// depend on it.
     ///
