@@ -88,7 +88,7 @@ impl Court<'_> {
         if digest::sha256(&patch) != to.patch_sha256 {
             return Ok(Some("the patch is not the candidate's".to_owned()));
         }
-        let facts = self.facts(task);
+        let facts = self.facts(task)?;
         let failed = facts.gates_as_on_base.first();
         let failed = failed.filter(|_| purpose == Purpose::Act);
         let trouble = facts.unbound.first().or_else(|| facts.gates.first());

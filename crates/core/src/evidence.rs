@@ -59,16 +59,18 @@ struct Recorded {
 impl Court<'_> {
     /// Gathers the facts for the decision table. Nothing that is wrong with the evidence is an
     /// error here: it is a fact, and D4 speaks.
-    #[must_use]
-    pub fn facts(&self, task: &TaskFolder) -> Facts {
+    ///
+    /// # Errors
+    /// `STORE_UNREACHABLE`: nobody knows what the evidence is.
+    pub fn facts(&self, task: &TaskFolder) -> Result<Facts, Problem> {
         let mut facts = Facts::default();
         if let Stop::Present(why) = self.store.stop() {
             facts.stop.push(why);
         }
         if let Err(problem) = self.gather(task, &mut facts) {
-            facts.unbound.push(problem.to_string());
+            unbound_by(problem, &mut facts)?;
         }
-        facts
+        Ok(facts)
     }
 
     fn gather(&self, task: &TaskFolder, facts: &mut Facts) -> Result<(), Problem> {
@@ -102,7 +104,7 @@ impl Court<'_> {
                 .unbound
                 .push("there is no diff-risk-scan result".to_owned()),
             Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
-                Err(problem) => facts.unbound.push(problem.to_string()),
+                Err(problem) => unbound_by(problem, facts)?,
                 Ok(()) => add_scan(envelope, facts)?,
             },
         }
@@ -111,7 +113,7 @@ impl Court<'_> {
                 .unbound
                 .push("there is no gate-runner result".to_owned()),
             Some(envelope) => match check_bound(task, &candidate, envelope, &recorded) {
-                Err(problem) => facts.unbound.push(problem.to_string()),
+                Err(problem) => unbound_by(problem, facts)?,
                 Ok(()) => gates::add_gates(envelope, self.policy, Some(&derived.changed), facts)?,
             },
         }
@@ -377,6 +379,15 @@ fn candidate_name(envelope: &Envelope) -> Option<String> {
         named.note_value("base")?,
         named.note_value("tree")?
     ))
+}
+
+/// What is wrong with the evidence is a fact. A database that went away says nothing of it.
+fn unbound_by(problem: Problem, facts: &mut Facts) -> Result<(), Problem> {
+    if problem.code == "STORE_UNREACHABLE" {
+        return Err(problem);
+    }
+    facts.unbound.push(problem.to_string());
+    Ok(())
 }
 
 /// Checks one kept envelope: recorded as it is, under this policy, about this candidate, its files

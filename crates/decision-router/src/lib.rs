@@ -103,7 +103,7 @@ fn decide_on_task(session: &Session) -> Result<Outcome, Problem> {
         objects: &objects,
         policy: session.policy()?,
     }
-    .facts(task);
+    .facts(task)?;
     if let Some(upstream) = &session.upstream {
         add_upstream(upstream, &mut facts);
     }

@@ -164,7 +164,7 @@ fn checked_mode(session: &Session) -> Result<LandingMode, Problem> {
         objects: &objects,
         policy: session.policy()?,
     }
-    .facts(task);
+    .facts(task)?;
     let verdict = decide(session.policy()?, &facts);
     let recorded = task.recorded_decision()?;
     let reasons: Vec<_> = verdict

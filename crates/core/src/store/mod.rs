@@ -438,9 +438,13 @@ fn missing(root: &Path, error: &io::Error) -> Problem {
     Problem::fail("QUEUE_MISSING", why).hint("run: baton init")
 }
 
+/// Whether it is the database that is gone, or did not answer in time, and the queue in it is whole.
+fn is_lost(error: &io::Error) -> bool {
+    [io::ErrorKind::ConnectionAborted, io::ErrorKind::TimedOut].contains(&error.kind())
+}
+
 fn broken(what: &str, error: &io::Error) -> Problem {
-    // Only a database waits for locks, and gives up: the queue in it is whole.
-    if [io::ErrorKind::ConnectionAborted, io::ErrorKind::TimedOut].contains(&error.kind()) {
+    if is_lost(error) {
         return database::lost(what, error);
     }
     let why = format!("the queue in {QUEUE_ROOT} cannot be used at {what}: {error}");

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::Directory;
 use super::hold::Depth;
+use super::{Directory, database, is_lost};
 use crate::candidate::Candidate;
 use crate::envelope::{Artifact, ArtifactKind, Envelope, QUEUE_ROOT, Status};
 use crate::lease::{self, Lease};
@@ -98,6 +98,9 @@ impl TaskFolder {
     }
 
     pub(super) fn trouble(&self, name: &str, error: &io::Error) -> Problem {
+        if is_lost(error) {
+            return database::lost(&self.path(name), error);
+        }
         let code = if error.kind() == io::ErrorKind::NotFound {
             "FILE_MISSING"
         } else {

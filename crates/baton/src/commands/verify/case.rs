@@ -248,7 +248,7 @@ impl<'s> Case<'s> {
             objects: &objects,
             policy: self.policy()?,
         };
-        let mut facts = court.facts(self.task);
+        let mut facts = court.facts(self.task)?;
         // STOP says something of the present, not of this task.
         facts.stop.clear();
         Ok(facts)
