@@ -271,6 +271,23 @@ fn a_rebase_or_a_bisect_of_the_target_is_not_pulled_away_from_under() {
 }
 
 #[test]
+fn an_index_of_the_users_stays_one_that_git_and_others_can_read() {
+    let bench = Bench::with_approved();
+    bench.git(&["config", "core.splitIndex", "true"]);
+    bench.git(&["config", "splitIndex.maxPercentChange", "0"]);
+    bench.git(&["update-index", "--split-index"]);
+    let ran = bench.baton(["run", "T-1"]);
+    ran.expect(0);
+    assert!(!left(&ran), "{}", ran.stdout);
+    let tree = bench.git(&["ls-tree", "-r", "--name-only", "HEAD"]);
+    assert_eq!(bench.git(&["ls-files"]), tree);
+    assert_eq!(bench.git(&["status", "--porcelain"]), "");
+    // The digest at its end is there; some programs refuse an index without.
+    let index = std::fs::read(bench.root().join(".git/index")).unwrap();
+    assert_ne!(index[index.len() - 20..], [0; 20]);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_to_leaves_every_file_as_it_is() {
     let bench = Bench::with_approved();
     bench.submit("T-2", "**");

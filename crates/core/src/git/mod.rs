@@ -134,8 +134,6 @@ impl Call {
             "gc.auto=0",
             "maintenance.auto=false",
             "core.commitGraph=false",
-            // An index of ours lives for a moment; a digest over it guards nothing.
-            "index.skipHash=true",
             "protocol.allow=never",
         ] {
             self = self.args(["-c", setting]);

@@ -85,7 +85,11 @@ impl ObjectStore {
     }
 
     pub(super) fn indexed(&self, index: &TemporaryIndex) -> Call {
-        self.call().set("GIT_INDEX_FILE", index.file.as_os_str())
+        self.call()
+            .set("GIT_INDEX_FILE", index.file.as_os_str())
+            // It lives for a moment, and a digest over it guards nothing. The user's own keeps its digest: other
+            // programs check it, and a split index is found by it.
+            .args(["-c", "index.skipHash=true"])
     }
 
     /// Makes an index that holds a tree, or a commit's.
