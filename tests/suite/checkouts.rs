@@ -271,6 +271,54 @@ fn a_rebase_or_a_bisect_of_the_target_is_not_pulled_away_from_under() {
 }
 
 #[test]
+fn a_checkout_under_another_name_of_the_target_is_one_of_the_target() {
+    for (linked, hops, is_mine) in [
+        (false, 1, false),
+        (false, 2, true),
+        (true, 1, true),
+        (true, 2, false),
+    ] {
+        let bench = Bench::with_approved();
+        let base = bench.git(&["rev-parse", "main"]);
+        bench.git(&["symbolic-ref", "refs/heads/master", "refs/heads/main"]);
+        bench.git(&["symbolic-ref", "refs/heads/trunk", "refs/heads/master"]);
+        let at = if linked { beside(&bench) } else { bench.root() };
+        let name = ["refs/heads/master", "refs/heads/trunk"][hops - 1];
+        git_in(&bench, &at, &["symbolic-ref", "HEAD", name]);
+        if is_mine {
+            std::fs::write(at.join("README.md"), "mine\n").unwrap();
+        }
+        let ran = bench.baton(["run", "T-1"]);
+        ran.expect(0);
+        let what = format!("{linked} {hops} {is_mine}: {}", ran.stdout);
+        assert_eq!(left(&ran), is_mine, "{what}");
+        assert_eq!(bench.git(&["rev-parse", "main^"]), base, "{what}");
+        let status = git_in(&bench, &at, &["status", "--porcelain"]);
+        let head = git_in(&bench, &at, &["rev-parse", "HEAD"]);
+        if is_mine {
+            assert_eq!((status.as_str(), head), (" M README.md", base), "{what}");
+        } else {
+            let main = bench.git(&["rev-parse", "main"]);
+            assert_eq!((status.as_str(), head), ("", main), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_rebase_under_another_name_of_the_target_is_one_of_the_target() {
+    let bench = Bench::with_approved();
+    let main = bench.git(&["rev-parse", "main"]);
+    bench.git(&["symbolic-ref", "refs/heads/master", "refs/heads/main"]);
+    let edit = "sequence.editor=sed -i s/pick/edit/";
+    bench.git(&["-c", edit, "rebase", "-q", "-i", "HEAD~1", "master"]);
+    let name = bench.root().join(".git/rebase-merge/head-name");
+    std::fs::write(name, "refs/heads/master\n").unwrap();
+    let ran = bench.baton(["run", "T-1"]);
+    assert_eq!(ran.findings(), ["BRANCH_IN_USE"], "{}", ran.stdout);
+    assert_eq!(bench.git(&["rev-parse", "main"]), main);
+}
+
+#[test]
 fn an_index_of_the_users_stays_one_that_git_and_others_can_read() {
     let bench = Bench::with_approved();
     bench.git(&["config", "core.splitIndex", "true"]);

@@ -61,21 +61,23 @@ impl Worktree {
     }
 
     /// What git is in the middle of here and will end by moving this branch, or going back to it.
-    fn at_work_on(&self, branch: &str) -> Option<&'static str> {
-        let full = format!("refs/heads/{branch}");
-        let names = |file: &str| {
-            let said = read(&self.checkout.git_dir.join(file)).unwrap_or_default();
-            let said = String::from_utf8_lossy(&said).into_owned();
-            said.lines().any(|line| line == full || line == branch)
-        };
-        [
+    fn at_work_on(&self, branch: &str) -> Result<Option<&'static str>, Problem> {
+        let wanted = format!("refs/heads/{branch}");
+        for (what, file) in [
             ("rebase", "rebase-merge/head-name"),
             ("rebase", "rebase-apply/head-name"),
             ("rebase", "rebase-merge/update-refs"),
             ("bisect", "BISECT_START"),
-        ]
-        .into_iter()
-        .find_map(|(what, file)| names(file).then_some(what))
+        ] {
+            let said = read(&self.checkout.git_dir.join(file)).unwrap_or_default();
+            for line in String::from_utf8_lossy(&said).lines() {
+                let short = line.strip_prefix("refs/heads/").unwrap_or(line);
+                if self.checkout.end_of(&format!("refs/heads/{short}"))? == wanted {
+                    return Ok(Some(what));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -122,20 +124,36 @@ impl Repository {
         Ok(Worktrees(all))
     }
 
-    /// The full name of the branch that `HEAD` is on.
+    /// The full name of the branch that `HEAD` is on, behind all names that lead to it.
     fn head_name(&self) -> Result<Option<String>, Problem> {
-        // Most often the file says it, and git need not be run for each of many worktrees. Where it keeps
-        // references elsewhere, the file names a branch that cannot be.
-        let file = self.git_dir.join("HEAD");
-        let is_link = fs::symlink_metadata(&file).is_ok_and(|found| found.is_symlink());
-        if let Some(said) = read(&file).filter(|_| !is_link)
-            && let Some(name) = said.strip_prefix(b"ref: refs/heads/")
-            && name != b".invalid\n"
-        {
-            let name = String::from_utf8_lossy(name.trim_ascii_end());
-            return Ok(Some(format!("refs/heads/{name}")));
+        // Most often the files say it, and git need not be run for each of many worktrees.
+        match said_by(&self.git_dir.join("HEAD")) {
+            Said::Name(name) if self.is_last(&name) => Ok(Some(name)),
+            _ => self.asked("HEAD"),
         }
-        let done = self.call().args(["symbolic-ref", "--quiet", "HEAD"]);
+    }
+
+    /// The full name of the branch that a full name leads to: a branch may be only another name for one.
+    fn end_of(&self, name: &str) -> Result<String, Problem> {
+        if self.is_last(name) {
+            return Ok(name.to_owned());
+        }
+        Ok(self.asked(name)?.unwrap_or_else(|| name.to_owned()))
+    }
+
+    /// Whether the files say that a name is that of a branch itself. One that is only another name is always a
+    /// file, and never packed. Where references are kept elsewhere, the folder of branches is none, and the
+    /// files say nothing.
+    fn is_last(&self, name: &str) -> bool {
+        let common = self.common_dir();
+        let is_in_files = common.join("refs/heads").is_dir();
+        let is_branch = is_in_files && name.starts_with("refs/heads/");
+        is_branch && matches!(said_by(&common.join(name)), Said::NoName)
+    }
+
+    /// What git says that a name leads to in the end; `None` when it is no other name for anything.
+    fn asked(&self, name: &str) -> Result<Option<String>, Problem> {
+        let done = self.call().args(["symbolic-ref", "--quiet", name]);
         let done = done.finish()?;
         let name = String::from_utf8_lossy(&done.stdout.bytes);
         Ok(done.ended.is_success().then(|| name.trim().to_owned()))
@@ -203,10 +221,10 @@ impl Worktrees {
     /// not be ended any more.
     ///
     /// # Errors
-    /// `BRANCH_IN_USE`.
+    /// `BRANCH_IN_USE`, `TOOL_MISSING`.
     pub fn not_at_work_on(&self, branch: &str) -> Result<(), Problem> {
         for one in &self.0 {
-            let Some(what) = one.at_work_on(branch) else {
+            let Some(what) = one.at_work_on(branch)? else {
                 continue;
             };
             let folder = one.folder.display().to_string();
@@ -280,6 +298,27 @@ fn leads_to(folder: &Path, git_dir: &Path) -> bool {
         return false;
     };
     named.canonicalize().is_ok_and(|named| named == wanted)
+}
+
+/// What a file of git's own says that a reference is.
+enum Said {
+    /// Another name for this one.
+    Name(String),
+    /// No other name: a commit, or nothing.
+    NoName,
+    /// Only git can tell.
+    Unknown,
+}
+
+fn said_by(path: &Path) -> Said {
+    // In old repositories a link is another name.
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Said::Unknown;
+    }
+    let said = read(path).unwrap_or_default();
+    said.strip_prefix(b"ref:").map_or(Said::NoName, |name| {
+        Said::Name(String::from_utf8_lossy(name.trim_ascii()).into_owned())
+    })
 }
 
 /// A short file of git's own.
