@@ -41,9 +41,12 @@ fn a_policy_that_nobody_accepted_is_not_ready() {
 #[test]
 fn a_branch_that_is_not_there_is_said_so() {
     let bench = Bench::bare();
-    let refused = bench.baton(["init", "--target", "nosuch"]);
-    assert_eq!(refused.code, 2, "{refused:?}");
-    assert!(!bench.queue().exists());
+    // The other two name a commit, and no branch that could move.
+    for target in ["nosuch", "main@{0}", "main~0"] {
+        let refused = bench.baton(["init", "--target", target]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(!bench.queue().exists());
+    }
     bench.baton(["init"]).expect(0);
     assert_eq!(check(&bench, "target"), "good");
     bench.git(&["branch", "-m", "main", "trunk"]);

@@ -9,7 +9,7 @@ use baton_core::audit::{self, Action, Draft, Level};
 use baton_core::clock;
 use baton_core::digest;
 use baton_core::envelope::QUEUE_ROOT;
-use baton_core::git::Repository;
+use baton_core::git::{Repository, is_branch_name};
 use baton_core::manifest::{self, SSOT};
 use baton_core::policy::{Isolation, Policy};
 use baton_core::problem::Problem;
@@ -248,8 +248,9 @@ fn target(repository: &Repository, asked: Option<&str>) -> Result<String, Proble
             Problem::usage("no branch is checked out: name the one to land on with --target BRANCH")
         });
     };
+    let is_there = is_branch_name(asked) && repository.tip(asked)?.is_some();
     // The one that is checked out may have its first commit still to come.
-    if current.as_deref() != Some(asked) && repository.tip(asked)?.is_none() {
+    if current.as_deref() != Some(asked) && !is_there {
         let why = format!("--target {asked}: there is no branch of that name here");
         return Err(Problem::usage(why).hint("name one that git branch lists, or make it first"));
     }

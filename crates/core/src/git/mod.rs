@@ -22,7 +22,7 @@ pub use landing::{Operator, PersonIdent, SigningKey};
 pub use merge::Merged;
 pub use objects::{ObjectStore, TemporaryIndex, TreeEntry};
 pub use push::{Credentials, RemoteUrl};
-pub use repository::{Oid, Repository};
+pub use repository::{Oid, Repository, is_branch_name};
 pub use worktrees::{Alone, Worktree, Worktrees};
 
 use std::ffi::{OsStr, OsString};

@@ -44,6 +44,22 @@ impl std::fmt::Display for Oid {
     }
 }
 
+/// Whether git makes a branch of this name, by the rule of `git check-ref-format --branch`. Any other text may
+/// still be a revision, as `main@{0}` and `main~1` are: read as one it names a commit, and nothing that moves.
+#[must_use]
+pub fn is_branch_name(name: &str) -> bool {
+    let is_odd = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
+    let is_part =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    name != "HEAD"
+        && !name.starts_with('-')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.contains(is_odd)
+        && name.split('/').all(is_part)
+}
+
 /// The user's repository.
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -288,5 +304,41 @@ impl Repository {
             .args(["--version"])
             .line("asking git for its version")?;
         Ok(line.trim_start_matches("git version ").to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_is_called_as_git_lets_it_be_called() {
+        let says = |name: &str| {
+            let mut call = std::process::Command::new("git");
+            let call = call.args(["check-ref-format", "--branch", name]);
+            call.output().unwrap().status.success()
+        };
+        for name in [
+            "main",
+            "@",
+            "a@",
+            "a-b",
+            "a.b",
+            "a]",
+            "{a}",
+            "feature/é#1",
+            "refs/heads/a",
+            "HEAD/x",
+            "head",
+        ] {
+            assert!(is_branch_name(name) && says(name), "{name}");
+        }
+        for name in [
+            "", "HEAD", "-a", "main@{0}", "main~1", "main^", "a..b", "a.lock", "a.lock/b", ".a",
+            "a/.b", "a.", "/a", "a/", "a//b", "a b", "a\tb", "a:b", "a?b", "a*b", "a[b", "a\\b",
+            "a\u{1}b", "a\u{7f}b",
+        ] {
+            assert!(!is_branch_name(name) && !says(name), "{name}");
+        }
     }
 }

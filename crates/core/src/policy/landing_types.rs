@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, Checked};
+use crate::git::is_branch_name;
 use crate::problem::Problem;
 use crate::{environment, files, masking, wire};
 
@@ -200,15 +201,18 @@ fn is_plain(text: &str, most: usize, more: &[u8]) -> bool {
 pub(super) fn check(landing: &Landing) -> Checked {
     let target = &landing.target;
     bounds::text("landing.target", target, 1, 200)?;
-    if target.starts_with('-') || target.contains(char::is_whitespace) {
+    if !is_branch_name(target) || target.contains(char::is_whitespace) {
         let target = target.escape_debug();
-        return Err(format!("landing.target \"{target}\" is no branch name"));
+        return Err(format!(
+            "landing.target \"{target}\" is no branch name: expected one that git check-ref-format --branch takes, \
+             such as main"
+        ));
     }
     let prefix = &landing.branch_prefix;
-    if !is_plain(prefix, 100, b"._/-") {
+    if !is_plain(prefix, 100, b"._/-") || !is_branch_name(&landing.review_branch("T-1")) {
         let prefix = prefix.escape_debug();
         return Err(format!(
-            "landing.branch_prefix \"{prefix}\" cannot begin a branch name"
+            "landing.branch_prefix \"{prefix}\" cannot begin a branch name: expected one such as baton/"
         ));
     }
     bounds::number("landing.max_rebases", landing.max_rebases, 0, 10)?;

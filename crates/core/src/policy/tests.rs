@@ -261,6 +261,28 @@ fn what_is_no_policy_is_refused() {
 }
 
 #[test]
+fn what_lands_goes_to_a_branch() {
+    for target in ["main", "release/1.0", "feature/é#1"] {
+        with("/landing/target", json!(target)).unwrap();
+    }
+    for (field, name) in [
+        ("target", "main@{0}"),
+        ("target", "main~1"),
+        ("target", "a..b"),
+        ("target", "x.lock"),
+        ("target", "HEAD"),
+        ("target", "a\u{a0}b"),
+        ("branch_prefix", "a..b/"),
+        ("branch_prefix", "a//"),
+        ("branch_prefix", "a.lock/"),
+    ] {
+        let problem = with(&format!("/landing/{field}"), json!(name)).unwrap_err();
+        assert_eq!(problem.code, "POLICY_INVALID", "{field} {name}");
+        assert!(problem.message.contains("expected one"), "{problem}");
+    }
+}
+
+#[test]
 fn a_secret_file_is_held_to_its_digest() {
     let folder = tempfile::tempdir().unwrap();
     let rules = with("/secret_rules/allow_comments", json!(true))
