@@ -32,6 +32,52 @@ fn the_operator_is_whom_git_would_name() {
 }
 
 #[test]
+fn the_operator_is_whom_git_would_name_from_any_place_of_settings() {
+    let ada = "[user]\n\tname = Ada\n\temail = ada@baton.example\n";
+    let own = "baton <baton@localhost>";
+    for (variable, value, expected) in [
+        ("XDG_CONFIG_HOME", "xdg", "Ada <ada@baton.example>"),
+        (
+            "GIT_CONFIG_GLOBAL",
+            "xdg/git/config",
+            "Ada <ada@baton.example>",
+        ),
+        ("GIT_CONFIG_GLOBAL", "/dev/null", own),
+        // A file of the checkout is what changes write.
+        ("GIT_CONFIG_GLOBAL", ".ada", own),
+        // What is said for one command is not where the user's settings are.
+        ("GIT_CONFIG_PARAMETERS", "'user.name'='Ada'", own),
+        ("GIT_COMMITTER_NAME", "Ada", own),
+    ] {
+        let bench = Bench::with_waiting();
+        bench.git(&["config", "--remove-section", "user"]);
+        let config = bench.scratch("xdg/git/config");
+        std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+        std::fs::write(&config, ada).unwrap();
+        bench.write(".ada", ada);
+        let place = bench.scratch(value);
+        let value = match place.exists() {
+            true => place.to_str().unwrap(),
+            false => value,
+        };
+        for line in [["approve", "T-1"], ["run", "T-1"]] {
+            let ran = bench.command(line).env(variable, value).output().unwrap();
+            ran_well(&ran);
+        }
+        let said = ["log", "-1", "--format=%cn <%ce>%n%B", "main"];
+        let said = bench.git(&said);
+        assert!(said.starts_with(expected), "{variable}={value}: {said}");
+        let trailer = format!("Baton-Approved-By: {expected}");
+        assert!(said.contains(&trailer), "{variable}={value}: {said}");
+    }
+}
+
+fn ran_well(output: &std::process::Output) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
 fn author_and_committer_are_whom_the_policy_names() {
     for (landing, expected) in [
         (

@@ -34,6 +34,8 @@ pub const AGENTS: [&str; 8] = [
 pub const GNUPGHOME: &str = "GNUPGHOME";
 /// The home folder; used to find toolchains for gates, never handed to them as it is.
 pub const HOME: &str = "HOME";
+/// Where git looks for the settings of whoever uses it; handed on to a git that is to know them only.
+pub const GIT_SETTINGS: [&str; 3] = [HOME, "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL"];
 
 /// Reads a variable of this process.
 #[must_use]

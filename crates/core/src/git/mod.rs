@@ -97,8 +97,15 @@ impl Call {
             folder: root.to_owned(),
             memory: None,
         };
-        if let Some(home) = environment::read(environment::HOME) {
-            call = call.set("HOME", home);
+        // Where the user's own files of settings are, and no more. What else git reads of the environment
+        // is said for one command (`GIT_CONFIG_COUNT`, `GIT_COMMITTER_NAME`), or bends what a
+        // command works on (`GIT_INDEX_FILE`, `GIT_NAMESPACE`). A place that is not absolute would be looked up
+        // in the checkout, where a change could write it.
+        for name in environment::GIT_SETTINGS {
+            let place = environment::read(name).filter(|place| Path::new(place).is_absolute());
+            call = place
+                .into_iter()
+                .fold(call, |call, place| call.set(name, place));
         }
         call.common(git_dir, root)
     }
