@@ -24,6 +24,7 @@ mod databases_only {
         a_changed_line_is_seen_by_the_machine_that_has_it,
         a_shortened_log_is_seen_by_the_machine_that_has_it,
         a_copy_that_is_gone_or_torn_comes_back,
+        whether_a_line_can_be_added_is_tried_and_none_is,
     );
 }
 pub(crate) fn append(store: &Store) {
@@ -193,4 +194,25 @@ fn a_copy_that_is_gone_or_torn_comes_back(place: &Place) {
         lines += 1;
         assert_eq!(seqs(&one), lines);
     }
+}
+
+fn whether_a_line_can_be_added_is_tried_and_none_is(place: &Place) {
+    let store = place.store("one");
+    for lines in 0..2 {
+        store.try_writing().unwrap();
+        assert_eq!(store.log().unwrap().head().unwrap().seq, lines);
+        append(&store);
+    }
+    sql(
+        place,
+        match place.address.starts_with("sqlite:") {
+            true => {
+                "CREATE TRIGGER full BEFORE INSERT ON baton_line BEGIN SELECT RAISE(ABORT, 'none'); END"
+            }
+            false => "ALTER TABLE baton_line ADD CONSTRAINT full CHECK (seq < 0) NOT VALID",
+        },
+    );
+    let refused = store.try_writing().unwrap_err();
+    assert_eq!(refused.code, "QUEUE_UNWRITABLE", "{refused}");
+    assert!(refused.message.contains("written to the log"), "{refused}");
 }

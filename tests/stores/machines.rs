@@ -20,6 +20,7 @@ databases!(
     stop_on_one_halts_both_and_a_file_halts_one,
     both_have_one_key,
     what_one_submits_wakes_the_other,
+    a_machine_of_our_name_is_ours_only_where_no_other_can_be,
     a_checkout_that_nobody_set_up_connects_to_nothing,
 );
 
@@ -46,6 +47,36 @@ fn what_one_submits_the_other_takes(place: &Place) {
         !one.root().join(".autodev_queue/inbox").exists(),
         "no second queue beside it"
     );
+}
+
+/// Machines that are made of one image have one name.
+fn a_machine_of_our_name_is_ours_only_where_no_other_can_be(place: &Place) {
+    let store = place.store("one");
+    submit(&store, json!({"task_id": "T-1"}));
+    let (now, long) = (Moment::now(), Duration::from_secs(60));
+    let holder = Holder {
+        name: "one",
+        of_process: true,
+    };
+    let id = TaskId::parse("T-1").unwrap();
+    let mut lease = store.lock(&id, holder, long, now).unwrap().unwrap().lease;
+    "another".clone_into(&mut lease.boot_id);
+    let inbox = store.directory().sub("inbox").unwrap();
+    let folder = inbox.sub("T-1").unwrap();
+    folder.replace(".lock", &lease.to_bytes()).unwrap();
+    let read = store.task(&id).unwrap().lease().unwrap().unwrap();
+    let is_shared = place.address.starts_with("postgres");
+    assert_eq!(read.is_over(now), !is_shared);
+    let landing = store.lock_landing("one", long, now).unwrap().unwrap();
+    drop(landing);
+    store
+        .directory()
+        .replace("landing.lock", &lease.to_bytes())
+        .unwrap();
+    let taken = store.lock_landing("two", long, now).unwrap();
+    assert_eq!(taken.is_err(), is_shared);
+    let later = store.lock_landing("three", long, now + 2 * long).unwrap();
+    assert!(later.is_ok(), "its time ends it everywhere");
 }
 
 /// A lost connection is said to be that, and the next call has a new one.

@@ -472,23 +472,3 @@ fn a_claim_that_died_before_its_move_is_taken_over_at_once() {
         ["LOCK_CONFLICT"]
     );
 }
-
-#[test]
-fn a_task_is_claimed_apart_only_when_nothing_held_is_in_its_way() {
-    let bench = Bench::new();
-    for (id, allow) in [("T-1", "src/**"), ("T-2", "src/a"), ("T-3", "docs/**")] {
-        bench.submit(id, allow);
-    }
-    let claim = |id: &str| bench.baton(["claim-lock", "--task", id, "--apart", "--owner", "a"]);
-    claim("T-1").expect(0);
-    let refused = claim("T-2");
-    assert_eq!(refused.findings(), ["LOCK_CONFLICT"], "{}", refused.stdout);
-    assert!(refused.stdout.contains("T-1 is held"), "{}", refused.stdout);
-    assert!(!bench.task("inbox", "T-2").join(".lock").exists());
-    claim("T-3").expect(0);
-    bench
-        .baton(["claim-lock", "--task", "T-1", "--release", "--owner", "a"])
-        .expect(0);
-    claim("T-2").expect(0);
-    bench.baton(["audit", "verify"]).expect(0);
-}

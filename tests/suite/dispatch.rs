@@ -322,6 +322,24 @@ fn one_that_goes_wrong_is_blocked_and_the_next_goes_on() {
 }
 
 #[test]
+fn the_place_of_a_task_that_failed_rests_and_the_others_go_on() {
+    let bench = bench("[ $ID = T-9 ] || exit 7");
+    let bad = ["T-1", "T-2", "T-3", "T-4"];
+    for id in bad {
+        submit(&bench, id, &format!("src/{id}/*"), &[]);
+    }
+    let child = start(&bench, &["--parallel", "6", "--max", "5"]);
+    until("all failed", || {
+        bad.iter().all(|id| bench.task("blocked", id).is_dir())
+    });
+    submit(&bench, "T-9", "src/T-9/*", &[]);
+    let began = std::time::Instant::now();
+    until("it runs", || count(&bench, "T-9", "TASK_CLAIMED") == 1);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(end(child).expect(0)["begun"], 5);
+}
+
+#[test]
 fn a_run_that_is_killed_is_given_back_and_goes_to_a_person_in_the_end() {
     let bench = bench(WAITS);
     bench.policy(|policy| policy["caps"]["max_attempts"] = 2.into());

@@ -116,3 +116,34 @@ fn what_a_killed_run_left_goes_with_the_next_and_nothing_of_a_live_one() {
         watch(&temporary);
     }
 }
+
+#[test]
+fn a_run_that_ends_while_it_drafts_leaves_no_folder() {
+    let bench = Bench::new();
+    let script = "cat >/dev/null; touch \"$HOME/drafts\"; exec sleep 60";
+    bench.policy(|policy| policy["draft"]["command"] = serde_json::json!(["sh", "-c", script]));
+    let temporary = bench.scratch("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let left = || std::fs::read_dir(&temporary).unwrap().count();
+    bench.submit("T-1", "**");
+    bench.submit("T-2", "**");
+    for (id, signal) in [("T-1", "TERM"), ("T-2", "KILL")] {
+        let mut command = bench.command(["run", id, "--producer", "command"]);
+        command.env("TMPDIR", &temporary);
+        let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = quiet.spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        let drafts = bench.home().join("drafts");
+        while !drafts.exists() {
+            assert!(Instant::now() < until, "the command never began");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::fs::remove_file(drafts).unwrap();
+        assert_eq!(left(), 1);
+        send(&mut child, signal);
+        while left() > 0 {
+            assert!(Instant::now() < until, "{signal} left a folder");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

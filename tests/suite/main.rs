@@ -9,6 +9,7 @@
     clippy::type_complexity
 )]
 
+mod apart;
 mod asked;
 mod assault;
 mod attacks;
@@ -42,6 +43,7 @@ mod left_behind;
 mod model_keys;
 mod models;
 mod moved;
+mod namespaces;
 mod orch;
 mod people;
 mod races;
@@ -51,6 +53,7 @@ mod replies;
 mod reviews;
 mod rights;
 mod rollback;
+mod scarce;
 mod schemas;
 mod secrets;
 mod secrets_entrances;

@@ -43,8 +43,9 @@ struct Arguments {
     /// Claim the next task: P0 before P1 before P2, then by due time, the oldest first
     #[arg(long, conflicts_with_all = ["renew", "release", "task"])]
     next: bool,
-    /// Claim the task only when no task that somebody holds may change one of its files
-    #[arg(long, requires = "task", conflicts_with_all = ["renew", "release"])]
+    /// Claim the task only when no task that somebody holds may change one of its files; with --next, the
+    /// first task of which that is so
+    #[arg(long, conflicts_with_all = ["renew", "release"])]
     apart: bool,
     /// Claim under this name (default: BATON_OWNER, else account@host)
     #[arg(long, value_name = "NAME")]
@@ -127,18 +128,18 @@ fn claim(
         name: owner,
         of_process: session.has_caller(),
     };
-    let attempt = if arguments.next {
-        store.lock_next(holder, length, now, session.actor)?
-    } else {
+    if arguments.apart || !arguments.next {
         store.take_in_loose_files(session.actor)?;
-        let id = session.task_id()?;
-        if arguments.apart {
-            let (attempt, picking) = store.lock_apart(&id, holder, length, now)?;
-            session.keep_picking(picking);
-            attempt
-        } else {
-            store.lock(&id, holder, length, now)?
-        }
+    }
+    let apart = |(attempt, picking)| {
+        session.keep_picking(picking);
+        attempt
+    };
+    let attempt = match (arguments.next, arguments.apart) {
+        (true, true) => apart(store.lock_next_apart(holder, length, now)?),
+        (true, false) => store.lock_next(holder, length, now, session.actor)?,
+        (false, true) => apart(store.lock_apart(&session.task_id()?, holder, length, now)?),
+        (false, false) => store.lock(&session.task_id()?, holder, length, now)?,
     };
     match attempt {
         Ok(claim) => claimed(session, claim),
@@ -218,7 +219,7 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
                     "wait until {until}, or ask {owner} for: claim-lock --task {id} --release"
                 ))
         }
-        Conflict::Overlaps { with } => in_the_way(&id, with.as_str()),
+        Conflict::Overlaps { with } => in_the_way((!next).then_some(&id), with.as_str()),
         Conflict::NotFound => {
             let (message, hint) = if next {
                 (
@@ -245,14 +246,21 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
     }
 }
 
-/// Another task that is held may change what this one may change.
-fn in_the_way(id: &str, other: &str) -> Outcome {
+/// Another task that is held may change what this one, or each one that waits, may change.
+fn in_the_way(id: Option<&str>, other: &str) -> Outcome {
     let data = ClaimLock {
         result: ClaimResult::LockConflict,
-        lock_path: format!("{QUEUE_ROOT}/inbox/{id}/.lock"),
+        lock_path: format!("{QUEUE_ROOT}/inbox/{}/.lock", id.unwrap_or("NA")),
         conflict_owner_hint: None,
     };
-    let message = format!("task {id} may change what {other} may change, and {other} is held");
+    let message = match id {
+        Some(id) => {
+            format!("task {id} may change what {other} may change, and {other} is held")
+        }
+        None => {
+            format!("no task waits that lies apart from {other} and from all others that are held")
+        }
+    };
     let finding = Finding::new(Severity::Low, "LOCK_CONFLICT", message.clone());
     Outcome::new(Status::Fail, message, &data)
         .findings([finding])
@@ -319,7 +327,7 @@ fn release(session: &Session, owner: &str) -> Result<Outcome, Problem> {
 }
 
 fn plan(session: &Session, arguments: &Arguments) -> Result<Outcome, Problem> {
-    if let Some(conflict) = in_the_way_of(session, arguments.next)? {
+    if let Some(conflict) = in_the_way_of(session, arguments)? {
         return Ok(not_claimed(session, &conflict, arguments.next));
     }
     let id = match arguments.next {
@@ -340,9 +348,12 @@ fn plan(session: &Session, arguments: &Arguments) -> Result<Outcome, Problem> {
 }
 
 /// What would keep a claim from being made now, as far as looking tells.
-fn in_the_way_of(session: &Session, next: bool) -> Result<Option<Conflict>, Problem> {
+fn in_the_way_of(session: &Session, arguments: &Arguments) -> Result<Option<Conflict>, Problem> {
     let (store, now) = (session.store()?, Moment::now());
-    if next {
+    if arguments.next && arguments.apart {
+        return store.why_none_apart(now);
+    }
+    if arguments.next {
         return Ok((!store.has_next(now)?).then_some(Conflict::NotFound));
     }
     let id = session.task_id()?;

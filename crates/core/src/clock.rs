@@ -1,6 +1,9 @@
 //! Wall time, as the log and the leases write it, and the machine's own clock, by which they end.
 
+use std::io;
 use std::ops::Add;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use crate::ids;
@@ -57,12 +60,46 @@ pub fn left(end: &str, boot_id: &str, boot_ms: Option<u64>, now: Moment) -> Opti
 }
 
 #[cfg(target_os = "linux")]
-#[expect(clippy::unnecessary_wraps, reason = "other systems have no such clock")]
 fn since_boot() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
-    Some(Duration::new(seconds, nanos))
+    machines(Duration::new(seconds, nanos))
+}
+
+/// The machine's boot clock by that of this process; none where that cannot be told.
+fn machines(own: Duration) -> Option<Duration> {
+    let nanos = i128::try_from(own.as_nanos()).ok()? - ahead()?;
+    u64::try_from(nanos).ok().map(Duration::from_nanos)
+}
+
+/// How far the boot clock of this process is ahead of the machine's, in nanoseconds: a container may have a time
+/// namespace of its own, and shares the id of the boot with all others. None where it cannot be told.
+pub(crate) fn ahead() -> Option<i128> {
+    static AHEAD: OnceLock<Option<i128>> = OnceLock::new();
+    *AHEAD.get_or_init(|| {
+        let offsets = match std::fs::read_to_string("/proc/self/timens_offsets") {
+            Ok(offsets) => offsets,
+            // A kernel without such namespaces.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(0),
+            Err(_) => return None,
+        };
+        // The file tells of the namespace that children get, which need not be this process's own.
+        let inode =
+            |name| std::fs::metadata(format!("/proc/self/ns/{name}")).map(|found| found.ino());
+        let own = inode("time").ok()?;
+        (own == inode("time_for_children").ok()?).then(|| offset_in(&offsets))?
+    })
+}
+
+/// The boot clock's offset in such a file, in nanoseconds.
+fn offset_in(offsets: &str) -> Option<i128> {
+    let line = offsets
+        .lines()
+        .find_map(|line| line.strip_prefix("boottime"))?;
+    let mut numbers = line.split_ascii_whitespace().map(str::parse::<i128>);
+    let (seconds, nanos) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some(seconds * 1_000_000_000 + nanos)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -178,6 +215,16 @@ mod tests {
         assert_eq!(parse_length("2h"), Ok(Duration::from_secs(7200)));
         let late = SystemTime::UNIX_EPOCH + LATEST * 2;
         assert_eq!(rfc3339(late), "9999-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn the_machines_clock_is_told_from_that_of_a_time_namespace() {
+        let nobody = "monotonic           0         0\nboottime            0         0\n";
+        assert_eq!(offset_in(nobody), Some(0));
+        let ahead = "monotonic      100000         0\nboottime            -2 500000000\n";
+        assert_eq!(offset_in(ahead), Some(-1_500_000_000));
+        assert_eq!(offset_in("monotonic 0 0\n"), None);
+        assert_eq!(offset_in("boottime x 0\n"), None);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::digest;
 use crate::problem::Problem;
+use crate::{clock, digest};
 
 /// Makes an id such as `EVT-0194f0c1a2b3-9f3c62d1a0b4c5d6`: milliseconds since 1970 in hex, so
 /// that ids sort by age, then 64 random bits.
@@ -95,11 +95,20 @@ pub fn boot_id() -> String {
         .unwrap_or_default()
 }
 
-/// When process `pid` started, in clock ticks since boot (field 22 of `/proc/PID/stat`), so that a
-/// reused pid is not taken for the same process.
+/// When process `pid` started, in clock ticks since the machine's boot (field 22 of `/proc/PID/stat`), so that a
+/// reused pid is not taken for the same process. A time namespace counts from another time; where that lies
+/// no whole number of ticks away, nothing is told.
 #[must_use]
 pub fn process_start(pid: u32) -> Option<u64> {
-    stat_field(&pid.to_string(), 22)
+    let ticks: u64 = stat_field(&pid.to_string(), 22)?;
+    match clock::ahead()? {
+        0 => Some(ticks),
+        ahead => {
+            let tick = 1_000_000_000 / i128::from(rustix::param::clock_ticks_per_second().max(1));
+            let start = i128::from(ticks) - ahead / tick;
+            u64::try_from(start).ok().filter(|_| ahead % tick == 0)
+        }
+    }
 }
 
 /// The same of a process that still runs. One that has ended and whose exit code nobody has fetched (field 3

@@ -22,13 +22,13 @@ pub struct Lease {
     pub schema_version: String,
     /// The name the holder claims under; renewing and releasing ask for the same name.
     pub owner: String,
-    /// The machine.
+    /// The machine's name; two machines may have one name, and one machine another name than before.
     pub host: String,
-    /// The machine's boot; a lock of another boot on the same host is dead.
+    /// The machine's boot: no two machines have the same.
     pub boot_id: String,
     /// The claiming process. A shell chain outlives it, so a dead pid alone frees nothing.
     pub pid: u32,
-    /// When that process started, in ticks since boot; absent where the system does not tell.
+    /// When that process started, in ticks since the machine's boot; absent where the system does not tell.
     pub pid_start: Option<u64>,
     /// The process namespace that the pid counts in; absent where the system does not tell.
     #[serde(default)]
@@ -46,6 +46,9 @@ pub struct Lease {
     pub boot_until_ms: Option<u64>,
     /// Rises with every claim of the task; a write with an older number is refused.
     pub fence: u64,
+    /// Whether the queue lies where no other machine can be at it; known where the lock is read.
+    #[serde(skip)]
+    pub of_one_machine: bool,
 }
 
 /// Who takes a lease.
@@ -115,6 +118,7 @@ impl Lease {
             lease_until: clock::rfc3339((now + length).wall),
             boot_until_ms: (now + length).boot_ms(),
             fence,
+            of_one_machine: false,
         }
     }
 
@@ -136,15 +140,26 @@ impl Lease {
         Ok(lease)
     }
 
-    /// Reads the lock file at `path`, which is named where it is broken.
+    /// Reads the lock file at `path`, which is named where it is broken; and whether only one machine can be
+    /// at it.
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub fn read(bytes: &[u8], path: &str) -> Result<Self, Problem> {
-        Self::parse(bytes).map_err(|problem| {
+    pub fn read(bytes: &[u8], path: &str, of_one_machine: bool) -> Result<Self, Problem> {
+        let lease = Self::parse(bytes).map_err(|problem| {
             let why = problem.message.strip_prefix("lock: ");
             broken(path, &why.unwrap_or(&problem.message))
+        })?;
+        Ok(Self {
+            of_one_machine,
+            ..lease
         })
+    }
+
+    /// Whether both are one lock, byte for byte.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
     }
 
     /// The lock file's bytes.
@@ -172,10 +187,15 @@ impl Lease {
         known && ids::running_since(self.pid) != self.pid_start
     }
 
-    /// Whether its pid means the same process to us.
+    /// Whether its pid means the same process to us. Of one boot there is one machine, whatever it is called;
+    /// only where there are no boot ids its name has to do.
     fn is_here(&self) -> bool {
-        let same_boot = self.host == ids::host() && self.boot_id == ids::boot_id();
-        same_boot && self.pid_namespace == ids::pid_namespace()
+        let boot = ids::boot_id();
+        let same_machine = self.boot_id == boot && (!boot.is_empty() || self.host == ids::host());
+        // Who cannot tell when processes started, as in some time namespaces, knows no other's.
+        let same_clock =
+            || self.pid_start.is_some() == ids::process_start(std::process::id()).is_some();
+        same_machine && self.pid_namespace == ids::pid_namespace() && same_clock()
     }
 
     /// Whether this process took it.
@@ -204,9 +224,15 @@ impl Lease {
     /// Whether the lease has ended, or its machine was started anew since.
     #[must_use]
     pub fn is_over(&self, now: Moment) -> bool {
-        let restarted =
-            self.host == ids::host() && !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
-        restarted || self.left(now).is_some_and(|left| left.is_zero())
+        self.was_restarted() || self.left(now).is_some_and(|left| left.is_zero())
+    }
+
+    /// Whether its machine is known to have been started anew. Another boot is another machine's as well, and
+    /// machines made of one image have one name: only where no other machine can have written the lock it is
+    /// this one's before it was started.
+    fn was_restarted(&self) -> bool {
+        let other_boot = !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
+        self.of_one_machine && other_boot && self.host == ids::host()
     }
 
     /// How long it still lasts: by the boot clock within its boot, else by wall time.
@@ -264,12 +290,32 @@ mod tests {
         assert!(lease(Duration::ZERO).is_over(now + Duration::from_secs(1)));
         let mut other_boot = lease(Duration::from_secs(60));
         "another".clone_into(&mut other_boot.boot_id);
+        assert!(
+            !other_boot.is_over(now),
+            "another machine may have this name"
+        );
+        other_boot.of_one_machine = true;
         assert!(other_boot.is_over(now));
         "elsewhere".clone_into(&mut other_boot.host);
         assert!(
             !other_boot.is_over(now),
             "another machine's boot says nothing"
         );
+    }
+
+    #[test]
+    fn a_machine_is_known_by_its_boot_whatever_it_is_called() {
+        let now = Moment::now();
+        let mut lease = lease(Duration::from_secs(60));
+        (lease.of_process, lease.pid_start) = (true, Some(u64::MAX));
+        "renamed".clone_into(&mut lease.host);
+        assert_eq!(lease.staleness(now), Some(Stale::OwnerDead));
+        "another".clone_into(&mut lease.boot_id);
+        assert_eq!(lease.staleness(now), None);
+        // A claimer that did not know when it was started, among those who do.
+        let mut unknown = Lease::new("me", 7, now, Duration::from_secs(60));
+        unknown.pid_start = None;
+        assert!(!unknown.is_claimant_gone() && !unknown.is_of_this_process());
     }
 
     #[test]

@@ -48,4 +48,5 @@ pub mod state;
 pub mod store;
 pub mod task;
 pub mod terminal;
+pub mod threads;
 pub mod wire;

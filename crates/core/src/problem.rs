@@ -116,14 +116,23 @@ impl Problem {
     }
 }
 
+/// What to do where a folder came with a lower layer of an overlay file system, an image's: it can be changed, and
+/// not be moved.
+pub const LAYERED: &str = "a folder that came with an image cannot be moved on an overlay file system: while nobody \
+    works, make the queue a copy of its own (cp -a .autodev_queue q && rm -r .autodev_queue && mv q .autodev_queue), \
+    or keep the checkout on a volume";
+
 /// What to do about an error that says what the disk lacks.
 pub(crate) fn way_out(error: &io::Error) -> Option<&'static str> {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{
+        CrossesDevices, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
     match error.kind() {
         StorageFull | QuotaExceeded => Some("make room on that disk, then run it again"),
         ReadOnlyFilesystem => {
             Some("mount that disk so that it can be written to, then run it again")
         }
+        CrossesDevices => Some(LAYERED),
         PermissionDenied => Some("let this user read and write there, then run it again"),
         _ => None,
     }

@@ -160,7 +160,7 @@ pub struct Finished {
 /// `TOOL_MISSING` when the program cannot be started, `PIPE_FAILED` when bytes were lost on the way to it or from it.
 pub fn run(spec: &Spec, is_stopped: &dyn Fn() -> bool) -> Result<Finished, Problem> {
     let started = Instant::now();
-    let leash = spec.leash.then(Leash::new).transpose()?;
+    let leash = spec.leash.then(|| Leash::new(&spec.folder)).transpose()?;
     let mut child = spawn(spec)?;
     if let Some(Err(problem)) = leash.as_ref().map(|leash| leash.hold(&child)) {
         kill_group(&mut child);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
+use std::thread::Builder;
 
 use baton_core::git::Oid;
 use baton_core::outputs::CheckStatus;
@@ -12,6 +13,7 @@ use baton_core::policy::Gate;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::store::Store;
+use baton_core::threads;
 use baton_risk::{RiskReport, RuleBook};
 use baton_sandbox::Sandbox;
 
@@ -247,13 +249,17 @@ impl<'a> Line<'a> {
                         trouble = Some(problem);
                         break;
                     }
-                    running += 1;
                     self.progress.begins(&lane.name(gate), &gate.argv.join(" "));
                     let tell = tell.clone();
-                    scope.spawn(move || {
+                    let taken = Builder::new().spawn_scoped(scope, move || {
                         // The hearer is there until every gate has told.
                         let _ = tell.send((at, lane, gate, job::take(ground, gate, about)));
                     });
+                    if let Err(error) = taken {
+                        trouble = Some(threads::none_left(&error));
+                        break;
+                    }
+                    running += 1;
                 }
                 if running == 0 {
                     break;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, Builder};
 
 use baton_core::digest;
 
@@ -31,7 +31,8 @@ pub(crate) fn below(top: &Path, most: usize) -> Result<String, String> {
     let others = thread::available_parallelism().map_or(1, |count| count.get().min(AT_ONCE)) - 1;
     thread::scope(|scope| {
         for _ in 0..others {
-            scope.spawn(|| walk.work());
+            // One that cannot be had is no trouble: those that are there do all of it.
+            let _ = Builder::new().spawn_scoped(scope, || walk.work());
         }
         walk.work();
     });

@@ -214,7 +214,7 @@ impl<'a> Client<'a> {
             first: Duration::from_secs(self.server.first_byte_seconds),
             idle: Duration::from_secs(self.server.idle_seconds),
         };
-        let mut exchange = Exchange::begin(call, bounds);
+        let mut exchange = Exchange::begin(call, bounds)?;
         let head = exchange.head().map_err(|problem| {
             let is_down = problem.code == "MODEL_SERVER_DOWN";
             let mut failed: Box<Failed> = self.with_start(problem).into();
@@ -266,7 +266,7 @@ impl<'a> Client<'a> {
             first: STANDING,
             idle: STANDING,
         };
-        let mut exchange = Exchange::begin(call, bounds);
+        let mut exchange = Exchange::begin(call, bounds)?;
         let head = exchange
             .head()
             .map_err(|problem| self.with_start(problem))?;

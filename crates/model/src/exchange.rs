@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use baton_core::problem::Problem;
+use baton_core::threads;
 use ureq::{Agent, Body, Error, http};
 
 use crate::Bounds;
@@ -68,14 +69,14 @@ pub(crate) struct Exchange<'a> {
 
 impl<'a> Exchange<'a> {
     /// Puts the question.
-    pub(crate) fn begin(call: Call<'a>, bounds: &'a Bounds<'a>) -> Self {
+    pub(crate) fn begin(call: Call<'a>, bounds: &'a Bounds<'a>) -> Result<Self, Problem> {
         let agent = agent(bounds);
         let (sender, events) = sync_channel(WAITING);
         let (url, key) = (call.url.to_owned(), call.key.map(str::to_owned));
         let (asking, body) = (agent.clone(), call.body);
-        std::thread::spawn(move || read(&asking, &url, key.as_deref(), body, &sender));
+        threads::spawn(move || read(&asking, &url, key.as_deref(), body, &sender))?;
         let now = Instant::now();
-        Self {
+        Ok(Self {
             url: call.url,
             agent: Some(agent),
             events,
@@ -86,7 +87,7 @@ impl<'a> Exchange<'a> {
             looked: now,
             is_answering: false,
             read: 0,
-        }
+        })
     }
 
     /// Status and type of the answer.

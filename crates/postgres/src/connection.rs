@@ -78,6 +78,14 @@ impl Connection {
         self.ask(self.client.batch_execute(sql))
     }
 
+    /// Does it and takes it back.
+    pub(crate) fn try_out(&self, sql: &str) -> io::Result<()> {
+        self.batch_execute("BEGIN")?;
+        let tried = self.batch_execute(sql);
+        self.batch_execute("ROLLBACK")?;
+        tried
+    }
+
     /// Does all of it or nothing. Each answer has its own limit where `act` takes it from [`answered`].
     pub(crate) fn whole<T>(
         &mut self,

@@ -313,6 +313,18 @@ impl Database for Shared {
     fn migrate(&self) -> io::Result<()> {
         self.0.with(|link| link.client()?.whole(tables::migrate))
     }
+
+    fn try_adding(&self) -> io::Result<()> {
+        match self.0.with(|link| link.client()?.try_out(tables::TRY_LINE)) {
+            // Somebody else added one meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            tried => tried,
+        }
+    }
+
+    fn is_of_one_machine(&self) -> bool {
+        false
+    }
 }
 
 fn row_of(row: &tokio_postgres::Row, at: usize) -> Row {

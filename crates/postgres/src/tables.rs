@@ -54,6 +54,10 @@ pub(crate) const ADD_LINE: &str = "INSERT INTO baton_line (seq, bytes)
     SELECT $1::bigint, $2::bytea
     WHERE $1::bigint = 1 OR EXISTS (SELECT 1 FROM baton_line WHERE seq = $1::bigint - 1)";
 
+/// One line more, for a look whether it can be added.
+pub(crate) const TRY_LINE: &str = "INSERT INTO baton_line (seq, bytes)
+    SELECT coalesce(max(seq), 0) + 1, ''::bytea FROM baton_line";
+
 pub(crate) fn newest() -> u32 {
     u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
 }

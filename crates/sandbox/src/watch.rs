@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -32,7 +32,7 @@ pub(crate) struct Watch {
     root: Pid,
     limits: Limits,
     tree: PathBuf,
-    /// The first measure, taken while the walls are built.
+    /// The first measure, taken while the walls are built where there is a thread for it.
     first: Option<JoinHandle<Measure>>,
     at_start: u64,
     free_at_start: Option<u64>,
@@ -52,7 +52,7 @@ impl Watch {
             root,
             limits: limits.clone(),
             tree: tree.to_path_buf(),
-            first: Some(std::thread::spawn(move || measure(&own))),
+            first: Builder::new().spawn(move || measure(&own)).ok(),
             at_start: 0,
             free_at_start: None,
             next_hint: now,
@@ -65,7 +65,11 @@ impl Watch {
     /// Ends the first measure; the gate starts after it, somewhere below the process `root`.
     pub(crate) fn start(&mut self, root: Pid) {
         self.root = root;
-        let first = self.first.take().and_then(|first| first.join().ok());
+        let first = match self.first.take() {
+            Some(first) => first.join().ok(),
+            // No thread was to be had: it is taken now.
+            None => Some(measure(&self.tree)),
+        };
         self.at_start = first.map_or(0, |measure| measure.bytes);
         self.free_at_start = free_bytes(&self.tree);
     }
@@ -125,7 +129,8 @@ impl Watch {
         let hinted = gone > self.limits.tree_growth_bytes;
         let Some(receiver) = &self.running else {
             if hinted || now >= self.next_measure {
-                self.running = Some(measure_aside(&self.tree));
+                // Without a thread it is tried again at the next look.
+                self.running = measure_aside(&self.tree);
             }
             return None;
         };
@@ -148,12 +153,12 @@ fn milliseconds(ticks: u64) -> u64 {
     ticks.saturating_mul(1000) / per_second
 }
 
-fn measure_aside(tree: &Path) -> Receiver<Measure> {
+fn measure_aside(tree: &Path) -> Option<Receiver<Measure>> {
     let (sender, receiver) = channel();
     let tree = tree.to_path_buf();
-    std::thread::spawn(move || {
+    let measuring = Builder::new().spawn(move || {
         // A watch that has ended needs no measure.
         let _ = sender.send(measure(&tree));
     });
-    receiver
+    measuring.ok().map(|_| receiver)
 }

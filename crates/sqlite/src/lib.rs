@@ -294,6 +294,21 @@ impl Database for Sqlite {
     fn migrate(&self) -> io::Result<()> {
         tables::migrate(&mut self.connection()).map_err(failed)
     }
+
+    fn try_adding(&self) -> io::Result<()> {
+        let mut connection = self.connection();
+        let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = begun.map_err(failed)?;
+        let next = transaction.query_row(tables::NEXT_LINE, [], |row| row.get::<_, i64>(0));
+        let next = next.map_err(failed)?;
+        let added = transaction.execute(tables::ADD_LINE, params![next, b""]);
+        added.map_err(failed)?;
+        transaction.rollback().map_err(failed)
+    }
+
+    fn is_of_one_machine(&self) -> bool {
+        true
+    }
 }
 
 fn now() -> i64 {

@@ -40,6 +40,9 @@ pub(crate) const LINES: &str = "SELECT bytes FROM line WHERE seq > ?1 ORDER BY s
 pub(crate) const ADD_LINE: &str = "INSERT INTO line (seq, bytes)
     SELECT ?1, ?2 WHERE ?1 = 1 OR EXISTS (SELECT 1 FROM line WHERE seq = ?1 - 1)";
 
+/// The number of the line that comes next.
+pub(crate) const NEXT_LINE: &str = "SELECT coalesce(max(seq), 0) + 1 FROM line";
+
 pub(crate) fn newest() -> u32 {
     u32::try_from(STEPS.len()).unwrap_or(u32::MAX)
 }

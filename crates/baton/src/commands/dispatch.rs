@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baton_core::audit::{Action, Draft};
 use baton_core::clock::Moment;
@@ -16,13 +17,13 @@ use baton_core::problem::Problem;
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
 use baton_core::task::TaskId;
-use baton_core::{environment, exit, ids, terminal};
+use baton_core::{environment, exit, ids, terminal, threads};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::block::{SPENT, block};
-use super::rounds::{Round, Rounds};
+use super::rounds::{Brake, Round, Rounds};
 use super::run::Arguments;
 use super::signals::Signals;
 use crate::reply::Reply;
@@ -93,6 +94,9 @@ struct Dispatcher<'a> {
     /// How many of `ended` are to be looked at.
     waiting: Arc<AtomicUsize>,
     begun: u64,
+    brake: Brake,
+    /// Until when places rest whose tasks failed; all others go on.
+    resting: Vec<Instant>,
     /// How many tasks ended in each state.
     counts: BTreeMap<&'static str, u64>,
 }
@@ -113,6 +117,8 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
         ended: Arc::default(),
         waiting: Arc::default(),
         begun: 0,
+        brake: Brake::default(),
+        resting: Vec::new(),
         counts: BTreeMap::new(),
     };
     let rounds = Rounds {
@@ -154,6 +160,9 @@ impl Dispatcher<'_> {
             store.take_in_loose_files(session.actor)?;
             let running: Vec<_> = self.running.keys().cloned().collect();
             if let Some(id) = store.next_apart(&running, Moment::now())? {
+                if let Some(rest) = self.rest(most) {
+                    return Ok(Round::Later(rest));
+                }
                 self.begin(id)?;
                 return Ok(Round::Begun);
             }
@@ -162,6 +171,24 @@ impl Dispatcher<'_> {
             true => Round::Nothing,
             false => Round::Busy,
         })
+    }
+
+    /// How long it is until one of the places is free, where each has a task or rests after one that failed.
+    fn rest(&mut self, places: usize) -> Option<Duration> {
+        let now = Instant::now();
+        self.resting.retain(|until| *until > now);
+        let next = self.resting.iter().min()?;
+        let is_full = self.running.len() + self.resting.len() >= places;
+        is_full.then(|| next.saturating_duration_since(now))
+    }
+
+    /// The place of a task that failed rests, so that not all tasks are spent on what is wrong with all of them.
+    fn slow_down(&mut self, failed: bool) {
+        let rest = self.brake.after(failed);
+        match failed {
+            true => self.resting.push(Instant::now() + rest),
+            false => self.resting.clear(),
+        }
     }
 
     fn take_ended(&self) -> Option<Ended> {
@@ -179,6 +206,7 @@ impl Dispatcher<'_> {
     /// Starts the run of a task, in a process group of its own: what the terminal tells this process is
     /// for this process to pass on.
     fn begin(&mut self, id: TaskId) -> Result<(), Problem> {
+        let wait = self.listener(&id)?;
         let cannot = |error: std::io::Error| {
             Problem::fail("RUN_NOT_STARTED", format!("{id} cannot be run: {error}"))
                 .hint(format!("baton run {id}"))
@@ -192,21 +220,37 @@ impl Dispatcher<'_> {
         let child = command.spawn().map_err(cannot)?;
         let pid = Pid::from_child(&child);
         terminal::say(&format!("{id}: begun"));
-        let (ended, waiting) = (Arc::clone(&self.ended), Arc::clone(&self.waiting));
-        let of_thread = id.clone();
-        std::thread::spawn(move || {
-            let id = of_thread;
-            let output = listen(child, &id);
-            let one = Ended { id, output };
-            ended
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(one);
-            waiting.fetch_add(1, Ordering::SeqCst);
-        });
+        // Who is handed it is there: it waits for this.
+        let _ = wait.send(child);
         self.running.insert(id, pid);
         self.begun += 1;
         Ok(())
+    }
+
+    /// Who passes on what the run of a task says to people, and waits for its end. It is there before the run is:
+    /// without a thread to listen nothing is begun.
+    fn listener(&self, id: &TaskId) -> Result<Sender<Child>, Problem> {
+        let (ended, waiting) = (Arc::clone(&self.ended), Arc::clone(&self.waiting));
+        let name = id.clone();
+        let (pass_on, passing) = threads::waiting(move |stderr: ChildStderr| {
+            let lines = BufReader::new(stderr).split(b'\n');
+            for line in lines.map_while(Result::ok) {
+                terminal::say(&format!("{name}: {}", String::from_utf8_lossy(&line)));
+            }
+        })?;
+        let id = id.clone();
+        let (wait, _) = threads::waiting(move |mut child: Child| {
+            let stderr = child.stderr.take();
+            let _ = stderr.map(|stderr| pass_on.send(stderr));
+            drop(pass_on);
+            let output = child.wait_with_output();
+            // All that it said comes before what became of it.
+            let _ = passing.join();
+            let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.push(Ended { id, output });
+            waiting.fetch_add(1, Ordering::SeqCst);
+        })?;
+        Ok(wait)
     }
 
     fn command_line(&self, id: &TaskId) -> Result<Vec<std::ffi::OsString>, Problem> {
@@ -270,9 +314,11 @@ impl Dispatcher<'_> {
         let name = state.map_or("gone", State::name);
         *self.counts.entry(name).or_default() += 1;
         terminal::say(&format!("{}: {name}: {}", ended.id, said.text));
+        self.slow_down(failed);
+        // The other places need not wait.
         Ok(Round::Worked {
             code: said.code,
-            failed,
+            failed: false,
         })
     }
 
@@ -343,20 +389,4 @@ impl Dispatcher<'_> {
             }
         }
     }
-}
-
-/// Passes on what a run says to people, and waits for its end.
-fn listen(mut child: Child, id: &TaskId) -> std::io::Result<Output> {
-    let stderr = child.stderr.take();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let lines = stderr
-                .into_iter()
-                .flat_map(|it| BufReader::new(it).split(b'\n'));
-            for line in lines.map_while(Result::ok) {
-                terminal::say(&format!("{id}: {}", String::from_utf8_lossy(&line)));
-            }
-        });
-        child.wait_with_output()
-    })
 }

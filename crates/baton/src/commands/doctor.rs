@@ -8,7 +8,7 @@ use baton_core::clock;
 use baton_core::git::Repository;
 use baton_core::manifest::SSOT;
 use baton_core::policy::{Gate, Isolation, Mode, Policy};
-use baton_core::problem::Problem;
+use baton_core::problem::{LAYERED, Problem};
 use baton_core::session::Session;
 use baton_core::state::State;
 use baton_core::store::{Wedge, of_problem};
@@ -248,6 +248,10 @@ fn check_queue(
             Some(said) => checks.add(name, health, format!("{line}; {said}")),
             None => checks.add(name, health, line),
         }
+    }
+    if session.store().is_ok_and(|store| store.is_layered()) {
+        let text = format!("lies on an overlay file system: {LAYERED}");
+        checks.add("queue", Health::Warning, text);
     }
     if let Some(tasks) = tasks {
         checks.add("queue", Health::Good, format!("{tasks} tasks"));

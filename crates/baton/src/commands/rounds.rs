@@ -54,9 +54,12 @@ pub(super) enum Round {
     Nothing,
     /// There was nothing more to begin; what was begun goes on.
     Busy,
+    /// Something may be begun after this long.
+    Later(Duration),
     /// Something was begun.
     Begun,
-    /// A task was worked on; with the exit code of what became of it, and whether it failed.
+    /// A task was worked on; with the exit code of what became of it, and whether it failed so that the next one
+    /// has to wait.
     Worked { code: u8, failed: bool },
 }
 
@@ -172,8 +175,7 @@ struct Pause {
 #[derive(Default)]
 struct Course {
     done: u64,
-    /// How many went wrong one after the other.
-    failures: u32,
+    brake: Brake,
     /// The trouble that was said last: each is said once, not at each round.
     said: Option<String>,
     /// What went wrong in the last round; STOP is no trouble.
@@ -204,9 +206,10 @@ impl Course {
         let (length, wakes) = match answer {
             Ok(Round::Begun) => (Duration::ZERO, false),
             Ok(Round::Nothing | Round::Busy) => (rounds.until.poll.unwrap_or(POLL), true),
+            Ok(Round::Later(length)) => (length.min(rounds.until.poll.unwrap_or(POLL)), true),
             Ok(Round::Worked { failed, .. }) => {
                 self.done += 1;
-                (self.after(failed), false)
+                (self.brake.after(failed), false)
             }
             Err(problem) if matches!(problem.kind, Kind::Usage | Kind::Deny) => {
                 return Err(problem);
@@ -219,15 +222,24 @@ impl Course {
                 self.said = Some(problem.code);
                 match is_stop {
                     true => (STOPPED, true),
-                    false => (self.after(true), false),
+                    false => (self.brake.after(true), false),
                 }
             }
         };
         Ok(Pause { length, wakes })
     }
+}
 
+/// What slows down whatever goes wrong over and over.
+#[derive(Default)]
+pub(super) struct Brake {
+    /// How many went wrong one after the other.
+    failures: u32,
+}
+
+impl Brake {
     /// One second after the first failure, twice as long after each further one.
-    fn after(&mut self, failed: bool) -> Duration {
+    pub(super) fn after(&mut self, failed: bool) -> Duration {
         if !failed {
             self.failures = 0;
             return Duration::ZERO;

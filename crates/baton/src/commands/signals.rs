@@ -1,10 +1,12 @@
 //! SIGTERM and SIGINT: the first asks for an end, the second ends at once.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use baton_core::problem::Problem;
+use baton_core::threads;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals as Incoming;
 use signal_hook::low_level;
@@ -27,14 +29,14 @@ impl Signals {
     /// `SIGNALS_UNAVAILABLE`.
     pub(super) fn listen(grace: Duration) -> Result<Self, Problem> {
         let signals = Self::default();
-        let unavailable = |error: std::io::Error| {
+        let unavailable = |error: &dyn Display| {
             let why = format!("SIGTERM and SIGINT cannot be listened for: {error}");
             Problem::fail("SIGNALS_UNAVAILABLE", why)
                 .hint("baton run TASK --producer NAME drafts without a worker")
         };
-        let mut incoming = Incoming::new([SIGTERM, SIGINT]).map_err(unavailable)?;
+        let mut incoming = Incoming::new([SIGTERM, SIGINT]).map_err(|error| unavailable(&error))?;
         let heard = signals.clone();
-        std::thread::spawn(move || {
+        threads::spawn(move || {
             for signal in incoming.forever() {
                 // Who reads the count reads the signal too.
                 let no = heard.count.load(Ordering::SeqCst) > 0;
@@ -47,7 +49,8 @@ impl Signals {
                     low_level::exit(128 + signal);
                 }
             }
-        });
+        })
+        .map_err(|problem| unavailable(&problem.message))?;
         Ok(signals)
     }
 

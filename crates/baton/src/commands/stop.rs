@@ -1,8 +1,6 @@
 //! `baton stop` and `baton resume`: the kill switch.
 
-use std::path::Path;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use baton_core::audit::{Action, Draft, Level};
@@ -10,14 +8,14 @@ use baton_core::envelope::Status;
 use baton_core::problem::Problem;
 use baton_core::session::Session;
 use baton_core::store::Store;
-use baton_core::{clock, exit};
+use baton_core::{clock, exit, threads};
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
 
 use super::{Shared, operator, reason, require_person};
 use crate::reply::Reply;
 
-/// How long the store may take until this machine is halted alone.
+/// How long a database may take until this machine is halted alone.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Adds the flags.
@@ -37,7 +35,7 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
     let session = shared.session(None)?;
     let reason = reason(&session, matches);
     let by = operator(&session).unwrap_or_else(|_| session.actor.name().to_owned());
-    let fresh = match everywhere(session.root()?, text(&by, &reason)) {
+    let fresh = match everywhere(&session, text(&by, &reason)) {
         Err(problem) if problem.code.starts_with("STORE_") || is_shared(&session) => {
             return here(&session, &by, &reason, &problem);
         }
@@ -65,20 +63,26 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
     )
 }
 
+/// Whether the queue lies in a database.
 fn is_shared(session: &Session) -> bool {
     let address = session.root().and_then(Store::address);
     matches!(address, Ok(Some(_)))
 }
 
-/// Switches STOP on where the queue is; says whether it was off before. A store that takes the question and does
-/// not answer is waited for no longer than [`PATIENCE`]; should it get to it later, all halt, which is safe.
-fn everywhere(root: &Path, text: String) -> Result<bool, Problem> {
-    let (root, (say, said)) = (root.to_owned(), mpsc::channel());
-    thread::spawn(move || {
-        let set = Store::open(&root).and_then(|store| store.set_stop(&text));
+/// Switches STOP on where the queue is; says whether it was off before. A database that takes the question and
+/// does not answer is waited for no longer than [`PATIENCE`]; should it get to it later, all halt, which is safe.
+/// A file in a folder needs nobody to wait for it, and no thread, which may not be had when it is most needed.
+fn everywhere(session: &Session, text: String) -> Result<bool, Problem> {
+    let root = session.root()?.to_owned();
+    let set = move || Store::open(&root).and_then(|store| store.set_stop(&text));
+    if !is_shared(session) {
+        return set();
+    }
+    let (say, said) = mpsc::channel();
+    threads::spawn(move || {
         // Nobody waits any more: then this machine was halted.
-        let _ = say.send(set);
-    });
+        let _ = say.send(set());
+    })?;
     said.recv_timeout(PATIENCE).unwrap_or_else(|_| {
         let why = format!("the store has not answered for {} s", PATIENCE.as_secs());
         Err(Problem::fail("STORE_UNREACHABLE", why))

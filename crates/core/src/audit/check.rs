@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::thread::{Builder, ScopedJoinHandle};
 
 use baton_transparency::{Checkpoint, Hash, LineHashes, TreeRange, leaf_hash, root, stored_count};
 
@@ -338,11 +339,16 @@ impl Joiner<'_> {
             return self.join(range.check(index, indexed));
         }
         let done: Vec<_> = std::thread::scope(|scope| {
-            let work = ranges
-                .iter()
-                .map(|range| scope.spawn(move || range.check(index, indexed)));
+            let work = ranges.iter().map(|range| {
+                let check = move || range.check(index, indexed);
+                // Where there is no thread to be had, this one does it.
+                let thread = Builder::new().spawn_scoped(scope, check);
+                thread.map_err(|_| Box::new(check()))
+            });
             let running: Vec<_> = work.collect();
-            running.into_iter().map(|thread| thread.join()).collect()
+            let done = running.into_iter();
+            done.map(|thread| thread.map_or_else(|done| Ok(*done), ScopedJoinHandle::join))
+                .collect()
         });
         for done in done {
             let stopped = || Problem::fail("LOG_BROKEN", "a thread that read the log stopped");

@@ -44,11 +44,12 @@ pub(super) fn finish(
     let (envelope, mut hints) = match recorded {
         Ok(envelope) => (envelope, outcome.hints.clone()),
         Err(failure) => {
-            let outcome = refusal(skill, session, &failure);
-            (
-                assemble(skill, session, &outcome, unrecorded_id()),
-                failure.hints,
-            )
+            let outcome = match says_stop(&outcome) {
+                true => unrecorded(outcome, &failure),
+                false => refusal(skill, session, &failure),
+            };
+            let hints = [failure.hints, outcome.hints.clone()].concat();
+            (assemble(skill, session, &outcome, unrecorded_id()), hints)
         }
     };
     if let Some(problem) = problem {
@@ -59,6 +60,19 @@ pub(super) fn finish(
         envelope,
         hints,
     }
+}
+
+/// Whether the answer is that STOP is on, and nothing else: that counts, recorded or not.
+fn says_stop(outcome: &Outcome) -> bool {
+    let is_seen = outcome.signals.is_some_and(|signals| signals.stop_detected);
+    is_seen && outcome.transition.is_none()
+}
+
+/// An answer that counts all the same, with why it stands nowhere else.
+fn unrecorded(outcome: Outcome, failure: &Problem) -> Outcome {
+    let mut why = failure.finding();
+    why.message = format!("this is not recorded: {}", why.message);
+    outcome.findings([why])
 }
 
 /// Keeps the task at hand from everybody else, and makes sure that it is still this run's.

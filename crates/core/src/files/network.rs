@@ -17,13 +17,44 @@ const NETWORKS: [(u64, &str); 9] = [
     (0x7461_636f, "OCFS2"),
 ];
 
+/// File systems that another kernel may be at as well: a host's folder in a virtual machine, and what a
+/// program stands for.
+const OTHERS: [u64; 5] = [
+    // 9p
+    0x0102_1997,
+    // FUSE, and so virtiofs
+    0x6573_5546,
+    // VirtualBox
+    0x786f_4256,
+    // VMware
+    0xbacb_acbc,
+    // Parallels
+    0x7c7c_6673,
+];
+
+/// An overlay of layers, as containers have it.
+const OVERLAY: u64 = 0x794c_7630;
+
 impl Folder {
+    /// Whether no other machine can be at the folder at the same time.
+    #[must_use]
+    pub fn is_of_one_machine(&self) -> bool {
+        let number = self.file_system();
+        number.is_ok_and(|number| name_of(number).is_none() && !OTHERS.contains(&number))
+    }
+
     /// The name of the network file system that the folder lies on, if it is on one that is known.
     ///
     /// # Errors
     /// The system's.
     pub fn network(&self) -> io::Result<Option<&'static str>> {
         Ok(name_of(self.file_system()?))
+    }
+
+    /// Whether the folder lies on an overlay file system, where what came with a lower layer cannot be moved.
+    #[must_use]
+    pub fn is_layered(&self) -> bool {
+        self.file_system().is_ok_and(|number| number == OVERLAY)
     }
 
     #[cfg(target_os = "linux")]
@@ -53,6 +84,7 @@ mod tests {
     fn a_folder_of_this_machine_is_on_no_network() {
         let folder = Folder::open(tempfile::tempdir().unwrap().path()).unwrap();
         assert_eq!(folder.network().unwrap(), None);
+        assert!(folder.is_of_one_machine());
         assert_eq!(name_of(0x6969), Some("NFS"));
         assert_eq!(name_of(0xef53), None);
     }

@@ -28,11 +28,13 @@ pub use worktrees::{Alone, Worktree, Worktrees};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread::Builder;
 use std::time::Duration;
 
 use crate::environment;
 use crate::problem::Problem;
 use crate::process::{self, Finished, Spec};
+use crate::threads;
 
 /// git is local and quick; a call that takes longer hangs on something.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -42,13 +44,14 @@ const OUTPUT_LIMIT: usize = 256 << 20;
 /// Does one thing here and another, which waits for git, on a thread of its own.
 ///
 /// # Errors
-/// Those of both, the first one's first.
+/// Those of both, the first one's first; `IO_ERROR` when there is no thread, and nothing was done.
 pub fn at_one_time<A, B: Send>(
     one: impl FnOnce() -> Result<A, Problem>,
     other: impl FnOnce() -> Result<B, Problem> + Send,
 ) -> Result<(A, B), Problem> {
     std::thread::scope(|scope| {
-        let other = scope.spawn(other);
+        let other = Builder::new().spawn_scoped(scope, other);
+        let other = other.map_err(|error| threads::none_left(&error))?;
         let one = one();
         let other = other.join().unwrap_or_else(|_| {
             let why = "a thread that waited for git ended early";

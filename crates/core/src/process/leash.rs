@@ -2,17 +2,19 @@
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::Pid;
 
 use crate::problem::Problem;
 
-/// The shell of every POSIX system; what it is asked to do needs no program beside it.
+/// The shell of every POSIX system; to kill needs no program beside it.
 const SHELL: &str = "/bin/sh";
 /// Is told a process group, waits for the end of its input, which comes when the last holder of the pipe is
-/// gone, and kills the group.
-const WAIT_AND_KILL: &str = r#"read -r group && ! read -r more && kill -s KILL -- "-$group""#;
+/// gone, kills the group, and takes the folder away that nobody else does then, if it is empty.
+const WAIT_AND_KILL: &str =
+    r#"read -r group && ! read -r more && kill -s KILL -- "-$group"; rmdir -- "$1""#;
 
 /// Holds a process group to this process: it is killed when this process ends in any way while the leash is
 /// on. Dropped, the leash is off and nobody is killed.
@@ -22,14 +24,15 @@ pub(super) struct Leash {
 }
 
 impl Leash {
-    /// A leash with nobody on it yet.
+    /// A leash with nobody on it yet, for who works in `folder`.
     ///
     /// # Errors
     /// `TOOL_MISSING` when the system has no shell.
-    pub(super) fn new() -> Result<Self, Problem> {
+    pub(super) fn new(folder: &Path) -> Result<Self, Problem> {
         let mut command = Command::new(SHELL);
         command
-            .args(["-c", WAIT_AND_KILL])
+            .args(["-c", WAIT_AND_KILL, SHELL])
+            .arg(folder)
             .current_dir("/")
             .env_clear()
             .stdin(Stdio::piped())

@@ -53,7 +53,57 @@ impl Store {
         let (mut before, drafted) = self.in_hand(now)?;
         let of_caller = begun.iter().filter_map(|id| self.task(id).ok());
         before.extend(of_caller.map(|task| Taken::of(&task)));
-        let mut waiting = drafted;
+        let waiting = self.waiting_after(drafted, now)?;
+        let waiting = waiting.into_iter().filter(|id| !begun.contains(id));
+        let found = self.first_apart(&mut before, waiting, &mut |task| {
+            Ok(Some(task.id().clone()))
+        })?;
+        Ok(found.ok())
+    }
+
+    /// As [`Self::lock_next`], of the tasks that lie apart from every task that is held, as [`Self::next_apart`]
+    /// picks them and as [`Self::lock_apart`] holds others off. One that has to wait says for whom.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub fn lock_next_apart(
+        &self,
+        holder: Holder<'_>,
+        length: Duration,
+        now: Moment,
+    ) -> Result<(Result<Claim, Conflict>, Picking), Problem> {
+        let picking = Picking(self.mutex()?);
+        let (mut before, _) = self.in_hand(now)?;
+        let waiting = self.waiting_after(Vec::new(), now)?;
+        let found = self.first_apart(&mut before, waiting.into_iter(), &mut |task| {
+            let claimed = self.lock_if_free(task.id(), holder, length, now)?.ok();
+            Ok(claimed.filter(|claim| claim.task.state() == State::Inbox))
+        })?;
+        let nobody = |with| match with {
+            Some(with) => Conflict::Overlaps { with },
+            None => Conflict::NotFound,
+        };
+        Ok((found.map_err(nobody), picking))
+    }
+
+    /// Whom the next task would have to wait for, or that there is none, as far as looking tells.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn why_none_apart(&self, now: Moment) -> Result<Option<Conflict>, Problem> {
+        let (mut before, _) = self.in_hand(now)?;
+        let waiting = self.waiting_after(Vec::new(), now)?.into_iter();
+        let found = self.first_apart(&mut before, waiting, &mut |_| Ok(Some(())))?;
+        Ok(match found {
+            Ok(()) => None,
+            Err(Some(with)) => Some(Conflict::Overlaps { with }),
+            Err(None) => (!self.has_loose_files()?).then_some(Conflict::NotFound),
+        })
+    }
+
+    /// The tasks of the inbox in their order, behind those that come first.
+    fn waiting_after(&self, first: Vec<TaskId>, now: Moment) -> Result<Vec<TaskId>, Problem> {
+        let mut waiting = first;
         self.in_order(now, None, |(id, _)| {
             waiting.push(id);
             Ok(match waiting.len() < MOST {
@@ -61,7 +111,19 @@ impl Store {
                 false => ControlFlow::Break(()),
             })
         })?;
-        for id in waiting.into_iter().filter(|id| !begun.contains(id)) {
+        Ok(waiting)
+    }
+
+    /// What `take` gives for the first of those that wait and that lie apart from all `before` and from those of
+    /// them that come earlier; else for whom the first of them has to wait.
+    fn first_apart<T>(
+        &self,
+        before: &mut Vec<Taken>,
+        waiting: impl Iterator<Item = TaskId>,
+        take: &mut dyn FnMut(&TaskFolder) -> Result<Option<T>, Problem>,
+    ) -> Result<Result<T, Option<TaskId>>, Problem> {
+        let mut waits_for = None;
+        for id in waiting {
             // One that cannot be read or written to is named among what is stuck, and nobody waits for it.
             let is_free = |task: &TaskFolder| {
                 task.lease().is_ok_and(|lease| lease.is_none()) && task.is_usable()
@@ -73,12 +135,17 @@ impl Store {
                 continue;
             }
             let taken = Taken::of(&task);
-            if !before.iter().any(|one| one.is_in_the_way_of(&taken)) {
-                return Ok(Some(id));
+            match before.iter().find(|one| one.is_in_the_way_of(&taken)) {
+                Some(other) => waits_for = waits_for.or_else(|| Some(other.id.clone())),
+                None => {
+                    if let Some(found) = take(&task)? {
+                        return Ok(Ok(found));
+                    }
+                }
             }
             before.push(taken);
         }
-        Ok(None)
+        Ok(Err(waits_for))
     }
 
     /// As [`Self::lock`], and only when the task lies apart from every task that is held. Nobody else can do

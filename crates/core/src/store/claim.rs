@@ -74,7 +74,7 @@ impl Store {
 
     /// The same, but passes a task by that somebody is in the middle of changing, or that this account cannot read
     /// or write to: it is named among what is stuck, and the others must not wait for it.
-    fn lock_if_free(
+    pub(super) fn lock_if_free(
         &self,
         id: &TaskId,
         holder: Holder<'_>,

@@ -118,6 +118,15 @@ pub trait Database: Debug + Send + Sync {
     /// # Errors
     /// The database's.
     fn migrate(&self) -> io::Result<()>;
+
+    /// Whether a line could be added to the log: what that takes is done, and taken back.
+    ///
+    /// # Errors
+    /// The database's; `AlreadyExists` when somebody else added one meanwhile.
+    fn try_adding(&self) -> io::Result<()>;
+
+    /// Whether no other machine can use it.
+    fn is_of_one_machine(&self) -> bool;
 }
 
 /// Opens the database at an address; a path in it that is not absolute begins at the repository's top folder.

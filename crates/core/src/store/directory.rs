@@ -51,6 +51,10 @@ pub enum Lock {
 }
 
 impl Rows {
+    pub(super) fn database(&self) -> &dyn Database {
+        self.database.as_ref()
+    }
+
     fn row(&self, name: &str) -> io::Result<Option<Row>> {
         self.database.entry(self.id, component(name)?)
     }

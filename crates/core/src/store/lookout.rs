@@ -4,8 +4,8 @@
 use std::fmt;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How often to look here while the database is silent.
@@ -13,7 +13,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// One thread that asks, for all who want to know.
 pub(super) struct Lookout {
-    asking: Mutex<Asking>,
+    question: Arc<dyn Fn() -> io::Result<bool> + Send + Sync>,
+    /// None until somebody has asked, and as long as there is no thread to be had.
+    asking: Mutex<Option<Asking>>,
 }
 
 struct Asking {
@@ -30,29 +32,19 @@ impl fmt::Debug for Lookout {
 }
 
 impl Lookout {
-    /// Begins to ask with `ask`; ends with the last question after this was dropped.
-    pub(super) fn new(ask: impl Fn() -> io::Result<bool> + Send + 'static) -> Self {
-        let (questions, asked) = channel::<u64>();
-        let (answer, answers) = channel();
-        thread::spawn(move || {
-            for number in asked {
-                if answer.send((number, ask())).is_err() {
-                    return;
-                }
-            }
-        });
-        let asking = Mutex::new(Asking {
-            questions,
-            answers,
-            last: 0,
-        });
-        Self { asking }
+    /// Asks with `question`, from the first one who wants to know on.
+    pub(super) fn new(question: impl Fn() -> io::Result<bool> + Send + Sync + 'static) -> Self {
+        Self {
+            question: Arc::new(question),
+            asking: Mutex::default(),
+        }
     }
 
     /// Asks, and looks `here` as long as there is no answer: what lies here is an answer too.
     ///
     /// # Errors
-    /// The database's, and `TimedOut` when it was silent for as long as `patience`.
+    /// The database's, the system's when it gives no thread, and `TimedOut` when the database was silent for as
+    /// long as `patience`.
     pub(super) fn ask(
         &self,
         patience: Duration,
@@ -63,6 +55,10 @@ impl Lookout {
         if here()? {
             return Ok(true);
         }
+        let asking = match asking.as_mut() {
+            Some(asking) => asking,
+            None => asking.insert(Asking::begin(&self.question)?),
+        };
         asking.last += 1;
         let wanted = asking.last;
         asking.questions.send(wanted).map_err(|_| gone())?;
@@ -83,6 +79,27 @@ impl Lookout {
     }
 }
 
+impl Asking {
+    /// Begins to ask; ends with the last question after this was dropped.
+    fn begin(question: &Arc<dyn Fn() -> io::Result<bool> + Send + Sync>) -> io::Result<Self> {
+        let (questions, asked) = channel::<u64>();
+        let (answer, answers) = channel();
+        let ask = Arc::clone(question);
+        Builder::new().spawn(move || {
+            for number in asked {
+                if answer.send((number, ask())).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self {
+            questions,
+            answers,
+            last: 0,
+        })
+    }
+}
+
 fn gone() -> io::Error {
     io::Error::other("whoever asks the store has ended")
 }
@@ -90,7 +107,6 @@ fn gone() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     const LONG: Duration = Duration::from_secs(20);
@@ -108,8 +124,9 @@ mod tests {
     #[test]
     fn a_store_that_is_silent_keeps_nobody_from_a_stop_that_lies_here() {
         let (release, held) = channel::<()>();
+        let held = Mutex::new(held);
         let lookout = Lookout::new(move || {
-            let _ = held.recv();
+            let _ = held.lock().unwrap().recv();
             Ok(false)
         });
         let began = Instant::now();

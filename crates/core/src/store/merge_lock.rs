@@ -87,7 +87,7 @@ impl Store {
     ) -> Result<T, Problem> {
         let _mutex = self.mutex()?;
         let held = self.merge_lease()?;
-        if held.as_ref() == Some(&lock.lease) {
+        if held.as_ref().is_some_and(|held| held.is(&lock.lease)) {
             return act();
         }
         let now = held.map_or("nobody holds it".to_owned(), |held| {
@@ -105,7 +105,10 @@ impl Store {
 
     pub(super) fn merge_lease(&self) -> Result<Option<Lease>, Problem> {
         match self.queue.read(FILE, lease::MAX_BYTES) {
-            Ok(bytes) => Lease::read(&bytes, &format!("{QUEUE_ROOT}/{FILE}")).map(Some),
+            Ok(bytes) => {
+                let path = format!("{QUEUE_ROOT}/{FILE}");
+                Lease::read(&bytes, &path, self.queue.is_of_one_machine()).map(Some)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(broken(FILE, &error)),
         }
@@ -113,7 +116,7 @@ impl Store {
 
     fn unlock_landing(&self, lease: &Lease) -> Result<(), Problem> {
         let _mutex = self.mutex()?;
-        if self.merge_lease()?.as_ref() == Some(lease) {
+        if self.merge_lease()?.is_some_and(|held| held.is(lease)) {
             self.queue
                 .remove(FILE)
                 .map_err(|error| broken(FILE, &error))?;

@@ -2,10 +2,29 @@
 
 use std::path::Path;
 
-use super::broken;
+use super::{Directory, Store, broken};
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
 use crate::problem::Problem;
+
+impl Directory {
+    /// Whether no other machine can be at this folder at the same time: it lies on a disk of this one, or in a
+    /// database that is one's own.
+    pub(super) fn is_of_one_machine(&self) -> bool {
+        match self {
+            Self::Disk(folder) => folder.is_of_one_machine(),
+            Self::Rows(rows) => rows.database().is_of_one_machine(),
+        }
+    }
+}
+
+impl Store {
+    /// Whether the queue lies in folders of an overlay file system.
+    #[must_use]
+    pub fn is_layered(&self) -> bool {
+        self.database.is_none() && self.local.is_layered()
+    }
+}
 
 /// A queue in files needs what only this machine's own disks promise.
 pub(super) fn refuse(root: &Path, local: &Folder, address: Option<&str>) -> Result<(), Problem> {

@@ -13,6 +13,8 @@ use crate::{audit, ids};
 
 /// What a queue has beside a folder for each state.
 pub(super) const MORE: [&str; 2] = ["approved", "keys"];
+/// What is said of the lines in a database.
+const LOG: &str = "the log";
 /// As much as is written to see whether there is room.
 const TRIAL: [u8; 4096] = [b'\n'; 4096];
 
@@ -56,7 +58,13 @@ impl Store {
             audit.remove(&name)?;
             audit.open_file(audit::FILE, OFlags::WRONLY | OFlags::APPEND)
         });
-        tried.map(drop).map_err(|error| unwritable("audit", &error))
+        tried.map_err(|error| unwritable("audit", &error))?;
+        match self.database.as_ref().map(|database| database.try_adding()) {
+            // Somebody else just did.
+            Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Some(Err(error)) => Err(unwritable(LOG, &error)),
+            _ => Ok(()),
+        }
     }
 
     /// What lies in the inbox and is never taken in, with what it is.

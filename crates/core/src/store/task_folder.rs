@@ -317,7 +317,10 @@ impl TaskFolder {
     /// `LOCK_BROKEN`.
     pub fn lease(&self) -> Result<Option<Lease>, Problem> {
         match self.folder.read(LOCK_FILE, lease::MAX_BYTES) {
-            Ok(bytes) => Lease::read(&bytes, &self.path(LOCK_FILE)).map(Some),
+            Ok(bytes) => {
+                let of_one_machine = self.folder.is_of_one_machine();
+                Lease::read(&bytes, &self.path(LOCK_FILE), of_one_machine).map(Some)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(lease::broken(&self.path(LOCK_FILE), &error)),
         }

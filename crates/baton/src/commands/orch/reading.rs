@@ -16,18 +16,101 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Row>, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| wrong(None, error.to_string()))?;
     // Some editors put a mark of the byte order in front.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if let Some(at) = lone_return(text) {
+        let why = "a carriage return ends nothing by itself, expected a line feed at the end of each line";
+        return Err(wrong(Some(at), why.to_owned()));
+    }
     let mut reading = Reading::default();
+    let mut hidden = Hidden::default();
     let mut lines = text.lines().zip(1..).peekable();
     while let Some((line, at)) = lines.next() {
         let below = lines.peek().map(|(below, _)| *below).unwrap_or_default();
+        // What nobody sees as a table holds no tasks.
+        let line = if hidden.hides(line, at) { "" } else { line };
         let taken = reading.line(line, below);
         taken.map_err(|why| wrong(Some(at), why))?;
+    }
+    if let Some((at, what)) = hidden.open {
+        return Err(wrong(
+            Some(at),
+            format!("{what} that begins here has no end"),
+        ));
     }
     if reading.columns.is_none() {
         let why = "there is no table with the columns id, status and task";
         return Err(wrong(None, why.to_owned()));
     }
     Ok(reading.rows)
+}
+
+/// The line of the first carriage return that no line feed follows.
+fn lone_return(text: &str) -> Option<usize> {
+    let rest = |at: usize| text.get(at + 1..).unwrap_or_default();
+    let mut returns = text.match_indices('\r').map(|(at, _)| at);
+    let at = returns.find(|at| !rest(*at).starts_with('\n'))?;
+    let before = text.get(..at).unwrap_or_default();
+    Some(1 + before.matches('\n').count())
+}
+
+/// What is not shown as it stands: a comment, and a block of code.
+#[derive(Default)]
+struct Hidden {
+    /// Where what is open began, and what it is.
+    open: Option<(usize, &'static str)>,
+    /// What ends a block of code.
+    fence: String,
+}
+
+impl Hidden {
+    const COMMENT: &str = "a comment";
+    const CODE: &str = "a block of code";
+
+    /// Whether a line belongs to what is hidden.
+    fn hides(&mut self, line: &str, at: usize) -> bool {
+        let text = line.trim();
+        match self.open {
+            Some((_, Self::COMMENT)) => {
+                if line.contains("-->") {
+                    self.open = None;
+                }
+                true
+            }
+            Some(_) => {
+                let fence = self.fence.chars().next().unwrap_or_default();
+                if text.starts_with(&self.fence) && text.chars().all(|c| c == fence) {
+                    self.open = None;
+                }
+                true
+            }
+            None => self.begins(text, at),
+        }
+    }
+
+    fn begins(&mut self, text: &str, at: usize) -> bool {
+        if let Some(fence) = fence(text) {
+            self.fence = fence.to_owned();
+            self.open = Some((at, Self::CODE));
+            return true;
+        }
+        // In a row it is a part of a cell.
+        let Some(begin) = text.rfind("<!--").filter(|_| !text.starts_with('|')) else {
+            return false;
+        };
+        if text.rfind("-->").is_none_or(|end| end < begin) {
+            self.open = Some((at, Self::COMMENT));
+            return true;
+        }
+        text.starts_with("<!--")
+    }
+}
+
+/// The marks that begin a block of code, and that end it.
+fn fence(text: &str) -> Option<&str> {
+    let mark = text.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+    let length = text.chars().take_while(|c| *c == mark).count();
+    let (fence, name) = text.split_at_checked(length)?;
+    // Between marks on one line stands a word.
+    (length >= 3 && !(mark == '`' && name.contains('`'))).then_some(fence)
 }
 
 /// How far a file is read.
@@ -276,7 +359,24 @@ mod tests {
         ] {
             assert_eq!(ids(&text), ["B-1", "B-2"], "{text}");
         }
+        let three = row("B-3");
+        for text in [
+            format!("{head}{one}<!-- not now:\n{three}-->\n{two}"),
+            format!("{head}{one}<!-- {three}-->\n{two}<!-- | B-3 | PENDING | x | -->\n"),
+            format!("for example <!-- one\n{three}-->\n{head}{one}{two}"),
+            format!("```md\n{head}{three}```\n\n{head}{one}{two}"),
+            format!("{head}{one}\n~~~~\n{three}~~~\n```\n{three}~~~~~\n{two}"),
+            format!("{head}{one}{two}").replace('\n', "\r\n"),
+        ] {
+            assert_eq!(ids(&text), ["B-1", "B-2"], "{text}");
+        }
         for (text, expected) in [
+            (format!("{head}{one}<!--\n{two}"), "line 4: a comment that"),
+            (format!("{head}{one}```\n{two}"), "line 4: a block of code"),
+            (
+                format!("{head}{one}").replace('\n', "\r"),
+                "line 1: a carriage return",
+            ),
             (
                 format!("{head}| B-1 | PENDING | x\ny |\n{two}"),
                 "line 3: it holds a bar",
