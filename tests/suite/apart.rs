@@ -52,6 +52,6 @@ fn the_next_one_that_lies_apart_is_the_first_that_nothing_held_is_in_the_way_of(
     }
     next(&["--plan"]).expect(0);
     let taken = claim("c").expect(0)["task"]["task_id"].clone();
-    assert_eq!(taken, "T-2", "the oldest of those that wait");
+    assert_eq!(taken, "T-1", "the oldest of those that wait");
     bench.baton(["audit", "verify"]).expect(0);
 }

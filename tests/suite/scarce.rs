@@ -17,7 +17,7 @@ fn stop_needs_no_thread_and_without_one_the_others_say_so() {
     let submit = ["submit", "--title", "t", "--goal", "g", "--allow", "src/**"];
     for (line, code) in [
         (&submit[..], "IO_ERROR"),
-        (&["watchdog", "--once"], "SIGNALS_UNAVAILABLE"),
+        (&["watchdog", "--every", "1s"], "SIGNALS_UNAVAILABLE"),
         (
             &["run", "--watch", "--producer", "command", "--idle", "1s"],
             "SIGNALS_UNAVAILABLE",

@@ -172,6 +172,7 @@ fn a_worker_that_was_killed_is_seen_at_once_and_a_claim_by_hand_is_not() {
     edit_lock(&bench, "claimed", "T-2", |held| {
         held["of_process"] = true.into();
         held["host"] = "elsewhere".into();
+        held["boot_id"] = "another".into();
     });
     assert_eq!(whats(&watchdog(&bench, &[]).expect(0)), [""; 0]);
 }
