@@ -209,7 +209,7 @@ fn whether_a_line_can_be_added_is_tried_and_none_is(place: &Place) {
             true => {
                 "CREATE TRIGGER full BEFORE INSERT ON baton_line BEGIN SELECT RAISE(ABORT, 'none'); END"
             }
-            false => "ALTER TABLE baton_line ADD CONSTRAINT full CHECK (seq < 0) NOT VALID",
+            false => "ALTER TABLE baton_line ADD CONSTRAINT is_full CHECK (seq < 0) NOT VALID",
         },
     );
     let refused = store.try_writing().unwrap_err();
