@@ -24,7 +24,13 @@ fn bench(files: &[(&str, &str)], links: &[(&str, &str)]) -> Bench {
 
 /// Which of two findings a change to a file brings.
 fn found(bench: &Bench, path: &str) -> &'static str {
-    let scan = scan_on_base(bench, write(path, "echo other\n"));
+    // git itself reads some of them as settings.
+    let other = if path.ends_with(".cfg") {
+        "# other\n"
+    } else {
+        "echo other\n"
+    };
+    let scan = scan_on_base(bench, write(path, other));
     let findings = scan["findings"].to_string();
     let codes = ["GATE_SCRIPT", "TRUSTED_SCRIPT"];
     let mut found = codes.into_iter().filter(|code| findings.contains(*code));
@@ -195,4 +201,64 @@ fn a_script_is_followed_to_the_neighbours_that_it_imports() {
         assert_eq!(found(&bench, path), "TRUSTED_SCRIPT", "{path}");
     }
     assert_eq!(found(&bench, "product/__init__.py"), "");
+}
+
+#[test]
+fn what_git_is_told_to_run_here_is_trusted() {
+    let bench = bench(
+        &[
+            ("dev/strip.py", "import aid\n"),
+            ("dev/aid.py", "x = 1\n"),
+            ("dev/git.cfg", "[include]\n\tpath = more.cfg\n"),
+            ("dev/last", "true\n"),
+            ("dev/show", "true\n"),
+            ("dev/tidy", "true\n"),
+            ("dev/take/x", "true\n"),
+            ("dev/after.sh", "true\n"),
+            ("dev/deep.sh", "true\n"),
+            ("dev/free", "true\n"),
+            ("dev/text", "true\n"),
+        ],
+        &[],
+    );
+    let root = bench.root().display().to_string();
+    for (key, value) in [
+        ("filter.strip.clean", "./dev/strip.py %f"),
+        ("include.path", "../dev/git.cfg"),
+        ("alias.last", "!dev/last"),
+        ("alias.text", "log dev/text"),
+        ("commit.template", "dev/text"),
+        ("core.pager", &format!("{root}/dev/show | less")),
+        ("merge.tidy.driver", "\"$HOME/../repo/dev/tidy\" %A %O %B"),
+        ("core.hooksPath", "./dev/take"),
+    ] {
+        bench.git(&["config", key, value]);
+    }
+    for path in [
+        "dev/strip.py",
+        "dev/aid.py",
+        "dev/git.cfg",
+        "dev/more.cfg",
+        "dev/last",
+        "dev/show",
+        "dev/tidy",
+        "dev/take/y",
+    ] {
+        assert_eq!(found(&bench, path), "TRUSTED_SCRIPT", "{path}");
+    }
+    for path in ["dev/free", "dev/text", "dev/after.sh"] {
+        assert_eq!(found(&bench, path), "", "{path}");
+    }
+    // The user's own settings are obeyed here too, and so are hooks in git's own folder.
+    bench.git(&["config", "--unset", "core.hooksPath"]);
+    bench.git(&["config", "--global", "core.fsmonitor", "./dev/free"]);
+    let hook = bench.root().join(".git/hooks/pre-commit");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(hook, "#!/bin/sh\nexec sh dev/after.sh\n").unwrap();
+    let link = bench.root().join(".git/hooks/post-merge");
+    std::os::unix::fs::symlink("../../dev/deep.sh", link).unwrap();
+    for path in ["dev/free", "dev/after.sh", "dev/deep.sh"] {
+        assert_eq!(found(&bench, path), "TRUSTED_SCRIPT", "{path}");
+    }
+    assert_eq!(found(&bench, "dev/take/y"), "");
 }

@@ -189,7 +189,7 @@ pub const BUILT_IN: [BuiltIn; 53] = [
         "TRUSTED_SCRIPT",
         K::Protected,
         S::High,
-        "A file of a protected zone runs or reads this one, so trust is handed on to it.",
+        "A file of a protected zone, or a setting or hook of git in the checkout, runs or reads this one, so trust is handed on to it.",
     ),
     check(
         "GIT_FOLDER",

@@ -1,10 +1,10 @@
 //! What the text of a patch cannot tell and a repository can: the whole files, the names beside them,
-//! the scripts that trusted files run, and links in the checkout.
+//! the scripts that trusted files and git's own settings run, and links in the checkout.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use baton_core::git::{ObjectStore, Oid, TreeEntry};
+use baton_core::git::{ObjectStore, Oid, TreeEntry, at_one_time};
 use baton_core::manifest::SSOT;
 use baton_core::problem::Problem;
 use baton_patch::{Mode, Op};
@@ -13,7 +13,7 @@ use crate::book::RuleBook;
 use crate::input::{ScanFile, ScanInput};
 use crate::places;
 use crate::trust::aliases::Links;
-use crate::trust::{self, ByName, Trusted};
+use crate::trust::{self, ByName, Trusted, obeyed};
 
 /// A file larger than this is judged by its hunks alone, in bytes.
 const MOST_OF_A_FILE: u64 = 4 << 20;
@@ -42,7 +42,8 @@ pub(crate) type Named = (Vec<u8>, Vec<u8>);
 pub struct Surroundings {
     /// Every path of the base.
     pub(crate) paths: Vec<Vec<u8>>,
-    /// The files of protected zones at the base, and the scripts that they run, each with what it names.
+    /// The files of protected zones at the base, the settings and hooks of git in the checkout, and the scripts
+    /// that they run, each with what it names.
     pub(crate) trusted: Vec<Trusted>,
     /// Changed files that a link of the base gives a protected name, and that name.
     pub(crate) aliases: Vec<Named>,
@@ -63,7 +64,10 @@ pub(crate) fn ask(
     checkout: Option<&Path>,
     book: &RuleBook<'_>,
 ) -> Result<(), Problem> {
-    let entries = store.entries(base_tree)?;
+    let (entries, obeyed) = at_one_time(
+        || store.entries(base_tree),
+        || obeyed::in_checkout(checkout),
+    )?;
     let mut trusted = trusted_entries(&entries, book);
     let links = entries.iter().filter(|entry| entry.is_link());
     let links: Vec<TreeEntry> = links.take(MOST_LINKS).cloned().collect();
@@ -96,6 +100,7 @@ pub(crate) fn ask(
     let mut trusted: Vec<Trusted> = trusted.collect();
     let by_target = Links::of(links.iter().filter_map(content));
     trusted.extend(behind_links(&entries, &by_target, store, book)?);
+    trusted.extend(obeyed);
     let trusted = with_scripts(&entries, &by_target, trusted, store)?;
     let surroundings = Surroundings {
         trusted,

@@ -1,9 +1,10 @@
-//! Trust that is handed on: scripts that a hook, a workflow, an agent's guide or a gate of the policy
-//! runs, and those that they run in turn. Who changes them changes what the trusted file does.
+//! Trust that is handed on: scripts that a hook, a workflow, an agent's guide, a setting of git's or a gate of
+//! the policy runs, and those that they run in turn. Who changes them changes what the trusted file does.
 
 pub(crate) mod aliases;
 mod mention;
 mod neighbours;
+pub(crate) mod obeyed;
 mod runners;
 mod sorts;
 mod word;
@@ -27,13 +28,13 @@ use crate::trust::word::{Kind, name_of};
 /// Parts of a package file that say what is run.
 const RUN_BY_A_PACKAGE: [&str; 5] = ["scripts", "bin", "husky", "lint-staged", "pre-commit"];
 
-/// One trusted file, with the paths that it names.
+/// One trusted file, or a setting that git obeys, with the paths that it names.
 #[derive(Debug)]
 pub(crate) struct Trusted {
     path: Vec<u8>,
     kind: Kind,
     mentions: Mentions,
-    /// Neighbours that it takes in without their endings.
+    /// Neighbours that it takes in without their endings, and what git is told to take.
     beside: Vec<Vec<u8>>,
 }
 

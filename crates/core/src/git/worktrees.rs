@@ -159,6 +159,26 @@ impl Repository {
         Ok(done.ended.is_success().then(|| name.trim().to_owned()))
     }
 
+    /// The folders that files of this repository are in, as far as its files tell.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let common = self.common_dir();
+        let main = common.parent().map(Path::to_owned);
+        let main = main.filter(|main| leads_to(main, &common));
+        let entries = fs::read_dir(common.join("worktrees"));
+        let entries = entries.into_iter().flatten().flatten();
+        let linked = entries.filter_map(|entry| linked_worktree(&entry.path(), &common));
+        let linked = linked.filter(|one| one.place == Place::Here);
+        let all = linked.map(|one| one.folder).chain(main);
+        let all = all.chain([self.root.clone()]);
+        let mut all: Vec<_> = all
+            .flat_map(|folder| [folder.canonicalize().ok(), Some(folder)])
+            .flatten()
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
     /// The folder that all worktrees share, by its real path.
     fn shared_dir(&self) -> Result<PathBuf, Problem> {
         let path = self.common_dir();

@@ -42,7 +42,7 @@ impl Star {
 #[derive(Debug, Default)]
 pub(crate) struct Mentions {
     by_name: HashMap<Vec<u8>, Vec<Word>>,
-    /// Folders whose files are all meant: local actions.
+    /// Folders whose files are all meant: local actions, and where git takes hooks from.
     folders: Vec<Vec<u8>>,
     stars: Vec<Star>,
     /// Files that the programs of the text take their work from.
@@ -60,6 +60,18 @@ impl Mentions {
         let words = Words::of(text, kind).chain(of_windows(text));
         words.for_each(|seen| mentions.take(&seen));
         mentions
+    }
+
+    /// The same with folders whose files are all meant.
+    pub(crate) fn and_folders(mut self, folders: Vec<Vec<u8>>) -> Self {
+        self.folders.extend(folders);
+        self
+    }
+
+    /// Whether the text names anything.
+    pub(crate) fn speak(&self) -> bool {
+        let is_silent = self.by_name.is_empty() && self.folders.is_empty() && self.stars.is_empty();
+        !(is_silent && self.taken.is_empty())
     }
 
     fn take(&mut self, seen: &Seen<'_>) {
