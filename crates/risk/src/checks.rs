@@ -130,7 +130,7 @@ const fn check(
 }
 
 /// Every built-in check.
-pub const BUILT_IN: [BuiltIn; 53] = [
+pub const BUILT_IN: [BuiltIn; 54] = [
     check(
         "PATH_FORBIDDEN",
         K::Allowlist,
@@ -330,6 +330,12 @@ pub const BUILT_IN: [BuiltIn; 53] = [
         "An added line of code holds a long run of encoded bytes that nobody can read.",
     ),
     check(
+        "SOURCE_ENCODING",
+        K::Payload,
+        S::High,
+        "A source in Python declares an encoding in which other bytes than those of ASCII may be code: what looks like a comment may be run.",
+    ),
+    check(
         "SUBJECT_REPLACED",
         K::Weakened,
         S::Medium,
@@ -457,6 +463,7 @@ pub(crate) fn next(rule: &str, kind: HitKind) -> &'static str {
         "SECRET_ALLOWED" | "REACH_EXCEPTED" | "REACH_KEPT" => {
             "nothing to change; a person looks at it"
         }
+        "SOURCE_ENCODING" => "save the file as UTF-8 and take the declaration out",
         "FUZZY_DRAFT" => "let a person compare the guessed places with what was asked for",
         "SECRET_REMOVED" => "replace the secret where it counts; taking it out is right",
         _ if kind == K::Hidden && rule.starts_with("PATH_") => {

@@ -9,6 +9,7 @@ pub(crate) mod given;
 mod lists;
 mod spelled;
 mod turned;
+pub(crate) mod undone;
 
 use baton_patch::{Hunk, LineKind};
 use unicode_normalization::UnicodeNormalization as _;
@@ -18,6 +19,7 @@ use crate::glue::given::Given;
 use crate::glue::lists::{calls_a_join, is_given_to, joined_names, joins_a_list};
 use crate::glue::spelled::{may_spell, spelled};
 use crate::glue::turned::{may_turn, turned};
+use crate::glue::undone::Undone;
 use crate::language::Languages;
 
 /// Operators that join two texts in some language.
@@ -26,7 +28,7 @@ const OPERATORS: [&[u8]; 6] = [b"+", b"..", b".", b"&", b"<>", b"||"];
 const LETTERS: usize = 4;
 /// So many lists are known by their names, for each line is held against each.
 const MOST_LISTS: usize = 64;
-/// A block of added lines longer than this is not joined, in bytes.
+/// Added lines are put together so far at a time, in bytes; a single line that is longer is not read so.
 const MOST: usize = 64 << 10;
 /// Added lines that say something else once their pieces are put together.
 #[derive(Debug)]
@@ -52,10 +54,13 @@ pub(crate) struct Manner<'h> {
     lists: Vec<lists::Named<'h>>,
     /// Whether texts are turned round.
     turns: bool,
+    /// What the language undoes itself.
+    undone: Undone,
 }
 
 impl<'h> Manner<'h> {
-    pub(crate) fn of(hunks: &'h [Hunk<'_>], languages: Languages) -> Self {
+    /// Of these hunks. `decodes` says that the encoding of the file undoes escapes.
+    pub(crate) fn of(hunks: &'h [Hunk<'_>], languages: Languages, decodes: bool) -> Self {
         let is_shell = languages.is_any(&["shell", "make", "just", "dockerfile", "workflow"]);
         // C and C++ join no lists and turn no texts round.
         let is_c = languages.is_any(&["c", "cpp", "objc"]);
@@ -69,47 +74,40 @@ impl<'h> Manner<'h> {
                 .take(MOST_LISTS)
                 .collect(),
             turns: hunks().any(|hunk| may_turn(hunk.raw())),
+            undone: Undone::of(languages, decodes),
         }
     }
 }
 
-/// The blocks of added lines of a hunk in which something is put together.
+/// The blocks of added lines of a hunk in which something is put together or undone.
 pub(crate) fn joined(hunk: &Hunk<'_>, manner: &Manner<'_>) -> Vec<Joined> {
-    let Manner {
-        languages,
-        is_shell,
-        ref lists,
-        turns,
-    } = *manner;
+    let (languages, is_shell) = (manner.languages, manner.is_shell);
     if hunk.insertions == 0 {
         return Vec::new();
     }
-    let joins = !lists.is_empty() || may_join(hunk.raw(), is_shell);
+    let undoes = manner.undone.may(hunk.raw());
+    let joins = !manner.lists.is_empty() || may_join(hunk.raw(), is_shell);
     let folds = languages.is_any(&["python"]) && !hunk.raw().is_ascii();
     // What is joined may be what a name is given.
     let names = may_name(hunk.raw(), languages, is_shell)
-        && (joins || folds || gives_a_text(hunk, is_shell));
+        && (joins || folds || undoes || gives_a_text(hunk, is_shell));
     let spells = may_spell(hunk.raw());
-    if !(joins || folds || names || turns || spells) {
+    let as_written = joins || folds || names || manner.turns || spells;
+    if !(as_written || undoes) {
         return Vec::new();
     }
     let blocks = added_blocks(hunk);
-    let whole = blocks.iter().map(|block| {
-        let folded = Pieces::then(None, &block.text, |text| folds.then(|| folded(text))?);
-        Pieces::then(folded, &block.text, |text| join(text, is_shell, lists))
-    });
-    let whole: Vec<Option<Pieces>> = whole.collect();
-    let texts = blocks.iter().zip(&whole);
-    let texts =
-        texts.map(|(block, whole)| whole.as_ref().map_or(&*block.text, |whole| &whole.text));
+    let versions: Vec<Version<'_>> = blocks
+        .iter()
+        .flat_map(|block| versions(block, manner, (as_written, undoes, folds)))
+        .collect();
     // A copy, for what is known of a block is handed on with it.
     let texts: Vec<Vec<u8>> = match names {
-        true => texts.map(<[u8]>::to_vec).collect(),
+        true => versions.iter().map(|one| one.text().to_vec()).collect(),
         false => Vec::new(),
     };
     let given = Given::read(texts.iter().map(Vec::as_slice), is_shell);
-    let both = blocks.iter().zip(whole);
-    let joined = both.flat_map(|(block, whole)| {
+    let joined = versions.into_iter().flat_map(|Version { block, whole }| {
         let readings = readings(&block.text, whole, &given, (manner, spells));
         readings.map(|pieces| Joined {
             pieces,
@@ -117,6 +115,39 @@ pub(crate) fn joined(hunk: &Hunk<'_>, manner: &Manner<'_>) -> Vec<Joined> {
         })
     });
     joined.collect()
+}
+
+/// A block as it is written, or with what the language undoes undone, its pieces put together.
+struct Version<'b> {
+    block: &'b Block,
+    /// None where nothing was done to it.
+    whole: Option<Pieces>,
+}
+
+impl Version<'_> {
+    fn text(&self) -> &[u8] {
+        self.whole
+            .as_ref()
+            .map_or(&*self.block.text, |whole| &whole.text)
+    }
+}
+
+/// Both versions of a block, as far as there is something in them to be put together.
+fn versions<'b>(
+    block: &'b Block,
+    manner: &Manner<'_>,
+    (as_written, undoes, folds): (bool, bool, bool),
+) -> impl Iterator<Item = Version<'b>> + use<'b> {
+    let undone = undoes.then(|| manner.undone.undo(&block.text)).flatten();
+    let starts = [as_written.then_some(None), undone.map(Some)];
+    let joined = starts.map(|start| {
+        let folded = Pieces::then(start?, &block.text, |text| folds.then(|| folded(text))?);
+        let whole = Pieces::then(folded, &block.text, |text| {
+            join(text, manner.is_shell, &manner.lists)
+        });
+        Some(Version { block, whole })
+    });
+    joined.into_iter().flatten()
 }
 
 /// What a text says with its pieces put together, as it is given; with what its names were given put in;
@@ -148,7 +179,9 @@ fn added_blocks(hunk: &Hunk<'_>) -> Vec<Block> {
             next = None;
             continue;
         }
-        match blocks.last_mut().filter(|_| next == Some(line.new_number)) {
+        let fits = |block: &&mut Block| block.text.len() + line.text.len() < MOST;
+        let last = blocks.last_mut().filter(|_| next == Some(line.new_number));
+        match last.filter(fits) {
             Some(block) => {
                 block.text.extend_from_slice(line.text);
                 block.text.push(b'\n');
@@ -386,98 +419,4 @@ fn within_word(text: &[u8], at: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn joined(text: &str, is_shell: bool) -> String {
-        let lists = match is_shell {
-            true => Vec::new(),
-            false => joined_names(text.as_bytes()),
-        };
-        let joined = join(text.as_bytes(), is_shell, &lists);
-        joined.map_or_else(String::new, |one| String::from_utf8(one.text).unwrap())
-    }
-
-    #[test]
-    fn pieces_are_put_together() {
-        for (text, whole) in [
-            (r#"run("cu" + "rl x")"#, r#"run("curl x")"#),
-            ("a = 'fsock' . 'open'", "a = 'fsockopen'"),
-            (
-                "x = (\n    \"ghp_\"\n    \"abc\"\n)",
-                "x = (\n    \"ghp_abc\"\n)",
-            ),
-            ("f(\"a=\"\n  + \"b\")", "f(\"a=b\")"),
-            ("x = \"ghp_\" \\\n    \"abc\"", "x = \"ghp_abc\""),
-            (
-                r#"load(["ht", "tps"].join(""))"#,
-                r#"load(["https"].join(""))"#,
-            ),
-            (r#"["g", "i", "t"].concat()"#, r#"["git"].concat()"#),
-            (r#"string.Concat("cur", "l")"#, r#"string.Concat("curl")"#),
-            ("{'c', 'u', 'r', 'l'}", "{'curl'}"),
-            ("'c', 'u', 'r',\n 'l', 'x'", "'curlx'"),
-            (r#"print("a" f"b")"#, r#"print("ab")"#),
-            (
-                "P = (\"gh\", 'p_')\nt = \"\".join(P)",
-                "P = (\"ghp_')\nt = \"\".join(P)",
-            ),
-            (
-                "p := []string{\"cu\", \"rl\"}\nr(strings.Join(p, \"\"))",
-                "p := []string{\"curl\"}\nr(strings.Join(p, \"\"))",
-            ),
-            (
-                "$p = ['cu', 'rl'];\nr(implode('', $p));",
-                "$p = ['curl'];\nr(implode('', $p));",
-            ),
-            (
-                "val p = listOf(\"cu\", \"rl\")\nr(p.joinToString(\"\"))",
-                "val p = listOf(\"curl\")\nr(p.joinToString(\"\"))",
-            ),
-            (
-                r#"k = ["sk", "ant", "x"].join("-")"#,
-                r#"k = ["sk-ant-x"].join("-")"#,
-            ),
-            (r#"h = "-".join(["a", "b"])"#, r#"h = "-".join(["a-b"])"#),
-            ("h = implode('/', ['a', 'b'])", "h = implode('/', ['a/b'])"),
-            (
-                "const p = ['npm', 'x' + 'y'];\nr(p.join('_') + q)",
-                "const p = ['npm_xy'];\nr(p.join('_') + q)",
-            ),
-            (
-                "p := []string{\"a\", \"b\"}\nr(strings.Join(p, \"-\"))",
-                "p := []string{\"a-b\"}\nr(strings.Join(p, \"-\"))",
-            ),
-            (
-                "P = ('a', 'b')\nt = '-'.join(P)",
-                "P = ('a-b')\nt = '-'.join(P)",
-            ),
-            (
-                "const p = ['cu', 'rl'];\nr(p.join(''))",
-                "const p = ['curl'];\nr(p.join(''))",
-            ),
-        ] {
-            assert_eq!(joined(text, false), whole, "{text}");
-        }
-        for text in [
-            "f(\"a\", \"b\")",
-            "x = 'it''s'",
-            "[\"a\", \"b\"]",
-            "\"one\"",
-            "a['b'] + c",
-            "P = (\"gh\", 'p_')\nt = \",\".join(P)",
-            "P = (\"gh\", 'p_')\nt = \"\".join(Q)",
-            "p := []string{\"cu\", \"rl\"}\nr(strings.Join(p, \",\"))",
-            "$p = ['cu', 'rl'];\nr(implode(', ', $p));",
-        ] {
-            assert_eq!(joined(text, false), "", "{text}");
-        }
-    }
-
-    #[test]
-    fn quotes_within_a_word_of_a_shell_are_no_border() {
-        assert_eq!(joined("w'g'et -q x", true), "wget -q x");
-        assert_eq!(joined("so\"ca\"t - y", true), "socat - y");
-        assert_eq!(joined("echo \"a b\" 'c'", true), "");
-    }
-}
+mod tests;

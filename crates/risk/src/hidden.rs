@@ -10,6 +10,7 @@ use baton_patch::{LineKind, Section};
 use crate::hit::Hit;
 use crate::input::ScanFile;
 use crate::language::Languages;
+use crate::language::encoding::odd_encoding;
 use crate::rule::secret::entropy;
 
 /// A run of blanks this long inside a line puts the rest out of sight; no layout needs it.
@@ -66,6 +67,13 @@ pub(crate) fn scan(file: &ScanFile<'_>, languages: Languages, hits: &mut Vec<Hit
     if file.binary().is_some_and(is_text_with_nul) {
         let message = "NUL bytes in a text make git call it binary, so that nobody sees the change";
         hits.push(Hit::in_file("NUL_IN_TEXT", file, message));
+    }
+    if file.section.insertions > 0
+        && let Some((number, name)) = odd_encoding(file, languages)
+    {
+        let message =
+            format!("the file declares the encoding {name}, in which a comment may be code");
+        hits.push(Hit::in_file("SOURCE_ENCODING", file, message).at(number));
     }
     if let Some(number) = mixed_line_end(file.section) {
         let message = "the change mixes lines that end with CR LF and lines that end with LF";

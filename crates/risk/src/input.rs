@@ -117,9 +117,24 @@ impl ScanFile<'_> {
             None => by_name,
         };
         let is_program = || self.section.new_mode == Some(Mode::Executable);
+        if found.is_any(&["go"]) && self.holds_cgo() {
+            return found.and(Languages::cgo());
+        }
         match found.is_none() && is_program() {
             true => Languages::shell(),
             false => found,
+        }
+    }
+
+    /// Whether a file of Go holds C, as far as it is in sight.
+    fn holds_cgo(&self) -> bool {
+        let hunks = self.section.hunks().iter();
+        match self.new.as_deref() {
+            Some(whole) => imports_c(whole.split(|byte| *byte == b'\n')),
+            None => hunks.into_iter().any(|hunk| {
+                let lines = hunk.lines().filter(|line| line.kind != LineKind::Removed);
+                imports_c(lines.map(|line| line.text))
+            }),
         }
     }
 
@@ -154,6 +169,25 @@ fn file<'p>(section: &'p Section<'p>) -> ScanFile<'p> {
     }
 }
 
+/// Whether one of these lines of Go is `import "C"`, or a part of an import that is.
+fn imports_c<'t>(mut lines: impl Iterator<Item = &'t [u8]>) -> bool {
+    lines.any(|line| {
+        let Some(at) = memchr::memmem::find(line, b"\"C\"") else {
+            return false;
+        };
+        let (head, rest) = line.split_at(at);
+        let (head, rest) = (head.trim_ascii(), rest.get(3..).unwrap_or_default());
+        let before = head.strip_suffix(b"(").unwrap_or(head).trim_ascii_end();
+        let is_import = before.ends_with(b"import") || head.ends_with(b"*/");
+        let is_part = head.is_empty() || head.ends_with(b";");
+        let ends = matches!(
+            rest.trim_ascii_start().first(),
+            None | Some(b';' | b')' | b'/')
+        );
+        ends && (is_import || is_part)
+    })
+}
+
 /// How many lines a file has; a last one without a line feed counts.
 fn lines(content: &[u8]) -> u64 {
     let ends = content.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -173,5 +207,34 @@ pub(crate) fn shown(path: &[u8]) -> String {
     match std::str::from_utf8(path) {
         Ok(text) if is_plain || !hides() => text.to_owned(),
         _ => quote(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::{changed, scanned};
+
+    #[test]
+    fn c_in_the_comment_before_its_import_is_code() {
+        let reaches = |lines: &[&str]| {
+            let report = scanned(&changed("src/a.go", &["x"], lines), None);
+            report.flags.external_io_attempt
+        };
+        let slashed = ["package m", "// int g(){ return socket(AF_INET, 1, 0);}"];
+        let block = ["package m", "/*", " #include <zmq.h>", "*/"];
+        for import in [
+            "import \"C\"",
+            "import (\"fmt\"; \"C\")",
+            "\t\"C\" // for g",
+            "import(\"C\")",
+        ] {
+            assert!(reaches(&[&slashed[..], &[import]].concat()), "{import}");
+            assert!(reaches(&[&block[..], &[import]].concat()), "{import}");
+        }
+        for other in ["import \"c\"", "x := f(\"C\")", "\t\"C\",", "case \"C\":"] {
+            assert!(!reaches(&[&slashed[..], &[other]].concat()), "{other}");
+            assert!(!reaches(&[&block[..], &[other]].concat()), "{other}");
+        }
+        assert!(!reaches(&["package m", "// int f(int a);", "import \"C\""]));
     }
 }

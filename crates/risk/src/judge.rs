@@ -29,6 +29,7 @@ use crate::judge::text::ChangedText;
 use crate::keyword::{AROUND, Table};
 use crate::language::Languages;
 use crate::language::comment::{Comments, comment_in, word_of};
+use crate::language::encoding::odd_encoding;
 use crate::loose::in_loose_text;
 use crate::places::named::Named;
 use crate::rule::rule_set::RuleSet;
@@ -44,6 +45,8 @@ pub(crate) struct Judge<'j, 'p> {
     pub(crate) book: &'j RuleBook<'p>,
     pub(crate) file: &'j ScanFile<'j>,
     pub(crate) languages: Languages,
+    /// The languages whose comments are left out; none where a declared encoding may make code of them.
+    commented: Languages,
     table: Rc<Table>,
     pub(crate) hits: Vec<Hit>,
     /// How many real matches each rule has, and how many that are let off.
@@ -66,10 +69,16 @@ impl<'j, 'p> Judge<'j, 'p> {
     ) -> Result<Self, Problem> {
         let languages = file.languages(named.languages);
         let path = file.section.path();
+        let decodes = odd_encoding(file, languages).is_some();
         Ok(Self {
             book,
             file,
             languages,
+            commented: if decodes {
+                Languages::default()
+            } else {
+                languages
+            },
             table: named.table(book, path, languages)?,
             hits: Vec::new(),
             counted: Vec::new(),
@@ -88,7 +97,8 @@ impl<'j, 'p> Judge<'j, 'p> {
             return self.binary(binary);
         }
         let mut losing = Vec::new();
-        let manner = Manner::of(self.file.section.hunks(), self.languages);
+        let decodes = self.commented != self.languages;
+        let manner = Manner::of(self.file.section.hunks(), self.languages, decodes);
         for hunk in self.file.section.hunks() {
             let called = Called::of(self.book, &self.table, hunk);
             for (number, start) in &called.lines {
@@ -220,7 +230,7 @@ impl<'j, 'p> Judge<'j, 'p> {
     /// file; then whatever depends on it is code.
     fn comment_in(&self, line: &[u8], hunk: &Hunk<'_>, start: usize) -> Range<usize> {
         let is_known = Cell::new(true);
-        let comment = comment_in(line, self.languages, || {
+        let comment = comment_in(line, self.commented, || {
             let looks = self.looks.get();
             self.looks.set(looks + 1);
             is_known.set(looks < MOST_LOOKS);
@@ -263,7 +273,7 @@ impl<'j, 'p> Judge<'j, 'p> {
         // Many places may stand in one long line, which is judged once.
         let mut judged: Option<(RangeInclusive<usize>, Spared)> = None;
         let is_wanted = |place: &Range<usize>| text.touches_change(place);
-        let mut comments = Comments::of(text.bytes(), self.languages);
+        let mut comments = Comments::of(text.bytes(), self.commented);
         rule.each(text.bytes(), window, is_wanted, |found| {
             let lines = text.lines_of(found.range.clone());
             if !rule.reads_comments() && comments.hold(found.range.start) {

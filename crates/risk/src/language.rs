@@ -2,10 +2,11 @@
 
 pub(crate) mod comment;
 pub(crate) mod commented;
+pub(crate) mod encoding;
 pub(crate) mod flowed;
 mod program;
 
-use crate::language::program::{is_likely_script, made_from};
+use crate::language::program::{interpreters, is_likely_script, made_from};
 
 /// One language: its name, file endings, whole file names, and interpreters of a first `#!` line.
 struct Language {
@@ -30,14 +31,17 @@ const fn language(
 }
 
 /// Everything in lower case. A file may be of several languages, as a `.h` is.
-const LANGUAGES: [Language; 52] = [
+const LANGUAGES: [Language; 53] = [
     language(
         "python",
         &[
             "py", "pyw", "pyi", "pyx", "pxd", "pxi", "py3", "rpy", "wsgi", "sage", "ipynb",
         ],
         &["sconstruct", "sconscript", "wscript"],
-        &["python", "python2", "python3", "pypy3"],
+        &[
+            "python", "pypy", "ipython", "graalpy", "uv", "uvx", "pipx", "hatch", "pdm", "rye",
+            "poetry", "pipenv",
+        ],
     ),
     language(
         "javascript",
@@ -46,19 +50,26 @@ const LANGUAGES: [Language; 52] = [
             "astro",
         ],
         &["jakefile"],
-        &["node", "deno", "bun"],
+        &["node", "nodejs", "deno", "bun", "bunx", "zx", "qjs"],
     ),
     language(
         "typescript",
         &["ts", "tsx", "mts", "cts", "vue", "svelte", "astro"],
         &[],
-        &["ts-node", "tsx"],
+        &["ts-node", "tsx", "deno", "bun"],
     ),
-    language("go", &["go"], &[], &[]),
-    language("rust", &["rs"], &[], &[]),
-    language("java", &["java"], &[], &[]),
-    language("kotlin", &["kt", "kts"], &[], &[]),
-    language("scala", &["scala", "sc"], &[], &[]),
+    language("go", &["go"], &[], &["go", "gorun"]),
+    // C that stands in a comment of Go: told by what the file holds.
+    language("cgo", &[], &[], &[]),
+    language("rust", &["rs"], &[], &["rust-script", "cargo"]),
+    language("java", &["java"], &[], &["java", "jbang"]),
+    language("kotlin", &["kt", "kts"], &[], &["kotlin", "kscript"]),
+    language(
+        "scala",
+        &["scala", "sc"],
+        &[],
+        &["scala", "scala-cli", "amm"],
+    ),
     language(
         "groovy",
         &["groovy", "gradle", "gvy", "jenkinsfile"],
@@ -86,7 +97,7 @@ const LANGUAGES: [Language; 52] = [
             "puppetfile",
             "appraisals",
         ],
-        &["ruby"],
+        &["ruby", "jruby", "truffleruby", "mruby"],
     ),
     language(
         "php",
@@ -94,20 +105,23 @@ const LANGUAGES: [Language; 52] = [
             "php", "php3", "php4", "php5", "php7", "php8", "phtml", "phar", "module", "inc",
         ],
         &[],
-        &["php"],
+        &["php", "php-cgi"],
     ),
     language("c", &["c", "h"], &[], &[]),
     language(
         "cpp",
-        &["cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "h"],
+        &[
+            "cc", "cpp", "cxx", "c++", "hh", "hpp", "hxx", "h++", "h", "inl", "tpp", "tcc", "ipp",
+            "txx", "ixx", "cppm", "cxxm", "ccm", "mpp", "cu", "cuh", "hip",
+        ],
         &[],
         &[],
     ),
     language("objc", &["m", "mm"], &[], &[]),
-    language("csharp", &["cs", "csx"], &[], &[]),
-    language("fsharp", &["fs", "fsx"], &[], &[]),
+    language("csharp", &["cs", "csx"], &[], &["dotnet", "dotnet-script"]),
+    language("fsharp", &["fs", "fsx"], &[], &["dotnet", "fsharpi"]),
     language("vb", &["vb"], &[], &[]),
-    language("swift", &["swift"], &[], &[]),
+    language("swift", &["swift"], &[], &["swift"]),
     language(
         "perl",
         &["pl", "plx", "pm", "t", "cgi", "psgi"],
@@ -170,9 +184,9 @@ const LANGUAGES: [Language; 52] = [
     ),
     language(
         "make",
-        &["mk", "mak"],
-        &["makefile", "gnumakefile"],
-        &["make"],
+        &["mk", "mak", "make"],
+        &["makefile", "gnumakefile", "bsdmakefile", "kbuild"],
+        &["make", "gmake", "bmake"],
     ),
     language("just", &["just"], &["justfile", ".justfile"], &["just"]),
     language("cmake", &["cmake"], &["cmakelists.txt"], &[]),
@@ -245,9 +259,9 @@ impl Languages {
     /// none and stands where programs do counts as a shell script.
     pub(crate) fn of(path: &[u8], first_line: Option<&[u8]>) -> Self {
         let lower = path.to_ascii_lowercase();
-        let mut found = Self::by_name(&lower, first_line.and_then(interpreter));
+        let mut found = Self::by_name(&lower, &first_line.map_or_else(Vec::new, interpreters));
         if let Some(made) = made_from(&lower) {
-            found = found.and(Self::by_name(made, None));
+            found = found.and(Self::by_name(made, &[]));
         }
         match found.is_none() && is_likely_script(path) {
             true => Self::shell(),
@@ -255,7 +269,7 @@ impl Languages {
         }
     }
 
-    fn by_name(path: &[u8], interpreter: Option<&[u8]>) -> Self {
+    fn by_name(path: &[u8], interpreters: &[Vec<u8>]) -> Self {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
         let mut ending = name.rsplitn(2, |byte| *byte == b'.');
         let ending = ending.next().filter(|_| ending.next().is_some());
@@ -263,7 +277,9 @@ impl Languages {
         for (at, one) in LANGUAGES.iter().enumerate() {
             let is_it = ending.is_some_and(|ending| holds(one.endings, ending))
                 || holds(one.names, name)
-                || interpreter.is_some_and(|program| holds(one.interpreters, program));
+                || interpreters
+                    .iter()
+                    .any(|program| holds(one.interpreters, program));
             if is_it || has_special_name(one.name, path, name) {
                 found.0 |= 1 << at;
             }
@@ -274,6 +290,11 @@ impl Languages {
     /// What a file that may be run and tells no language is read as.
     pub(crate) fn shell() -> Self {
         Self::named("shell").unwrap_or_default()
+    }
+
+    /// What a file of Go is read as besides where it holds C.
+    pub(crate) fn cgo() -> Self {
+        Self::named("cgo").unwrap_or_default()
     }
 
     /// Whether no language is known.
@@ -327,7 +348,7 @@ fn has_special_name(language: &str, path: &[u8], name: &[u8]) -> bool {
     match language {
         "dockerfile" => name.starts_with(b"dockerfile.") || name.starts_with(b"containerfile."),
         "env" => name.starts_with(b".env"),
-        "make" => path == b"debian/rules" || path.ends_with(b"/debian/rules"),
+        "make" => is_part_of_a_makefile(name) || lies_in("debian/rules") && name == b"rules",
         "workflow" => {
             name.starts_with(b"azure-pipelines")
                 || (is_yaml()
@@ -347,23 +368,13 @@ fn has_special_name(language: &str, path: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// The program that a `#!` line names, without its folder and what `env` adds.
-fn interpreter(line: &[u8]) -> Option<&[u8]> {
-    let words = line.strip_prefix(b"#!")?;
-    let mut words = words
-        .split(|byte| byte.is_ascii_whitespace())
-        .filter(|word| !word.is_empty());
-    let base = |word: &'_ [u8]| -> usize {
-        let slash = word.iter().rposition(|byte| *byte == b'/');
-        slash.map_or(0, |at| at + 1)
-    };
-    let first = words.next()?;
-    let first = first.get(base(first)..)?;
-    if first != b"env" {
-        return Some(first);
-    }
-    let program = words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))?;
-    program.get(base(program)..)
+/// `Makefile.inc`, `Makefile.common`, but no document about one.
+fn is_part_of_a_makefile(name: &[u8]) -> bool {
+    let rest = name.strip_prefix(b"gnu").unwrap_or(name);
+    let rest = rest.strip_prefix(b"makefile");
+    let rest = rest.filter(|rest| matches!(rest.first(), Some(b'.' | b'-' | b'_')));
+    let texts: [&[u8]; 6] = [b".md", b".rst", b".txt", b".adoc", b".html", b".py"];
+    rest.is_some_and(|rest| !texts.iter().any(|text| rest.ends_with(text)))
 }
 
 #[cfg(test)]
@@ -405,6 +416,14 @@ mod tests {
             ("x.hta", "", &["batch"]),
             ("x.foo", "#!/usr/bin/gawk -f", &["shell"]),
             ("rs", "", &[]),
+            ("src/x.inl", "", &["cpp"]),
+            ("src/k.CUH", "", &["cpp"]),
+            ("sub/Makefile.inc", "", &["php", "make"]),
+            ("Makefile.common", "", &["make"]),
+            ("GNUmakefile.am", "", &["make"]),
+            ("Makefile.md", "", &["markdown"]),
+            ("makefiles.go", "", &["go"]),
+            ("common.make", "", &["make"]),
         ] {
             assert_eq!(names(path, first_line), expected, "{path} {first_line}");
         }

@@ -26,7 +26,7 @@ fn aws_key() -> String {
     format!("AKIA{}", "QYLPMN5HFIQR7XYA")
 }
 
-fn added(path: &str, lines: &[&str]) -> String {
+pub(crate) fn added(path: &str, lines: &[&str]) -> String {
     let body: String = lines.iter().map(|line| format!("+{line}\n")).collect();
     format!(
         "diff --git a/{path} b/{path}\nnew file mode 100644\nindex 0000000000000000000000000000000000000000..1111111111111111111111111111111111111111\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{} @@\n{body}",

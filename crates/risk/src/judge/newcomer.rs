@@ -47,7 +47,7 @@ impl Judge<'_, '_> {
         !name.is_empty()
             && removed.any(|(_, line)| {
                 // What a comment names was never brought in.
-                let comment = comment_in(line, self.languages, || Cow::Borrowed(&[]));
+                let comment = comment_in(line, self.commented, || Cow::Borrowed(&[]));
                 let mut places = memchr::memmem::find_iter(line, name);
                 places.any(|at| stands_alone(line, at) && !comment.contains(&at) && !is_noted(line))
             })

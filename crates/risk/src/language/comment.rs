@@ -93,9 +93,11 @@ struct Marks {
 impl Marks {
     /// Of any of these languages.
     fn of(languages: Languages) -> Self {
+        // The comment before `import "C"` is C that is compiled; which one that is no line tells.
+        let is_compiled = languages.is_any(&["cgo"]) && languages.is_any(&["go"]);
         Self {
             hash: languages.is_any(&HASH),
-            slashes: languages.is_any(&SLASHES),
+            slashes: languages.is_any(&SLASHES) && !is_compiled,
             stars: languages.is_any(&STARS),
             blocks: languages.is_only(&["c", "cpp", "objc"]),
             dashes: languages.is_any(&["lua", "sql", "haskell"]),

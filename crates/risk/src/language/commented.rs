@@ -10,7 +10,7 @@ use crate::language::Languages;
 use crate::language::comment::{SLASHES, comment_in};
 
 /// What begins a comment over several lines, what ends it, and the languages that have it.
-const BLOCKS: [(&str, &str, &[&str]); 13] = [
+pub(crate) const BLOCKS: [(&str, &str, &[&str]); 13] = [
     ("/*", "*/", &SLASHES),
     ("/*", "*/", &["hcl", "sql"]),
     ("#if 0", "#endif", &["c", "cpp", "objc"]),
