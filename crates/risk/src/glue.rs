@@ -30,6 +30,8 @@ const LETTERS: usize = 4;
 const MOST_LISTS: usize = 64;
 /// Added lines are put together so far at a time, in bytes; a single line that is longer is not read so.
 const MOST: usize = 64 << 10;
+/// So much of what stands above is put together with them again, in bytes: pieces may stand on both sides.
+const AGAIN: usize = 4 << 10;
 /// Added lines that say something else once their pieces are put together.
 #[derive(Debug)]
 pub(crate) struct Joined {
@@ -43,6 +45,22 @@ pub(crate) struct Joined {
 struct Block {
     text: Vec<u8>,
     line: usize,
+}
+
+impl Block {
+    fn push(&mut self, line: &[u8]) {
+        self.text.extend_from_slice(line);
+        self.text.push(b'\n');
+    }
+
+    /// Its last lines that are no longer than this together.
+    fn last_lines(&self, most: usize) -> &[u8] {
+        let start = self.text.len().saturating_sub(most);
+        let cut = self.text.get(start..).unwrap_or_default();
+        let whole = memchr::memchr(b'\n', cut).filter(|_| start > 0);
+        let whole = whole.map_or(0, |end| end + 1);
+        cut.get(whole..).unwrap_or_default()
+    }
 }
 
 /// How the program that a change is part of puts texts together: what one hunk does to them may stand in
@@ -181,15 +199,18 @@ fn added_blocks(hunk: &Hunk<'_>) -> Vec<Block> {
         }
         let fits = |block: &&mut Block| block.text.len() + line.text.len() < MOST;
         let last = blocks.last_mut().filter(|_| next == Some(line.new_number));
-        match last.filter(fits) {
-            Some(block) => {
-                block.text.extend_from_slice(line.text);
-                block.text.push(b'\n');
+        match last {
+            Some(block) if fits(&block) => block.push(line.text),
+            last => {
+                let room = AGAIN.min(MOST.saturating_sub(line.text.len() + 1));
+                let above = last.map_or(&b""[..], |block| block.last_lines(room));
+                let mut block = Block {
+                    text: above.to_vec(),
+                    line: line.new_number - memchr::memchr_iter(b'\n', above).count(),
+                };
+                block.push(line.text);
+                blocks.push(block);
             }
-            None => blocks.push(Block {
-                text: [line.text, b"\n"].concat(),
-                line: line.new_number,
-            }),
         }
         next = Some(line.new_number + 1);
     }

@@ -93,3 +93,29 @@ fn quotes_within_a_word_of_a_shell_are_no_border() {
     assert_eq!(joined("so\"ca\"t - y", true), "socat - y");
     assert_eq!(joined("echo \"a b\" 'c'", true), "");
 }
+
+#[test]
+fn pieces_on_both_sides_of_a_border_are_put_together() {
+    let filler = "# says nothing\n";
+    let count = MOST / filler.len() + 2;
+    let zeros = "0".repeat(40);
+    for pad in 0..40 {
+        let pad = "#".repeat(pad + 1);
+        let text = format!("{}{pad}\ncu\\\nrl -s x\n", filler.repeat(count - 3));
+        let lines: String = text.lines().map(|line| format!("+{line}\n")).collect();
+        let patch = format!(
+            "diff --git a/a.sh b/a.sh\nnew file mode 100644\nindex {zeros}..{}\n--- /dev/null\n+++ b/a.sh\n@@ -0,0 +1,{count} @@\n{lines}",
+            "1".repeat(40),
+        );
+        let patch = baton_patch::parse(patch.as_bytes(), &baton_patch::Limits::default()).unwrap();
+        let hunks = patch.sections[0].hunks();
+        let manner = Manner::of(hunks, Languages::of(b"a.sh", None), false);
+        let joined = super::joined(&hunks[0], &manner);
+        let found = joined.iter().find_map(|one| {
+            let at = memchr::memmem::find(&one.pieces.text, b"curl -s")?;
+            let above = one.pieces.text.get(..at)?;
+            Some(one.line + memchr::memchr_iter(b'\n', above).count())
+        });
+        assert_eq!(found, Some(count - 1), "{}", pad.len());
+    }
+}
