@@ -64,44 +64,21 @@ pub(crate) fn ask(
     checkout: Option<&Path>,
     book: &RuleBook<'_>,
 ) -> Result<(), Problem> {
-    let (entries, obeyed) = at_one_time(
-        || store.entries(base_tree),
+    let (base, obeyed) = at_one_time(
+        || Base::read(input, store, base_tree, book),
         || obeyed::in_checkout(checkout),
     )?;
-    let mut trusted = trusted_entries(&entries, book);
-    let links = entries.iter().filter(|entry| entry.is_link());
-    let links: Vec<TreeEntry> = links.take(MOST_LINKS).cloned().collect();
-    let changed: Vec<Oid> = wanted_ids(input).collect();
-    let with = |entries: &[TreeEntry]| -> Vec<Oid> {
-        let others = entries.iter().chain(&links).map(|entry| entry.id.clone());
-        let mut all: Vec<_> = changed.iter().cloned().chain(others).collect();
-        all.sort();
-        all.dedup();
-        all
-    };
-    let asked = with(&trusted);
-    let sizes = asked.iter().cloned().zip(store.blob_sizes(&asked)?);
-    let sizes = sizes.filter_map(|(id, size)| Some((id, size?)));
-    let sizes: HashMap<Oid, u64> = sizes.collect();
-    let is_small = |id: &Oid| {
-        sizes
-            .get(id)
-            .is_some_and(|size| *size <= MOST_OF_A_TRUSTED_FILE)
-    };
-    trusted.retain(|entry| is_small(&entry.id));
-    let wanted = with(&trusted);
-    let blobs = read(store, &wanted, &sizes)?;
-    fill(input, &sizes, &blobs);
-    find_origins(input, &entries);
-    find_near(input, &entries, store, book)?;
-    let content = |entry: &TreeEntry| Some((entry.path.clone(), blobs.get(&entry.id)?.clone()));
-    let trusted = trusted.iter().filter_map(content);
+    fill(input, &base.sizes, &base.blobs);
+    let entries = &base.entries;
+    find_origins(input, entries);
+    find_near(input, entries, store, book)?;
+    let trusted = base.contents(&base.trusted);
     let trusted = trusted.map(|(path, text)| Trusted::of(&path, &text));
     let mut trusted: Vec<Trusted> = trusted.collect();
-    let by_target = Links::of(links.iter().filter_map(content));
-    trusted.extend(behind_links(&entries, &by_target, store, book)?);
+    let by_target = Links::of(base.contents(&base.links));
+    trusted.extend(behind_links(entries, &by_target, store, book)?);
     trusted.extend(obeyed);
-    let trusted = with_scripts(&entries, &by_target, trusted, store)?;
+    let trusted = with_scripts(entries, &by_target, trusted, store)?;
     let surroundings = Surroundings {
         trusted,
         aliases: aliases(input, &by_target, book),
@@ -109,10 +86,62 @@ pub(crate) fn ask(
         links: checkout
             .map(|root| on_the_way(input, root))
             .unwrap_or_default(),
-        paths: entries.into_iter().map(|entry| entry.path).collect(),
+        paths: base.entries.into_iter().map(|entry| entry.path).collect(),
     };
     input.surroundings = Some(surroundings);
     Ok(())
+}
+
+/// What a scan wants of the base, read in one go.
+struct Base {
+    entries: Vec<TreeEntry>,
+    links: Vec<TreeEntry>,
+    /// The files of protected zones that are not too large to be read.
+    trusted: Vec<TreeEntry>,
+    sizes: HashMap<Oid, u64>,
+    /// The content of links, trusted and changed files.
+    blobs: HashMap<Oid, Vec<u8>>,
+}
+
+impl Base {
+    fn read(
+        input: &ScanInput<'_>,
+        store: &ObjectStore,
+        tree: &Oid,
+        book: &RuleBook<'_>,
+    ) -> Result<Self, Problem> {
+        let entries = store.entries(tree)?;
+        let mut trusted = trusted_entries(&entries, book);
+        let links = entries.iter().filter(|entry| entry.is_link());
+        let links: Vec<TreeEntry> = links.take(MOST_LINKS).cloned().collect();
+        let with = |trusted: &[TreeEntry]| -> Vec<Oid> {
+            let others = trusted.iter().chain(&links).map(|entry| entry.id.clone());
+            let mut all: Vec<_> = wanted_ids(input).chain(others).collect();
+            all.sort();
+            all.dedup();
+            all
+        };
+        let asked = with(&trusted);
+        let sizes = asked.iter().cloned().zip(store.blob_sizes(&asked)?);
+        let sizes: HashMap<Oid, u64> = sizes.filter_map(|(id, size)| Some((id, size?))).collect();
+        let size = |entry: &TreeEntry| sizes.get(&entry.id);
+        trusted.retain(|entry| size(entry).is_some_and(|size| *size <= MOST_OF_A_TRUSTED_FILE));
+        let blobs = read(store, &with(&trusted), &sizes)?;
+        Ok(Self {
+            entries,
+            links,
+            trusted,
+            sizes,
+            blobs,
+        })
+    }
+
+    /// The names and contents of some of its entries.
+    fn contents(&self, entries: &[TreeEntry]) -> impl Iterator<Item = Named> {
+        let content = |entry: &TreeEntry| self.blobs.get(&entry.id).cloned();
+        let named = entries.iter();
+        named.filter_map(move |entry| Some((entry.path.clone(), content(entry)?)))
+    }
 }
 
 /// Puts in what the repository holds of each file.

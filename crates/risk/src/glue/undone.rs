@@ -1,11 +1,13 @@
 //! What the language itself undoes before anything runs: characters that are written by their numbers, words
-//! that go on in the next line, comments within a call. The rules read what is left then.
+//! that go on in the next line, comments within a call, names whose parts stand apart. The rules read what is left then.
 
+mod chained;
 mod continued;
 mod escaped;
 mod parted;
 
 use crate::glue::edited::Pieces;
+use crate::glue::undone::chained::Chained;
 use crate::glue::undone::continued::Continued;
 use crate::glue::undone::escaped::Escaped;
 use crate::glue::undone::parted::Parted;
@@ -19,6 +21,7 @@ pub(crate) struct Undone {
     escaped: Escaped,
     continued: Continued,
     parted: Parted,
+    chained: Chained,
     is_read: bool,
 }
 
@@ -29,13 +32,15 @@ impl Undone {
             escaped: Escaped::of(languages, decodes),
             continued: Continued::of(languages),
             parted: Parted::of(languages),
+            chained: Chained::of(languages),
             is_read: !languages.is_only(&NOT_READ),
         }
     }
 
     /// Whether the lines of a hunk could hold such a form; most do not, and are not copied.
     pub(crate) fn may(&self, raw: &[u8]) -> bool {
-        self.is_read && (self.is_behind_a_backslash(raw) || self.parted.may(raw))
+        self.is_read
+            && (self.is_behind_a_backslash(raw) || self.parted.may(raw) || self.chained.may(raw))
     }
 
     fn is_behind_a_backslash(&self, raw: &[u8]) -> bool {
@@ -59,6 +64,7 @@ impl Undone {
         let pieces = Pieces::then(None, text, |text| first?.undo(text));
         let pieces = Pieces::then(pieces, text, |text| self.continued.undo(text));
         let pieces = Pieces::then(pieces, text, |text| self.parted.undo(text));
+        let pieces = Pieces::then(pieces, text, |text| self.chained.undo(text));
         Pieces::then(pieces, text, |text| self.escaped.undo(text))
     }
 }

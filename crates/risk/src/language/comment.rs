@@ -17,7 +17,7 @@ const ENDS: [&[u8]; 13] = [
 const LINES_ABOVE: usize = 400;
 
 /// Languages whose comments begin with `#`.
-const HASH: [&str; 20] = [
+pub(crate) const HASH: [&str; 20] = [
     "python",
     "ruby",
     "perl",
