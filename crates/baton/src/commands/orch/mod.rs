@@ -1,6 +1,7 @@
 //! `baton orch`: the queue as rows of a table, and `QUEUE.md`. Every verb goes the way that the other
 //! commands go; the table is a view, and the folders stay the queue.
 
+mod hidden;
 mod import;
 mod reading;
 mod render;

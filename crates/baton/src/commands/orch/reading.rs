@@ -1,10 +1,13 @@
 //! `QUEUE.md` read: every row of it, or nothing. What stands there is anybody's text.
 
+use std::collections::BTreeSet;
+
 use baton_core::problem::Problem;
 use baton_core::task::{Priority, TaskId};
 use baton_core::terminal;
 use clap::ValueEnum as _;
 
+use super::hidden::Hidden;
 use super::table::{COLUMNS, MOST_ROWS, QueueStatus, Row, cell, from_kst};
 
 /// Reads the rows of a file, every one of them, or nothing: what stands under the columns and holds a bar is
@@ -26,11 +29,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Row>, Problem> {
     while let Some((line, at)) = lines.next() {
         let below = lines.peek().map(|(below, _)| *below).unwrap_or_default();
         // What nobody sees as a table holds no tasks.
-        let line = if hidden.hides(line, at) { "" } else { line };
-        let taken = reading.line(line, below);
+        let is_hidden = hidden.hides(line, at);
+        let is_hidden = is_hidden.map_err(|why| wrong(Some(at), why))?;
+        let taken = reading.line(if is_hidden { "" } else { line }, below);
         taken.map_err(|why| wrong(Some(at), why))?;
     }
-    if let Some((at, what)) = hidden.open {
+    if let Some((at, what)) = hidden.unclosed() {
         return Err(wrong(
             Some(at),
             format!("{what} that begins here has no end"),
@@ -52,67 +56,6 @@ fn lone_return(text: &str) -> Option<usize> {
     Some(1 + before.matches('\n').count())
 }
 
-/// What is not shown as it stands: a comment, and a block of code.
-#[derive(Default)]
-struct Hidden {
-    /// Where what is open began, and what it is.
-    open: Option<(usize, &'static str)>,
-    /// What ends a block of code.
-    fence: String,
-}
-
-impl Hidden {
-    const COMMENT: &str = "a comment";
-    const CODE: &str = "a block of code";
-
-    /// Whether a line belongs to what is hidden.
-    fn hides(&mut self, line: &str, at: usize) -> bool {
-        let text = line.trim();
-        match self.open {
-            Some((_, Self::COMMENT)) => {
-                if line.contains("-->") {
-                    self.open = None;
-                }
-                true
-            }
-            Some(_) => {
-                let fence = self.fence.chars().next().unwrap_or_default();
-                if text.starts_with(&self.fence) && text.chars().all(|c| c == fence) {
-                    self.open = None;
-                }
-                true
-            }
-            None => self.begins(text, at),
-        }
-    }
-
-    fn begins(&mut self, text: &str, at: usize) -> bool {
-        if let Some(fence) = fence(text) {
-            self.fence = fence.to_owned();
-            self.open = Some((at, Self::CODE));
-            return true;
-        }
-        // In a row it is a part of a cell.
-        let Some(begin) = text.rfind("<!--").filter(|_| !text.starts_with('|')) else {
-            return false;
-        };
-        if text.rfind("-->").is_none_or(|end| end < begin) {
-            self.open = Some((at, Self::COMMENT));
-            return true;
-        }
-        text.starts_with("<!--")
-    }
-}
-
-/// The marks that begin a block of code, and that end it.
-fn fence(text: &str) -> Option<&str> {
-    let mark = text.chars().next().filter(|c| matches!(c, '`' | '~'))?;
-    let length = text.chars().take_while(|c| *c == mark).count();
-    let (fence, name) = text.split_at_checked(length)?;
-    // Between marks on one line stands a word.
-    (length >= 3 && !(mark == '`' && name.contains('`'))).then_some(fence)
-}
-
 /// How far a file is read.
 #[derive(Default)]
 struct Reading {
@@ -122,6 +65,8 @@ struct Reading {
     inside: bool,
     other: bool,
     rows: Vec<Row>,
+    /// Their names with case folded.
+    names: BTreeSet<String>,
 }
 
 impl Reading {
@@ -177,9 +122,8 @@ impl Reading {
             return Err(format!("more than {MOST_ROWS} rows"));
         }
         let row = row(columns, cells)?;
-        let mut rows = self.rows.iter();
-        if let Some(first) = rows.find(|other| other.id.folded() == row.id.folded()) {
-            return Err(format!("a second row {}", first.id));
+        if !self.names.insert(row.id.folded()) {
+            return Err(format!("a second row {}", row.id));
         }
         self.rows.push(row);
         Ok(())
@@ -330,7 +274,7 @@ mod tests {
             ("|T-1|PENDING|a|P1|2026-02-31 10:00|", "a time in Korea"),
             (
                 "|T-1|PENDING|a|P1||\n|t-1|PENDING|a|P1||",
-                "line 3: a second row T-1",
+                "line 3: a second row t-1",
             ),
         ] {
             let problem = parse(format!("{head}{line}\n").as_bytes()).unwrap_err();
@@ -363,7 +307,11 @@ mod tests {
         for text in [
             format!("{head}{one}<!-- not now:\n{three}-->\n{two}"),
             format!("{head}{one}<!-- {three}-->\n{two}<!-- | B-3 | PENDING | x | -->\n"),
-            format!("for example <!-- one\n{three}-->\n{head}{one}{two}"),
+            format!("{head}{one}<!--> \n{two}<!-- x --> y <!-- z -->\n"),
+            format!("{head}{one}\n<pre class=\"x\">\n{three}</pre>\n{two}"),
+            format!("{head}{one}\n<STYLE>\n{three}</style>\n<prefix>\n\n{two}"),
+            format!("See `<!--` and `-->`.\n\n{head}{one}{two}"),
+            format!("{head}{one}\n```\n    ```\n{three}```\n{two}"),
             format!("```md\n{head}{three}```\n\n{head}{one}{two}"),
             format!("{head}{one}\n~~~~\n{three}~~~\n```\n{three}~~~~~\n{two}"),
             format!("{head}{one}{two}").replace('\n', "\r\n"),
@@ -373,6 +321,34 @@ mod tests {
         for (text, expected) in [
             (format!("{head}{one}<!--\n{two}"), "line 4: a comment that"),
             (format!("{head}{one}```\n{two}"), "line 4: a block of code"),
+            (
+                format!("for example <!-- one\n{three}-->\n{head}{one}"),
+                "line 1: a comment begins within",
+            ),
+            (
+                format!("Opens with `<!--`.\n\n{head}{one}\nEnds with `-->`.\n"),
+                "line 1: a comment begins within",
+            ),
+            (
+                format!("{head}{one}\n<!-- a\n--> <!-- b\n{two}-->\n"),
+                "line 6: a comment begins within",
+            ),
+            (
+                format!("{head}{one}\n<!-- a --> {two}"),
+                "line 5: a bar stands behind the end of a comment",
+            ),
+            (
+                format!("1. - ```\n  x\n  ```\n\n{head}{one}\n- ```\n  y\n  ```\n"),
+                "line 1: a block of code in a list",
+            ),
+            (
+                format!("{head}{one}\n    x\n\n \t{two}"),
+                "line 7: a row stands four",
+            ),
+            (
+                format!("{head}{one}<pre>\n{two}"),
+                "line 4: an element of HTML",
+            ),
             (
                 format!("{head}{one}").replace('\n', "\r"),
                 "line 1: a carriage return",
