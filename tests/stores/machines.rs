@@ -3,12 +3,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use baton_core::audit::{Action, Draft};
 use baton_core::clock::Moment;
 use baton_core::lease::Holder;
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::state::State;
-use baton_core::store::Store;
+use baton_core::store::{Stop, Store};
 use baton_core::task::TaskId;
 use serde_json::json;
 
@@ -18,6 +19,8 @@ use crate::tasks::submit;
 databases!(
     what_one_submits_the_other_takes,
     stop_on_one_halts_both_and_a_file_halts_one,
+    a_stop_that_the_store_forgot_halts_who_saw_it_in_the_log,
+    a_stop_that_another_machine_lifted_is_lifted,
     both_have_one_key,
     what_one_submits_wakes_the_other,
     a_machine_of_our_name_is_ours_only_where_no_other_can_be,
@@ -115,6 +118,55 @@ fn stop_on_one_halts_both_and_a_file_halts_one(place: &Place) {
     assert!(two.stop().is_present() && !one.stop().is_present());
     assert!(two.lift_stop().unwrap());
     assert!(!two.stop().is_present());
+}
+
+/// An older state of the database takes its place: a replica, or a backup that was put back.
+fn a_stop_that_the_store_forgot_halts_who_saw_it_in_the_log(place: &Place) {
+    let (one, two) = (place.store("one"), place.store("two"));
+    submit(&one, json!({"task_id": "T-1"}));
+    let count = one.log().unwrap().head().unwrap().seq;
+    two.log().unwrap().head().unwrap();
+    one.set_stop("why").unwrap();
+    record(&one, Action::StopSet);
+    two.lift_stop().unwrap();
+    assert!(said(&one).contains("nobody lifted it"), "{}", said(&one));
+    assert!(one.is_stopped_everywhere().unwrap());
+    // With the line gone too, there is nothing to hold the copy of it against.
+    let older = format!("DELETE FROM baton_line WHERE seq > {count}");
+    sql(place, &older);
+    assert!(said(&one).contains("no such line"), "{}", said(&one));
+    let again = Store::open(one.root()).unwrap();
+    assert!(again.stop().is_present(), "another process knows it too");
+    assert_eq!(two.stop(), Stop::Absent, "who never saw it cannot know");
+}
+
+/// What another machine lifts is lifted here, and a log that tells of a STOP of old is not read again and again.
+fn a_stop_that_another_machine_lifted_is_lifted(place: &Place) {
+    let (one, two) = (place.store("one"), place.store("two"));
+    one.set_stop("why").unwrap();
+    record(&one, Action::StopSet);
+    let kept = one.root().join(".autodev_queue/audit/stopped");
+    assert!(kept.exists());
+    record(&two, Action::StopLifted);
+    two.lift_stop().unwrap();
+    assert_eq!(one.stop(), Stop::Absent);
+    assert!(!kept.exists());
+    // Who wrote the line was killed before it took the note away.
+    std::fs::write(&kept, "").unwrap();
+    assert_eq!(one.stop(), Stop::Absent);
+    assert!(!kept.exists());
+}
+
+fn record(store: &Store, action: Action) {
+    let draft = Draft::new(Actor::Human, action, "baton").unwrap();
+    store.log().unwrap().append(draft).unwrap();
+}
+
+fn said(store: &Store) -> String {
+    match store.stop() {
+        Stop::Present(why) => why,
+        Stop::Absent => "STOP is off".to_owned(),
+    }
 }
 
 /// A server that takes the question and does not answer it.

@@ -7,6 +7,7 @@ mod append;
 mod check;
 mod checkpoint;
 mod glance;
+mod halting;
 mod index;
 mod kept;
 mod keys;

@@ -12,6 +12,7 @@ use baton_transparency::{Checkpoint, check_inclusion, inclusion, leaf_hash};
 
 use super::checkpoint::rewritten;
 use super::glance::Glance;
+use super::halting::halts;
 use super::index::{Index, Indexed};
 use super::line::{Line, Ready};
 use super::segments::{Parts, SEGMENTS, Tail, segment_name};
@@ -40,6 +41,7 @@ impl Log {
         self.check_synced()?;
         self.signing_key()?;
         // Others wait while the lock is held: what can be made ready is made ready before.
+        let stops = halts(draft.action);
         let ready = Ready::new(draft)?;
         let indexed = match self.rules().checkpoint {
             CheckpointRule::Append => Indexed::Whole,
@@ -56,7 +58,8 @@ impl Log {
             lock = self.lock()?;
             end = self.open_checked(&indexed)?;
         }
-        let line = end.write(ready, matches!(indexed, Indexed::Whole))?;
+        let whole = matches!(indexed, Indexed::Whole);
+        let line = self.noting(stops, || end.write(ready, whole))?;
         // Let others write while this line goes to the disk: a sync covers all earlier bytes.
         drop(lock);
         self.make_durable(&end.parts.active().file, line.seq)?;

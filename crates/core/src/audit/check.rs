@@ -10,10 +10,11 @@ use baton_transparency::{Checkpoint, Hash, LineHashes, TreeRange, leaf_hash, roo
 
 use super::checkpoint::{parse, rewritten};
 use super::glance::Glance;
+use super::halting::halts;
 use super::index::{self, Index};
 use super::segments::{Part, Parts, SEGMENTS};
 use super::written::Lengths;
-use super::{Action, GENESIS, Head, Log, broken};
+use super::{GENESIS, Head, Log, broken};
 use crate::digest;
 use crate::problem::Problem;
 use crate::state::State;
@@ -70,11 +71,7 @@ struct Told {
 
 impl Told {
     fn take_in(&mut self, glance: &Glance<'_>) {
-        match glance.action {
-            Action::StopSet => self.stopped = Some(true),
-            Action::StopLifted => self.stopped = Some(false),
-            _ => {}
-        }
+        self.stopped = halts(glance.action).or(self.stopped);
         let Some(state) = glance.moves_to() else {
             return;
         };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::checkpoint::rewritten;
 use super::glance::Glance;
+use super::halting::halts;
 use super::kept::Locked;
 use super::{Head, Log, write_failed};
 use crate::problem::Problem;
@@ -80,7 +81,7 @@ impl Log {
         let mut head = tail.head;
         let mut lines = self.lines_from(database.as_ref(), &head, &tail.line)?;
         while !lines.is_empty() {
-            copy(&active.file, &mut head, &lines)?;
+            self.copy(&active.file, &mut head, &lines)?;
             lines = fetched(database.as_ref(), head.seq)?;
         }
         Ok(())
@@ -110,25 +111,28 @@ impl Log {
         lines.remove(0);
         Ok(lines)
     }
+
+    /// Writes lines to the copy, each one chained to the one before.
+    fn copy(&self, mut file: &File, head: &mut Head, lines: &[Vec<u8>]) -> Result<(), Problem> {
+        let (mut bytes, mut stops) = (Vec::new(), None);
+        for line in lines {
+            let glance = Glance::parse(line, head.seq + 1)?;
+            glance.follows(head)?;
+            stops = halts(glance.action).or(stops);
+            *head = glance.head(line);
+            bytes.extend_from_slice(line);
+            bytes.push(b'\n');
+        }
+        // Cut off in the middle, the next one takes the half line back and goes on from there.
+        self.noting(stops, || {
+            file.write_all(&bytes).map_err(|error| write_failed(&error))
+        })
+    }
 }
 
 fn fetched(database: &dyn Database, after: u64) -> Result<Vec<Vec<u8>>, Problem> {
     let lines = database.lines(after, BATCH);
     lines.map_err(|error| unreachable(&error))
-}
-
-/// Writes lines to the copy, each one chained to the one before.
-fn copy(mut file: &File, head: &mut Head, lines: &[Vec<u8>]) -> Result<(), Problem> {
-    let mut bytes = Vec::new();
-    for line in lines {
-        let glance = Glance::parse(line, head.seq + 1)?;
-        glance.follows(head)?;
-        *head = glance.head(line);
-        bytes.extend_from_slice(line);
-        bytes.push(b'\n');
-    }
-    // Cut off in the middle, the next one takes the half line back and goes on from there.
-    file.write_all(&bytes).map_err(|error| write_failed(&error))
 }
 
 /// Adds a line for everybody. When the answer is lost the line may stand all the same, and nobody may count

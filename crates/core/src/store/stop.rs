@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::database::ROOT;
 use super::lookout::Lookout;
 use super::{Directory, Store, broken, missing};
+use crate::audit::Log;
 use crate::envelope::QUEUE_ROOT;
 use crate::files::Folder;
 use crate::problem::Problem;
@@ -69,8 +70,7 @@ impl Store {
     /// STOP is not there. One that was set by a command halts all the same until a person lifts it.
     fn was_taken_away(&self) -> Stop {
         let Directory::Disk(folder) = &self.queue else {
-            // A row of a database is taken away by nobody who only has a checkout.
-            return Stop::Absent;
+            return self.was_forgotten();
         };
         match folder.exists(SET) {
             Ok(false) => Stop::Absent,
@@ -79,6 +79,22 @@ impl Store {
             )),
             Err(error) => Stop::Present(format!("{QUEUE_ROOT}/{SET} cannot be looked at: {error}")),
         }
+    }
+
+    /// A database has no STOP. An older state of it may have taken its place, and this machine's copy of the log
+    /// still says that STOP was set and not lifted: what was promised is not forgotten here.
+    fn was_forgotten(&self) -> Stop {
+        let why = match self.log().and_then(Log::says_stopped) {
+            Ok(false) => return Stop::Absent,
+            Ok(true) => "the log says that it was set, and nobody lifted it".to_owned(),
+            Err(problem) => format!(
+                "it was set when this machine last saw the log, and nobody is known to have lifted it: {}",
+                problem.message
+            ),
+        };
+        Stop::Present(format!(
+            "{QUEUE_ROOT}/{STOP} was taken away, the store has none: {why}"
+        ))
     }
 
     /// Whether STOP is on for everybody, and not for this machine alone.
