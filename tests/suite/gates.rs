@@ -104,6 +104,40 @@ fn stop_ends_a_running_gate() {
     assert!(!runs("61.25"));
 }
 
+/// Somebody puts a backup back, or moves the queue: a STOP is then set where a run that goes on does not look.
+#[test]
+fn a_queue_that_was_replaced_ends_a_running_gate() {
+    let bench = Bench::new();
+    bench.submit("T-1", "**");
+    let recipe = "check:\n\t@true\ntest:\n\t@sleep 61.75; echo '1 passed, 0 failed'\n";
+    let text = bench.patch(write("Makefile", recipe));
+    let path = bench.patch_file("x.patch", &text);
+    let child = bench
+        .command(["run", "T-1", "--from", path.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("61.75");
+    let away = bench.scratch("away");
+    std::fs::rename(bench.queue(), &away).unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&away, &bench.queue()])
+        .status();
+    assert!(copied.unwrap().success());
+    bench.baton(["stop"]).expect(0);
+    let stopped = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(stopped.elapsed() < Duration::from_secs(30));
+    assert_eq!(output.status.code(), Some(4));
+    assert!(!runs("61.75"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("moved away or replaced"), "{said}");
+    bench.baton(["resume"]).expect(0);
+    bench.baton(["stop-check"]).expect(0);
+}
+
 /// Whether a program with this argument runs on the machine, behind walls or not.
 pub(crate) fn runs(argument: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();

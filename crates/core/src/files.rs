@@ -87,6 +87,16 @@ impl Folder {
         Ok((status.st_dev, status.st_ino))
     }
 
+    /// Whether it is still what lies at the path it was opened by: somebody may have moved it away, and put
+    /// another one there.
+    pub(crate) fn is_in_place(&self) -> io::Result<bool> {
+        match rustix::fs::statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(there) => Ok((there.st_dev, there.st_ino) == self.identity()?),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Opens a folder inside.
     ///
     /// # Errors

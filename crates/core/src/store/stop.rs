@@ -45,6 +45,18 @@ impl Store {
     /// every error that keeps us from knowing.
     #[must_use]
     pub fn stop(&self) -> Stop {
+        match self.local.is_in_place() {
+            Ok(true) => self.ask(),
+            // A STOP that is set now lies in another folder than the one that is open here.
+            Ok(false) => Stop::Present(format!(
+                "{QUEUE_ROOT} was moved away or replaced since it was opened, and a STOP in the new one would not \
+                 be seen; begin again with the queue that lies there now"
+            )),
+            Err(error) => Stop::Present(format!("{QUEUE_ROOT} cannot be looked at: {error}")),
+        }
+    }
+
+    fn ask(&self) -> Stop {
         // Where the queue is shared, one that lies here halts this machine alone, whatever can be reached.
         let found = match self.lookout() {
             Some(lookout) => lookout.ask(PATIENCE, || self.local.exists(STOP)),
