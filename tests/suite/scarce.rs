@@ -1,6 +1,8 @@
 //! Where the system has nothing left to give: nobody is kept from stopping, and nothing ends without an answer.
 
-use crate::support::{Bench, Ran, ran};
+use std::process::Command;
+
+use crate::support::{Bench, Ran, program, ran};
 
 /// The program where no thread can be made: each would get a stack that no machine has.
 fn without_threads(bench: &Bench, line: &[&str]) -> Ran {
@@ -47,6 +49,39 @@ fn without_a_thread_this_machine_halts_where_the_queue_lies_in_a_database() {
     );
     assert!(bench.queue().join("STOP").exists());
     assert_eq!(bench.baton(["stop-check"]).code, 4);
+}
+
+/// A limit on the size of files, as job systems set one, is an error and no death without an answer.
+#[test]
+fn a_file_that_may_not_grow_is_told() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let before = bench.baton(["status"]).expect(0);
+    let limited = |line: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f 1; exec \"$0\" {line}")]);
+        shell.arg(program()).current_dir(bench.root()).env_clear();
+        shell.env("PATH", std::env::var_os("PATH").unwrap());
+        ran(shell.env("HOME", bench.home()).output().unwrap())
+    };
+    let refused = limited("claim-lock --next --owner a");
+    let said = refused.expect(1);
+    assert_eq!(said["status"], "FAIL", "{said}");
+    assert!(said.to_string().contains("File too large"), "{said}");
+    assert!(refused.stderr.contains("ulimit -f"), "{}", refused.stderr);
+    assert_eq!(
+        bench.baton(["status"]).expect(0)["counts"],
+        before["counts"]
+    );
+    // Halting needs no room.
+    let halted = limited("stop");
+    assert_eq!(halted.expect(5)["stop"], true, "{halted:?}");
+    assert_eq!(bench.baton(["stop-check"]).code, 4);
+    bench.baton(["resume"]).expect(0);
+    bench
+        .baton(["claim-lock", "--next", "--owner", "a"])
+        .expect(0);
+    bench.baton(["audit", "verify"]).expect(0);
 }
 
 #[test]

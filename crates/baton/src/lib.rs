@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use baton_core::store::{Driver, database};
-use baton_core::{driver, masking, terminal};
+use baton_core::{driver, terminal};
 use clap::Command;
 
 pub use registry::SKILLS;
@@ -19,7 +19,7 @@ pub use registry::SKILLS;
 /// Runs the program with the given arguments, the first being its name.
 #[must_use]
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    masking::begin(baton_risk::MASKER);
+    driver::begin(baton_risk::MASKER);
     database::begin(&STORES);
     let named = arguments.get(1).and_then(|name| name.to_str());
     if let Some(skill) = SKILLS.into_iter().find(|skill| Some(skill.name) == named) {

@@ -34,7 +34,7 @@ use serde_json::{Map, Value};
 
 use crate::envelope::{ApprovalEntry, Artifact, Decision, Finding, QUEUE_ROOT, Severity, Status};
 use crate::policy::Actor;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::state::State;
 use crate::task::TaskId;
 use crate::{bounds, clock, digest, ids, wire};
@@ -409,9 +409,11 @@ fn broken(line: u64, why: &str) -> Problem {
 }
 
 fn write_failed(error: &std::io::Error) -> Problem {
+    let way = problem::way_out(error)
+        .unwrap_or("free disk space or mend the disk, then run the same command again");
     Problem::fail(
         "LOG_WRITE_FAILED",
         format!("the audit log could not be written: {error}"),
     )
-    .hint("free disk space or mend the disk, then run the same command again (recovery R7)")
+    .hint(format!("{way} (recovery R7)"))
 }

@@ -29,7 +29,7 @@ use crate::problem::{Kind, Problem};
 use crate::session::{self, Common, Input, Session};
 use crate::state::State;
 use crate::terminal::{answer_usage, complain, say, write_out};
-use crate::{environment, schemas};
+use crate::{environment, limits, schemas};
 
 /// The version of every skill's output.
 pub const SKILL_VERSION: &str = "1.0.0";
@@ -124,10 +124,16 @@ impl Skill {
     }
 }
 
+/// What every program does before anything else; `masker` is what finds secrets in what it says.
+pub fn begin(masker: &'static dyn Masker) {
+    limits::answer();
+    masking::begin(masker);
+}
+
 /// Runs a skill as a process of its own; `masker` is what finds secrets in what it says.
 #[must_use]
 pub fn main(skill: &Skill, masker: &'static dyn Masker) -> ExitCode {
-    masking::begin(masker);
+    begin(masker);
     main_with(skill, std::env::args_os().collect())
 }
 

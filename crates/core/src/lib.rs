@@ -28,6 +28,7 @@ pub mod files;
 pub mod git;
 pub mod ids;
 pub mod lease;
+mod limits;
 pub mod manifest;
 pub mod masking;
 pub mod outcome;

@@ -125,10 +125,12 @@ pub const LAYERED: &str = "a folder that came with an image cannot be moved on a
 /// What to do about an error that says what the disk lacks.
 pub(crate) fn way_out(error: &io::Error) -> Option<&'static str> {
     use io::ErrorKind::{
-        CrossesDevices, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        CrossesDevices, FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
     };
     match error.kind() {
         StorageFull | QuotaExceeded => Some("make room on that disk, then run it again"),
+        FileTooLarge => Some("raise the limit on the size of files (ulimit -f), then run it again"),
         ReadOnlyFilesystem => {
             Some("mount that disk so that it can be written to, then run it again")
         }
