@@ -107,3 +107,24 @@ fn stop_is_told_where_it_cannot_be_recorded() {
         assert!(seen.stdout.contains("this is not recorded"), "{said}");
     }
 }
+
+#[test]
+fn stop_needs_no_more_than_the_folder_of_the_queue() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    let manifest = bench.root().join(".autodev_ssot/MANIFEST.json");
+    let whole = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, "{").unwrap();
+    let halted = bench.baton(["stop"]);
+    let said = halted.expect(5);
+    assert_eq!(
+        (&said["stop"], &said["everywhere"]),
+        (&true.into(), &false.into()),
+        "{said}"
+    );
+    assert!(said["why"].to_string().contains("manifest"), "{said}");
+    assert!(bench.queue().join("STOP").exists());
+    std::fs::write(&manifest, whole).unwrap();
+    assert_eq!(bench.baton(["stop-check"]).code, 4);
+    bench.baton(["resume"]).expect(0);
+}

@@ -36,10 +36,11 @@ pub(super) fn stop(shared: &Shared, matches: &ArgMatches) -> Result<Reply, Probl
     let reason = reason(&session, matches);
     let by = operator(&session).unwrap_or_else(|_| session.actor.name().to_owned());
     let fresh = match everywhere(&session, text(&by, &reason)) {
-        Err(problem) if problem.code.starts_with("STORE_") || is_shared(&session) => {
-            return here(&session, &by, &reason, &problem);
+        Ok(fresh) => fresh,
+        // Whatever keeps it from being set where the queue is, a broken MANIFEST say: this machine can halt.
+        Err(problem) => {
+            return here(&session, &by, &reason, &problem).map_err(|_| problem);
         }
-        set => set?,
     };
     let store = session.store()?;
     let said = if fresh {
@@ -89,7 +90,7 @@ fn everywhere(session: &Session, text: String) -> Result<bool, Problem> {
     })
 }
 
-/// The database cannot be reached: this machine at least halts, and the exit code says that others do not.
+/// The store cannot be reached, or be told which one it is: this machine at least halts, and the exit code says that others do not.
 fn here(session: &Session, by: &str, reason: &str, why: &Problem) -> Result<Reply, Problem> {
     let fresh = Store::stop_here(session.root()?, &text(by, reason))?;
     let reply = json!({"command": "stop", "status": "PARTIAL", "stop": true, "was_on": !fresh,
