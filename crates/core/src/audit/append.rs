@@ -285,13 +285,15 @@ fn write_line(
     index: Option<&Index>,
     line: &Line,
 ) -> Result<(), Problem> {
-    // In one go, but where there is no room for all of it: then the rest finds out why.
-    let written = file
-        .write_all(&line.bytes)
-        .map_err(|error| write_failed(&error))
-        .and_then(|()| index.map_or(Ok(()), |index| index.push(line.seq - 1, line.body())));
+    let written = match file.write(&line.bytes) {
+        Ok(count) if count == line.bytes.len() => {
+            index.map_or(Ok(()), |index| index.push(line.seq - 1, line.body()))
+        }
+        Ok(_) => Err(write_failed(&io::ErrorKind::StorageFull.into())),
+        Err(error) => Err(write_failed(&error)),
+    };
     if written.is_err() {
-        // Take the half line back before anybody reads it.
+        // A short write means a full disk: take the half line back before anybody reads it.
         file.set_len(before).map_err(|error| write_failed(&error))?;
     }
     written
