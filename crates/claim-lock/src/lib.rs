@@ -131,14 +131,17 @@ fn claim(
     if arguments.apart || !arguments.next {
         store.take_in_loose_files(session.actor)?;
     }
-    let apart = |(attempt, picking)| {
+    let apart = |(claim, picking)| {
         session.keep_picking(picking);
-        attempt
+        claim
     };
     let attempt = match (arguments.next, arguments.apart) {
-        (true, true) => apart(store.lock_next_apart(holder, length, now)?),
+        (true, true) => store.lock_next_apart(holder, length, now)?.map(apart),
         (true, false) => store.lock_next(holder, length, now, session.actor)?,
-        (false, true) => apart(store.lock_apart(&session.task_id()?, holder, length, now)?),
+        (false, true) => {
+            let id = session.task_id()?;
+            store.lock_apart(&id, holder, length, now)?.map(apart)
+        }
         (false, false) => store.lock(&session.task_id()?, holder, length, now)?,
     };
     match attempt {
@@ -370,8 +373,12 @@ fn in_the_way_of(session: &Session, arguments: &Arguments) -> Result<Option<Conf
     if matches!(task.state(), State::Done | State::Blocked) {
         return Ok(Some(Conflict::NotFound));
     }
-    let held = task.lease()?.filter(|held| held.staleness(now).is_none());
-    Ok(held.map(|held| Conflict::Held {
+    if arguments.apart
+        && let Some(with) = store.held_in_the_way_of(&id, now)?
+    {
+        return Ok(Some(Conflict::Overlaps { with }));
+    }
+    Ok(task.held(now)?.map(|held| Conflict::Held {
         owner: held.owner,
         until: held.lease_until,
         lock_path: task.path(".lock"),

@@ -12,36 +12,105 @@ enum Part<'p> {
     Anything,
 }
 
-/// Whether some path could be allowed by both. What a task denies is not counted: it only makes it less.
-#[must_use]
-pub fn may_overlap(one: &Scope, other: &Scope) -> bool {
-    // Some file systems see one file in several spellings.
-    [spelling::lower, spelling::folded].iter().any(|spelled| {
-        let patterns = |scope: &Scope| -> Vec<String> {
+/// What is left of the steps that comparing may take. Text from outside can make each comparison long and
+/// ask for very many; what they would have told counts as yes.
+#[derive(Debug)]
+pub struct Effort(usize);
+
+/// Steps of all comparisons of one choice: less than a second.
+const STEPS: usize = 64_000_000;
+/// Steps of the comparison of two tasks: a thousand names each can be told apart, and one pair leaves enough
+/// for the others.
+const STEPS_OF_PAIR: usize = 4_000_000;
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self(STEPS)
+    }
+}
+
+impl Effort {
+    /// Whether there was this much left.
+    fn spend(&mut self, steps: usize) -> bool {
+        let is_enough = steps <= self.0;
+        self.0 = self.0.saturating_sub(steps);
+        is_enough
+    }
+}
+
+/// What a task may change, spelled once for any number of comparisons. What it denies is not counted: it only
+/// makes it less.
+#[derive(Debug)]
+pub struct Reach {
+    lower: Vec<String>,
+    /// Some file systems see one file in several spellings. Empty where it is the same.
+    folded: Vec<String>,
+}
+
+impl Reach {
+    /// Reads the patterns of a task.
+    #[must_use]
+    pub fn of(scope: &Scope) -> Self {
+        let spelled = |spell: fn(&[u8]) -> Vec<u8>| -> Vec<String> {
             let entries = scope.allow_patch_on_files.iter();
-            let spelled = entries.map(|entry| spelled(entry.as_bytes()));
+            let spelled = entries.map(|entry| spell(entry.as_bytes()));
             spelled
                 .map(|entry| String::from_utf8_lossy(&entry).replace('?', "*"))
                 .collect()
         };
-        let others = patterns(other);
-        let meets = |one: &String| others.iter().any(|other| may_meet(one, other));
-        patterns(one).iter().any(meets)
-    })
+        let (lower, mut folded) = (spelled(spelling::lower), spelled(spelling::folded));
+        if folded == lower {
+            folded = Vec::new();
+        }
+        Self { lower, folded }
+    }
+
+    /// Whether some path could be allowed by both, or it would take too long to tell.
+    pub fn may_overlap(&self, other: &Self, effort: &mut Effort) -> bool {
+        let mut of_pair = Effort(effort.0.min(STEPS_OF_PAIR));
+        let before = of_pair.0;
+        let folds = !self.folded.is_empty() || !other.folded.is_empty();
+        let overlaps = any_meet(&self.lower, &other.lower, &mut of_pair)
+            || folds && any_meet(self.folded(), other.folded(), &mut of_pair);
+        effort.spend(before - of_pair.0);
+        overlaps
+    }
+
+    fn folded(&self) -> &[String] {
+        match self.folded.is_empty() {
+            true => &self.lower,
+            false => &self.folded,
+        }
+    }
+}
+
+fn any_meet(ones: &[String], others: &[String], effort: &mut Effort) -> bool {
+    let mut pairs = ones
+        .iter()
+        .flat_map(|one| others.iter().map(move |other| (one, other)));
+    pairs.any(|(one, other)| may_meet(one, other, effort))
 }
 
 /// Part by part from the front, until one differs or one says anything. A path that begins with all of
 /// another meets it: where one has a file, the other needs a folder.
-fn may_meet(one: &str, other: &str) -> bool {
+fn may_meet(one: &str, other: &str, effort: &mut Effort) -> bool {
     for (one, other) in one.split('/').zip(other.split('/')) {
+        if !effort.spend(one.len().min(other.len()) / 16 + 1) {
+            return true;
+        }
         match (part(one), part(other)) {
             (Part::Simple(one), Part::Simple(other)) if one == other => {}
+            (Part::Simple(one), Part::Simple(other)) if differ(one, other) => return false,
             (Part::Simple(one), Part::Simple(other)) => {
                 // A star may stand for half of a letter that is written in two ways.
                 let is_known = one.is_ascii() && other.is_ascii();
-                if (is_known || !one.contains('*') && !other.contains('*'))
-                    && !meet(one.as_bytes(), other.as_bytes())
-                {
+                if !is_known {
+                    continue;
+                }
+                if !effort.spend((one.len() + 1) * (other.len() + 1)) {
+                    return true;
+                }
+                if !meet(one.as_bytes(), other.as_bytes()) {
                     return false;
                 }
             }
@@ -49,6 +118,27 @@ fn may_meet(one: &str, other: &str) -> bool {
         }
     }
     true
+}
+
+/// Whether two parts that are not the same can be told apart by what stands before their first stars and
+/// behind their last ones.
+fn differ(one: &str, other: &str) -> bool {
+    let plain = |byte: &&u8| **byte != b'*';
+    let unlike = |(one, other)| one != other;
+    let (first, second) = (one.as_bytes(), other.as_bytes());
+    match (one.contains('*'), other.contains('*')) {
+        (false, false) => true,
+        _ if !one.is_ascii() || !other.is_ascii() => false,
+        _ => {
+            let fronts = first
+                .iter()
+                .take_while(plain)
+                .zip(second.iter().take_while(plain));
+            let backs = first.iter().rev().take_while(plain);
+            let backs = backs.zip(second.iter().rev().take_while(plain));
+            fronts.chain(backs).any(unlike)
+        }
+    }
 }
 
 /// Braces may stand for several parts, and classes for what is not seen at a glance; an empty part stands
@@ -137,15 +227,47 @@ mod tests {
             ("*", "a/b", true),
         ] {
             for (one, other) in [(one, other), (other, one)] {
-                assert_eq!(
-                    may_overlap(&scope(&[one]), &scope(&[other])),
-                    expected,
-                    "{one} {other}"
-                );
+                assert_eq!(overlap(&[one], &[other]), expected, "{one} {other}");
             }
         }
-        assert!(may_overlap(&scope(&["a", "b"]), &scope(&["c", "b"])));
-        assert!(!may_overlap(&scope(&["a", "b"]), &scope(&["c", "d"])));
+        assert!(overlap(&["a", "b"], &["c", "b"]));
+        assert!(!overlap(&["a", "b"], &["c", "d"]));
+    }
+
+    fn overlap(one: &[&str], other: &[&str]) -> bool {
+        let (one, other) = (Reach::of(&scope(one)), Reach::of(&scope(other)));
+        one.may_overlap(&other, &mut Effort::default())
+    }
+
+    fn of_many(name: impl Fn(u32) -> String) -> Reach {
+        let names: Vec<String> = (0..1000).map(name).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Reach::of(&scope(&names))
+    }
+
+    #[test]
+    fn what_takes_too_long_to_tell_apart_overlaps_and_leaves_steps_for_others() {
+        let stars = "*a".repeat(60);
+        let one = of_many(|at| format!("src/{stars}b{at}*"));
+        let other = of_many(|at| format!("src/{stars}c{at}*"));
+        let mut effort = Effort::default();
+        assert!(one.may_overlap(&other, &mut effort));
+        assert!(effort.0 >= STEPS - STEPS_OF_PAIR, "{effort:?}");
+        let (a, b) = (Reach::of(&scope(&["a*b"])), Reach::of(&scope(&["a*c"])));
+        assert!(!a.may_overlap(&b, &mut effort));
+        while effort.0 > 0 {
+            assert!(one.may_overlap(&other, &mut effort));
+        }
+        assert!(a.may_overlap(&b, &mut effort), "nothing is left");
+    }
+
+    #[test]
+    fn a_thousand_names_each_are_told_apart() {
+        let plain = of_many(|at| format!("src/a{at}"));
+        let ended = of_many(|at| format!("src/*{at}.rs"));
+        let mut effort = Effort::default();
+        assert!(!plain.may_overlap(&of_many(|at| format!("src/b{at}")), &mut effort));
+        assert!(!ended.may_overlap(&of_many(|at| format!("src/*{at}.md")), &mut effort));
     }
 
     proptest::proptest! {
@@ -160,7 +282,8 @@ mod tests {
             let (one, other) = (scope(&[&one]), scope(&[&other]));
             let allows = |scope: &Scope| ScopeRules::compile(scope).is_ok_and(|rules| rules.allows(&path));
             if allows(&one) && allows(&other) {
-                proptest::prop_assert!(may_overlap(&one, &other));
+                let (one, other) = (Reach::of(&one), Reach::of(&other));
+                proptest::prop_assert!(one.may_overlap(&other, &mut Effort::default()));
             }
         }
     }

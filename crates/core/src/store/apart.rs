@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::{Claim, Conflict, Lock, Store, TaskFolder};
 use crate::clock::Moment;
 use crate::lease::Holder;
-use crate::overlap::may_overlap;
+use crate::overlap::{Effort, Reach};
 use crate::problem::Problem;
 use crate::state::State;
-use crate::task::{Scope, TaskId};
+use crate::task::TaskId;
 
-/// How many of the tasks that wait are looked at for one that may run: each is held against those before.
+/// How many of the tasks that wait are held against those before them.
 const MOST: usize = 1000;
 
 /// Keeps everybody else from picking a task that has to lie apart, until it is dropped.
@@ -20,32 +20,97 @@ const MOST: usize = 1000;
 #[must_use]
 pub struct Picking(#[expect(dead_code, reason = "dropped, the lock is off")] Lock);
 
+/// What a claim of a task that has to lie apart ends in.
+type Picked = Result<(Claim, Picking), Conflict>;
+
 /// A task that somebody is at, or that comes before another.
 struct Taken {
     id: TaskId,
     /// None when it cannot be read; then it may change anything.
-    scope: Option<Scope>,
+    reach: Option<Reach>,
 }
 
 impl Taken {
     fn of(task: &TaskFolder) -> Self {
         Self {
             id: task.id().clone(),
-            scope: task.task().ok().map(|task| task.scope),
+            reach: task.task().ok().map(|task| Reach::of(&task.scope)),
         }
     }
 
-    fn is_in_the_way_of(&self, other: &Self) -> bool {
-        let scopes = self.scope.as_ref().zip(other.scope.as_ref());
-        self.id != other.id && scopes.is_none_or(|(one, other)| may_overlap(one, other))
+    fn is_in_the_way_of(&self, other: &Self, effort: &mut Effort) -> bool {
+        let reaches = self.reach.as_ref().zip(other.reach.as_ref());
+        self.id != other.id && reaches.is_none_or(|(one, other)| one.may_overlap(other, effort))
+    }
+}
+
+/// Looks at one task after the other for the first that lies apart from all before it. One that has to wait
+/// keeps its place: what comes after it and would be in its way waits too, so that a task which may change
+/// much is not passed by for ever.
+struct Choice<'s, T> {
+    store: &'s Store,
+    now: Moment,
+    /// What the task gives that may be taken; none when it is not to be had after all.
+    take: &'s mut dyn FnMut(&TaskFolder) -> Result<Option<T>, Problem>,
+    before: Vec<Taken>,
+    effort: Effort,
+    /// For whom the first that has to wait waits.
+    waits_for: Option<TaskId>,
+}
+
+impl<T> Choice<'_, T> {
+    /// What was taken of those that are `first`, or else of the inbox in its order; or for whom the first of
+    /// them has to wait.
+    fn make(mut self, first: &[TaskId]) -> Result<Result<T, Option<TaskId>>, Problem> {
+        for id in first {
+            if let Some(found) = self.look_at(id)? {
+                return Ok(Ok(found));
+            }
+        }
+        let most = self.before.len() + MOST;
+        let found = self.store.in_order(self.now, None, |(id, _)| {
+            Ok(match self.look_at(&id)? {
+                None if self.before.len() < most => ControlFlow::Continue(()),
+                found => ControlFlow::Break(found),
+            })
+        })?;
+        Ok(found.flatten().ok_or(self.waits_for))
+    }
+
+    fn look_at(&mut self, id: &TaskId) -> Result<Option<T>, Problem> {
+        // One that cannot be read or written to is named among what is stuck, and nobody waits for it.
+        let Some(task) = self.store.task(id).ok().filter(TaskFolder::is_usable) else {
+            return Ok(None);
+        };
+        let Ok(held) = task.held(self.now) else {
+            return Ok(None);
+        };
+        if task.state() == State::Inbox && !self.store.is_wanted(id)? {
+            return Ok(None);
+        }
+        let taken = Taken::of(&task);
+        // Who holds it in the inbox has not moved it yet.
+        if held.is_none() {
+            let in_the_way = |one: &&Taken| one.is_in_the_way_of(&taken, &mut self.effort);
+            match self.before.iter().find(in_the_way) {
+                Some(other) => {
+                    self.waits_for.get_or_insert_with(|| other.id.clone());
+                }
+                None => {
+                    if let Some(found) = (self.take)(&task)? {
+                        return Ok(Some(found));
+                    }
+                }
+            }
+        }
+        self.before.push(taken);
+        Ok(None)
     }
 }
 
 impl Store {
     /// The task that is next and lies apart from every task that is held, or `begun` by the caller, without
-    /// taking it: one that was drafted and given back, then those of the inbox in their order. One that has
-    /// to wait keeps its place: what comes after it and would be in its way waits too, so that a task which
-    /// may change much is not passed by for ever.
+    /// taking it: one that was drafted and given back, then those of the inbox in their order.
     ///
     /// # Errors
     /// `QUEUE_BROKEN`.
@@ -53,12 +118,11 @@ impl Store {
         let (mut before, drafted) = self.in_hand(now)?;
         let of_caller = begun.iter().filter_map(|id| self.task(id).ok());
         before.extend(of_caller.map(|task| Taken::of(&task)));
-        let waiting = self.waiting_after(drafted, now)?;
-        let waiting = waiting.into_iter().filter(|id| !begun.contains(id));
-        let found = self.first_apart(&mut before, waiting, &mut |task| {
-            Ok(Some(task.id().clone()))
-        })?;
-        Ok(found.ok())
+        let mut take = |task: &TaskFolder| {
+            let id = task.id();
+            Ok((!begun.contains(id)).then(|| id.clone()))
+        };
+        Ok(self.choice(before, now, &mut take).make(&drafted)?.ok())
     }
 
     /// As [`Self::lock_next`], of the tasks that lie apart from every task that is held, as [`Self::next_apart`]
@@ -71,19 +135,19 @@ impl Store {
         holder: Holder<'_>,
         length: Duration,
         now: Moment,
-    ) -> Result<(Result<Claim, Conflict>, Picking), Problem> {
-        let picking = Picking(self.mutex()?);
-        let (mut before, _) = self.in_hand(now)?;
-        let waiting = self.waiting_after(Vec::new(), now)?;
-        let found = self.first_apart(&mut before, waiting.into_iter(), &mut |task| {
-            let claimed = self.lock_if_free(task.id(), holder, length, now)?.ok();
-            Ok(claimed.filter(|claim| claim.task.state() == State::Inbox))
-        })?;
-        let nobody = |with| match with {
+    ) -> Result<Picked, Problem> {
+        // Others may submit and approve while one is chosen; only the chosen one is looked at again.
+        let mut take = |task: &TaskFolder| {
+            let lock = || self.lock_if_free(task.id(), holder, length, now);
+            let picked = self.lock_if_apart(task.id(), now, lock)?.ok();
+            Ok(picked.filter(|(claim, _)| claim.task.state() == State::Inbox))
+        };
+        let before = self.in_hand(now)?.0;
+        let picked = self.choice(before, now, &mut take).make(&[])?;
+        Ok(picked.map_err(|waits_for| match waits_for {
             Some(with) => Conflict::Overlaps { with },
             None => Conflict::NotFound,
-        };
-        Ok((found.map_err(nobody), picking))
+        }))
     }
 
     /// Whom the next task would have to wait for, or that there is none, as far as looking tells.
@@ -91,9 +155,8 @@ impl Store {
     /// # Errors
     /// `QUEUE_BROKEN`.
     pub fn why_none_apart(&self, now: Moment) -> Result<Option<Conflict>, Problem> {
-        let (mut before, _) = self.in_hand(now)?;
-        let waiting = self.waiting_after(Vec::new(), now)?.into_iter();
-        let found = self.first_apart(&mut before, waiting, &mut |_| Ok(Some(())))?;
+        let before = self.in_hand(now)?.0;
+        let found = self.choice(before, now, &mut |_| Ok(Some(()))).make(&[])?;
         Ok(match found {
             Ok(()) => None,
             Err(Some(with)) => Some(Conflict::Overlaps { with }),
@@ -101,51 +164,20 @@ impl Store {
         })
     }
 
-    /// The tasks of the inbox in their order, behind those that come first.
-    fn waiting_after(&self, first: Vec<TaskId>, now: Moment) -> Result<Vec<TaskId>, Problem> {
-        let mut waiting = first;
-        self.in_order(now, None, |(id, _)| {
-            waiting.push(id);
-            Ok(match waiting.len() < MOST {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            })
-        })?;
-        Ok(waiting)
-    }
-
-    /// What `take` gives for the first of those that wait and that lie apart from all `before` and from those of
-    /// them that come earlier; else for whom the first of them has to wait.
-    fn first_apart<T>(
-        &self,
-        before: &mut Vec<Taken>,
-        waiting: impl Iterator<Item = TaskId>,
-        take: &mut dyn FnMut(&TaskFolder) -> Result<Option<T>, Problem>,
-    ) -> Result<Result<T, Option<TaskId>>, Problem> {
-        let mut waits_for = None;
-        for id in waiting {
-            // One that cannot be read or written to is named among what is stuck, and nobody waits for it.
-            let is_free = |task: &TaskFolder| {
-                task.lease().is_ok_and(|lease| lease.is_none()) && task.is_usable()
-            };
-            let Some(task) = self.task(&id).ok().filter(is_free) else {
-                continue;
-            };
-            if task.state() == State::Inbox && !self.is_wanted(&id)? {
-                continue;
-            }
-            let taken = Taken::of(&task);
-            match before.iter().find(|one| one.is_in_the_way_of(&taken)) {
-                Some(other) => waits_for = waits_for.or_else(|| Some(other.id.clone())),
-                None => {
-                    if let Some(found) = take(&task)? {
-                        return Ok(Ok(found));
-                    }
-                }
-            }
-            before.push(taken);
+    fn choice<'s, T>(
+        &'s self,
+        before: Vec<Taken>,
+        now: Moment,
+        take: &'s mut dyn FnMut(&TaskFolder) -> Result<Option<T>, Problem>,
+    ) -> Choice<'s, T> {
+        Choice {
+            store: self,
+            now,
+            take,
+            before,
+            effort: Effort::default(),
+            waits_for: None,
         }
-        Ok(Err(waits_for))
     }
 
     /// As [`Self::lock`], and only when the task lies apart from every task that is held. Nobody else can do
@@ -160,16 +192,35 @@ impl Store {
         holder: Holder<'_>,
         length: Duration,
         now: Moment,
-    ) -> Result<(Result<Claim, Conflict>, Picking), Problem> {
+    ) -> Result<Picked, Problem> {
+        self.lock_if_apart(id, now, || self.lock(id, holder, length, now))
+    }
+
+    fn lock_if_apart(
+        &self,
+        id: &TaskId,
+        now: Moment,
+        lock: impl FnOnce() -> Result<Result<Claim, Conflict>, Problem>,
+    ) -> Result<Picked, Problem> {
         let picking = Picking(self.mutex()?);
-        if let Ok(task) = self.task(id) {
-            let taken = Taken::of(&task);
-            let mut held = self.in_hand(now)?.0.into_iter();
-            if let Some(other) = held.find(|one| one.is_in_the_way_of(&taken)) {
-                return Ok((Err(Conflict::Overlaps { with: other.id }), picking));
-            }
+        if let Some(with) = self.held_in_the_way_of(id, now)? {
+            return Ok(Err(Conflict::Overlaps { with }));
         }
-        Ok((self.lock(id, holder, length, now)?, picking))
+        Ok(lock()?.map(|claim| (claim, picking)))
+    }
+
+    /// The task that is held and may change what this one may change, if there is one.
+    ///
+    /// # Errors
+    /// `QUEUE_BROKEN`.
+    pub fn held_in_the_way_of(&self, id: &TaskId, now: Moment) -> Result<Option<TaskId>, Problem> {
+        let Ok(task) = self.task(id) else {
+            return Ok(None);
+        };
+        let (taken, mut effort) = (Taken::of(&task), Effort::default());
+        let mut held = self.in_hand(now)?.0.into_iter();
+        let other = held.find(|one| one.is_in_the_way_of(&taken, &mut effort));
+        Ok(other.map(|one| one.id))
     }
 
     /// Of the tasks in claimed and work, those that somebody holds, and those that nobody does and that have

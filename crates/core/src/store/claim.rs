@@ -115,10 +115,7 @@ impl Store {
             task.write_new(ArtifactKind::LockFile, LOCK_FILE, &lease.to_bytes())?;
             return Ok(Ok(Claim { task, lease }));
         };
-        // A lock in the inbox lasts from its making to the move right after; when its maker is gone in
-        // between, the claim never was.
-        let never_was = held.is_claimant_gone() && task.state() == State::Inbox;
-        if held.staleness(now).is_none() && !never_was {
+        if !is_nobodys(&held, task.state(), now) {
             return Ok(Err(Conflict::Held {
                 owner: held.owner,
                 until: held.lease_until,
@@ -273,6 +270,14 @@ impl Store {
         let lock = self.folder("keys")?.lock(MUTEX);
         lock.map_err(|error| broken(MUTEX, &error))
     }
+}
+
+/// Whether nobody stands behind a task's lock any more.
+pub(super) fn is_nobodys(lease: &Lease, state: State, now: Moment) -> bool {
+    // A lock in the inbox lasts from its making to the move right after; when its maker is gone in
+    // between, the claim never was.
+    let never_was = || state == State::Inbox && lease.is_claimant_gone();
+    lease.staleness(now).is_some() || never_was()
 }
 
 fn own_lease(task: &TaskFolder, owner: &str) -> Result<Lease, Problem> {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::claim::is_nobodys;
 use super::mending::{self, Place};
 use super::{Attempts, Stop, Store, TaskFolder};
 use crate::audit::{Event, States};
@@ -349,7 +350,7 @@ pub fn of_problem(code: &'static str, task: Option<&str>, problem: &Problem) -> 
 fn of_lease(id: &str, state: State, lease: &Lease, now: Moment) -> Option<Wedge> {
     let watchdog = "baton watchdog --once";
     let since = Some(lease.claimed_at.clone());
-    if state == State::Inbox && (lease.is_claimant_gone() || lease.staleness(now).is_some()) {
+    if state == State::Inbox && is_nobodys(lease, state, now) {
         let why = format!(
             "{} claimed it and was gone before it was moved",
             lease.owner

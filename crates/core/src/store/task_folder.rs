@@ -4,9 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use super::claim::is_nobodys;
 use super::hold::Depth;
 use super::{Directory, database, is_lost};
 use crate::candidate::Candidate;
+use crate::clock::Moment;
 use crate::envelope::{Artifact, ArtifactKind, Envelope, QUEUE_ROOT, Status};
 use crate::lease::{self, Lease};
 use crate::problem::Problem;
@@ -324,6 +326,15 @@ impl TaskFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(lease::broken(&self.path(LOCK_FILE), &error)),
         }
+    }
+
+    /// The lock, if the task is held and somebody stands behind it.
+    ///
+    /// # Errors
+    /// As [`Self::lease`].
+    pub fn held(&self, now: Moment) -> Result<Option<Lease>, Problem> {
+        let held = |lease: &Lease| !is_nobodys(lease, self.state, now);
+        Ok(self.lease()?.filter(held))
     }
 
     /// Refuses when the lock's fencing number is not the one that the caller started with.
