@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use baton_core::audit::{Action, Draft};
 use baton_core::clock::Moment;
-use baton_core::lease::Holder;
+use baton_core::lease::{Holder, Lease};
 use baton_core::policy::Actor;
 use baton_core::problem::Problem;
 use baton_core::state::State;
@@ -63,13 +63,25 @@ fn a_machine_of_our_name_is_ours_only_where_no_other_can_be(place: &Place) {
     };
     let id = TaskId::parse("T-1").unwrap();
     let mut lease = store.lock(&id, holder, long, now).unwrap().unwrap().lease;
-    "another".clone_into(&mut lease.boot_id);
     let inbox = store.directory().sub("inbox").unwrap();
     let folder = inbox.sub("T-1").unwrap();
-    folder.replace(".lock", &lease.to_bytes()).unwrap();
-    let read = store.task(&id).unwrap().lease().unwrap().unwrap();
+    let read_back = |lease: &Lease| {
+        folder.replace(".lock", &lease.to_bytes()).unwrap();
+        store.task(&id).unwrap().lease().unwrap().unwrap()
+    };
     let is_shared = place.address.starts_with("postgres");
+    // A copy of a machine's memory has its boot and its clock, and its processes are others.
+    let mut copys = lease.clone();
+    (copys.pid_start, copys.boot_until_ms) = (Some(1), Some(0));
+    "copy".clone_into(&mut copys.host);
+    let read = read_back(&copys);
+    assert_eq!(read.is_claimant_gone(), !is_shared);
     assert_eq!(read.is_over(now), !is_shared);
+    // A container may have a boot id of its own.
+    "another".clone_into(&mut lease.boot_id);
+    assert!(!read_back(&lease).is_over(now));
+    "2000-01-01T00:00:00Z".clone_into(&mut lease.claimed_at);
+    assert_eq!(read_back(&lease).is_over(now), !is_shared);
     let landing = store.lock_landing("one", long, now).unwrap().unwrap();
     drop(landing);
     store

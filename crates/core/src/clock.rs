@@ -6,8 +6,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use crate::ids;
-
 /// A point in time by both clocks. Somebody may set the wall clock; the other one only runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -45,16 +43,12 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// How long it still is to an end that is written down by both clocks: within the boot that `boot_id` names
-/// the boot clock alone decides, elsewhere and where that is not written the wall clock. Nothing when the end
-/// is no time.
+/// How long it still is to an end that is written down by both clocks: within its boot, for which the caller
+/// gives `boot_ms`, the boot clock alone decides, elsewhere the wall clock. Nothing when the end is no time.
 #[must_use]
-pub fn left(end: &str, boot_id: &str, boot_ms: Option<u64>, now: Moment) -> Option<Duration> {
-    let is_of_this_boot = !boot_id.is_empty() && boot_id == ids::boot_id();
+pub fn left(end: &str, boot_ms: Option<u64>, now: Moment) -> Option<Duration> {
     match (boot_ms, now.boot) {
-        (Some(end), Some(now)) if is_of_this_boot => {
-            Some(Duration::from_millis(end).saturating_sub(now))
-        }
+        (Some(end), Some(now)) => Some(Duration::from_millis(end).saturating_sub(now)),
         _ => parse_rfc3339(end).map(|end| end.duration_since(now.wall).unwrap_or_default()),
     }
 }

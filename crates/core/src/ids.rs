@@ -3,8 +3,12 @@
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use crate::clock::{self, Moment};
+use crate::digest;
 use crate::problem::Problem;
-use crate::{clock, digest};
 
 /// Makes an id such as `EVT-0194f0c1a2b3-9f3c62d1a0b4c5d6`: milliseconds since 1970 in hex, so
 /// that ids sort by age, then 64 random bits.
@@ -97,27 +101,46 @@ pub fn boot_id() -> String {
 
 /// When process `pid` started, in clock ticks since the machine's boot (field 22 of `/proc/PID/stat`), so that a
 /// reused pid is not taken for the same process. A time namespace counts from another time; where that lies
-/// no whole number of ticks away, nothing is told.
+/// no whole number of ticks away, or before that time the process was there, nothing is told.
 #[must_use]
 pub fn process_start(pid: u32) -> Option<u64> {
-    let ticks: u64 = stat_field(&pid.to_string(), 22)?;
+    let ticks: u64 = stat_of(pid, 22)?;
     match clock::ahead()? {
         0 => Some(ticks),
         ahead => {
             let tick = 1_000_000_000 / i128::from(rustix::param::clock_ticks_per_second().max(1));
             let start = i128::from(ticks) - ahead / tick;
-            u64::try_from(start).ok().filter(|_| ahead % tick == 0)
+            // What started before its namespace's zero is told as a number from the far end of 64 bits.
+            let now = i128::try_from(Moment::now().boot?.as_nanos()).ok()? / tick;
+            let is_told = ahead % tick == 0 && start <= now;
+            u64::try_from(start).ok().filter(|_| is_told)
         }
     }
 }
 
-/// The same of a process that still runs. One that has ended and whose exit code nobody has fetched (field 3
-/// is `Z`) does nothing any more; in a container whose first process fetches none it stays so for ever.
+/// Whether a process runs, as far as this one can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It runs, and started then, as [`process_start`] tells.
+    Since(u64),
+    /// No process has this id, or the one that has it does nothing any more.
+    Gone,
+    /// There is one, and when it started is hidden, as another account's may be (`hidepid` of `/proc`).
+    Unknown,
+}
+
+/// What is known of process `pid`. One that has ended and whose exit code nobody has fetched (field 3 is `Z`)
+/// does nothing any more; in a container whose first process fetches none it stays so for ever.
 #[must_use]
-pub fn running_since(pid: u32) -> Option<u64> {
-    let state: char = stat_field(&pid.to_string(), 3)?;
-    let runs = !matches!(state, 'Z' | 'X');
-    runs.then(|| process_start(pid)).flatten()
+pub fn life(pid: u32) -> Life {
+    let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(Ok(()) | Err(Errno::PERM)) = id.map(test_kill_process) else {
+        return Life::Gone;
+    };
+    match stat_of(pid, 3) {
+        Some('Z' | 'X') => Life::Gone,
+        Some(_) | None => process_start(pid).map_or(Life::Unknown, Life::Since),
+    }
 }
 
 /// The process namespace of this process, by its inode; absent where the system has none.
@@ -126,6 +149,16 @@ pub fn pid_namespace() -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
     let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?;
     Some(namespace.ino())
+}
+
+/// The field of another process, if `/proc` tells of the processes that this one's ids mean: mounted in another
+/// namespace, it has others under them.
+fn stat_of<T: FromStr>(pid: u32, number: usize) -> Option<T> {
+    let own = std::fs::read_link("/proc/self").ok()?;
+    let is_own = own.to_str() == Some(std::process::id().to_string().as_str());
+    is_own
+        .then(|| stat_field(&pid.to_string(), number))
+        .flatten()
 }
 
 /// Field `number`, counted from 1 as the manual does, of `/proc/PROCESS/stat`; one after the name.

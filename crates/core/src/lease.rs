@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::ids::Life;
 use crate::problem::Problem;
 use crate::{clock, ids, wire};
 
@@ -24,7 +25,7 @@ pub struct Lease {
     pub owner: String,
     /// The machine's name; two machines may have one name, and one machine another name than before.
     pub host: String,
-    /// The machine's boot: no two machines have the same.
+    /// The machine's boot. No two machines have the same, but those that go on from one saved memory.
     pub boot_id: String,
     /// The claiming process. A shell chain outlives it, so a dead pid alone frees nothing.
     pub pid: u32,
@@ -174,28 +175,46 @@ impl Lease {
     /// the process that claimed for it, so a dead process says nothing; a living one is at work.
     #[must_use]
     pub fn is_in_living_hands(&self) -> bool {
-        let running = ids::running_since(self.pid);
-        let is_other = !self.is_of_this_process();
-        self.is_here() && is_other && running.is_some() && running == self.pid_start
+        let runs = || match ids::life(self.pid) {
+            Life::Since(start) => self.pid_start == Some(start),
+            Life::Gone => false,
+            // It has the id, and might be the one.
+            Life::Unknown => true,
+        };
+        self.is_here() && !self.is_of_this_process() && runs()
     }
 
     /// Whether the process that took the lease is known to be gone: same machine, same boot, same
-    /// namespace, and no process of that id and start.
+    /// namespace, and no process of that id and start. One that cannot be looked at is not.
     #[must_use]
     pub fn is_claimant_gone(&self) -> bool {
-        let known = self.is_here() && self.pid_start.is_some();
-        known && ids::running_since(self.pid) != self.pid_start
+        let is_gone = || match ids::life(self.pid) {
+            Life::Since(start) => self.pid_start != Some(start),
+            Life::Gone => true,
+            Life::Unknown => false,
+        };
+        self.is_here() && self.pid_start.is_some() && is_gone()
     }
 
-    /// Whether its pid means the same process to us. Of one boot there is one machine, whatever it is called;
-    /// only where there are no boot ids its name has to do.
+    /// Whether its pid means the same process to us.
     fn is_here(&self) -> bool {
-        let boot = ids::boot_id();
-        let same_machine = self.boot_id == boot && (!boot.is_empty() || self.host == ids::host());
+        let without_boots = || {
+            let is_none = self.boot_id.is_empty() && ids::boot_id().is_empty();
+            is_none && self.host == ids::host()
+        };
+        let same_machine = self.is_of_this_boot() || without_boots();
         // Who cannot tell when processes started, as in some time namespaces, knows no other's.
         let same_clock =
             || self.pid_start.is_some() == ids::process_start(std::process::id()).is_some();
         same_machine && self.pid_namespace == ids::pid_namespace() && same_clock()
+    }
+
+    /// Whether it was taken on this machine since it was started. Where only one machine can be at the lock the
+    /// boot tells, whatever the machine is called. Elsewhere the name has to be the same as well: machines that go
+    /// on from one saved memory have one boot.
+    fn is_of_this_boot(&self) -> bool {
+        let same_boot = !self.boot_id.is_empty() && self.boot_id == ids::boot_id();
+        same_boot && (self.of_one_machine || self.host == ids::host())
     }
 
     /// Whether this process took it.
@@ -224,21 +243,28 @@ impl Lease {
     /// Whether the lease has ended, or its machine was started anew since.
     #[must_use]
     pub fn is_over(&self, now: Moment) -> bool {
-        self.was_restarted() || self.left(now).is_some_and(|left| left.is_zero())
+        self.was_restarted(now) || self.left(now).is_some_and(|left| left.is_zero())
     }
 
     /// Whether its machine is known to have been started anew. Another boot is another machine's as well, and
     /// machines made of one image have one name: only where no other machine can have written the lock it is
-    /// this one's before it was started.
-    fn was_restarted(&self) -> bool {
+    /// this one's before it was started. And containers may each have a boot id of their own: only a lease from
+    /// before the kernel's start is from before it.
+    fn was_restarted(&self, now: Moment) -> bool {
         let other_boot = !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
-        self.of_one_machine && other_boot && self.host == ids::host()
+        let is_older = || {
+            let claimed = clock::parse_rfc3339(&self.claimed_at)?;
+            Some(claimed < now.wall.checked_sub(now.boot?)?)
+        };
+        let was_here = self.of_one_machine && other_boot && self.host == ids::host();
+        was_here && is_older().unwrap_or_default()
     }
 
     /// How long it still lasts: by the boot clock within its boot, else by wall time.
     #[must_use]
     pub fn left(&self, now: Moment) -> Option<Duration> {
-        clock::left(&self.lease_until, &self.boot_id, self.boot_until_ms, now)
+        let boot_ms = self.boot_until_ms.filter(|_| self.is_of_this_boot());
+        clock::left(&self.lease_until, boot_ms, now)
     }
 }
 
@@ -262,7 +288,7 @@ mod tests {
         lease.pid_start = ids::process_start(child.id());
         assert!(lease.staleness(now).is_none() && lease.pid_start.is_some());
         child.kill().unwrap();
-        let ended = || ids::running_since(child.id()).is_none();
+        let ended = || ids::life(child.id()) == Life::Gone;
         while !ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -295,6 +321,11 @@ mod tests {
             "another machine may have this name"
         );
         other_boot.of_one_machine = true;
+        assert!(
+            !other_boot.is_over(now),
+            "a container's, since the kernel's start"
+        );
+        "1970-01-02T00:00:00Z".clone_into(&mut other_boot.claimed_at);
         assert!(other_boot.is_over(now));
         "elsewhere".clone_into(&mut other_boot.host);
         assert!(
@@ -308,7 +339,14 @@ mod tests {
         let now = Moment::now();
         let mut lease = lease(Duration::from_secs(60));
         (lease.of_process, lease.pid_start) = (true, Some(u64::MAX));
+        assert_eq!(lease.staleness(now), Some(Stale::OwnerDead));
         "renamed".clone_into(&mut lease.host);
+        assert_eq!(
+            lease.staleness(now),
+            None,
+            "a copy of its memory has its boot"
+        );
+        lease.of_one_machine = true;
         assert_eq!(lease.staleness(now), Some(Stale::OwnerDead));
         "another".clone_into(&mut lease.boot_id);
         assert_eq!(lease.staleness(now), None);

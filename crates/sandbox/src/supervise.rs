@@ -142,6 +142,8 @@ impl<'a> Run<'a> {
             .and_then(Pid::from_raw)
             .ok_or_else(|| failed(ErrorKind::NotFound.into()))?;
         let handle = Handle::open(pid).map_err(failed)?;
+        let watch = Watch::new(pid, &profile.limits, &profile.tree);
+        let watch = watch.map_err(|error| Refused::failed("a thread for the watch", &error))?;
         Ok(Self {
             child,
             pid,
@@ -152,7 +154,7 @@ impl<'a> Run<'a> {
             recorder: Recorder::new(profile.limits.log_bytes),
             level,
             profile,
-            watch: Watch::new(pid, &profile.limits, &profile.tree),
+            watch,
             begun,
             started: None,
             ended: None,

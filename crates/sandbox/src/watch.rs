@@ -1,8 +1,9 @@
 //! The watch from outside: memory, processes and disk, which a process cannot hold for all.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::{Builder, JoinHandle};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -32,45 +33,42 @@ pub(crate) struct Watch {
     root: Pid,
     limits: Limits,
     tree: PathBuf,
-    /// The first measure, taken while the walls are built where there is a thread for it.
-    first: Option<JoinHandle<Measure>>,
+    measurer: Measurer,
     at_start: u64,
     free_at_start: Option<u64>,
     next_hint: Instant,
     next_measure: Instant,
-    /// A measure that is being taken: a large tree must not keep us from looking.
-    running: Option<Receiver<Measure>>,
+    /// Whether a measure is being taken: a large tree must not keep us from looking.
+    is_measuring: bool,
     pub(crate) peaks: Peaks,
 }
 
 impl Watch {
-    /// Watches everything below the process `root`, and the tree.
-    pub(crate) fn new(root: Pid, limits: &Limits, tree: &Path) -> Self {
+    /// Watches everything below the process `root`, and the tree. The first measure is taken while the walls are
+    /// built.
+    pub(crate) fn new(root: Pid, limits: &Limits, tree: &Path) -> io::Result<Self> {
         let now = Instant::now();
-        let own = tree.to_path_buf();
-        Self {
+        let measurer = Measurer::new(tree)?;
+        measurer.ask();
+        Ok(Self {
             root,
             limits: limits.clone(),
             tree: tree.to_path_buf(),
-            first: Builder::new().spawn(move || measure(&own)).ok(),
+            measurer,
             at_start: 0,
             free_at_start: None,
             next_hint: now,
             next_measure: now + MEASURE,
-            running: None,
+            is_measuring: false,
             peaks: Peaks::default(),
-        }
+        })
     }
 
     /// Ends the first measure; the gate starts after it, somewhere below the process `root`.
     pub(crate) fn start(&mut self, root: Pid) {
         self.root = root;
-        let first = match self.first.take() {
-            Some(first) => first.join().ok(),
-            // No thread was to be had: it is taken now.
-            None => Some(measure(&self.tree)),
-        };
-        self.at_start = first.map_or(0, |measure| measure.bytes);
+        let first = self.measurer.told.recv();
+        self.at_start = first.unwrap_or_else(|_| measure(&self.tree)).bytes;
         self.free_at_start = free_bytes(&self.tree);
     }
 
@@ -127,16 +125,21 @@ impl Watch {
             _ => 0,
         };
         let hinted = gone > self.limits.tree_growth_bytes;
-        let Some(receiver) = &self.running else {
+        if !self.is_measuring {
             if hinted || now >= self.next_measure {
-                // Without a thread it is tried again at the next look.
-                self.running = measure_aside(&self.tree);
+                self.measurer.ask();
+                self.is_measuring = true;
             }
             return None;
+        }
+        let measure = match self.measurer.told.try_recv() {
+            Ok(measure) => measure,
+            Err(TryRecvError::Empty) => return None,
+            // It does not end before the watch does; whatever ended it, nothing runs unmeasured.
+            Err(TryRecvError::Disconnected) => measure(&self.tree),
         };
-        let measure = receiver.try_recv().ok()?;
         self.next_measure = now + MEASURE.max(measure.took * SHARE);
-        self.running = None;
+        self.is_measuring = false;
         let used = measure
             .bytes
             .saturating_add(open_bytes(processes, &measure));
@@ -153,12 +156,76 @@ fn milliseconds(ticks: u64) -> u64 {
     ticks.saturating_mul(1000) / per_second
 }
 
-fn measure_aside(tree: &Path) -> Option<Receiver<Measure>> {
-    let (sender, receiver) = channel();
-    let tree = tree.to_path_buf();
-    let measuring = Builder::new().spawn(move || {
-        // A watch that has ended needs no measure.
-        let _ = sender.send(measure(&tree));
-    });
-    measuring.ok().map(|_| receiver)
+/// A thread that measures the tree whenever it is asked. It is there before the gate is: what runs in there may
+/// use up every process that this account or container may have.
+struct Measurer {
+    asks: Sender<()>,
+    told: Receiver<Measure>,
+}
+
+impl Measurer {
+    fn new(tree: &Path) -> io::Result<Self> {
+        let (asks, asked) = channel();
+        let (tell, told) = channel();
+        let tree = tree.to_path_buf();
+        Builder::new().spawn(
+            move || {
+                while asked.recv().is_ok() && tell.send(measure(&tree)).is_ok() {}
+            },
+        )?;
+        Ok(Self { asks, told })
+    }
+
+    /// Has one measure taken. That the thread is gone is seen where it is waited for.
+    fn ask(&self) {
+        let _ = self.asks.send(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::process::{Resource, Rlimit, getpid, setrlimit};
+
+    use super::*;
+
+    const NONE_LEFT: &str = "BATON_TEST_NO_THREAD";
+
+    /// Where no thread is to be had once the gate runs, the tree is measured all the same.
+    #[test]
+    fn what_takes_all_threads_is_measured() {
+        if std::env::var_os(NONE_LEFT).is_none() {
+            // The limit would be that of all tests.
+            let name = "watch::tests::what_takes_all_threads_is_measured";
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            let ran = again.args(["--exact", name]).env(NONE_LEFT, "1").output();
+            let ran = ran.unwrap();
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        let tree = tempfile::tempdir().unwrap();
+        let limits = Limits {
+            tree_growth_bytes: 1 << 20,
+            memory_bytes: u64::MAX,
+            processes: 1000,
+            ..Limits::default()
+        };
+        let mut watch = Watch::new(getpid(), &limits, tree.path()).unwrap();
+        watch.start(getpid());
+        let large = vec![1; 2 << 20];
+        let no_more = Rlimit {
+            current: Some(1),
+            maximum: None,
+        };
+        setrlimit(Resource::As, no_more).unwrap();
+        assert!(Builder::new().spawn(|| ()).is_err(), "none is to be had");
+        std::fs::write(tree.path().join("large"), large).unwrap();
+        let passed = (0..1000).find_map(|_| {
+            std::thread::sleep(LOOK);
+            watch.look()
+        });
+        assert_eq!(passed, Some("tree_growth"));
+    }
 }

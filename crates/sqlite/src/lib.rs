@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use baton_core::files::Folder;
 use baton_core::store::Driver;
 use baton_core::store::database::{Database, DatabaseLock, Row};
 use rusqlite::{
@@ -41,6 +42,7 @@ struct Sqlite {
     locks: Locks,
     /// The version of the data that whoever waits knows of.
     seen: Mutex<Option<i64>>,
+    of_one_machine: bool,
 }
 
 fn connect(address: &str, root: &Path, make: bool) -> io::Result<Arc<dyn Database>> {
@@ -60,10 +62,12 @@ fn connect(address: &str, root: &Path, make: bool) -> io::Result<Arc<dyn Databas
         connection.pragma_update(None, "foreign_keys", true)
     };
     set(&connection).map_err(failed)?;
+    let folder = Folder::open(path.parent().unwrap_or(Path::new(".")))?;
     Ok(Arc::new(Sqlite {
         connection: Mutex::new(connection),
         locks: Locks::beside(&path)?,
         seen: Mutex::new(None),
+        of_one_machine: folder.is_of_one_machine(),
     }))
 }
 
@@ -307,7 +311,7 @@ impl Database for Sqlite {
     }
 
     fn is_of_one_machine(&self) -> bool {
-        true
+        self.of_one_machine
     }
 }
 

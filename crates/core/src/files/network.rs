@@ -5,7 +5,7 @@ use std::io;
 use super::Folder;
 
 /// File systems that are reached over a network, by the numbers that statfs(2) gives them.
-const NETWORKS: [(u64, &str); 9] = [
+const NETWORKS: [(u64, &str); 13] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
     (0xfe53_4d42, "SMB"),
@@ -15,32 +15,52 @@ const NETWORKS: [(u64, &str); 9] = [
     (0x00c3_6400, "Ceph"),
     (0x0bd0_0bd0, "Lustre"),
     (0x7461_636f, "OCFS2"),
+    (0x0116_1970, "GFS2"),
+    (0x4750_4653, "GPFS"),
+    (0x1983_0326, "BeeGFS"),
+    (0x2003_0528, "OrangeFS"),
 ];
 
-/// File systems that another kernel may be at as well: a host's folder in a virtual machine, and what a
-/// program stands for.
-const OTHERS: [u64; 5] = [
-    // 9p
-    0x0102_1997,
-    // FUSE, and so virtiofs
-    0x6573_5546,
-    // VirtualBox
-    0x786f_4256,
-    // VMware
-    0xbacb_acbc,
-    // Parallels
-    0x7c7c_6673,
+/// File systems that one kernel alone is at, by the same numbers. Any other may be a host's folder in a virtual
+/// machine, a cluster's, or what a program stands for.
+const LOCAL: [u64; 13] = [
+    // ext2, ext3, ext4
+    0xef53,
+    // XFS
+    0x5846_5342,
+    // btrfs
+    0x9123_683e,
+    // ZFS
+    0x2fc1_2fc1,
+    // F2FS
+    0xf2f5_2010,
+    // bcachefs
+    0xca45_1a4e,
+    // JFS
+    0x3153_464a,
+    // NILFS2
+    0x3434,
+    // tmpfs
+    0x0102_1994,
+    // ramfs
+    0x8584_58f6,
+    // FAT
+    0x4d44,
+    // exFAT
+    0x2011_bab0,
+    // Whatever its layers lie on, only one mount at a time may write to them.
+    OVERLAY,
 ];
 
 /// An overlay of layers, as containers have it.
 const OVERLAY: u64 = 0x794c_7630;
 
 impl Folder {
-    /// Whether no other machine can be at the folder at the same time.
+    /// Whether no other machine can be at the folder at the same time; false where that is not known.
     #[must_use]
     pub fn is_of_one_machine(&self) -> bool {
-        let number = self.file_system();
-        number.is_ok_and(|number| name_of(number).is_none() && !OTHERS.contains(&number))
+        self.file_system()
+            .is_ok_and(|number| LOCAL.contains(&number))
     }
 
     /// The name of the network file system that the folder lies on, if it is on one that is known.

@@ -36,6 +36,9 @@ pub struct Backoff {
     pub failed: u64,
     /// The code of what went wrong last.
     pub reason: String,
+    /// Whether the queue lies where no other machine can be at it; known where the file is read.
+    #[serde(skip)]
+    of_one_machine: bool,
 }
 
 impl Backoff {
@@ -63,6 +66,7 @@ impl Backoff {
             boot_not_before_ms: not_before.boot_ms(),
             failed,
             reason: reason.to_owned(),
+            of_one_machine: false,
         }
     }
 
@@ -71,8 +75,10 @@ impl Backoff {
     #[must_use]
     pub fn is_on(&self, now: Moment) -> bool {
         let longest = STEPS.last().copied().unwrap_or_default() * (100 + JITTER) / 100;
-        let ms = self.boot_not_before_ms;
-        let left = clock::left(&self.not_before, &self.boot_id, ms, now);
+        // Another machine may have the same boot, going on from one saved memory.
+        let is_ours = self.of_one_machine && self.boot_id == ids::boot_id();
+        let boot_ms = self.boot_not_before_ms.filter(|_| is_ours);
+        let left = clock::left(&self.not_before, boot_ms, now);
         left.is_some_and(|left| !left.is_zero() && left <= Duration::from_secs(longest))
     }
 }
@@ -80,7 +86,11 @@ impl Backoff {
 /// What lies in a task's folder; what cannot be read holds nobody up.
 pub(super) fn of_folder(folder: &Directory) -> Option<Backoff> {
     let bytes = folder.read(FILE, MAX_BYTES).ok()?;
-    wire::parse(&bytes, MAX_BYTES, FILE, "BACKOFF_BROKEN").ok()
+    let backoff = wire::parse(&bytes, MAX_BYTES, FILE, "BACKOFF_BROKEN").ok();
+    backoff.map(|backoff| Backoff {
+        of_one_machine: folder.is_of_one_machine(),
+        ..backoff
+    })
 }
 
 impl TaskFolder {
