@@ -81,6 +81,7 @@ fn a_machine_of_our_name_is_ours_only_where_no_other_can_be(place: &Place) {
     "another".clone_into(&mut lease.boot_id);
     assert!(!read_back(&lease).is_over(now));
     "2000-01-01T00:00:00Z".clone_into(&mut lease.claimed_at);
+    lease.boot_until_ms = lease.boot_until_ms.map(|ms| ms + 3_600_000);
     assert_eq!(read_back(&lease).is_over(now), !is_shared);
     let landing = store.lock_landing("one", long, now).unwrap().unwrap();
     drop(landing);

@@ -120,7 +120,7 @@ fn what_a_killed_run_left_goes_with_the_next_and_nothing_of_a_live_one() {
 #[test]
 fn a_run_that_ends_while_it_drafts_leaves_no_folder() {
     let bench = Bench::new();
-    let script = "cat >/dev/null; touch \"$HOME/drafts\"; exec sleep 60";
+    let script = "mkdir kept; cat >kept/prompt; touch \"$HOME/drafts\"; exec sleep 60";
     bench.policy(|policy| policy["draft"]["command"] = serde_json::json!(["sh", "-c", script]));
     let temporary = bench.scratch("temporary");
     std::fs::create_dir(&temporary).unwrap();

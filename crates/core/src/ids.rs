@@ -72,7 +72,9 @@ pub fn host() -> String {
 #[must_use]
 pub fn sitting() -> String {
     let leader = session_leader();
-    let started = process_start(leader).unwrap_or_default();
+    // Both numbers are those of `/proc`, whatever namespace it tells of.
+    let started = stat_field(&leader.to_string(), 22).and_then(on_machine);
+    let started = started.unwrap_or_default();
     let text = format!("{} {} {leader} {started}", host(), boot_id());
     digest::sha256(text.as_bytes()).chars().take(16).collect()
 }
@@ -104,7 +106,11 @@ pub fn boot_id() -> String {
 /// no whole number of ticks away, or before that time the process was there, nothing is told.
 #[must_use]
 pub fn process_start(pid: u32) -> Option<u64> {
-    let ticks: u64 = stat_of(pid, 22)?;
+    stat_of(pid, 22).and_then(on_machine)
+}
+
+/// A start in ticks of this process's boot clock, in those of the machine's.
+fn on_machine(ticks: u64) -> Option<u64> {
     match clock::ahead()? {
         0 => Some(ticks),
         ahead => {
@@ -134,9 +140,10 @@ pub enum Life {
 #[must_use]
 pub fn life(pid: u32) -> Life {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let Some(Ok(()) | Err(Errno::PERM)) = id.map(test_kill_process) else {
+    // Whatever else it says, there is one.
+    if matches!(id.map(test_kill_process), None | Some(Err(Errno::SRCH))) {
         return Life::Gone;
-    };
+    }
     match stat_of(pid, 3) {
         Some('Z' | 'X') => Life::Gone,
         Some(_) | None => process_start(pid).map_or(Life::Unknown, Life::Since),
@@ -168,4 +175,75 @@ fn stat_field<T: FromStr>(process: &str, number: usize) -> Option<T> {
     let rest = stat.get(stat.rfind(')')? + 1..)?;
     let field = rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?;
     field.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const OTHER: &str = "BATON_TEST_OTHER";
+
+    /// Runs the test that calls it once more by `words`, in surroundings of its own, where it gets the id of a
+    /// process of this account; or says that this account cannot have such surroundings.
+    fn within(words: &str, name: &str) -> Option<u32> {
+        if let Ok(other) = std::env::var(OTHER) {
+            return other.parse().ok();
+        }
+        let sh = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let exe = std::env::current_exe().unwrap();
+        let may = sh(&words.replace("RUN", "true")).output().unwrap();
+        if !may.status.success() {
+            eprintln!("not run: {}", String::from_utf8_lossy(&may.stderr));
+            return None;
+        }
+        let test = format!("{} --exact ids::tests::{name}", exe.display());
+        let own = std::process::id().to_string();
+        let ran = sh(&words.replace("RUN", &test)).env(OTHER, own).output();
+        let ran = ran.unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+        None
+    }
+
+    #[test]
+    fn what_ended_is_gone() {
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(life(child.id()), Life::Gone);
+        let own = std::process::id();
+        assert_eq!(Some(life(own)), process_start(own).map(Life::Since));
+    }
+
+    #[test]
+    fn what_is_hidden_is_not_gone() {
+        let words = "unshare --mount sh -c 'mount -t proc -o hidepid=2 proc /proc && \
+            exec setpriv --reuid 65534 --regid 65534 --clear-groups RUN'";
+        if let Some(other) = within(words, "what_is_hidden_is_not_gone") {
+            assert_eq!(life(other), Life::Unknown);
+            assert!(process_start(std::process::id()).is_some());
+        }
+    }
+
+    #[test]
+    fn the_ids_of_another_namespace_say_nothing() {
+        let words = "unshare --pid --fork RUN";
+        if within(words, "the_ids_of_another_namespace_say_nothing").is_some() {
+            assert_eq!(process_start(std::process::id()), None);
+            assert_eq!(life(std::process::id()), Life::Unknown);
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_the_clock_has_no_start() {
+        let words = "unshare --time --boottime=-$(($(cut -d. -f1 /proc/uptime) - 1)) --fork RUN";
+        if let Some(other) = within(words, "what_is_older_than_the_clock_has_no_start") {
+            assert_eq!(life(other), Life::Unknown);
+        }
+    }
 }

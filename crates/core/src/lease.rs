@@ -15,6 +15,9 @@ pub const MAX_BYTES: usize = 4096;
 /// The longest lease that a policy can give, and that anybody can ask for.
 pub const LONGEST: Duration = Duration::from_secs(86_400);
 
+/// Two starts of one machine lie further apart than what the wall clock is corrected by while it runs.
+const CLEARLY: Duration = Duration::from_secs(60);
+
 /// The content of a task's `.lock`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,7 +179,7 @@ impl Lease {
     #[must_use]
     pub fn is_in_living_hands(&self) -> bool {
         let runs = || match ids::life(self.pid) {
-            Life::Since(start) => self.pid_start == Some(start),
+            Life::Since(start) => self.pid_start.is_none_or(|own| own == start),
             Life::Gone => false,
             // It has the id, and might be the one.
             Life::Unknown => true,
@@ -203,10 +206,7 @@ impl Lease {
             is_none && self.host == ids::host()
         };
         let same_machine = self.is_of_this_boot() || without_boots();
-        // Who cannot tell when processes started, as in some time namespaces, knows no other's.
-        let same_clock =
-            || self.pid_start.is_some() == ids::process_start(std::process::id()).is_some();
-        same_machine && self.pid_namespace == ids::pid_namespace() && same_clock()
+        same_machine && self.pid_namespace == ids::pid_namespace()
     }
 
     /// Whether it was taken on this machine since it was started. Where only one machine can be at the lock the
@@ -220,7 +220,8 @@ impl Lease {
     /// Whether this process took it.
     #[must_use]
     pub fn is_of_this_process(&self) -> bool {
-        self.is_here() && self.pid == std::process::id()
+        let own = std::process::id();
+        self.is_here() && self.pid == own && self.pid_start == ids::process_start(own)
     }
 
     /// Why nobody works under it any more, if that is so: its process, where it is a process's, is
@@ -248,13 +249,16 @@ impl Lease {
 
     /// Whether its machine is known to have been started anew. Another boot is another machine's as well, and
     /// machines made of one image have one name: only where no other machine can have written the lock it is
-    /// this one's before it was started. And containers may each have a boot id of their own: only a lease from
-    /// before the kernel's start is from before it.
+    /// this one's before it was started. And containers may each have a boot id of their own: only what was
+    /// claimed before the kernel's start, and given or renewed by the clock of an earlier one, is from before it.
     fn was_restarted(&self, now: Moment) -> bool {
         let other_boot = !self.boot_id.is_empty() && self.boot_id != ids::boot_id();
         let is_older = || {
+            let started = now.wall.checked_sub(now.boot?)?;
+            let end = clock::parse_rfc3339(&self.lease_until)?;
+            let of_giver = end.checked_sub(Duration::from_millis(self.boot_until_ms?))?;
             let claimed = clock::parse_rfc3339(&self.claimed_at)?;
-            Some(claimed < now.wall.checked_sub(now.boot?)?)
+            Some(claimed < started && of_giver + CLEARLY < started)
         };
         let was_here = self.of_one_machine && other_boot && self.host == ids::host();
         was_here && is_older().unwrap_or_default()
@@ -326,6 +330,8 @@ mod tests {
             "a container's, since the kernel's start"
         );
         "1970-01-02T00:00:00Z".clone_into(&mut other_boot.claimed_at);
+        assert!(!other_boot.is_over(now), "it was renewed since");
+        other_boot.boot_until_ms = other_boot.boot_until_ms.map(|ms| ms + 3_600_000);
         assert!(other_boot.is_over(now));
         "elsewhere".clone_into(&mut other_boot.host);
         assert!(

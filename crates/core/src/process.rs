@@ -59,8 +59,9 @@ pub struct Spec {
     /// How much memory the child may fill, in bytes, where the system can hold it to that: from before
     /// the first byte of its input, so it binds what works on input.
     pub memory: Option<u64>,
-    /// The child and its group are killed when this process is, even by SIGKILL. For what runs for minutes:
-    /// it takes another process to see to that.
+    /// The child and its group are killed when this process is, even by SIGKILL, and `folder`, which has to be a
+    /// temporary one of the child's own, goes with them. For what runs for minutes: it takes another process to
+    /// see to that.
     pub leash: bool,
 }
 

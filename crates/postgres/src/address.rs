@@ -19,11 +19,12 @@ pub(crate) const SCHEME: &str = "postgres://";
 /// How long a server may take to answer the first word.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What holds on every connection. The server's default may have been changed, and an answered write must be on
-/// its disk. A machine that is gone gives its locks up within a minute. Nobody waits for ever: not for a lock
+/// its disk. A machine that is gone gives its locks up within a minute, and so does a program that was halted. Nobody waits for ever: not for a lock
 /// that somebody else took on a table, nor for a statement, each of which is whole or was never made.
 const SETTINGS: &str = "SET synchronous_commit = on; SET tcp_keepalives_idle = 30; \
      SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
-     SET lock_timeout = '20s'; SET statement_timeout = '25s'";
+     SET lock_timeout = '20s'; SET statement_timeout = '25s'; \
+     SET idle_in_transaction_session_timeout = '30s'";
 /// The largest file of passwords or certificates that is read, in bytes.
 const MOST: usize = 1 << 20;
 

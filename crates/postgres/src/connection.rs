@@ -78,11 +78,13 @@ impl Connection {
         self.ask(self.client.batch_execute(sql))
     }
 
-    /// Does it and takes it back.
+    /// Does it and takes it back, in one message: whoever is stopped in the middle keeps nothing.
     pub(crate) fn try_out(&self, sql: &str) -> io::Result<()> {
-        self.batch_execute("BEGIN")?;
-        let tried = self.batch_execute(sql);
-        self.batch_execute("ROLLBACK")?;
+        let tried = self.batch_execute(&format!("BEGIN; {sql}; ROLLBACK"));
+        if tried.is_err() {
+            // What went wrong is what is told.
+            let _ = self.batch_execute("ROLLBACK");
+        }
         tried
     }
 

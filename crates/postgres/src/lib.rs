@@ -315,11 +315,7 @@ impl Database for Shared {
     }
 
     fn try_adding(&self) -> io::Result<()> {
-        match self.0.with(|link| link.client()?.try_out(tables::TRY_LINE)) {
-            // Somebody else added one meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            tried => tried,
-        }
+        self.0.with(|link| link.client()?.try_out(tables::TRY_LINE))
     }
 
     fn is_of_one_machine(&self) -> bool {

@@ -26,7 +26,7 @@ pub const SKILL: Skill = Skill {
     // A check that could not be made counts as a stop.
     refused: |_| {
         to_map(&StopCheck {
-            stop_detected: false,
+            stop_detected: true,
             stop_paths: Vec::new(),
             action: StopAction::ZeroStop,
         })
@@ -34,7 +34,6 @@ pub const SKILL: Skill = Skill {
 };
 
 fn run(session: &Session, _: &ArgMatches) -> Result<Outcome, Problem> {
-    session.authorize(&[ToolClass::Read])?;
     let stop = match session.store() {
         Ok(store) => store.stop(),
         Err(_) if Store::is_stopped_here(session.root()?) => {
@@ -42,6 +41,11 @@ fn run(session: &Session, _: &ArgMatches) -> Result<Outcome, Problem> {
         }
         Err(problem) => return Err(problem),
     };
+    let may_read = session.authorize(&[ToolClass::Read]);
+    if stop == Stop::Absent {
+        // That STOP is on is said whatever the policy is like.
+        may_read?;
+    }
     let has_task = session.has_task();
     if has_task {
         // Refuses a name that cannot be a task's, before anything is said about it.

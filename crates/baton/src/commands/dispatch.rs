@@ -91,6 +91,8 @@ struct Dispatcher<'a> {
     /// Each task that runs, with the process that runs it.
     running: BTreeMap<TaskId, Pid>,
     ended: Arc<Mutex<Vec<Ended>>>,
+    /// Runs that have ended and whose tasks could not be given back yet.
+    unsettled: Vec<Ended>,
     /// How many of `ended` are to be looked at.
     waiting: Arc<AtomicUsize>,
     begun: u64,
@@ -115,6 +117,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
         owner: format!("{owner}/{}", ids::random_hex()?),
         running: BTreeMap::new(),
         ended: Arc::default(),
+        unsettled: Vec::new(),
         waiting: Arc::default(),
         begun: 0,
         brake: Brake::default(),
@@ -132,7 +135,7 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
     let end = rounds.go(&mut || dispatcher.round(), &|| {
         waiting.load(Ordering::SeqCst) > 0
     });
-    dispatcher.finish(&signals);
+    let end = end.map(|end| end.with_trouble(dispatcher.finish(&signals)));
     Ok(end?.reply(json!({
         "command": "run", "begun": dispatcher.begun, "counts": dispatcher.counts,
     })))
@@ -141,8 +144,10 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
 impl Dispatcher<'_> {
     /// Looks at a run that has ended, or begins one.
     fn round(&mut self) -> Result<Round, Problem> {
-        if let Some(ended) = self.take_ended() {
-            return self.settle(&ended);
+        if let Some(ended) = self.take_ended().or_else(|| self.unsettled.pop()) {
+            return self
+                .settle(&ended)
+                .inspect_err(|_| self.unsettled.push(ended));
         }
         let session = self.shared.session(None)?;
         session.check_stop()?;
@@ -182,7 +187,8 @@ impl Dispatcher<'_> {
         is_full.then(|| next.saturating_duration_since(now))
     }
 
-    /// The place of a task that failed rests, so that not all tasks are spent on what is wrong with all of them.
+    /// The place of a task that failed rests, so that not all tasks are spent on what is wrong with all of them;
+    /// one that does well shows that nothing is.
     fn slow_down(&mut self, failed: bool) {
         let rest = self.brake.after(failed);
         match failed {
@@ -293,28 +299,34 @@ impl Dispatcher<'_> {
 
     /// Says and counts what became of a task, and gives it back where its run left it locked.
     fn settle(&mut self, ended: &Ended) -> Result<Round, Problem> {
-        self.running.remove(&ended.id);
         let said = Said::of(&ended.output);
         if said.is_taken {
             // Another was quicker, or holds what is in its way by now.
+            self.running.remove(&ended.id);
             self.begun -= 1;
             terminal::say(&format!("{}: {}", ended.id, said.text));
             return Ok(Round::Begun);
         }
         if said.code == exit::USAGE {
             // The next one would be begun with the same words.
+            self.running.remove(&ended.id);
             self.begun -= 1;
             return Err(Problem::usage(said.text));
         }
         let session = self.shared.session(None)?;
-        // STOP is nobody's bad try.
-        let failed = said.code != 0 && !session.store()?.stop().is_present();
+        // STOP is nobody's bad try, and no good one.
+        let is_stopped = session.store()?.stop().is_present();
+        let failed = said.code != 0 && !is_stopped;
+        // Until it is given back it has its place.
         self.give_back(&ended.id, &said.text, failed)?;
         let state = session.store()?.find(&ended.id)?;
+        self.running.remove(&ended.id);
         let name = state.map_or("gone", State::name);
         *self.counts.entry(name).or_default() += 1;
         terminal::say(&format!("{}: {name}: {}", ended.id, said.text));
-        self.slow_down(failed);
+        if said.code == 0 || failed {
+            self.slow_down(failed);
+        }
         // The other places need not wait.
         Ok(Round::Worked {
             code: said.code,
@@ -362,8 +374,9 @@ impl Dispatcher<'_> {
         Ok(())
     }
 
-    /// Waits for what runs. Who asks twice has it killed, and the tasks given back.
-    fn finish(&mut self, signals: &Signals) {
+    /// Waits for what runs. Who asks twice has it killed, and the tasks given back; what cannot be is the trouble.
+    fn finish(&mut self, signals: &Signals) -> Option<Problem> {
+        let mut trouble = None;
         if !self.running.is_empty() {
             let count = self.running.len();
             terminal::say(&format!(
@@ -378,15 +391,18 @@ impl Dispatcher<'_> {
                     let _ = kill_process_group(*pid, Signal::KILL);
                 }
             }
-            match self.take_ended() {
+            match self.take_ended().or_else(|| self.unsettled.pop()) {
                 Some(ended) => {
                     // Trouble with one must not keep the others waiting.
                     if let Err(problem) = self.settle(&ended) {
                         terminal::complain("baton run", &problem);
+                        self.running.remove(&ended.id);
+                        trouble = Some(problem);
                     }
                 }
                 None => std::thread::sleep(LOOK),
             }
         }
+        trouble
     }
 }

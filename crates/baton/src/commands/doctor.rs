@@ -210,7 +210,11 @@ fn check_queue(
         if store.check_parts().is_ok()
             && let Err(problem) = store.try_writing()
         {
-            found.insert(0, of_problem("QUEUE_UNWRITABLE", None, &problem));
+            let code = match problem.code == "QUEUE_BUSY" {
+                true => "QUEUE_BUSY",
+                false => "QUEUE_UNWRITABLE",
+            };
+            found.insert(0, of_problem(code, None, &problem));
         }
         let count = store.scan(&State::ALL).map(|(_, tasks)| tasks.len());
         Ok((count.ok(), found))

@@ -88,6 +88,14 @@ impl End {
         reply
     }
 
+    /// The same, with what went wrong after the last round.
+    pub(super) fn with_trouble(self, later: Option<Problem>) -> Self {
+        Self {
+            trouble: later.or(self.trouble),
+            ..self
+        }
+    }
+
     /// What ended it, and what went wrong in the last round.
     pub(super) fn into_parts(self) -> (&'static str, Option<Problem>) {
         (self.by, self.trouble)

@@ -50,7 +50,10 @@ impl Signals {
                 }
             }
         })
-        .map_err(|problem| unavailable(&problem.message))?;
+        .map_err(|none| {
+            let refused = unavailable(&none.message);
+            none.hints.into_iter().fold(refused, Problem::hint)
+        })?;
         Ok(signals)
     }
 

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use super::{Done, Refused, SKILL_VERSION, Skill};
 use crate::audit::{self, Action, Draft};
 use crate::envelope::{
-    Artifact, ArtifactKind, AuditRef, Decision, Envelope, Finding, NO_TASK, SCHEMA_ID,
-    SCHEMA_VERSION, Signals, Status, TaskRef, ToolClass,
+    Artifact, ArtifactKind, AuditRef, Decision, Envelope, NO_TASK, SCHEMA_ID, SCHEMA_VERSION,
+    Signals, Status, TaskRef, ToolClass,
 };
 use crate::outcome::Outcome;
 use crate::problem::Problem;
@@ -40,17 +40,19 @@ pub(super) fn finish(
             None
         }
     };
-    let recorded = record(skill, session, &outcome, arguments);
+    let mut recorded = record(skill, session, &outcome, arguments);
+    if let Err(stop) = recorded.as_ref()
+        && stop.code == "STOP_PRESENT"
+    {
+        // It came after the work: that it kept the task from moving is recorded instead.
+        let stop = stop.clone();
+        outcome = refusal(skill, session, &stop);
+        problem = Some(stop);
+        recorded = record(skill, session, &outcome, arguments);
+    }
     let (envelope, mut hints) = match recorded {
-        Ok(envelope) => (envelope, outcome.hints.clone()),
-        Err(failure) => {
-            let outcome = match says_stop(&outcome) {
-                true => unrecorded(outcome, &failure),
-                false => refusal(skill, session, &failure),
-            };
-            let hints = [failure.hints, outcome.hints.clone()].concat();
-            (assemble(skill, session, &outcome, unrecorded_id()), hints)
-        }
+        Ok(envelope) => (envelope, outcome.hints),
+        Err(failure) => not_recorded(skill, session, outcome, failure),
     };
     if let Some(problem) = problem {
         hints.extend(problem.hints);
@@ -60,6 +62,26 @@ pub(super) fn finish(
         envelope,
         hints,
     }
+}
+
+/// The answer where nothing could be recorded, with hints: what failed, unless the answer counts all the same.
+fn not_recorded(
+    skill: &Skill,
+    session: &Session,
+    outcome: Outcome,
+    failure: Problem,
+) -> (Envelope, Vec<String>) {
+    // Without a store nothing can be held against what is said, be it that the store is what is broken.
+    let has_store = session.store_if_any().is_ok();
+    let counts = says_stop(&outcome) || (!has_store && outcome.status != Status::Ok);
+    let is_said = outcome.findings.iter().any(|one| one.code == failure.code);
+    let outcome = match counts {
+        true if is_said => outcome,
+        true => unrecorded(outcome, &failure),
+        false => refusal(skill, session, &failure),
+    };
+    let hints = [failure.hints, outcome.hints.clone()].concat();
+    (assemble(skill, session, &outcome, unrecorded_id()), hints)
 }
 
 /// Whether the answer is that STOP is on, and nothing else: that counts, recorded or not.
@@ -155,20 +177,8 @@ fn record(
         undo(session);
         return Err(session::stop_problem(&why));
     }
-    let mut draft = draft(skill, session, outcome, arguments)?;
-    let mut envelope = assemble(skill, session, outcome, draft.event_id.clone());
-    draft.outputs_sha256 = envelope.payload_sha256();
-    draft.task_id = if envelope.task.task_id == NO_TASK {
-        "-".to_owned()
-    } else {
-        envelope.task.task_id.clone()
-    };
-    let receipt = session
-        .store()?
-        .log()?
-        .append(draft)
-        .inspect_err(|_| undo(session))?;
-    envelope.artifacts.push(receipt.artifact());
+    let draft = draft(skill, session, outcome, arguments)?;
+    let envelope = append(skill, session, outcome, draft).inspect_err(|_| undo(session))?;
     // Kept before the move, so that a kill in between leaves no task without its last result.
     let open = session.open_task().filter(|_| !is_lost(outcome));
     let kept = open.map_or(Ok(()), |open| open.folder.keep_envelope(&envelope));
@@ -183,7 +193,8 @@ fn record(
 
 /// Everything that changes something is recorded, and so is every answer that is not OK.
 fn must_be_recorded(session: &Session, outcome: &Outcome) -> bool {
-    let has_queue = matches!(session.store_if_any(), Ok(Some(_)));
+    // One that cannot be opened is there.
+    let has_queue = !matches!(session.store_if_any(), Ok(None));
     let acts = session
         .take_approvals()
         .iter()
@@ -237,9 +248,22 @@ fn failed_after_record(
         .meta("undoes", "the move in the line before of this task");
     // As the log tells it the task was moved, and is moved back.
     draft.from = announced.or(draft.from);
-    let mut envelope = assemble(skill, session, &outcome, draft.event_id.clone());
+    append(skill, session, &outcome, draft)
+}
+
+/// The envelope, with the line of the log that it names.
+fn append(
+    skill: &Skill,
+    session: &Session,
+    outcome: &Outcome,
+    mut draft: Draft,
+) -> Result<Envelope, Problem> {
+    let mut envelope = assemble(skill, session, outcome, draft.event_id.clone());
     draft.outputs_sha256 = envelope.payload_sha256();
-    draft.task_id.clone_from(&envelope.task.task_id);
+    draft.task_id = match envelope.task.task_id.as_str() {
+        NO_TASK => "-".to_owned(),
+        id => id.to_owned(),
+    };
     let receipt = session.store()?.log()?.append(draft)?;
     envelope.artifacts.push(receipt.artifact());
     Ok(envelope)
@@ -265,12 +289,11 @@ fn draft(
     draft.artifacts.clone_from(&outcome.artifacts);
     draft.findings.clone_from(&outcome.findings);
     draft.meta.clone_from(&outcome.meta);
-    draft.inputs_sha256 = outcome.inputs_sha256.clone().unwrap_or_else(|| {
-        session.upstream.as_ref().map_or_else(
-            || session::arguments_sha256(arguments),
-            Envelope::payload_sha256,
-        )
-    });
+    draft.inputs_sha256 = outcome
+        .inputs_sha256
+        .clone()
+        .or_else(|| session.upstream.as_ref().map(Envelope::payload_sha256))
+        .unwrap_or_else(|| session::arguments_sha256(arguments));
     if let Some(open) = session.open_task()
         && let Ok(Some(candidate)) = open.folder.candidate()
     {
@@ -297,45 +320,14 @@ fn unrecorded_id() -> String {
 /// Puts the envelope together: what upstream said is carried on, what this step says is added.
 fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: String) -> Envelope {
     let upstream = session.upstream.as_ref();
-    let mut findings: Vec<Finding> = upstream
-        .map(|envelope| envelope.findings.clone())
-        .unwrap_or_default();
-    for finding in &outcome.findings {
-        if !findings.contains(finding) {
-            findings.push(finding.clone());
-        }
-    }
-    let mut artifacts: Vec<Artifact> = upstream
-        .map(|envelope| envelope.artifacts.clone())
-        .unwrap_or_default();
+    let findings = upstream.map(|envelope| envelope.findings.clone());
     // The receipt is each step's own; a lock that this step takes off binds nobody further on.
-    artifacts.retain(|artifact| match artifact.kind {
+    let goes_on = |artifact: &Artifact| match artifact.kind {
         ArtifactKind::AuditLog => false,
         ArtifactKind::LockFile => !outcome.unlock,
         _ => true,
-    });
-    for artifact in &outcome.artifacts {
-        if !artifacts.contains(artifact) {
-            artifacts.push(artifact.clone());
-        }
-    }
-    let signals = match (
-        upstream.and_then(|envelope| envelope.signals),
-        outcome.signals,
-    ) {
-        (Some(one), Some(other)) => Some(one.or(other)),
-        (one, other) => one.or(other),
     };
-    let before = session.open_task().map(|open| open.before);
-    let task = TaskRef::new(
-        named_task(session).unwrap_or_else(|| NO_TASK.to_owned()),
-        before,
-        if session.is_plan() {
-            before
-        } else {
-            outcome.transition.or(before)
-        },
-    );
+    let artifacts = upstream.map(|envelope| envelope.artifacts.iter().cloned().filter(goes_on));
     let mut envelope = Envelope {
         schema_id: SCHEMA_ID.to_owned(),
         schema_version: SCHEMA_VERSION.to_owned(),
@@ -344,10 +336,16 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
         status: outcome.status,
         decision: outcome.decision,
         summary: outcome.summary.clone(),
-        task,
-        signals,
-        findings,
-        artifacts,
+        task: task_of(session, outcome),
+        signals: match (upstream.and_then(|one| one.signals), outcome.signals) {
+            (Some(one), Some(other)) => Some(one.or(other)),
+            (one, other) => one.or(other),
+        },
+        findings: joined(findings.unwrap_or_default(), &outcome.findings),
+        artifacts: joined(
+            artifacts.into_iter().flatten().collect(),
+            &outcome.artifacts,
+        ),
         approvals: session.take_approvals(),
         audit: AuditRef {
             event_id,
@@ -358,4 +356,21 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
     };
     masking::envelope(&mut envelope);
     envelope
+}
+
+fn task_of(session: &Session, outcome: &Outcome) -> TaskRef {
+    let before = session.open_task().map(|open| open.before);
+    let after = outcome.transition.filter(|_| !session.is_plan());
+    let id = named_task(session).unwrap_or_else(|| NO_TASK.to_owned());
+    TaskRef::new(id, before, after.or(before))
+}
+
+/// What upstream said, and what it did not.
+fn joined<T: Clone + PartialEq>(mut said: Vec<T>, own: &[T]) -> Vec<T> {
+    for one in own {
+        if !said.contains(one) {
+            said.push(one.clone());
+        }
+    }
+    said
 }

@@ -12,9 +12,9 @@ use crate::problem::Problem;
 /// The shell of every POSIX system; to kill needs no program beside it.
 const SHELL: &str = "/bin/sh";
 /// Is told a process group, waits for the end of its input, which comes when the last holder of the pipe is
-/// gone, kills the group, and takes the folder away that nobody else does then, if it is empty.
+/// gone, kills the group, and takes the folder away that nobody else does then.
 const WAIT_AND_KILL: &str =
-    r#"read -r group && ! read -r more && kill -s KILL -- "-$group"; rmdir -- "$1""#;
+    r#"read -r group && ! read -r more && kill -s KILL -- "-$group"; rm -rf -- "$1""#;
 
 /// Holds a process group to this process: it is killed when this process ends in any way while the leash is
 /// on. Dropped, the leash is off and nobody is killed.
@@ -24,7 +24,7 @@ pub(super) struct Leash {
 }
 
 impl Leash {
-    /// A leash with nobody on it yet, for who works in `folder`.
+    /// A leash with nobody on it yet, for who works in `folder`, which is theirs alone and goes with them.
     ///
     /// # Errors
     /// `TOOL_MISSING` when the system has no shell.

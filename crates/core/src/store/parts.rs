@@ -99,6 +99,11 @@ impl Store {
 fn unwritable(part: &str, error: &io::Error) -> Problem {
     match broken(part, error) {
         lost if lost.code != "QUEUE_BROKEN" => lost,
+        _ if error.kind() == io::ErrorKind::TimedOut => Problem::fail(
+            "QUEUE_BUSY",
+            format!("somebody keeps {part} and does not go on: {error}"),
+        )
+        .hint("baton ops workers; look for a baton process that was stopped, on each machine"),
         _ => Problem::fail(
             "QUEUE_UNWRITABLE",
             format!("nothing can be written to {part}: {error}"),
