@@ -497,3 +497,30 @@ fn a_queue_that_lacks_a_part_ends_no_daemon_well() {
     std::fs::create_dir(bench.queue().join("pr")).unwrap();
     assert_eq!(dispatch(&bench, &["--max", "1"])["counts"]["pr"], 1);
 }
+
+/// A run that has ended is not forgotten because its task could not be given back at once.
+#[test]
+fn what_cannot_be_given_back_is_tried_again() {
+    let bench = bench("echo x >> $QUEUE/audit/events.ndjson; echo > $DIR/broken; exit 7");
+    let log = bench.queue().join("audit/events.ndjson");
+    bench.policy(|policy| {
+        let command = policy["draft"]["command"].as_array_mut().unwrap();
+        let script = command[2].as_str().unwrap();
+        let queue = bench.queue();
+        command[2] = format!("QUEUE='{}'\n{script}", queue.display()).into();
+    });
+    submit(&bench, "T-1", "src/**", &[]);
+    let child = start(&bench, &["--max", "1"]);
+    until("the log is broken", || mark(&bench, "broken").exists());
+    std::thread::sleep(Duration::from_millis(1500));
+    let broken = std::fs::read_to_string(&log).unwrap();
+    let whole = broken.strip_suffix("x\n").unwrap();
+    let held = ["claimed", "work"].map(|state| lock(&bench, state, "T-1").exists());
+    assert!(held.contains(&true), "it cannot be given back");
+    std::fs::write(&log, whole).unwrap();
+    let said = end(child).expect(0);
+    assert_eq!(said["counts"], json!({"inbox": 1}), "{said}");
+    assert!(!lock(&bench, "inbox", "T-1").exists());
+    assert!(!bench.task("claimed", "T-1").exists());
+    bench.baton(["audit", "verify"]).expect(0);
+}

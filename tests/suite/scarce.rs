@@ -128,3 +128,63 @@ fn stop_needs_no_more_than_the_folder_of_the_queue() {
     assert_eq!(bench.baton(["stop-check"]).code, 4);
     bench.baton(["resume"]).expect(0);
 }
+
+#[test]
+fn stop_is_told_whatever_the_policy_and_the_manifest_are_like() {
+    let bench = Bench::new();
+    bench.submit("T-1", "src/**");
+    bench.baton(["stop"]).expect(0);
+    for name in ["POLICY.json", "MANIFEST.json"] {
+        let path = bench.root().join(".autodev_ssot").join(name);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, "{").unwrap();
+        let seen = bench.baton(["stop-check"]);
+        let said = seen.expect(4);
+        assert_eq!(said["data"]["stop_detected"], true, "{said}");
+        assert_eq!(
+            said["data"]["stop_paths"][0], ".autodev_queue/STOP",
+            "{said}"
+        );
+        assert_eq!(seen.findings()[0], "STOP_PRESENT", "{said}");
+        // The store is found by the manifest.
+        let is_unrecorded = seen.stdout.contains("this is not recorded");
+        assert_eq!(is_unrecorded, name == "MANIFEST.json", "{said}");
+        std::fs::write(&path, whole).unwrap();
+    }
+    bench.baton(["resume"]).expect(0);
+    // Without STOP it is a check that could not be made.
+    std::fs::write(bench.root().join(".autodev_ssot/POLICY.json"), "{").unwrap();
+    let said = bench.baton(["stop-check"]).expect(1);
+    assert_eq!(said["data"]["action"], "ZERO_STOP", "{said}");
+    assert_eq!(said["data"]["stop_detected"], true, "{said}");
+}
+
+/// Between the work and the move.
+#[test]
+fn a_stop_that_comes_after_the_work_keeps_the_task_where_it_is_and_is_recorded() {
+    let bench = Bench::new();
+    let stop = bench.queue().join("STOP");
+    let script = format!(
+        "cat >/dev/null; touch '{}'; printf '%s\\n' ---BEGIN_PATCH--- \
+         'diff --git a/src/x b/src/x' 'new file mode 100644' '--- /dev/null' '+++ b/src/x' '@@ -0,0 +1 @@' '+1' \
+         ---END_PATCH--- ---BEGIN_NOTES--- '- a file' ---END_NOTES---",
+        stop.display()
+    );
+    bench.policy(|policy| policy["draft"]["command"] = serde_json::json!(["sh", "-c", script]));
+    bench.submit("T-1", "src/**");
+    bench
+        .baton(["claim-lock", "--task", "T-1", "--owner", "a"])
+        .expect(0);
+    let line = ["patch-draft", "--task", "T-1", "--producer", "command"];
+    let halted = bench.baton(line);
+    let said = halted.expect(4);
+    assert_eq!(halted.findings()[0], "STOP_PRESENT", "{said}");
+    assert!(bench.task("claimed", "T-1").is_dir());
+    assert!(!halted.stdout.contains("this is not recorded"), "{said}");
+    let log = crate::worker::events(&bench, "T-1");
+    let last = log.last().unwrap();
+    assert_eq!(last["action"], "STOP_DETECTED", "{last}");
+    assert_eq!(last["event_id"], said["audit"]["event_id"]);
+    std::fs::remove_file(stop).unwrap();
+    bench.baton(["audit", "verify"]).expect(0);
+}

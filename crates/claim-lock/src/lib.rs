@@ -204,49 +204,50 @@ fn not_claimed(session: &Session, conflict: &Conflict, next: bool) -> Outcome {
             owner,
             until,
             lock_path,
-        } => {
-            let data = ClaimLock {
-                result: ClaimResult::LockConflict,
-                lock_path: lock_path.clone(),
-                conflict_owner_hint: Some(owner.clone()),
-            };
-            let message = format!("task {id} is held by {owner} until {until}");
-            Outcome::new(Status::Fail, message.clone(), &data)
-                .findings([Finding::new(
-                    Severity::Medium,
-                    "LOCK_CONFLICT",
-                    format!("{message}; recovery R1, no retry"),
-                )])
-                .action(Action::Error)
-                .hint(format!(
-                    "wait until {until}, or ask {owner} for: claim-lock --task {id} --release"
-                ))
-        }
+        } => held(&id, (owner, until), lock_path),
         Conflict::Overlaps { with } => in_the_way((!next).then_some(&id), with.as_str()),
+        Conflict::NotFound if next => {
+            let message = "no task waits in the inbox".to_owned();
+            not_found(&id, message, "baton submit makes one")
+        }
         Conflict::NotFound => {
-            let (message, hint) = if next {
-                (
-                    "no task waits in the inbox".to_owned(),
-                    "baton submit makes one",
-                )
-            } else {
-                (
-                    format!("there is no task {id} to claim"),
-                    "baton status lists the tasks",
-                )
-            };
-            let lock_path = format!("{QUEUE_ROOT}/inbox/{id}/.lock");
-            let data = ClaimLock {
-                result: ClaimResult::NotFound,
-                lock_path,
-                conflict_owner_hint: None,
-            };
-            Outcome::new(Status::Fail, message.clone(), &data)
-                .findings([Finding::new(Severity::Low, "TASK_NOT_FOUND", message)])
-                .action(Action::Error)
-                .hint(hint)
+            let message = format!("there is no task {id} to claim");
+            not_found(&id, message, "baton status lists the tasks")
         }
     }
+}
+
+fn held(id: &str, (owner, until): (&str, &str), lock_path: &str) -> Outcome {
+    let data = ClaimLock {
+        result: ClaimResult::LockConflict,
+        lock_path: lock_path.to_owned(),
+        conflict_owner_hint: Some(owner.to_owned()),
+    };
+    let message = format!("task {id} is held by {owner} until {until}");
+    let finding = Finding::new(
+        Severity::Medium,
+        "LOCK_CONFLICT",
+        format!("{message}; recovery R1, no retry"),
+    );
+    Outcome::new(Status::Fail, message, &data)
+        .findings([finding])
+        .action(Action::Error)
+        .hint(format!(
+            "wait until {until}, or ask {owner} for: claim-lock --task {id} --release"
+        ))
+}
+
+fn not_found(id: &str, message: String, hint: &str) -> Outcome {
+    let data = ClaimLock {
+        result: ClaimResult::NotFound,
+        lock_path: format!("{QUEUE_ROOT}/inbox/{id}/.lock"),
+        conflict_owner_hint: None,
+    };
+    let finding = Finding::new(Severity::Low, "TASK_NOT_FOUND", message.clone());
+    Outcome::new(Status::Fail, message, &data)
+        .findings([finding])
+        .action(Action::Error)
+        .hint(hint)
 }
 
 /// Another task that is held may change what this one, or each one that waits, may change.

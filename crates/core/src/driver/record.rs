@@ -322,12 +322,12 @@ fn assemble(skill: &Skill, session: &Session, outcome: &Outcome, event_id: Strin
     let upstream = session.upstream.as_ref();
     let findings = upstream.map(|envelope| envelope.findings.clone());
     // The receipt is each step's own; a lock that this step takes off binds nobody further on.
-    let goes_on = |artifact: &Artifact| match artifact.kind {
+    let goes_on = |artifact: &&Artifact| match artifact.kind {
         ArtifactKind::AuditLog => false,
         ArtifactKind::LockFile => !outcome.unlock,
         _ => true,
     };
-    let artifacts = upstream.map(|envelope| envelope.artifacts.iter().cloned().filter(goes_on));
+    let artifacts = upstream.map(|envelope| envelope.artifacts.iter().filter(goes_on).cloned());
     let mut envelope = Envelope {
         schema_id: SCHEMA_ID.to_owned(),
         schema_version: SCHEMA_VERSION.to_owned(),
