@@ -524,3 +524,46 @@ fn what_cannot_be_given_back_is_tried_again() {
     assert!(!bench.task("claimed", "T-1").exists());
     bench.baton(["audit", "verify"]).expect(0);
 }
+
+/// What is wrong with one task's lock keeps no other waiting.
+#[test]
+fn one_that_cannot_be_given_back_keeps_nobody_waiting() {
+    let bench = bench("[ $ID = T-2 ] || { echo x > $LOCK; exit 7; }");
+    bench.policy(|policy| {
+        let command = policy["draft"]["command"].as_array_mut().unwrap();
+        let script = command[2].as_str().unwrap();
+        let lock = lock(&bench, "work", "T-1");
+        command[2] = format!("LOCK='{}'\n{script}", lock.display()).into();
+    });
+    submit(&bench, "T-1", "src/T-1/**", &[]);
+    submit(&bench, "T-2", "src/T-2/**", &[]);
+    let child = start(&bench, &[]);
+    until("the other is through", || bench.task("pr", "T-2").is_dir());
+    signal(&child, Signal::TERM);
+    let ended = end(child);
+    let said = ended.expect(1);
+    assert_eq!(said["counts"], json!({"pr": 1}), "{said}");
+    assert_eq!(said["trouble"][0]["code"], "LOCK_BROKEN", "{said}");
+}
+
+#[test]
+fn what_runs_is_waited_for_also_when_an_error_ends_it() {
+    let bench = bench(WAITS);
+    submit(&bench, "T-1", "src/T-1/**", &[]);
+    let mut child = start(&bench, &["--parallel", "2"]);
+    until("the first one runs", || mark(&bench, "at-T-1").exists());
+    // The second one is refused by how it is begun.
+    bench.policy(|policy| policy["draft"]["command"] = json!([]));
+    submit(&bench, "T-2", "src/T-2/**", &[]);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(child.try_wait().unwrap().is_none(), "it waits");
+    std::fs::write(mark(&bench, "go"), "").unwrap();
+    let ended = end(child);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(
+        ended.stderr.contains("still run and are waited for"),
+        "{ended:?}"
+    );
+    assert!(!bench.task("work", "T-1").is_dir());
+    assert!(bench.task("inbox", "T-2").is_dir());
+}

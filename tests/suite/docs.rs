@@ -381,3 +381,43 @@ fn the_tests_that_the_threat_model_names_are_there() {
     }
     assert!(checked >= 40, "only {checked} tests are named");
 }
+
+/// The page's own words for it, as a program says them to SQLite.
+#[test]
+fn the_copy_of_a_sqlite_queue_is_a_queue() {
+    let page = std::fs::read_to_string(top().join("docs/stores.md")).unwrap();
+    let (_, rest) = page
+        .split_once("sqlite3 .autodev_queue/queue.db \"")
+        .unwrap();
+    let (words, _) = rest.split_once('"').unwrap();
+    let bench = Bench::bare();
+    bench
+        .baton(["init", "--store", "sqlite:.autodev_queue/queue.db"])
+        .expect(0);
+    bench.submit("T-1", "src/**");
+    let file = bench.queue().join("queue.db");
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    let copy = bench.queue().join("copy.db");
+    let in_place = words.replace(".autodev_queue/copy.db", copy.to_str().unwrap());
+    connection.execute_batch(&in_place).unwrap();
+    drop(connection);
+    let audit = bench.queue().join("audit");
+    let kept = bench.scratch("audit");
+    let copied = Command::new("cp").arg("-a").args([&audit, &kept]).status();
+    assert!(copied.unwrap().success());
+    bench.submit("T-2", "src/**");
+    for name in ["queue.db", "queue.db-wal", "queue.db-shm"] {
+        let _ = std::fs::remove_file(bench.queue().join(name));
+    }
+    std::fs::rename(&copy, &file).unwrap();
+    // One that others may read is refused.
+    assert_ne!(bench.baton(["status"]).code, 0);
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&file, private).unwrap();
+    assert_ne!(bench.baton(["audit", "verify"]).code, 0, "it knows of T-2");
+    std::fs::remove_dir_all(&audit).unwrap();
+    std::fs::rename(&kept, &audit).unwrap();
+    bench.baton(["audit", "verify"]).expect(0);
+    let ids = bench.baton(["status"]).expect(0)["tasks"].to_string();
+    assert!(ids.contains("T-1") && !ids.contains("T-2"), "{ids}");
+}

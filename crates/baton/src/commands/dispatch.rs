@@ -1,7 +1,7 @@
 //! `baton run --watch`: the dispatcher. It picks tasks as they come and has each run the whole way by a
 //! `baton run` of its own, so that one that goes wrong takes nothing with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use baton_core::audit::{Action, Draft};
 use baton_core::clock::Moment;
 use baton_core::envelope::ToolClass;
-use baton_core::problem::Problem;
+use baton_core::problem::{Kind, Problem};
 use baton_core::state::State;
 use baton_core::store::TaskFolder;
 use baton_core::task::TaskId;
@@ -33,6 +33,8 @@ use crate::reply::Reply;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked, at the end, whether what still runs has ended.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long until it is tried again to give back what could not be.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a claim says when another has the task, took it away, or moved it on between the look and the claim.
 const TAKEN: [&str; 3] = ["LOCK_CONFLICT", "TASK_NOT_FOUND", "LEASE_LOST"];
@@ -92,7 +94,9 @@ struct Dispatcher<'a> {
     running: BTreeMap<TaskId, Pid>,
     ended: Arc<Mutex<Vec<Ended>>>,
     /// Runs that have ended and whose tasks could not be given back yet.
-    unsettled: Vec<Ended>,
+    unsettled: VecDeque<Ended>,
+    /// When that is tried again.
+    again: Instant,
     /// How many of `ended` are to be looked at.
     waiting: Arc<AtomicUsize>,
     begun: u64,
@@ -117,7 +121,8 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
         owner: format!("{owner}/{}", ids::random_hex()?),
         running: BTreeMap::new(),
         ended: Arc::default(),
-        unsettled: Vec::new(),
+        unsettled: VecDeque::new(),
+        again: Instant::now(),
         waiting: Arc::default(),
         begun: 0,
         brake: Brake::default(),
@@ -135,7 +140,8 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
     let end = rounds.go(&mut || dispatcher.round(), &|| {
         waiting.load(Ordering::SeqCst) > 0
     });
-    let end = end.map(|end| end.with_trouble(dispatcher.finish(&signals)));
+    let trouble = dispatcher.finish(&signals);
+    let end = end.map(|end| end.with_trouble(trouble));
     Ok(end?.reply(json!({
         "command": "run", "begun": dispatcher.begun, "counts": dispatcher.counts,
     })))
@@ -144,10 +150,14 @@ pub(super) fn run(shared: &Shared, arguments: &Arguments) -> Result<Reply, Probl
 impl Dispatcher<'_> {
     /// Looks at a run that has ended, or begins one.
     fn round(&mut self) -> Result<Round, Problem> {
-        if let Some(ended) = self.take_ended().or_else(|| self.unsettled.pop()) {
-            return self
-                .settle(&ended)
-                .inspect_err(|_| self.unsettled.push(ended));
+        if let Some(ended) = self.take_ended() {
+            return self.settle_or_keep(ended);
+        }
+        // What goes wrong with one again keeps no other from being begun.
+        if let Some(ended) = self.due()
+            && let Ok(round) = self.settle_or_keep(ended)
+        {
+            return Ok(round);
         }
         let session = self.shared.session(None)?;
         session.check_stop()?;
@@ -297,19 +307,34 @@ impl Dispatcher<'_> {
         Ok(line)
     }
 
+    /// As [`Self::settle`]; what cannot be settled is kept, and held by its lock, until that is mended.
+    fn settle_or_keep(&mut self, ended: Ended) -> Result<Round, Problem> {
+        let settled = self.settle(&ended);
+        let is_usage = |problem: &Problem| problem.kind == Kind::Usage;
+        if settled.as_ref().is_err_and(|problem| !is_usage(problem)) {
+            self.unsettled.push_back(ended);
+            self.again = Instant::now() + AGAIN;
+        }
+        settled
+    }
+
+    fn due(&mut self) -> Option<Ended> {
+        let is_due = Instant::now() >= self.again;
+        is_due.then(|| self.unsettled.pop_front()).flatten()
+    }
+
     /// Says and counts what became of a task, and gives it back where its run left it locked.
     fn settle(&mut self, ended: &Ended) -> Result<Round, Problem> {
+        self.running.remove(&ended.id);
         let said = Said::of(&ended.output);
         if said.is_taken {
             // Another was quicker, or holds what is in its way by now.
-            self.running.remove(&ended.id);
             self.begun -= 1;
             terminal::say(&format!("{}: {}", ended.id, said.text));
             return Ok(Round::Begun);
         }
         if said.code == exit::USAGE {
             // The next one would be begun with the same words.
-            self.running.remove(&ended.id);
             self.begun -= 1;
             return Err(Problem::usage(said.text));
         }
@@ -317,10 +342,8 @@ impl Dispatcher<'_> {
         // STOP is nobody's bad try, and no good one.
         let is_stopped = session.store()?.stop().is_present();
         let failed = said.code != 0 && !is_stopped;
-        // Until it is given back it has its place.
         self.give_back(&ended.id, &said.text, failed)?;
         let state = session.store()?.find(&ended.id)?;
-        self.running.remove(&ended.id);
         let name = state.map_or("gone", State::name);
         *self.counts.entry(name).or_default() += 1;
         terminal::say(&format!("{}: {name}: {}", ended.id, said.text));
@@ -376,7 +399,6 @@ impl Dispatcher<'_> {
 
     /// Waits for what runs. Who asks twice has it killed, and the tasks given back; what cannot be is the trouble.
     fn finish(&mut self, signals: &Signals) -> Option<Problem> {
-        let mut trouble = None;
         if !self.running.is_empty() {
             let count = self.running.len();
             terminal::say(&format!(
@@ -391,16 +413,17 @@ impl Dispatcher<'_> {
                     let _ = kill_process_group(*pid, Signal::KILL);
                 }
             }
-            match self.take_ended().or_else(|| self.unsettled.pop()) {
-                Some(ended) => {
-                    // Trouble with one must not keep the others waiting.
-                    if let Err(problem) = self.settle(&ended) {
-                        terminal::complain("baton run", &problem);
-                        self.running.remove(&ended.id);
-                        trouble = Some(problem);
-                    }
-                }
+            match self.take_ended() {
+                // Trouble with one must not keep the others waiting.
+                Some(ended) => drop(self.settle_or_keep(ended)),
                 None => std::thread::sleep(LOOK),
+            }
+        }
+        let mut trouble = None;
+        for ended in std::mem::take(&mut self.unsettled) {
+            if let Err(problem) = self.settle(&ended) {
+                terminal::complain("baton run", &problem);
+                trouble = Some(problem);
             }
         }
         trouble

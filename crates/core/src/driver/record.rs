@@ -40,16 +40,15 @@ pub(super) fn finish(
             None
         }
     };
-    let mut recorded = record(skill, session, &outcome, arguments);
-    if let Err(stop) = recorded.as_ref()
-        && stop.code == "STOP_PRESENT"
-    {
-        // It came after the work: that it kept the task from moving is recorded instead.
-        let stop = stop.clone();
-        outcome = refusal(skill, session, &stop);
-        problem = Some(stop);
-        recorded = record(skill, session, &outcome, arguments);
-    }
+    let recorded = match record(skill, session, &outcome, arguments) {
+        Err(stop) if stop.code == "STOP_PRESENT" => {
+            // It came after the work: that it kept the task from moving is recorded instead.
+            outcome = refusal(skill, session, &stop);
+            problem = Some(stop);
+            record(skill, session, &outcome, arguments)
+        }
+        recorded => recorded,
+    };
     let (envelope, mut hints) = match recorded {
         Ok(envelope) => (envelope, outcome.hints),
         Err(failure) => not_recorded(skill, session, outcome, failure),
